@@ -1,0 +1,1 @@
+"""Alembic migrations. Files in `versions/` import no application code: they are history."""

@@ -1,0 +1,1 @@
+"""Study documents and Postgres: validation, scoring, projection and what researchers read."""

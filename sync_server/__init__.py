@@ -1,0 +1,1 @@
+"""HTTP and composition: settings, the application, gateway, API, command line and embedded services."""
