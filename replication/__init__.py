@@ -1,1 +1,3 @@
-"""The CouchDB replication protocol: revision trees, the embedded store, its HTTP API, a client and a feed follower."""
+"""The CouchDB replication protocol: revision trees, the embedded store, its HTTP API, a client and a feed
+follower.
+"""

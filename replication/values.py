@@ -28,7 +28,9 @@ class Rev(NamedTuple):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """One row of a `_changes` feed with `style=all_docs`. `seq` is opaque; `revs` are all leaves, winner first."""
+    """One row of a `_changes` feed with `style=all_docs`. `seq` is opaque; `revs` are all leaves, winner
+    first.
+    """
 
     seq: str
     id: str
@@ -45,7 +47,8 @@ class ChangesPage(msgspec.Struct, frozen=True):
 
 
 class Leaf(msgspec.Struct, frozen=True):
-    """One leaf revision of a document. `body` is the document's JSON as stored (`_id` and `_rev` included)."""
+    """One leaf revision of a document. `body` is the document's JSON as stored (`_id` and `_rev` included).
+    """
 
     id: str
     rev: str

@@ -8,7 +8,8 @@ One writer a table:
 
 - the projector writes `sessions` to `checkpoints`, each batch in one transaction;
 - the gateway writes `ingest_log`, before a document is stored; nothing ever drops its rows;
-- people and the command line write `users`, `devices` and the references (`studies`, `participants`, `batteries`).
+- people and the command line write `users`, `devices` and the references (`studies`, `participants`,
+`batteries`).
 
 There are no foreign keys between result tables: a batch replaces a session's rows as a whole, one module
 (`reporting.projection.apply`) writes them, and a key check per trial would cost a fifth of the COPY.

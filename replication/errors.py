@@ -1,0 +1,105 @@
+"""Failures as CouchDB names them. Each class is one `error`; `reason` is for people.
+
+`CouchError.status` is the HTTP status that Apache CouchDB 3.x answers with; a failure of one document within
+`_bulk_docs` or `_bulk_get` is reported in its row, with the same `error` and `reason`.
+"""
+
+from typing import ClassVar
+
+
+class CouchError(Exception):
+    """A request, or one document of it, could not be served."""
+
+    status: ClassVar[int] = 500
+    error: ClassVar[str] = "internal_server_error"
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+class BadRequest(CouchError):
+    """The request is malformed: not JSON, or a parameter that cannot be read."""
+
+    status = 400
+    error = "bad_request"
+
+
+class Unauthorized(CouchError):
+    """No credential, or one that is not valid (any more)."""
+
+    status = 401
+    error = "unauthorized"
+
+
+class Forbidden(CouchError):
+    """The credential is valid and may not do this."""
+
+    status = 403
+    error = "forbidden"
+
+
+class NotFound(CouchError):
+    """No such database, document or revision."""
+
+    status = 404
+    error = "not_found"
+
+
+class MethodNotAllowed(CouchError):
+    """The path exists, and not for this method."""
+
+    status = 405
+    error = "method_not_allowed"
+
+
+class Conflict(CouchError):
+    """The edit is not based on a current leaf."""
+
+    status = 409
+    error = "conflict"
+
+    def __init__(self, reason: str = "Document update conflict.") -> None:
+        super().__init__(reason)
+
+
+class DatabaseExists(CouchError):
+    """A database of that name is there already."""
+
+    status = 412
+    error = "file_exists"
+
+
+class MissingStub(CouchError):
+    """An attachment was sent as a stub, and its data is not here."""
+
+    status = 412
+    error = "missing_stub"
+
+
+class TooLarge(CouchError):
+    """The request's body is over the limit."""
+
+    status = 413
+    error = "too_large"
+
+
+class NotImplementedHere(CouchError):
+    """CouchDB has it, this store does not (docs/PROTOCOL.md says why)."""
+
+    status = 501
+    error = "not_implemented"
+
+
+class Unavailable(CouchError):
+    """A dependency is away for the moment; the same request may succeed soon."""
+
+    status = 503
+    error = "service_unavailable"
+
+
+class StorageFull(CouchError):
+    """The disk is full: nothing of the request was stored."""
+
+    status = 507
+    error = "insufficient_storage"

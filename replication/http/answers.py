@@ -1,0 +1,90 @@
+"""Answers and request parameters, in CouchDB's manner."""
+
+from typing import Any, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from replication.errors import BadRequest, CouchError, TooLarge
+from replication.values import Rev
+from replication.wire.decode import check_utf8
+
+T = TypeVar("T")
+
+MAX_REQUEST_BYTES = 256 * 1024 * 1024
+
+
+def json_answer(value: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    """A JSON answer, newline-terminated as CouchDB's."""
+    return raw_answer(msgspec.json.encode(value) + b"\n", status=status, headers=headers)
+
+
+def raw_answer(body: bytes, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    """An answer whose JSON is encoded already."""
+    return web.Response(
+        body=body,
+        status=status,
+        content_type="application/json",
+        headers={"Cache-Control": "must-revalidate", **(headers or {})},
+    )
+
+
+def error_answer(error: CouchError) -> web.Response:
+    """`{"error", "reason"}` with the error's status."""
+    headers = {"Retry-After": "2"} if error.status == 503 else {}
+    if error.status == 401:
+        headers["WWW-Authenticate"] = 'Basic realm="sync-server"'
+    return json_answer({"error": error.error, "reason": error.reason}, status=error.status, headers=headers)
+
+
+def error_row(doc_id: str, rev: str | None, error: str, reason: str) -> dict[str, str]:
+    """The row of one document that was not written."""
+    row = {"id": doc_id, "error": error, "reason": reason}
+    return row if rev is None else {**row, "rev": rev}
+
+
+async def read_body(request: web.Request) -> bytes:
+    """The whole body, at most MAX_REQUEST_BYTES. Raises TooLarge."""
+    if (request.content_length or 0) > MAX_REQUEST_BYTES:
+        raise TooLarge(f"the request is larger than {MAX_REQUEST_BYTES} bytes")
+    try:
+        return await request.read()
+    except web.HTTPRequestEntityTooLarge as error:
+        raise TooLarge(f"the request is larger than {MAX_REQUEST_BYTES} bytes") from error
+
+
+async def read_json(request: web.Request, kind: type[T]) -> T:
+    """The body as `kind`. Raises BadRequest when it is not JSON of that shape."""
+    body = await read_body(request)
+    check_utf8(body)
+    try:
+        return msgspec.json.decode(body or b"{}", type=kind)
+    except msgspec.DecodeError as error:
+        raise BadRequest(f"invalid_json: {error}") from error
+
+
+def flag(request: web.Request, name: str, *, default: bool = False) -> bool:
+    """A boolean query parameter. Raises BadRequest for anything but true or false."""
+    text = request.query.get(name)
+    if text is None:
+        return default
+    if text not in ("true", "false"):
+        raise BadRequest(f"Invalid boolean parameter: {name}={text!r}")
+    return text == "true"
+
+
+def number(text: str | None, name: str, *, default: int) -> int:
+    """A query parameter that counts something. Raises BadRequest."""
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit()):
+        raise BadRequest(f"Invalid value for {name}: {text!r}")
+    return int(text)
+
+
+def rev_of(text: str) -> Rev:
+    """A revision from a URL or a body. Raises BadRequest."""
+    try:
+        return Rev.parse(text)
+    except ValueError as error:
+        raise BadRequest(str(error)) from error

@@ -1,0 +1,45 @@
+"""One request as a handler sees it."""
+
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from replication.errors import Forbidden, NotFound
+from replication.http.access import Access, Authorize, Operation
+from replication.store.database import Database
+from replication.store.registry import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request, who makes it, and the databases it may be about."""
+
+    request: web.Request
+    registry: Registry
+    access: Access
+    database_name: str
+    authorizer: Authorize
+
+    async def authorize(self, operation: Operation) -> None:
+        """Ask for one more operation. Raises Forbidden."""
+        await self.authorizer(self.request, operation, self.database_name)
+
+    async def database(self) -> Database:
+        """The database of the URL. Raises NotFound."""
+        return await self.registry.open(self.database_name)
+
+    def document_id(self) -> str:
+        """The document id of the URL. Raises Forbidden when the caller may not read it, NotFound for a
+        reserved name that is no document.
+        """
+        match = self.request.match_info
+        doc_id = f"_design/{match['design']}" if "design" in match else match["doc"]
+        if doc_id.startswith("_") and not doc_id.startswith("_design/"):
+            raise NotFound(f"{doc_id} is not served here")
+        self.check_readable(doc_id)
+        return doc_id
+
+    def check_readable(self, doc_id: str) -> None:
+        """Raises Forbidden when the caller may not read the document."""
+        if not self.access.may_read(doc_id):
+            raise Forbidden("this document is not readable with this credential")

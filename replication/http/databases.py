@@ -1,0 +1,87 @@
+"""The server and its databases: info, creation, deletion, and the feed of changed databases."""
+
+import asyncio
+
+from aiohttp import web
+
+from replication.http.answers import json_answer, number
+from replication.http.call import Call
+
+COUCHDB_VERSION = "3.5.0"
+"""The version whose HTTP API is spoken. Clients choose features by it."""
+
+
+async def server_info(call: Call) -> web.Response:  # noqa: ARG001
+    """`GET /`."""
+    return json_answer(
+        {
+            "couchdb": "Welcome",
+            "version": COUCHDB_VERSION,
+            "features": ["bulk-get"],
+            "vendor": {"name": "Metricis Sync"},
+        }
+    )
+
+
+async def up(call: Call) -> web.Response:  # noqa: ARG001
+    """`GET /_up`."""
+    return json_answer({"status": "ok"})
+
+
+async def all_dbs(call: Call) -> web.Response:
+    """`GET /_all_dbs`."""
+    return json_answer(await asyncio.to_thread(call.registry.names))
+
+
+async def db_updates(call: Call) -> web.Response:
+    """`GET /_db_updates`: waits until some database changed. The answer is a hint and names none of them.
+
+    `since` is the `last_seq` of the answer before.
+    """
+    query = call.request.query
+    seconds = number(query.get("timeout"), "timeout", default=60_000) / 1000
+    changed = call.registry.changed
+    since = number(query.get("since"), "since", default=changed.count)
+    if query.get("feed") == "longpoll" and not call.registry.closing:
+        await changed.wait(since, seconds)
+    return json_answer({"results": [], "last_seq": str(changed.count)})
+
+
+async def info(call: Call) -> web.Response:
+    """`GET /{db}`."""
+    database = await call.database()
+    meta = await database.meta()
+    size = database.path.stat().st_size
+    return json_answer(
+        {
+            "db_name": database.name,
+            "doc_count": meta["doc_count"],
+            "doc_del_count": meta["deleted_count"],
+            "update_seq": database.sequence(int(meta["update_seq"])),
+            "purge_seq": 0,
+            "compact_running": False,
+            "disk_format_version": 8,
+            "instance_start_time": "0",
+            "sizes": {"file": size, "active": size, "external": size},
+            "props": {},
+            "cluster": {"q": 1, "n": 1, "w": 1, "r": 1},
+        }
+    )
+
+
+async def create(call: Call) -> web.Response:
+    """`PUT /{db}`."""
+    await call.registry.create(call.database_name)
+    return json_answer({"ok": True}, status=201)
+
+
+async def delete(call: Call) -> web.Response:
+    """`DELETE /{db}`."""
+    await call.registry.delete(call.database_name)
+    return json_answer({"ok": True})
+
+
+async def ensure_full_commit(call: Call) -> web.Response:
+    """`POST /{db}/_ensure_full_commit`: every acknowledged write is on disk already."""
+    await call.database()
+    return json_answer({"ok": True, "instance_start_time": "0"}, status=201)

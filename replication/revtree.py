@@ -1,0 +1,153 @@
+"""The revision tree: which edits of a document are known, and which of them is the winner.
+
+Two tablets that edit `2-b` offline both make a third revision. Replication brings both, in any order, any
+number of times, and every replica must end with the same tree and show the same winner without talking to
+the others:
+
+    1-a ── 2-b ─┬─ 3-c      leaves: 3-c, 3-d (a conflict)
+                └─ 3-d      winner: 3-d, the greater id at the same position
+
+A replicated edit comes as a *path*: its revision and the ids of its ancestors, newest first. Merging a path
+adds the nodes and edges that were missing, so a merge is a set union: order, repetition and batching do not
+matter.
+
+A tree is kept to `revs_limit` generations by *stemming*: ancestors further than that from every leaf are
+dropped, and the oldest kept node becomes a root. A later path that still knows the dropped part is grafted
+where it meets.
+
+Trees are values: nothing here changes its argument.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from enum import Enum
+
+import msgspec
+
+from replication.values import Rev
+
+
+class Node(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """One known revision. `body` is where the store keeps its content; None = content never seen or stemmed.
+    """
+
+    pos: int
+    id: str
+    parent: str | None
+    deleted: bool = False
+    body: int | None = None
+
+    @property
+    def rev(self) -> Rev:
+        return Rev(self.pos, self.id)
+
+    @property
+    def parent_rev(self) -> Rev | None:
+        return None if self.parent is None else Rev(self.pos - 1, self.parent)
+
+
+RevTree = Mapping[Rev, Node]
+EMPTY: RevTree = {}
+
+
+class Merged(Enum):
+    """What a merge did; the caller decides what that means (a new branch is a conflict to some)."""
+
+    NEW_LEAF = "the path extends a leaf, or starts the tree"
+    NEW_BRANCH = "the path starts a branch beside the leaves"
+    KNOWN = "the revision was known, as a leaf or as an ancestor of one"
+
+
+def merge(
+    tree: RevTree, path: Sequence[Rev], *, deleted: bool = False, body: int | None = None
+) -> tuple[RevTree, Merged]:
+    """Add the revision `path[0]` with its ancestors `path[1:]` (newest first) to the tree.
+
+    The content (`deleted`, `body`) belongs to `path[0]` and is taken only where the tree has none for it yet.
+    """
+    rev = path[0]
+    known = tree.get(rev)
+    grown = dict(tree)
+    extends = not tree
+    for child, parent in zip(path, [*path[1:], None], strict=True):
+        node = grown.get(child)
+        if node is None:
+            grown[child] = Node(child.pos, child.id, None if parent is None else parent.id)
+        elif node.parent is None and parent is not None:
+            # A root made by stemming, or a path that knew less: this path knows the parent.
+            grown[child] = msgspec.structs.replace(node, parent=parent.id)
+    if known is None:
+        was_leaf = {node.rev for node in leaves(tree)}
+        extends = extends or any(ancestor in was_leaf for ancestor in path[1:])
+    if grown[rev].body is None:
+        grown[rev] = msgspec.structs.replace(grown[rev], deleted=deleted, body=body)
+    if known is not None:
+        return grown, Merged.KNOWN
+    return grown, Merged.NEW_LEAF if extends else Merged.NEW_BRANCH
+
+
+def leaves(tree: RevTree) -> list[Node]:
+    """All leaves, winner first, then by the same order: live before deleted, then the greater revision."""
+    parents = {(node.pos - 1, node.parent) for node in tree.values() if node.parent is not None}
+    found = [node for node in tree.values() if (node.pos, node.id) not in parents]
+    return sorted(found, key=lambda node: (not node.deleted, node.pos, node.id.encode()), reverse=True)
+
+
+def winner(tree: RevTree) -> Node:
+    """The revision shown when none is asked for: the same on every replica. The tree must not be empty."""
+    return leaves(tree)[0]
+
+
+def ancestry(tree: RevTree, rev: Rev) -> list[Rev]:
+    """`rev` and its known ancestors, newest first; empty when `rev` is not in the tree."""
+    found: list[Rev] = []
+    node = tree.get(rev)
+    while node is not None:
+        found.append(node.rev)
+        parent = node.parent_rev
+        node = None if parent is None else tree.get(parent)
+    return found
+
+
+def descendants(tree: RevTree, rev: Rev) -> list[Node]:
+    """The leaves that descend from `rev`, or are it; winner first."""
+    return [leaf for leaf in leaves(tree) if rev in ancestry(tree, leaf.rev)]
+
+
+def stem(tree: RevTree, limit: int) -> RevTree:
+    """The tree with at most `limit` generations counted from each leaf. Leaves always survive."""
+    kept: dict[Rev, Node] = {}
+    for leaf in leaves(tree):
+        for rev in ancestry(tree, leaf.rev)[:limit]:
+            kept[rev] = tree[rev]
+    if len(kept) == len(tree):
+        return tree
+    return {
+        rev: msgspec.structs.replace(node, parent=None)
+        if node.parent_rev is not None and node.parent_rev not in kept
+        else node
+        for rev, node in kept.items()
+    }
+
+
+def missing(tree: RevTree, revs: Iterable[Rev]) -> list[Rev]:
+    """Those of `revs` that the tree does not know."""
+    return [rev for rev in revs if rev not in tree]
+
+
+def possible_ancestors(tree: RevTree, absent: Sequence[Rev]) -> list[Rev]:
+    """Leaves that may be ancestors of a revision in `absent`: a source may send its delta against them."""
+    highest = max((rev.pos for rev in absent), default=0)
+    return [leaf.rev for leaf in leaves(tree) if leaf.pos < highest]
+
+
+_nodes = msgspec.msgpack.Decoder(list[Node])
+
+
+def encode_tree(tree: RevTree) -> bytes:
+    """The tree as the store keeps it."""
+    return msgspec.msgpack.encode(list(tree.values()))
+
+
+def decode_tree(stored: bytes) -> RevTree:
+    """The inverse of `encode_tree`."""
+    return {node.rev: node for node in _nodes.decode(stored)}

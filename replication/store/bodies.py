@@ -1,0 +1,59 @@
+"""What is kept beside a body, and documents as they go out: the stored bytes with the protocol's members in
+front.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from replication.values import Rev
+
+
+class KeptAttachment(msgspec.Struct, frozen=True):
+    """An attachment's description as stored with a body; its data is found by the digest."""
+
+    content_type: str
+    revpos: int
+    digest: str
+    length: int
+
+
+_attachments = msgspec.json.Decoder(dict[str, KeptAttachment])
+
+
+def encode_attachments(attachments: Mapping[str, KeptAttachment]) -> bytes | None:
+    """None when there are none."""
+    return msgspec.json.encode(attachments) if attachments else None
+
+
+def decode_attachments(stored: bytes | None) -> dict[str, KeptAttachment]:
+    """The inverse of `encode_attachments`."""
+    return {} if stored is None else _attachments.decode(stored)
+
+
+class Revision(msgspec.Struct, frozen=True):
+    """One stored revision with its content. `ancestry` runs from the revision itself to its oldest ancestor.
+    """
+
+    id: str
+    rev: Rev
+    deleted: bool
+    body: bytes
+    ancestry: tuple[Rev, ...]
+    attachments: Mapping[str, KeptAttachment] = {}
+
+
+def revisions_member(ancestry: Sequence[Rev]) -> dict[str, object]:
+    """`_revisions` as CouchDB writes it."""
+    return {"start": ancestry[0].pos, "ids": [rev.id for rev in ancestry]}
+
+
+def document_json(revision: Revision, members: Mapping[str, object]) -> bytes:
+    """The document's JSON: `_id`, `_rev`, `_deleted`, the given `members`, then the body's bytes as stored.
+    """
+    head: dict[str, object] = {"_id": revision.id, "_rev": str(revision.rev)}
+    if revision.deleted:
+        head["_deleted"] = True
+    head.update(members)
+    front = msgspec.json.encode(head)
+    return front[:-1] + (b"}" if revision.body == b"{}" else b"," + revision.body[1:])

@@ -1,0 +1,175 @@
+"""One site database: the async face of its file.
+
+Reads run on a thread pool, each in one consistent state; writes queue for the file's writer thread.
+Sequences go out as `<number>-<database>`, opaque to clients: a sequence that another database handed out
+(the file was recreated, or restored from elsewhere) means "from the start".
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from replication import revtree
+from replication.edits import Edit
+from replication.errors import BadRequest, Conflict, NotFound
+from replication.revtree import RevTree
+from replication.store import reading, writing
+from replication.store.bodies import KeptAttachment, Revision
+from replication.store.connection import Readers, Writer, open_writer
+from replication.store.reading import FeedSlice, Selection
+from replication.store.signal import Signal
+from replication.store.writing import Written
+from replication.values import Rev
+
+T = TypeVar("T")
+
+REVS_LIMIT = 1000
+
+
+class Database:
+    """An open database. Make one with `Registry.create` or `Registry.open`."""
+
+    def __init__(
+        self, path: Path, *, name: str, uuid: str, executor: Executor, on_change: Callable[[], None]
+    ) -> None:
+        """Open the file, or create it as a new database with the identity `uuid`."""
+        self.name = name
+        self.path = path
+        self._executor = executor
+        self._on_change = on_change
+        self._loop = asyncio.get_running_loop()
+        self.changed = Signal()
+        initial: dict[str, str | int] = {
+            "uuid": uuid,
+            "update_seq": 0,
+            "doc_count": 0,
+            "deleted_count": 0,
+            "revs_limit": REVS_LIMIT,
+        }
+        connection = open_writer(path, initial=initial)
+        self.uuid = str(writing.read_meta(connection)["uuid"])
+        self._writer = Writer(connection, name=name, on_commit=self._committed)
+        self._readers = Readers(path)
+
+    async def close(self) -> None:
+        """Finish the writes that were accepted, end the waiting feeds, close the file."""
+        await asyncio.to_thread(self._writer.close)
+        self._readers.close()
+        self.changed.notify()
+
+    # --- sequences and waiting ---------------------------------------------------------------------------
+
+    def sequence(self, number: int) -> str:
+        """A sequence as clients see it."""
+        return f"{number}-{self.uuid[:12]}"
+
+    def since(self, text: str) -> int:
+        """The number of a client's `since`; 0 when it comes from another database. Raises BadRequest."""
+        number, _, uuid = text.partition("-")
+        if not (number.isascii() and number.isdigit()):
+            raise BadRequest(f"Malformed sequence supplied in 'since' parameter: {text!r}")
+        return int(number) if uuid in ("", self.uuid[:12]) else 0
+
+    def _committed(self) -> None:
+        self._loop.call_soon_threadsafe(self._tell)
+
+    def _tell(self) -> None:
+        self.changed.notify()
+        self._on_change()
+
+    # --- writing -----------------------------------------------------------------------------------------
+
+    async def write(self, edits: Sequence[Edit], *, new_edits: bool) -> list[Written]:
+        """Store edits; returns when they are on disk, with one outcome an edit."""
+        return await self._write(lambda c: writing.apply_edits(c, edits, new_edits=new_edits))
+
+    async def put_local(self, local_id: str, base: str | None, json: bytes) -> str:
+        """Write a `_local` document based on revision `base`; its new revision. Raises Conflict."""
+
+        def put(connection: sqlite3.Connection) -> str:
+            current = reading.read_local(connection, local_id)
+            if current is not None and current[0] != base:
+                raise Conflict
+            number = 1 if current is None else int(current[0].removeprefix("0-")) + 1
+            connection.execute("INSERT OR REPLACE INTO locals VALUES (?, ?, ?)", (local_id, number, json))
+            return f"0-{number}"
+
+        return await self._write(put)
+
+    async def delete_local(self, local_id: str) -> None:
+        """Remove a `_local` document. Raises NotFound."""
+
+        def delete(connection: sqlite3.Connection) -> int:
+            return connection.execute("DELETE FROM locals WHERE id = ?", (local_id,)).rowcount
+
+        if not await self._write(delete):
+            raise NotFound("missing")
+
+    async def _write(self, job: Callable[[sqlite3.Connection], T]) -> T:
+        result: T = await asyncio.wrap_future(self._writer.submit(job))
+        return result
+
+    # --- reading -----------------------------------------------------------------------------------------
+
+    async def read(self, job: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a query of `replication.store.reading` on a reader's thread."""
+
+        def run() -> Any:
+            return self._readers.run(job)
+
+        result: T = await self._loop.run_in_executor(self._executor, run)
+        return result
+
+    async def meta(self) -> dict[str, str | int]:
+        """Identity and counters: uuid, update_seq, doc_count, deleted_count, revs_limit."""
+        return await self.read(writing.read_meta)
+
+    async def feed(
+        self, since: int, limit: int, selection: Selection, *, descending: bool = False
+    ) -> FeedSlice:
+        """A slice of the changes feed."""
+        return await self.read(lambda c: reading.read_feed(c, since, limit, selection, descending=descending))
+
+    async def revs_diff(self, asked: Mapping[str, Sequence[Rev]]) -> dict[str, tuple[list[Rev], list[Rev]]]:
+        """The revisions that are not here, by id, with possible ancestors."""
+        return await self.read(lambda c: reading.revs_diff(c, asked))
+
+    async def revisions(
+        self, doc_id: str, choose: Callable[[RevTree], Sequence[Rev]]
+    ) -> tuple[RevTree, list[tuple[Rev, Revision | None]]]:
+        """The document's tree, and the chosen revisions with their content where it is kept."""
+
+        def open_revisions(c: sqlite3.Connection) -> tuple[RevTree, list[tuple[Rev, Revision | None]]]:
+            tree = reading.read_tree(c, doc_id)
+            return tree, [(rev, reading.read_revision(c, doc_id, tree, rev)) for rev in choose(tree)]
+
+        return await self.read(open_revisions)
+
+    async def winner(self, doc_id: str) -> Revision:
+        """The winning revision. Raises NotFound (`missing`, or `deleted` when the winner is a deletion)."""
+        tree, found = await self.revisions(doc_id, lambda tree: [revtree.winner(tree).rev] if tree else [])
+        if not tree:
+            raise NotFound("missing")
+        revision = found[0][1]
+        if revision is None or revision.deleted:
+            raise NotFound("deleted")
+        return revision
+
+    async def winner_rev(self, doc_id: str) -> Rev | None:
+        """The winning revision's name, a deletion's too; None when there is no such document."""
+        tree = await self.read(lambda c: reading.read_tree(c, doc_id))
+        return revtree.winner(tree).rev if tree else None
+
+    async def attachment_data(self, kept: KeptAttachment) -> bytes:
+        """The bytes of an attachment."""
+        return await self.read(lambda c: reading.read_attachment(c, kept.digest))
+
+    async def local(self, local_id: str) -> tuple[str, bytes]:
+        """A `_local` document as (revision, JSON body). Raises NotFound."""
+        found = await self.read(lambda c: reading.read_local(c, local_id))
+        if found is None:
+            raise NotFound("missing")
+        return found

@@ -1,0 +1,134 @@
+"""The databases of one directory: created, opened once, listed, deleted.
+
+A database's file is named by the hex of its name, so that any legal name is a legal file name. Creation
+writes the schema under a temporary name and renames it: a file with the final name is always a whole
+database.
+"""
+
+import asyncio
+import contextlib
+import os
+import re
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from replication.errors import BadRequest, DatabaseExists, NotFound, Unavailable
+from replication.store.database import Database
+from replication.store.signal import Signal
+
+NAME = re.compile(r"[a-z][a-z0-9_$()+/-]{0,119}")
+_SUFFIX = ".sqlite"
+
+
+class Registry:
+    """All databases below a directory. One process may open a directory at a time."""
+
+    def __init__(
+        self, directory: Path, *, readers: int = 4, new_uuid: Callable[[], str] | None = None
+    ) -> None:
+        self._directory = directory
+        self._open: dict[str, Database] = {}
+        self._lock = asyncio.Lock()
+        self._executor = ThreadPoolExecutor(readers, thread_name_prefix="reader")
+        self._new_uuid = new_uuid or (lambda: uuid.uuid4().hex)
+        self._closed = False
+        self.changed = Signal()
+        directory.mkdir(parents=True, exist_ok=True)
+        for leftover in directory.glob("*.new*"):
+            leftover.unlink()
+
+    @property
+    def closing(self) -> bool:
+        """True once `stop_feeds` or `close` was called: feeds answer with what they have."""
+        return self._closed
+
+    def stop_feeds(self) -> None:
+        """Let every waiting feed end now; requests in flight go on."""
+        self._closed = True
+        for database in self._open.values():
+            database.changed.notify()
+        self.changed.notify()
+
+    async def close(self) -> None:
+        """Finish accepted writes and close every file."""
+        self.stop_feeds()
+        async with self._lock:
+            for database in self._open.values():
+                await database.close()
+            self._open.clear()
+        self._executor.shutdown()
+
+    def names(self) -> list[str]:
+        """Every database's name, sorted."""
+        files = self._directory.glob(f"*{_SUFFIX}")
+        return sorted(bytes.fromhex(file.name.removesuffix(_SUFFIX)).decode() for file in files)
+
+    async def create(self, name: str) -> Database:
+        """A new, empty database. Raises DatabaseExists, BadRequest for an illegal name."""
+        if not NAME.fullmatch(name):
+            raise BadRequest(
+                f"Name: '{name}'. Only lowercase characters (a-z), digits (0-9), and any of the characters "
+                "_, $, (, ), +, -, and / are allowed. Must begin with a letter."
+            )
+        async with self._lock:
+            path = self._path(name)
+            if path.exists():
+                raise DatabaseExists("The database could not be created, the file already exists.")
+            blank = path.with_suffix(".new")
+            first = self._load(blank, name)
+            await first.close()
+            blank.rename(path)
+            _sync_directory(self._directory)
+            return self._opened(name)
+
+    async def open(self, name: str) -> Database:
+        """The database, opened at its first use. Raises NotFound."""
+        database = self._open.get(name)
+        if database is not None:
+            return database
+        async with self._lock:
+            if not self._path(name).exists():
+                raise NotFound("Database does not exist.")
+            return self._opened(name)
+
+    async def delete(self, name: str) -> None:
+        """Remove the database and its files. Raises NotFound."""
+        async with self._lock:
+            path = self._path(name)
+            if not path.exists():
+                raise NotFound("Database does not exist.")
+            database = self._open.pop(name, None)
+            if database is not None:
+                await database.close()
+            path.unlink()
+            for side_file in ("-wal", "-shm"):
+                with contextlib.suppress(FileNotFoundError):
+                    path.with_name(path.name + side_file).unlink()
+            _sync_directory(self._directory)
+        self.changed.notify()
+
+    def _opened(self, name: str) -> Database:
+        if self._closed:
+            raise Unavailable("the server is stopping")
+        database = self._open.get(name)
+        if database is None:
+            database = self._open[name] = self._load(self._path(name), name)
+        return database
+
+    def _load(self, path: Path, name: str) -> Database:
+        return Database(
+            path, name=name, uuid=self._new_uuid(), executor=self._executor, on_change=self.changed.notify
+        )
+
+    def _path(self, name: str) -> Path:
+        return self._directory / (name.encode().hex() + _SUFFIX)
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,168 @@
+"""Applying edits to a database, inside the writer thread's transaction.
+
+Each edit is merged into its document's tree; what is new gets a body row, a sequence number and a new `docs`
+row. An edit that is known already changes nothing and takes no sequence number: a batch pushed twice is free.
+"""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from replication import revtree
+from replication.edits import Attachment, Edit, interactive_path
+from replication.errors import Conflict, CouchError, MissingStub
+from replication.revtree import RevTree
+from replication.store.bodies import KeptAttachment, decode_attachments, encode_attachments
+from replication.values import Rev
+
+
+class Written(msgspec.Struct, frozen=True):
+    """What became of one edit: the revision it has now, or why it was not made."""
+
+    id: str
+    rev: str | None
+    failure: CouchError | None = None
+
+
+class Counters(msgspec.Struct):
+    """The meta rows that every write changes."""
+
+    update_seq: int
+    doc_count: int
+    deleted_count: int
+
+
+def read_meta(connection: sqlite3.Connection) -> dict[str, str | int]:
+    """All meta rows."""
+    return dict(connection.execute("SELECT name, value FROM meta"))
+
+
+def apply_edits(connection: sqlite3.Connection, edits: Sequence[Edit], *, new_edits: bool) -> list[Written]:
+    """Write the edits in order; one outcome an edit. `new_edits=False`: replicated edits that name
+    themselves.
+    """
+    meta = read_meta(connection)
+    counters = Counters(int(meta["update_seq"]), int(meta["doc_count"]), int(meta["deleted_count"]))
+    limit = int(meta["revs_limit"])
+    written = []
+    for edit in edits:
+        try:
+            rev = _apply(connection, edit, counters, new_edits=new_edits, revs_limit=limit)
+            written.append(Written(edit.id, str(rev)))
+        except (Conflict, MissingStub) as failure:
+            written.append(Written(edit.id, None, failure))
+    connection.executemany(
+        "UPDATE meta SET value = ? WHERE name = ?",
+        [
+            (counters.update_seq, "update_seq"),
+            (counters.doc_count, "doc_count"),
+            (counters.deleted_count, "deleted_count"),
+        ],
+    )
+    return written
+
+
+def _apply(
+    connection: sqlite3.Connection, edit: Edit, counters: Counters, *, new_edits: bool, revs_limit: int
+) -> Rev:
+    row = connection.execute("SELECT doc, deleted, tree FROM docs WHERE id = ?", (edit.id,)).fetchone()
+    tree = revtree.EMPTY if row is None else revtree.decode_tree(row[2])
+    path = interactive_path(tree, edit) if new_edits else edit.path
+    rev = path[0]
+    known = tree.get(rev)
+    if known is not None and known.body is not None:
+        return _graft(connection, edit.id, tree, path, revs_limit)
+    attachments = _keep_attachments(connection, edit.attachments, tree, path)
+    body = connection.execute(
+        "INSERT INTO bodies (json, attachments) VALUES (?, ?)", (edit.body, encode_attachments(attachments))
+    ).lastrowid
+    grown, _ = revtree.merge(tree, path, deleted=edit.deleted, body=body)
+    counters.update_seq += 1
+    _put_doc(connection, edit.id, row, revtree.stem(grown, revs_limit), counters)
+    return rev
+
+
+def _graft(
+    connection: sqlite3.Connection, doc_id: str, tree: RevTree, path: Sequence[Rev], revs_limit: int
+) -> Rev:
+    """A known revision may still bring ancestors that a shorter path had left out; no feed needs to hear of
+    it.
+    """
+    grown = revtree.stem(revtree.merge(tree, path)[0], revs_limit)
+    if grown != tree:
+        connection.execute(
+            "UPDATE docs SET tree = ?, leaves = ? WHERE id = ?",
+            (revtree.encode_tree(grown), encode_leaves(grown), doc_id),
+        )
+    return path[0]
+
+
+def _put_doc(
+    connection: sqlite3.Connection,
+    doc_id: str,
+    row: tuple[int, int, bytes] | None,
+    tree: RevTree,
+    counters: Counters,
+) -> None:
+    winner = revtree.winner(tree)
+    values = (
+        counters.update_seq,
+        str(winner.rev),
+        winner.body,
+        winner.deleted,
+        encode_leaves(tree),
+        revtree.encode_tree(tree),
+        doc_id,
+    )
+    if row is None:
+        connection.execute(
+            "INSERT INTO docs (seq, rev, body, deleted, leaves, tree, id) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            values,
+        )
+    else:
+        connection.execute(
+            "UPDATE docs SET seq = ?, rev = ?, body = ?, deleted = ?, leaves = ?, tree = ? WHERE id = ?",
+            values,
+        )
+    was_live = row is not None and not row[1]
+    was_deleted = row is not None and bool(row[1])
+    counters.doc_count += (not winner.deleted) - was_live
+    counters.deleted_count += winner.deleted - was_deleted
+
+
+def encode_leaves(tree: RevTree) -> bytes:
+    """The leaves as a `_changes` row shows them, winner first."""
+    return msgspec.json.encode([{"rev": str(leaf.rev)} for leaf in revtree.leaves(tree)])
+
+
+def _keep_attachments(
+    connection: sqlite3.Connection, sent: Mapping[str, Attachment], tree: RevTree, path: Sequence[Rev]
+) -> dict[str, KeptAttachment]:
+    kept: dict[str, KeptAttachment] = {}
+    for name, attachment in sent.items():
+        if attachment.data is None:
+            kept[name] = _of_ancestor(connection, name, attachment, tree, path)
+            continue
+        connection.execute(
+            "INSERT OR IGNORE INTO attachments VALUES (?, ?)", (attachment.digest, attachment.data)
+        )
+        revpos = attachment.revpos or path[0].pos
+        kept[name] = KeptAttachment(attachment.content_type, revpos, attachment.digest, attachment.length)
+    return kept
+
+
+def _of_ancestor(
+    connection: sqlite3.Connection, name: str, stub: Attachment, tree: RevTree, path: Sequence[Rev]
+) -> KeptAttachment:
+    for ancestor in path[1:]:
+        node = tree.get(ancestor)
+        if node is None or node.body is None:
+            continue
+        (stored,) = connection.execute(
+            "SELECT attachments FROM bodies WHERE body = ?", (node.body,)
+        ).fetchone()
+        found = decode_attachments(stored).get(name)
+        if found is not None and found.digest == stub.digest:
+            return found
+    raise MissingStub(f"attachment {name!r} was sent as a stub, and no ancestor here has its data")
