@@ -1,1 +1,1 @@
-"""What tablets send: the typed kinds of documents, validation, upcasting and the merge of conflicting leaves."""
+"""What tablets send: the typed kinds of documents, validation, and trials in one shape."""

@@ -1,0 +1,133 @@
+"""The documents that the server reads, as types: what of them is required, and of which type it must be.
+
+These structs *are* the contract of schema 1 for decoding. They say nothing about members they do not name:
+those are never an error. Trials stay the rows that jsPsych logged (`list[dict]`), since every task logs other
+members; `reporting.documents.validate` checks the few that rows and scores are made of.
+
+| kind | required | read for |
+|---|---|---|
+| `session` | study, site, participant, started_at, status, tasks (of: task, run, trials) | rows and scores |
+| `consent` | participant, signed_at | kept until consents are managed |
+| `device` | nothing beyond the envelope | kept |
+
+Every other type (`study`, `battery`, `correction`, …) is written by the server itself and only noted.
+
+An integer is written without a fraction: `1.0` is no `run`. JavaScript never writes one, and a data frame
+that does has turned identifiers into measurements, which is worth a look.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal, NamedTuple
+
+import msgspec
+from msgspec import Meta
+
+SCHEMA: Final = 1
+
+INT4_MIN: Final = -(2**31)
+INT4_MAX: Final = 2**31 - 1
+
+Integer = Annotated[int, Meta(ge=INT4_MIN, le=INT4_MAX)]
+"""What a Postgres `integer` holds."""
+
+Code = Annotated[str, Meta(min_length=1, max_length=160)]
+"""A name that rows are found by. A B-tree entry has to hold it beside a session id."""
+
+Time = Annotated[datetime, Meta(tz=True)]
+"""RFC 3339 with a zone."""
+
+SessionStatus = Literal["in_progress", "completed", "abandoned"]
+
+
+class Envelope(msgspec.Struct, kw_only=True):
+    """What every document has besides its id. Judged before anything else, so nothing is asked of it here."""
+
+    type: Any = None
+    schema: Any = None
+    site: Any = None
+
+
+class BatteryReference(msgspec.Struct, frozen=True):
+    id: Code
+    version: Integer
+
+
+class DeviceReference(msgspec.Struct, frozen=True):
+    """The tablet as the session names it: not necessarily the credential that wrote the document."""
+
+    id: str | None = None
+    app: str | None = None
+    os: str | None = None
+    model: str | None = None
+
+
+class TaskRun(msgspec.Struct, kw_only=True):
+    """One run of one task, with its trials as logged."""
+
+    task: Code
+    run: Integer
+    trials: list[dict[str, Any]]
+    status: str | None = None
+    started_at: Time | None = None
+    ended_at: Time | None = None
+    params: dict[str, Any] | None = None
+    summary: dict[str, Any] | None = None
+
+
+class SessionDocument(Envelope, kw_only=True):
+    """A `session`, schema 1: one sitting of one participant."""
+
+    study: Code
+    site: str
+    participant: Code
+    started_at: Time
+    status: SessionStatus
+    tasks: list[TaskRun]
+    visit: str | None = None
+    battery: BatteryReference | None = None
+    device: DeviceReference | None = None
+    language: str | None = None
+    ended_at: Time | None = None
+    utc_offset_minutes: Integer | None = None
+
+
+class ConsentDocument(Envelope, kw_only=True):
+    """A `consent`, schema 1: only what a consent cannot do without."""
+
+    participant: Code
+    signed_at: Time
+
+
+class DeviceDocument(Envelope, kw_only=True):
+    """A `device`, schema 1: the tablet's own status."""
+
+
+JUDGED: Final[Mapping[str, type[SessionDocument | ConsentDocument | DeviceDocument]]] = {
+    "session": SessionDocument,
+    "consent": ConsentDocument,
+    "device": DeviceDocument,
+}
+"""The types that are validated, and what they are decoded as."""
+
+
+class Session(NamedTuple):
+    """A valid session: `id` without its prefix and as rows spell it, and the document."""
+
+    id: str
+    document: SessionDocument
+    nul_replaced: bool = False
+
+
+class Kept(NamedTuple):
+    """A document without rows. `judged`: it is of a type that is validated, and valid."""
+
+    judged: bool
+
+
+class Invalid(NamedTuple):
+    """Why a document is quarantined: a stable code, where (JSON path), a sentence or two on what to do."""
+
+    code: str
+    path: str
+    message: str

@@ -1,0 +1,167 @@
+"""Several live leaves of one session → one session, and what they contradict each other in.
+
+A tablet saves a session after each task. When it is restored from a backup, or two devices continue one
+sitting, revisions 3-a {simon} and 3-b {stroop} of the same session both arrive. The deterministic winner
+alone would hide a participant's whole task. But every trial has an identity, (task, run, trial_index), so the
+union loses nothing:
+
+| found | outcome |
+|---|---|
+| a task run, or a trial, in one leaf only | kept |
+| a trial in several leaves, the same | kept once |
+| a trial in several leaves, different | the winner's is kept; a contradiction with the members that differ |
+| a member of a task run, different | the winner's is kept; a contradiction |
+| a member of the session, different | the winner's is kept; a contradiction |
+| a member that one leaf lacks, or has null | the winner's is kept; no contradiction: one says nothing |
+| `status`, `ended_at`, `summary` of a loser still `in_progress` | no contradiction: an earlier save |
+| a leaf that is a deletion, or invalid | not given to the merge; the others merge without it |
+
+"Winner" of a value is the highest revision that has the task run or trial at all, so three leaves merge the
+same whatever order they come in, and a leaf given twice changes nothing. Paths name task runs and trials by
+identity, not by position: `$.tasks[simon,1].trials[17]`.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from replication.values import Rev
+from reporting.documents.kinds import Session, SessionDocument, TaskRun
+
+_SESSION_MEMBERS: Final = (
+    "study",
+    "participant",
+    "visit",
+    "battery",
+    "device",
+    "language",
+    "started_at",
+    "ended_at",
+    "utc_offset_minutes",
+    "status",
+)
+_TASK_RUN_MEMBERS: Final = ("status", "started_at", "ended_at", "params", "summary")
+_CHANGE_WHILE_IN_PROGRESS: Final = frozenset({"status", "ended_at", "summary"})
+
+
+class ValidLeaf(NamedTuple):
+    """One live leaf that passed validation."""
+
+    rev: str
+    session: Session
+
+
+class Contradiction(NamedTuple):
+    """Two leaves say different things about the same thing. The values are JSON values."""
+
+    path: str
+    winner_rev: str
+    winner_value: Any
+    other_rev: str
+    other_value: Any
+
+
+class Merged(NamedTuple):
+    """The union. `rev` is the highest of the leaves, whose members the session has."""
+
+    rev: str
+    session: Session
+    contradictions: tuple[Contradiction, ...]
+
+
+class _Kept(NamedTuple):
+    """A task run of the union, and which revision each part of it came from."""
+
+    rev: str
+    task_run: TaskRun
+    trials: dict[int, tuple[str, dict[str, Any]]]
+
+
+def merge(leaves: Sequence[ValidLeaf]) -> Merged:
+    """Merge at least one leaf. The result depends on the set of leaves alone, not on their order."""
+    by_rev = {leaf.rev: leaf for leaf in leaves}
+    winner, *others = sorted(by_rev.values(), key=lambda leaf: Rev.parse(leaf.rev), reverse=True)
+    if not others:
+        return Merged(winner.rev, winner.session, ())
+    union = {
+        (task_run.task, task_run.run): _keep(winner.rev, task_run)
+        for task_run in winner.session.document.tasks
+    }
+    contradictions: list[Contradiction] = []
+    for other in others:
+        contradictions.extend(_compare_sessions(winner, other))
+        for task_run in other.session.document.tasks:
+            identity = (task_run.task, task_run.run)
+            kept = union.get(identity)
+            if kept is None:
+                union[identity] = _keep(other.rev, task_run)
+            else:
+                contradictions.extend(_join(kept, other.rev, task_run))
+    document = msgspec.structs.replace(
+        winner.session.document, tasks=[_as_task_run(kept) for kept in union.values()]
+    )
+    nul_replaced = any(leaf.session.nul_replaced for leaf in by_rev.values())
+    return Merged(winner.rev, Session(winner.session.id, document, nul_replaced), tuple(contradictions))
+
+
+def _keep(rev: str, task_run: TaskRun) -> _Kept:
+    return _Kept(rev, task_run, {trial["trial_index"]: (rev, trial) for trial in task_run.trials})
+
+
+def _as_task_run(kept: _Kept) -> TaskRun:
+    trials = [trial for _, (_, trial) in sorted(kept.trials.items())]
+    return msgspec.structs.replace(kept.task_run, trials=trials)
+
+
+def _compare_sessions(winner: ValidLeaf, other: ValidLeaf) -> Iterator[Contradiction]:
+    ours, theirs = winner.session.document, other.session.document
+    for member in _differing(ours, theirs, _SESSION_MEMBERS):
+        yield _contradiction(
+            f"$.{member}", winner.rev, getattr(ours, member), other.rev, getattr(theirs, member)
+        )
+
+
+def _join(kept: _Kept, other_rev: str, other: TaskRun) -> Iterator[Contradiction]:
+    """Add to `kept.trials` what only the other leaf has; yield what both have and differs."""
+    path = f"$.tasks[{other.task},{other.run}]"
+    for member in _differing(kept.task_run, other, _TASK_RUN_MEMBERS):
+        yield _contradiction(
+            f"{path}.{member}", kept.rev, getattr(kept.task_run, member), other_rev, getattr(other, member)
+        )
+    for trial in other.trials:
+        trial_index = trial["trial_index"]
+        kept_rev, kept_trial = kept.trials.setdefault(trial_index, (other_rev, trial))
+        # Compared with ==, so that `correct: 1` and `correct: true` are no contradiction.
+        if kept_trial != trial:
+            yield Contradiction(
+                f"{path}.trials[{trial_index}]",
+                kept_rev,
+                _members_unlike(kept_trial, trial),
+                other_rev,
+                _members_unlike(trial, kept_trial),
+            )
+
+
+def _differing(
+    winner: SessionDocument | TaskRun, other: SessionDocument | TaskRun, members: Sequence[str]
+) -> Iterator[str]:
+    for member in members:
+        ours, theirs = getattr(winner, member), getattr(other, member)
+        if ours is None or theirs is None or ours == theirs:
+            continue
+        if member in _CHANGE_WHILE_IN_PROGRESS and other.status == "in_progress":
+            continue
+        yield member
+
+
+def _contradiction(path: str, winner_rev: str, ours: Any, other_rev: str, theirs: Any) -> Contradiction:
+    return Contradiction(path, winner_rev, msgspec.to_builtins(ours), other_rev, msgspec.to_builtins(theirs))
+
+
+def _members_unlike(trial: dict[str, Any], reference: dict[str, Any]) -> dict[str, Any]:
+    return {
+        member: value
+        for member, value in trial.items()
+        if member not in reference or reference[member] != value
+    }

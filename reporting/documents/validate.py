@@ -1,0 +1,201 @@
+"""Is a stored document what its type promises, and if not, exactly what is wrong with it?
+
+Everything an enrolled tablet may send is already stored; here it is judged. A document that fails is
+quarantined with the *first* problem found, as a code, a JSON path and a sentence that a person at the site
+can act on. Only what rows and scores are made of is judged: members without a name in
+`reporting.documents.kinds` are never an error.
+
+| judged, in this order | code |
+|---|---|
+| readable as JSON (escaped lone surrogates and numbers beyond float64 are not) | `not_json` |
+| nested no deeper than a document may be | `too_deep` |
+| an object | `wrong_type` |
+| `type` is the id's prefix | `type_mismatch` |
+| something follows the prefix | `empty` |
+| `schema` is one that this version knows | `unknown_schema` |
+| `site` is this database's site | `missing_member` `wrong_site` |
+| required members and types | `missing_member` `wrong_type` `unknown_value` |
+| ranges and lengths | `out_of_range` `empty` `too_long` |
+| times have a zone and a year that a clock can show | `bad_time` `out_of_range` |
+| ended is not before started, of session and task runs | `times_out_of_order` |
+| (task, run) is unique in the session | `duplicate_task_run` |
+| each trial, see `reporting.documents.trial_rules` | among others `duplicate_trial_index` |
+
+Decoding goes straight into the typed structs, once. Only a document that fails is decoded again, untyped, to
+tell an unknown schema from a wrong shape and to quote the value that is wrong.
+"""
+
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from reporting.documents.kinds import (
+    JUDGED,
+    SCHEMA,
+    Envelope,
+    Invalid,
+    Kept,
+    Session,
+    SessionDocument,
+)
+from reporting.documents.shape import describe_failure, quote
+from reporting.documents.text import NUL_ESCAPE, key_text, without_nul, without_nul_deep
+from reporting.documents.trial_rules import check_trials
+
+# A dead battery gives 1970, a wrong setting 2099: neither is an error. Beyond these years Python's and
+# Postgres's calendars part, and no reader could load the row.
+_FIRST_YEAR: Final = 1900
+_LAST_YEAR: Final = 2999
+
+_DECODERS: Final = {type_: msgspec.json.Decoder(struct) for type_, struct in JUDGED.items()}
+_decode_envelope = msgspec.json.Decoder(Envelope).decode
+_decode_any = msgspec.json.Decoder().decode
+
+
+def document_type(doc_id: str) -> str | None:
+    """`"session:0afd…"` → `"session"`; None for an id without a type, such as a design document's."""
+    prefix, colon, _ = doc_id.partition(":")
+    return without_nul(prefix) if colon and not doc_id.startswith("_") else None
+
+
+def validate(doc_id: str, body: bytes, *, site: str) -> Session | Kept | Invalid:
+    """Judge one live leaf: `doc_id` with its prefix, `body` as stored, `site` of the database it is in.
+
+    Never raises on what a document can hold.
+    """
+    type_ = document_type(doc_id)
+    if type_ is None or type_ not in JUDGED:
+        return _judge_other(body)
+    try:
+        document, nul_replaced = _decode(type_, body)
+    except msgspec.ValidationError as failure:
+        return _explain(doc_id, body, str(failure), site=site)
+    except (ValueError, RecursionError) as failure:
+        return _unreadable(failure)
+    invalid = _check_envelope(doc_id, document, site=site) or _check_session(document)
+    if invalid is not None:
+        return invalid
+    if isinstance(document, SessionDocument):
+        return Session(key_text(doc_id).removeprefix("session:"), document, nul_replaced)
+    return Kept(judged=True)
+
+
+def _decode(type_: str, body: bytes) -> tuple[Envelope, bool]:
+    """The typed document, and whether NUL had to be replaced."""
+    if NUL_ESCAPE not in body:
+        return _DECODERS[type_].decode(body), False
+    raw, replaced = without_nul_deep(_decode_any(body))
+    return msgspec.convert(raw, JUDGED[type_]), replaced
+
+
+def _judge_other(body: bytes) -> Kept | Invalid:
+    """A document of a type that the server writes itself: not judged, unless a tablet's type hides in it."""
+    try:
+        claimed = _decode_envelope(body).type
+    except (ValueError, RecursionError):
+        claimed = None
+    if isinstance(claimed, str) and claimed in JUDGED:
+        return Invalid(
+            "type_mismatch",
+            "$.type",
+            f"$.type is {quote(claimed)}, but the id does not begin with `{claimed}:`."
+            " Send the document under such an id.",
+        )
+    return Kept(judged=False)
+
+
+def _explain(doc_id: str, body: bytes, complaint: str, *, site: str) -> Invalid:
+    try:
+        raw = _decode_any(body)
+    except (ValueError, RecursionError) as failure:
+        return _unreadable(failure)
+    if not isinstance(raw, dict):
+        return Invalid("wrong_type", "$", f"The document is {quote(raw)}: it has to be an object.")
+    envelope = Envelope(type=raw.get("type"), schema=raw.get("schema"), site=raw.get("site"))
+    return _check_envelope(doc_id, envelope, site=site) or describe_failure(complaint, raw)
+
+
+def _unreadable(failure: Exception) -> Invalid:
+    if isinstance(failure, RecursionError):
+        return Invalid("too_deep", "$", "The document is nested deeper than 500 levels.")
+    return Invalid(
+        "not_json",
+        "$",
+        f"The document cannot be read ({failure})."
+        " Look for half a surrogate pair or a number beyond float64.",
+    )
+
+
+def _check_envelope(doc_id: str, document: Envelope, *, site: str) -> Invalid | None:
+    prefix, _, name = doc_id.partition(":")
+    if document.type != prefix:
+        return Invalid(
+            "type_mismatch",
+            "$.type",
+            f"$.type is {quote(document.type)}, but the id begins with `{prefix}:`. The two have to agree.",
+        )
+    if not name:
+        return Invalid("empty", "$._id", f"$._id is `{prefix}:` with nothing behind it: it has to name one.")
+    if type(document.schema) is not int or document.schema != SCHEMA:
+        return Invalid(
+            "unknown_schema",
+            "$.schema",
+            f"$.schema is {quote(document.schema)}; this server knows schema {SCHEMA}."
+            " Update the server, or the tablet if it sent none.",
+        )
+    if document.site is None and not isinstance(document, SessionDocument):
+        return None
+    if document.site != site:
+        return Invalid(
+            "wrong_site",
+            "$.site",
+            f"$.site is {quote(document.site)}, but the document is in the database of site {quote(site)}."
+            " Send it to its own site's database, or correct the tablet's site.",
+        )
+    return None
+
+
+def _check_session(document: Envelope) -> Invalid | None:
+    """What the types cannot say: times and identities. Documents of other types pass."""
+    if not isinstance(document, SessionDocument):
+        return None
+    invalid = _check_span(document.started_at, document.ended_at, "$")
+    if invalid is not None:
+        return invalid
+    seen: dict[tuple[str, int], int] = {}
+    for position, task_run in enumerate(document.tasks):
+        path = f"$.tasks[{position}]"
+        first = seen.setdefault((task_run.task, task_run.run), position)
+        if first != position:
+            return Invalid(
+                "duplicate_task_run",
+                path,
+                f"{path} is {quote(task_run.task)} run {task_run.run}, as is $.tasks[{first}]:"
+                " a task that is repeated needs another `run`.",
+            )
+        invalid = _check_span(task_run.started_at, task_run.ended_at, path)
+        invalid = invalid or check_trials(task_run.trials, path)
+        if invalid is not None:
+            return invalid
+    return None
+
+
+def _check_span(started_at: datetime | None, ended_at: datetime | None, path: str) -> Invalid | None:
+    for member, time in (("started_at", started_at), ("ended_at", ended_at)):
+        if time is not None and not _FIRST_YEAR <= time.year <= _LAST_YEAR:
+            where = f"{path}.{member}"
+            return Invalid(
+                "out_of_range",
+                where,
+                f"{where} is in the year {time.year}: it has to be between {_FIRST_YEAR} and {_LAST_YEAR}.",
+            )
+    if started_at is not None and ended_at is not None and ended_at < started_at:
+        where = f"{path}.ended_at"
+        return Invalid(
+            "times_out_of_order",
+            where,
+            f"{where} is {ended_at.isoformat()}, before started_at {started_at.isoformat()}."
+            " The tablet's clock was probably set in between: check it.",
+        )
+    return None

@@ -1,0 +1,64 @@
+"""Which definition scores a task, and in which version.
+
+A scoring error found years later must not silently change published numbers: each score is stored with the
+version of its task's definition. Whoever changes what a definition answers raises its version here; stored
+scores keep the old one until a re-scoring, which can then show before and after.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from reporting.documents.trials import Trial
+from reporting.scoring.adaptive_n_back import score_adaptive_n_back
+from reporting.scoring.attention_network_task import score_attention_network_task
+from reporting.scoring.choice_reaction_time import score_choice_reaction_time
+from reporting.scoring.digit_span import score_digit_span
+from reporting.scoring.generic import score_generic
+from reporting.scoring.measures import Values
+from reporting.scoring.simon import score_simon
+from reporting.scoring.simple_reaction_time import score_simple_reaction_time
+from reporting.scoring.stroop import score_stroop
+
+
+class Score(NamedTuple):
+    """One score of a task run. `value` is finite, or None where the trials do not define it."""
+
+    name: str
+    value: float | None
+    version: int
+
+
+class _Definition(NamedTuple):
+    version: int
+    score: Callable[[Sequence[Trial]], Values]
+
+
+_GENERIC = _Definition(1, score_generic)
+
+_DEFINITIONS = {
+    "simple_reaction_time": _Definition(1, score_simple_reaction_time),
+    "choice_reaction_time": _Definition(1, score_choice_reaction_time),
+    "attention_network_task": _Definition(1, score_attention_network_task),
+    "stroop": _Definition(1, score_stroop),
+    "simon": _Definition(1, score_simon),
+    "digit_span": _Definition(1, score_digit_span),
+    "adaptive_n_back": _Definition(1, score_adaptive_n_back),
+}
+
+
+def score_task_run(task: str, trials: Sequence[Trial]) -> list[Score]:
+    """All scores of one task run, in a fixed order; a task without a definition gets the generic ones.
+
+    `trials` are all trials of the run, of any stage and in any order. Never raises on what a tablet can send:
+    a trial with nonsensical members drops out of the scores that read them.
+    """
+    definition = _DEFINITIONS.get(task, _GENERIC)
+    return [
+        Score(name, _finite(value), definition.version) for name, value in definition.score(trials).items()
+    ]
+
+
+def _finite(value: float | None) -> float | None:
+    """Reaction times near the end of float64 overflow in a sum; infinity would be a lie and no JSON."""
+    return value if value is not None and math.isfinite(value) else None

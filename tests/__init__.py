@@ -1,0 +1,1 @@
+"""The specification, as tests: what each situation is expected to lead to."""

@@ -1,0 +1,1 @@
+"""The published score definitions, by hand-computed examples and against a second computation."""
