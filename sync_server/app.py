@@ -1,0 +1,45 @@
+"""The one place where the application is put together."""
+
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from replication.http.answers import MAX_REQUEST_BYTES
+from replication.http.server import couch_routes
+from replication.store.registry import Registry
+from sync_server import lifespan
+from sync_server.api.routes import API_ROUTES
+from sync_server.gateway.access import authorize
+from sync_server.keys import SETTINGS
+from sync_server.middleware import install_middleware
+from sync_server.settings import Settings, SettingsError
+
+
+def build_app(settings: Settings) -> web.Application:
+    """The gateway and the API on these settings. Raises SettingsError for what this version cannot serve."""
+    if settings.couchdb_url is not None:
+        raise SettingsError(
+            ["COUCHDB_URL is set: this version serves site databases from its embedded store only. Unset it."]
+        )
+    app = web.Application(client_max_size=MAX_REQUEST_BYTES)
+    app[SETTINGS] = settings
+    install_middleware(app)
+    app.add_routes(API_ROUTES)
+    app.cleanup_ctx.extend([lifespan.postgres, lifespan.redis, lifespan.credentials, lifespan.store])
+    _mount_embedded_store(app, settings)
+    return app
+
+
+def _mount_embedded_store(app: web.Application, settings: Settings) -> None:
+    registry = Registry(settings.data_dir / "store")
+    app.add_routes(couch_routes(registry, authorize, prefix="/db"))
+
+    async def open_and_close(app: web.Application) -> AsyncIterator[None]:  # noqa: ARG001 (aiohttp passes it)
+        yield
+        await registry.close()
+
+    async def end_feeds(app: web.Application) -> None:  # noqa: ARG001 (aiohttp passes it)
+        registry.stop_feeds()
+
+    app.cleanup_ctx.append(open_and_close)
+    app.on_shutdown.append(end_feeds)

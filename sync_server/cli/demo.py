@@ -1,0 +1,64 @@
+"""`sync-server demo`: the whole system, a simulated tablet, and what a researcher then sees."""
+
+import asyncio
+import os
+import secrets
+import shutil
+import signal
+import socket
+import tempfile
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from sync_server.demo.run import DemoFailed, run_demo
+from sync_server.embedded.errors import EmbeddedError
+from sync_server.embedded.record import running_system
+from sync_server.embedded.system import EmbeddedSystem, run_until_signal
+from sync_server.logs import configure_logging
+from sync_server.services import start_services
+
+ADMIN = "admin@demo.example"
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of the service; 0 = a free one.")
+@click.option("--sessions", type=click.IntRange(1, 10_000), default=24, show_default=True)
+@click.option("--exit", "exit_after", is_flag=True, help="Stop after showing the scores.")
+def demo(port: int, sessions: int, *, exit_after: bool) -> None:
+    """Start everything in a temporary directory, let a simulated tablet sync, and show the scores.
+
+    The service keeps running until Ctrl-C; then the directory is removed.
+    """
+    configure_logging("WARNING", process="demo")
+    console = Console()
+    data_dir = Path(tempfile.mkdtemp(prefix="metricis-demo-"))
+    password = secrets.token_urlsafe(12)
+    os.environ.update(ADMIN_EMAIL=ADMIN, ADMIN_PASSWORD=password, LOG_LEVEL="WARNING")
+
+    async def start(system: EmbeddedSystem) -> None:
+        console.print("Postgres and Valkey are up, the schema is migrated.")
+        await start_services(system, host="127.0.0.1", port=port or _free_port())
+        record = running_system(data_dir)
+        await run_demo(record, data_dir, sessions, console)
+        console.print(f"Service   {record.base_url}   (health: {record.base_url}/api/health/detailed)")
+        console.print(f"Postgres  {record.database_url}", soft_wrap=True)
+        console.print(f"Admin     {ADMIN}   password {password}")
+        if exit_after:
+            os.kill(os.getpid(), signal.SIGTERM)
+        else:
+            console.print("\nThe service keeps running; Ctrl-C stops it and removes the data.")
+
+    try:
+        asyncio.run(run_until_signal(EmbeddedSystem(data_dir), start))
+    except (EmbeddedError, DemoFailed) as error:
+        click.echo(str(error), err=True)
+        raise SystemExit(1) from error
+    finally:
+        shutil.rmtree(data_dir, ignore_errors=True)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])

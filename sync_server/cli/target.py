@@ -1,0 +1,70 @@
+"""Which system a command talks to: the one that runs on `--data-dir`, or the one in the settings."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn, TypeVar
+
+import click
+import sqlalchemy.exc
+from sqlalchemy import Connection
+
+from reporting.engine import sync_engine
+from sync_server.embedded.errors import EmbeddedError
+from sync_server.embedded.record import running_system
+from sync_server.settings import SettingsError, read_settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Target(NamedTuple):
+    """Where the system's parts are."""
+
+    database_url: str
+    feed_url: str
+    base_url: str
+    data_dir: Path
+
+
+def data_dir_option(command: F) -> F:
+    """`--data-dir`, for commands that talk to a running system."""
+    return click.option(
+        "--data-dir",
+        type=click.Path(file_okay=False, path_type=Path),
+        help="Data directory of a running `sync-server up`; without it, the settings in the environment.",
+    )(command)
+
+
+def target(data_dir: Path | None) -> Target:
+    """The system to talk to. Ends the command with a sentence when there is none."""
+    try:
+        if data_dir is not None:
+            record = running_system(data_dir)
+            base_url = record.base_url or ""
+            return Target(record.database_url, f"{base_url}/db", base_url, data_dir)
+        settings = read_settings(os.environ)
+    except (EmbeddedError, SettingsError) as error:
+        fail(str(error))
+    base_url = settings.feed_url.removesuffix("/db")
+    return Target(settings.database_url, settings.feed_url, base_url, settings.data_dir)
+
+
+@contextmanager
+def transaction(database_url: str) -> Iterator[Connection]:
+    """One Postgres transaction; ends the command with a sentence when Postgres is away."""
+    engine = sync_engine(database_url)
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except sqlalchemy.exc.OperationalError as error:
+        fail(f"Postgres cannot be reached: {error.orig}")
+    finally:
+        engine.dispose()
+
+
+def fail(message: str, *, code: int = 1) -> NoReturn:
+    """End the command: the message on standard error, the exit code to the caller."""
+    click.echo(message, err=True)
+    sys.exit(code)

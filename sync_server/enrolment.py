@@ -1,0 +1,84 @@
+"""Enrolling a device: its site's database exists, its credential is signed and on record."""
+
+import contextlib
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import aiohttp
+import msgspec
+
+from replication.client import CouchClient
+from replication.errors import DatabaseExists
+from reporting.engine import sync_engine
+from reporting.sites import database_of
+from sync_server.identity.devices import EnrolledRole, enrol
+from sync_server.identity.signing_key_file import load_or_create_signing_key
+from sync_server.service_credential import service_headers
+
+
+class Enrolment(msgspec.Struct, frozen=True):
+    """What a device needs to sync; printed once, stored nowhere."""
+
+    device: str
+    site: str
+    database: str
+    url: str
+    username: str
+    password: str
+    token: str
+
+    @property
+    def pouchdb_url(self) -> str:
+        """The URL with the login inside, as PouchDB takes it."""
+        parts = urlsplit(self.url)
+        return urlunsplit(parts._replace(netloc=f"{quote(self.username)}:{self.password}@{parts.netloc}"))
+
+
+async def enrol_device(
+    *,
+    site: str,
+    device: str,
+    role: EnrolledRole,
+    feed_url: str,
+    public_base: str,
+    database_url: str,
+    data_dir: Path,
+    keep: bool = False,
+) -> Enrolment:
+    """Enrol a device at a site; the site's database is made if it is new.
+
+    `public_base` is how the device reaches the server. Raises InvalidSiteName, InvalidDeviceName,
+    UnusableSigningKey, CouchError, or SQLAlchemy's OperationalError.
+    """
+    database = database_of(site)
+    key = load_or_create_signing_key(data_dir)
+    async with aiohttp.ClientSession() as session:
+        client = CouchClient(session, feed_url, headers=service_headers(key, service="enrolment"))
+        with contextlib.suppress(DatabaseExists):
+            await client.create(database)
+    engine = sync_engine(database_url)
+    try:
+        with engine.begin() as connection:
+            enrolled = enrol(
+                connection,
+                key,
+                site=site,
+                device=device,
+                role=role,
+                now=datetime.now(UTC),
+                credential_id=uuid.uuid4().hex,
+                keep=keep,
+            )
+    finally:
+        engine.dispose()
+    return Enrolment(
+        device=device,
+        site=site,
+        database=database,
+        url=f"{public_base.rstrip('/')}/db/{quote(database, safe='')}",
+        username=device,
+        password=enrolled.token,
+        token=enrolled.token,
+    )

@@ -1,0 +1,105 @@
+"""The API's failures and the one table that maps them to HTTP.
+
+Every `/api` answer that is no success reads `{"error": {"code", "message", "details"}}`. `/db` answers in
+CouchDB's shape instead (see `replication.http`).
+"""
+
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+
+class ApiError(Exception):
+    """A failure that the caller can understand: `code` for programs, `message` for people."""
+
+    status = 500
+    code = "internal_error"
+
+    def __init__(self, message: str, *, details: Any = None) -> None:
+        self.message = message
+        self.details = details
+        super().__init__(message)
+
+
+class InvalidRequest(ApiError):
+    """The request's parameters or body are not what the route takes."""
+
+    status = 422
+    code = "invalid_request"
+
+
+class NotJson(ApiError):
+    """The body is not JSON."""
+
+    status = 400
+    code = "not_json"
+
+
+class NotAuthenticated(ApiError):
+    """No credential, or one that is not valid (any more)."""
+
+    status = 401
+    code = "not_authenticated"
+
+
+class NotAllowed(ApiError):
+    """The credential is valid but may not do this."""
+
+    status = 403
+    code = "not_allowed"
+
+
+class NotFound(ApiError):
+    """There is no such thing, or not for this caller."""
+
+    status = 404
+    code = "not_found"
+
+
+class Ambiguous(ApiError):
+    """The request fits more than one thing; `details` says how to tell them apart."""
+
+    status = 409
+    code = "ambiguous"
+
+
+class TooLarge(ApiError):
+    """The body is larger than this route takes."""
+
+    status = 413
+    code = "too_large"
+
+
+class UnsupportedMediaType(ApiError):
+    """The body's content type is not the one this route takes."""
+
+    status = 415
+    code = "unsupported_media_type"
+
+
+class Unavailable(ApiError):
+    """A dependency is away for the moment; try again."""
+
+    status = 503
+    code = "unavailable"
+
+
+HTTP_CODES = {
+    400: "bad_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    415: "unsupported_media_type",
+}
+
+
+def error_response(status: int, code: str, message: str, details: Any = None) -> web.Response:
+    """An API error answer in the documented shape."""
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+    if status == 503:
+        headers["Retry-After"] = "2"
+    body = {"error": {"code": code, "message": message, "details": details}}
+    return web.Response(
+        status=status, body=msgspec.json.encode(body), content_type="application/json", headers=headers
+    )

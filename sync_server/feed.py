@@ -1,0 +1,77 @@
+"""The projector's feed: `reporting`'s SiteFeed on the CouchDB HTTP API, embedded store or CouchDB alike."""
+
+import functools
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import ParamSpec, TypeVar
+
+from replication.client import CouchClient
+from replication.errors import CouchError
+from replication.values import Change, ChangesPage, Leaf
+from reporting.errors import FeedUnavailable
+from reporting.projection.feed import Mark, SiteDatabase
+from reporting.sites import site_of
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+MARK = "projector"
+"""Id of the `_local` document that holds the mark."""
+
+
+def _translated(method: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+    @functools.wraps(method)
+    async def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return await method(*args, **kwargs)
+        except CouchError as error:
+            raise FeedUnavailable(f"{error.error}: {error.reason}") from error
+
+    return call
+
+
+class CouchFeed:
+    """`SiteFeed` on a CouchDB client. Every failure is a FeedUnavailable."""
+
+    def __init__(self, client: CouchClient) -> None:
+        self._client = client
+        self._updates: str | None = None
+
+    @_translated
+    async def databases(self) -> Sequence[SiteDatabase]:
+        """All site databases."""
+        found = [(site_of(name), name) for name in await self._client.all_dbs()]
+        return [SiteDatabase(site, name) for site, name in found if site is not None]
+
+    @_translated
+    async def read(self, database: str, since: str, limit: int) -> ChangesPage:
+        """At most `limit` changes after `since`."""
+        return await self._client.changes(database, since, limit=limit)
+
+    @_translated
+    async def leaves(self, database: str, changes: Sequence[Change]) -> Mapping[str, Sequence[Leaf]]:
+        """The bodies of all leaves of these documents."""
+        wanted = [(change.id, rev) for change in changes for rev in change.revs]
+        found: dict[str, list[Leaf]] = {}
+        for leaf in await self._client.bulk_get(database, wanted):
+            found.setdefault(leaf.id, []).append(leaf)
+        return found
+
+    @_translated
+    async def read_mark(self, database: str) -> Mark | None:
+        """The projector's mark."""
+        document = await self._client.local(database, MARK)
+        return None if document is None else Mark(str(document["epoch"]), int(document["batch"]))
+
+    @_translated
+    async def write_mark(self, database: str, mark: Mark) -> None:
+        """Replace the projector's mark."""
+        current = await self._client.local(database, MARK)
+        document: dict[str, object] = {"epoch": mark.epoch, "batch": mark.batch}
+        if current is not None:
+            document["_rev"] = current["_rev"]
+        await self._client.put_local(database, MARK, document)
+
+    @_translated
+    async def wait(self, timeout: float) -> None:  # noqa: ASYNC109 (the server waits, not we)
+        """Returns when some database may have changed, at the latest after `timeout` seconds."""
+        self._updates = await self._client.wait_for_updates(self._updates, timeout_ms=int(timeout * 1000))

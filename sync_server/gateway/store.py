@@ -1,0 +1,60 @@
+"""What the API asks of the site databases, answered through the CouchDB HTTP API (see `api.seams`)."""
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+
+from replication.client import CouchClient
+from replication.errors import CouchError, NotFound
+from sync_server.api.seams import StoreUnreachable
+
+
+class SiteStore:
+    """`LeafLookup` and `StoreProbe` on a CouchDB client."""
+
+    def __init__(self, client: CouchClient) -> None:
+        self._client = client
+
+    async def ping(self) -> None:
+        """Raises StoreUnreachable unless the store answers."""
+        try:
+            await self._client.server_info()
+        except CouchError as error:
+            raise StoreUnreachable(error.reason) from error
+
+    async def pending(self, database: str, since: str) -> int:
+        """Changes after `since`; 0 when there is no such database. Raises StoreUnreachable."""
+        try:
+            page = await self._client.changes(database, since, limit=1)
+        except NotFound:
+            return 0
+        except CouchError as error:
+            raise StoreUnreachable(error.reason) from error
+        return len(page.changes) + (page.pending or 0)
+
+    async def descendants(
+        self, database: str, revisions: Sequence[tuple[str, str]]
+    ) -> Mapping[tuple[str, str], AbstractSet[str]]:
+        """For each (id, rev): the leaves that equal it or descend from it. Raises StoreUnreachable."""
+        found: dict[tuple[str, str], AbstractSet[str]] = {}
+        for doc_id in dict.fromkeys(doc_id for doc_id, _ in revisions):
+            lineages = await self._lineages(database, doc_id)
+            for asked_id, rev in revisions:
+                if asked_id == doc_id:
+                    found[doc_id, rev] = {leaf for leaf, lineage in lineages.items() if rev in lineage}
+        return found
+
+    async def _lineages(self, database: str, doc_id: str) -> dict[str, set[str]]:
+        """Each leaf with all its ancestors, itself included."""
+        try:
+            leaves = await self._client.open_leaves(database, doc_id)
+        except NotFound:
+            return {}
+        except CouchError as error:
+            raise StoreUnreachable(error.reason) from error
+        return {
+            leaf["_rev"]: {
+                f"{leaf['_revisions']['start'] - age}-{rev_id}"
+                for age, rev_id in enumerate(leaf["_revisions"]["ids"])
+            }
+            for leaf in leaves
+        }

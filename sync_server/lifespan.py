@@ -1,0 +1,83 @@
+"""What the running application holds, from start to stop, as cleanup contexts under typed keys.
+
+They start in the order listed and stop in reverse. A stop loses nothing: requests in flight are finished
+first, waiting feeds answer with what they have, then the store writes out what it accepted.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import aiohttp
+import sqlalchemy.exc
+import structlog
+from aiohttp import web
+from redis.asyncio import Redis
+
+from replication.client import CouchClient
+from reporting.engine import async_engine
+from sync_server.gateway.store import SiteStore
+from sync_server.identity.revocations import KnownCredentials
+from sync_server.identity.signing_key_file import load_or_create_signing_key
+from sync_server.identity.users import create_first_admin
+from sync_server.keys import (
+    ENGINE,
+    KNOWN_CREDENTIALS,
+    LEAF_LOOKUP,
+    REDIS,
+    SETTINGS,
+    STORE_PROBE,
+    VERIFIER,
+)
+from sync_server.service_credential import service_headers
+
+STORE_CLIENT_TIMEOUT = aiohttp.ClientTimeout(total=60, connect=5)
+
+log = structlog.get_logger()
+
+
+async def postgres(app: web.Application) -> AsyncIterator[None]:
+    """The engine, and the first admin where the settings name one."""
+    settings = app[SETTINGS]
+    engine = app[ENGINE] = async_engine(settings.database_url)
+    if settings.admin_email and settings.admin_password:
+        try:
+            async with engine.begin() as connection:
+                created = await connection.run_sync(
+                    lambda c: create_first_admin(
+                        c, email=settings.admin_email or "", password=settings.admin_password or ""
+                    )
+                )
+        except sqlalchemy.exc.OperationalError as error:
+            log.warning("first admin not created: Postgres is away", error=str(error))
+        else:
+            if created is not None:
+                log.info("first admin created", email=created.email)
+    yield
+    await engine.dispose()
+
+
+async def redis(app: web.Application) -> AsyncIterator[None]:
+    """The Redis client; it connects when it is first used."""
+    client = app[REDIS] = Redis.from_url(app[SETTINGS].redis_url)
+    yield
+    await client.aclose()
+
+
+async def credentials(app: web.Application) -> AsyncIterator[None]:
+    """Who is enrolled, followed in the background."""
+    async with KnownCredentials(app[ENGINE]) as known:
+        app[KNOWN_CREDENTIALS] = known
+        yield
+
+
+async def store(app: web.Application) -> AsyncIterator[None]:
+    """The signing key, and the client with which the API asks the site databases."""
+    settings = app[SETTINGS]
+    key = await asyncio.to_thread(load_or_create_signing_key, settings.data_dir)
+    app[VERIFIER] = key.verifier
+    async with aiohttp.ClientSession(timeout=STORE_CLIENT_TIMEOUT) as session:
+        client = CouchClient(session, settings.feed_url, headers=service_headers(key, service="api"))
+        site_store = SiteStore(client)
+        app[LEAF_LOOKUP] = site_store
+        app[STORE_PROBE] = site_store
+        yield

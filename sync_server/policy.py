@@ -1,0 +1,68 @@
+"""Who may do what under `/db`: one table, read by the gateway and walked by the tests.
+
+A tablet hands in what it collected and fetches what it needs to work. It never reads back sessions or
+consents, its own neither: a lost tablet must not be a way to a site's data. A hub hands in what its tablets
+wrote.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from replication.http.access import Operation
+from replication.wire.decode import Incoming
+from sync_server.identity.device_credentials import DeviceCredential, DeviceRole
+
+PUBLISHED_TYPES = ("study", "battery", "item_bank", "consent_form", "participant", "visit")
+COLLECTED_TYPES = ("session", "consent", "device")
+
+REPLICATING = frozenset(
+    {
+        Operation.SERVER_INFO,
+        Operation.DATABASE_INFO,
+        Operation.REVS_DIFF,
+        Operation.REPLICATE_IN,
+        Operation.READ_FEED,
+        Operation.READ,
+        Operation.LOCAL,
+        Operation.FLUSH,
+    }
+)
+
+
+class Rights(NamedTuple):
+    """What a role may do in its database; `readable` and `writable` are document types, None = every id."""
+
+    operations: frozenset[Operation]
+    readable: tuple[str, ...] | None
+    writable: tuple[str, ...] | None
+
+
+POLICY: Mapping[DeviceRole, Rights] = {
+    "tablet": Rights(REPLICATING, PUBLISHED_TYPES, COLLECTED_TYPES),
+    "hub": Rights(REPLICATING, PUBLISHED_TYPES, COLLECTED_TYPES),
+    "service": Rights(frozenset(Operation), None, None),
+}
+
+RESERVED_LOCALS = ("projector",)
+"""`_local` documents of the server's own processes; a foreign hand on one would make it read again from 0."""
+
+
+def refusal_of_write(credential: DeviceCredential, incoming: Incoming) -> str | None:
+    """Why this document may not be written by this credential, in a sentence; None when it may."""
+    if incoming.refusal is not None:
+        return incoming.refusal.reason
+    writable = POLICY[credential.role].writable
+    if writable is None or incoming.edit is None:
+        return None
+    document_type, separator, name = incoming.id.partition(":")
+    reason = None
+    if not separator or not name or document_type not in writable:
+        kinds = ", ".join(writable)
+        reason = f"a {credential.role} may not write {incoming.id!r}; it may write {kinds} documents"
+    elif incoming.edit.deleted:
+        reason = "documents are not deleted from a tablet; a withdrawal is a coordinator's act"
+    elif document_type == "device" and credential.role == "tablet" and name != credential.device:
+        reason = f"a tablet writes its own device document only: device:{credential.device}"
+    elif not incoming.edit.path:
+        reason = "a replicated document needs its _rev"
+    return reason

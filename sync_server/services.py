@@ -1,0 +1,73 @@
+"""The long-running processes: the server, the projector, and starting both below a supervisor."""
+
+import asyncio
+import signal
+import sys
+from functools import partial
+
+import aiohttp
+import structlog
+from aiohttp import web
+
+from replication.client import CouchClient
+from reporting.projection.pump import Pump
+from sync_server.app import build_app
+from sync_server.embedded.system import EmbeddedSystem
+from sync_server.feed import CouchFeed
+from sync_server.identity.signing_key_file import load_or_create_signing_key
+from sync_server.lifespan import STORE_CLIENT_TIMEOUT
+from sync_server.service_credential import service_headers
+from sync_server.settings import Settings
+
+SHUTDOWN_SECONDS = 20.0
+"""What requests in flight get to finish at a stop."""
+
+log = structlog.get_logger()
+
+
+def run_server(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT; then finish requests in flight and close the store."""
+    app = build_app(settings)
+    log.info("serving", host=settings.host, port=settings.port)
+    web.run_app(
+        app,
+        host=settings.host,
+        port=settings.port,
+        shutdown_timeout=SHUTDOWN_SECONDS,
+        access_log=None,
+        print=None,
+    )
+
+
+async def run_projector(settings: Settings) -> None:
+    """Project until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for stop_signal in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(stop_signal, stop.set)
+    key = load_or_create_signing_key(settings.data_dir)
+    async with aiohttp.ClientSession(timeout=STORE_CLIENT_TIMEOUT) as session:
+        client = CouchClient(session, settings.feed_url, headers=service_headers(key, service="projector"))
+        await Pump(CouchFeed(client), settings.database_url).run(stop)
+
+
+async def start_services(system: EmbeddedSystem, *, host: str, port: int) -> None:
+    """Start the server and the projector as children of a running embedded system."""
+    reachable = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 (compared, not bound)
+    base_url = f"http://{reachable}:{port}"
+    environment = {"HOST": host, "PORT": str(port), "STORE_URL": f"{base_url}/db"}
+    command = [sys.executable, "-m", "sync_server"]
+    await system.start_service("serve", [*command, "serve"], environment, ready=partial(_answers, base_url))
+    await system.start_service("project", [*command, "project"], environment)
+    system.announce(base_url)
+
+
+async def _answers(base_url: str) -> bool:
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session,
+            session.get(f"{base_url}/api/health") as response,
+        ):
+            return response.status == 200
+    except (aiohttp.ClientError, TimeoutError):
+        return False

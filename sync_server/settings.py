@@ -1,0 +1,144 @@
+"""Every setting, typed, checked once at boot.
+
+Settings come from the environment, under the names of the platform's documentation. A wrong or unsafe one is
+refused at boot with a sentence that says which, why and what to do; all problems are told at once.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+DEVELOPMENT_JWT_SECRET = "development-only-never-in-production"  # noqa: S105 (refused in production, below)
+
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+Port = Annotated[int, Meta(ge=0, le=65535)]
+
+
+class SettingsError(Exception):
+    """The settings are wrong; the message lists each problem on a line of its own."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(problems))
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="upper"):
+    """What a process is told from outside. Each field's text is its documentation (docs/OPERATIONS.md)."""
+
+    database_url: str
+    """Postgres, as `postgresql://user:password@host:port/database`; the application's role, not the owner's.
+    """
+    redis_url: str
+    """Redis or Valkey, as `redis://…`, `rediss://…` or `unix://…`."""
+    data_dir: Path
+    """Directory of the embedded store's files and of the key that signs device credentials."""
+    environment: Literal["development", "test", "production"] = "development"
+    """`production` refuses unsafe settings."""
+    debug: bool = False
+    """Errors answer with their traceback. Refused in production."""
+    log_level: LogLevel = "INFO"
+    """Least severe level that is logged."""
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: Port = 8000
+    """Port to listen on."""
+    couchdb_url: str | None = None
+    """An Apache CouchDB that holds the site databases. Unset: the embedded store does."""
+    store_url: str | None = None
+    """Where the projector finds the site databases; unset: `COUCHDB_URL`, or this machine's own service."""
+    jwt_secret_key: str = DEVELOPMENT_JWT_SECRET
+    """Signs people's access tokens; 32 characters or more in production."""
+    jwt_algorithm: Literal["HS256", "HS384", "HS512"] = "HS256"
+    """Algorithm of people's access tokens. Device credentials are always ES256."""
+    access_token_expire_minutes: Annotated[int, Meta(ge=1, le=60 * 24)] = 30
+    """Life of an access token, minutes."""
+    allowed_origins: tuple[str, ...] = ()
+    """Origins (comma-separated) whose pages may call the API and sync from a browser; `*` for any."""
+    admin_email: str | None = None
+    """With `ADMIN_PASSWORD`: the first admin, created at boot while there is none."""
+    admin_password: str | None = None
+    """The first admin's password, 12 characters or more."""
+
+    @property
+    def feed_url(self) -> str:
+        """Base URL under which `/<database>` answers the CouchDB HTTP API."""
+        return (self.store_url or self.couchdb_url or f"http://{self.host}:{self.port}/db").rstrip("/")
+
+
+SETTING_NAMES: tuple[str, ...] = tuple(name.upper() for name in Settings.__struct_fields__)
+
+
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    """Settings from environment variables; variables of other names are ignored, empty ones count as unset.
+
+    Raises SettingsError that names every problem found.
+    """
+    given: dict[str, object] = {name: environ[name] for name in SETTING_NAMES if environ.get(name)}
+    if "ALLOWED_ORIGINS" in given:
+        given["ALLOWED_ORIGINS"] = [o.strip() for o in environ["ALLOWED_ORIGINS"].split(",") if o.strip()]
+    problems = [
+        f"{name} is not set: {_PURPOSE[name]}."
+        for name in ("DATABASE_URL", "REDIS_URL", "DATA_DIR")
+        if name not in given
+    ]
+    # One member at a time, so that every problem is told in one go.
+    for name, value in list(given.items()):
+        try:
+            msgspec.convert({**_PLACEHOLDERS, name: value}, Settings, strict=False)
+        except msgspec.ValidationError as error:
+            problems.append(f"{name}={value!r} is not usable: {_sentence(error)}.")
+            del given[name]
+    settings = msgspec.convert({**_PLACEHOLDERS, **given}, Settings, strict=False)
+    problems += [problem for problem in _unsafe(settings) if problem.split()[0] not in _names(problems)]
+    if problems:
+        raise SettingsError(problems)
+    return settings
+
+
+_PLACEHOLDERS = {
+    "DATABASE_URL": "postgresql://placeholder/placeholder",
+    "REDIS_URL": "redis://placeholder",
+    "DATA_DIR": ".",
+}
+_PURPOSE = {
+    "DATABASE_URL": "give the Postgres database to project into, as postgresql://user:password@host/database",
+    "REDIS_URL": "give the Redis or Valkey server, as redis://host:6379/0",
+    "DATA_DIR": "give the directory that holds the store and the device signing key",
+}
+
+
+def _names(problems: list[str]) -> set[str]:
+    return {re.split(r"[ =]", problem, maxsplit=1)[0] for problem in problems}
+
+
+def _sentence(error: msgspec.ValidationError) -> str:
+    return str(error).split(" - at ")[0].rstrip(".")
+
+
+def _unsafe(settings: Settings) -> list[str]:
+    problems = []
+    if not settings.database_url.startswith(("postgresql://", "postgres://")):
+        problems.append("DATABASE_URL must begin with postgresql:// (no other database is supported).")
+    if not settings.redis_url.startswith(("redis://", "rediss://", "unix://")):
+        problems.append("REDIS_URL must begin with redis://, rediss:// or unix://.")
+    for name, url in (("COUCHDB_URL", settings.couchdb_url), ("STORE_URL", settings.store_url)):
+        if url is not None and not url.startswith(("http://", "https://")):
+            problems.append(f"{name} must begin with http:// or https://.")
+    if bool(settings.admin_email) != bool(settings.admin_password):
+        problems.append("ADMIN_EMAIL and ADMIN_PASSWORD go together: set both or neither.")
+    if settings.admin_password is not None and len(settings.admin_password) < 12:
+        problems.append("ADMIN_PASSWORD must have 12 characters or more.")
+    if settings.environment == "production":
+        if settings.jwt_secret_key == DEVELOPMENT_JWT_SECRET:
+            problems.append("JWT_SECRET_KEY must be set in production: `openssl rand -hex 32` makes one.")
+        elif len(settings.jwt_secret_key) < 32:
+            problems.append("JWT_SECRET_KEY must have 32 characters or more in production.")
+        if settings.debug:
+            problems.append("DEBUG must be off in production: it shows tracebacks to callers.")
+        if "*" in settings.allowed_origins:
+            problems.append("ALLOWED_ORIGINS must name the origins in production, not `*`.")
+    return problems

@@ -1,0 +1,1 @@
+"""Real clients of the replication protocol, from npm and PyPI."""

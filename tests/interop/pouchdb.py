@@ -1,0 +1,50 @@
+"""A real PouchDB in a Node process, driven by `tablet.mjs`; its packages are installed once."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+HERE = Path(__file__).parent
+
+
+def node() -> str:
+    """The Node executable with PouchDB installed beside this file; skips, or fails in CI, without Node."""
+    executable = shutil.which("node")
+    npm = shutil.which("npm")
+    if executable is None or npm is None:
+        if os.environ.get("CI"):
+            pytest.fail("Node and npm are needed for the interoperability tests")
+        pytest.skip("Node is not installed: a real PouchDB cannot run")
+    lock = HERE / "package-lock.json"
+    installed = HERE / "node_modules" / ".installed"
+    if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
+        subprocess.run([npm, "ci", "--silent"], cwd=HERE, check=True)
+        installed.touch()
+    return executable
+
+
+async def run_tablet(executable: str, job: dict[str, Any]) -> dict[str, Any]:
+    """Run one tablet to its end; see `tablet.mjs` for the job. Raises AssertionError with what it printed."""
+    process = await asyncio.create_subprocess_exec(
+        executable,
+        "--max-old-space-size=4096",
+        str(HERE / "tablet.mjs"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        answer, complaints = await process.communicate(msgspec.json.encode(job))
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode == 0, complaints.decode()
+    result: dict[str, Any] = msgspec.json.decode(answer)
+    return result
