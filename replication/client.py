@@ -5,6 +5,7 @@ Every answer that is not a success becomes the `CouchError` that the server name
 asks again; everything here may be repeated safely except an interactive edit.
 """
 
+import io
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -50,7 +51,8 @@ class _Feed(msgspec.Struct):
 
 
 class _Ok(msgspec.Struct):
-    ok: msgspec.Raw | None = None
+    ok: msgspec.Raw = msgspec.Raw()
+    """Empty where the row is an error: msgspec knows no optional Raw."""
 
 
 class _BulkGetRow(msgspec.Struct):
@@ -153,7 +155,7 @@ class CouchClient:
         """The named revisions (id, rev) with their bodies; those that are not kept are left out."""
         body = {"docs": [{"id": doc_id, "rev": rev} for doc_id, rev in wanted]}
         answer = await self._json("POST", _path(database, "_bulk_get"), _BulkGet, body=body)
-        return [_leaf(bytes(doc.ok)) for row in answer.results for doc in row.docs if doc.ok is not None]
+        return [_leaf(bytes(doc.ok)) for row in answer.results for doc in row.docs if bytes(doc.ok)]
 
     async def open_leaves(self, database: str, doc_id: str) -> list[Mapping[str, Any]]:
         """All leaves of a document with `_revisions`, decoded. Raises NotFound."""
@@ -207,9 +209,9 @@ class CouchClient:
 
         async def exchange() -> tuple[int, bytes]:
             url = self._base + path
-            async with self._session.request(
-                method, url, params=query, data=raw_body, headers=sent
-            ) as response:
+            # A stream: aiohttp warns of large bodies given as bytes.
+            data = None if raw_body is None else io.BytesIO(raw_body)
+            async with self._session.request(method, url, params=query, data=data, headers=sent) as response:
                 return response.status, await response.read()
 
         status, answer = await _answered(exchange)

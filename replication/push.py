@@ -42,7 +42,6 @@ class Pushed(msgspec.Struct, frozen=True):
 class _Identity(msgspec.Struct):
     id: str = msgspec.field(name="_id")
     rev: str | None = msgspec.field(default=None, name="_rev")
-    revisions: msgspec.Raw | None = msgspec.field(default=None, name="_revisions")
 
 
 def outgoing(text: bytes) -> Outgoing:

@@ -1,8 +1,8 @@
 """The projector's feed: `reporting`'s SiteFeed on the CouchDB HTTP API, embedded store or CouchDB alike."""
 
 import functools
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import ParamSpec, TypeVar
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, ParamSpec, TypeVar
 
 from replication.client import CouchClient
 from replication.errors import CouchError
@@ -18,7 +18,7 @@ MARK = "projector"
 """Id of the `_local` document that holds the mark."""
 
 
-def _translated(method: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+def _translated(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
     @functools.wraps(method)
     async def call(*args: P.args, **kwargs: P.kwargs) -> T:
         try:

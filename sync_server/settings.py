@@ -12,7 +12,11 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-DEVELOPMENT_JWT_SECRET = "development-only-never-in-production"  # noqa: S105 (refused in production, below)
+# Refused in production, below. Long enough for every algorithm.
+DEVELOPMENT_JWT_SECRET = "development-only-never-in-production-" * 2
+
+SECRET_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
+"""What RFC 7518 asks of an HMAC key."""
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 Port = Annotated[int, Meta(ge=0, le=65535)]
@@ -88,15 +92,19 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     # One member at a time, so that every problem is told in one go.
     for name, value in list(given.items()):
         try:
-            msgspec.convert({**_PLACEHOLDERS, name: value}, Settings, strict=False)
+            _convert({**_PLACEHOLDERS, name: value})
         except msgspec.ValidationError as error:
             problems.append(f"{name}={value!r} is not usable: {_sentence(error)}.")
             del given[name]
-    settings = msgspec.convert({**_PLACEHOLDERS, **given}, Settings, strict=False)
+    settings = _convert({**_PLACEHOLDERS, **given})
     problems += [problem for problem in _unsafe(settings) if problem.split()[0] not in _names(problems)]
     if problems:
         raise SettingsError(problems)
     return settings
+
+
+def _convert(given: Mapping[str, object]) -> Settings:
+    return msgspec.convert(given, Settings, strict=False, dec_hook=lambda kind, value: kind(value))
 
 
 _PLACEHOLDERS = {
@@ -132,13 +140,20 @@ def _unsafe(settings: Settings) -> list[str]:
         problems.append("ADMIN_EMAIL and ADMIN_PASSWORD go together: set both or neither.")
     if settings.admin_password is not None and len(settings.admin_password) < 12:
         problems.append("ADMIN_PASSWORD must have 12 characters or more.")
+    needed = SECRET_BYTES[settings.jwt_algorithm]
+    if len(settings.jwt_secret_key.encode()) < needed:
+        problems.append(f"JWT_SECRET_KEY must have {needed} characters or more for {settings.jwt_algorithm}.")
     if settings.environment == "production":
-        if settings.jwt_secret_key == DEVELOPMENT_JWT_SECRET:
-            problems.append("JWT_SECRET_KEY must be set in production: `openssl rand -hex 32` makes one.")
-        elif len(settings.jwt_secret_key) < 32:
-            problems.append("JWT_SECRET_KEY must have 32 characters or more in production.")
-        if settings.debug:
-            problems.append("DEBUG must be off in production: it shows tracebacks to callers.")
-        if "*" in settings.allowed_origins:
-            problems.append("ALLOWED_ORIGINS must name the origins in production, not `*`.")
+        problems += _unsafe_in_production(settings)
+    return problems
+
+
+def _unsafe_in_production(settings: Settings) -> list[str]:
+    problems = []
+    if settings.jwt_secret_key == DEVELOPMENT_JWT_SECRET:
+        problems.append("JWT_SECRET_KEY must be set in production: `openssl rand -hex 32` makes one.")
+    if settings.debug:
+        problems.append("DEBUG must be off in production: it shows tracebacks to callers.")
+    if "*" in settings.allowed_origins:
+        problems.append("ALLOWED_ORIGINS must name the origins in production, not `*`.")
     return problems

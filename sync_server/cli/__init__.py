@@ -1,15 +1,39 @@
 """The command line: `sync-server …`. Each group of commands has a file; `sync-server --help` lists them."""
 
+from collections.abc import Mapping
+from importlib import import_module
+
 import click
 
-from sync_server.cli.demo import demo
-from sync_server.cli.devices import devices
-from sync_server.cli.load import load
-from sync_server.cli.system import dsn, project, serve, up
-from sync_server.cli.users import users
+COMMANDS: Mapping[str, str] = {
+    "up": "sync_server.cli.system",
+    "demo": "sync_server.cli.demo",
+    "serve": "sync_server.cli.system",
+    "project": "sync_server.cli.system",
+    "dsn": "sync_server.cli.dsn",
+    "devices": "sync_server.cli.devices",
+    "users": "sync_server.cli.users",
+    "load": "sync_server.cli.load",
+}
+"""Each command, and the module that has it under the same name."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class LazyGroup(click.Group):
+    """Imports a command's module when that command is asked for: a second matters in a shell loop."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(COMMANDS[cmd_name]), cmd_name)
+        return command
+
+
+@click.group(
+    cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(package_name="metricis-sync")
 def main() -> None:
     """Metricis Sync: tablets replicate session documents in, researchers query them in Postgres.
@@ -17,7 +41,3 @@ def main() -> None:
     `sync-server up --data-dir DIR` starts everything on one machine. Other commands reach a running system
     through its --data-dir, or without one through the settings in the environment (docs/OPERATIONS.md).
     """
-
-
-for command in (up, serve, project, dsn, devices, users, load, demo):
-    main.add_command(command)

@@ -24,7 +24,9 @@ ADMIN = "admin@demo.example"
 
 @click.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of the service; 0 = a free one.")
-@click.option("--sessions", type=click.IntRange(1, 10_000), default=24, show_default=True)
+@click.option(
+    "--sessions", type=click.IntRange(1, 10_000), default=24, show_default=True, help="How many to sync."
+)
 @click.option("--exit", "exit_after", is_flag=True, help="Stop after showing the scores.")
 def demo(port: int, sessions: int, *, exit_after: bool) -> None:
     """Start everything in a temporary directory, let a simulated tablet sync, and show the scores.
@@ -42,7 +44,7 @@ def demo(port: int, sessions: int, *, exit_after: bool) -> None:
         await start_services(system, host="127.0.0.1", port=port or _free_port())
         record = running_system(data_dir)
         await run_demo(record, data_dir, sessions, console)
-        console.print(f"Service   {record.base_url}   (health: {record.base_url}/api/health/detailed)")
+        console.print(f"Service   {record.base_url}")
         console.print(f"Postgres  {record.database_url}", soft_wrap=True)
         console.print(f"Admin     {ADMIN}   password {password}")
         if exit_after:

@@ -9,7 +9,8 @@ import sqlalchemy.exc
 
 from replication.errors import CouchError
 from reporting.sites import InvalidSiteName
-from sync_server.cli.target import data_dir_option, fail, target, transaction
+from sync_server.cli.target import data_dir_option, fail, target
+from sync_server.cli.transaction import transaction
 from sync_server.enrolment import enrol_device
 from sync_server.identity.devices import EnrolledRole, InvalidDeviceName, revoke
 from sync_server.identity.signing_key_file import UnusableSigningKey
@@ -23,7 +24,9 @@ def devices() -> None:
 @devices.command("enrol")
 @click.option("--site", required=True, help="Code of the site, such as `lima`; its database is made if new.")
 @click.option("--device", required=True, help="Name of the device, such as `lima-tab-2`.")
-@click.option("--role", type=click.Choice(["tablet", "hub"]), default="tablet", show_default=True)
+@click.option(
+    "--role", type=click.Choice(["tablet", "hub"]), default="tablet", show_default=True, help="What it is."
+)
 @click.option("--url", help="Base of the printed URL: how the device reaches this server.")
 @click.option("--keep", is_flag=True, help="Leave the device's earlier credentials in force.")
 @data_dir_option

@@ -44,7 +44,13 @@ class Summary(msgspec.Struct):
 @click.option("--url", required=True, help="The site database, as `devices enrol` prints it.")
 @click.option("--user", required=True, help="The device.")
 @click.option("--password", required=True, help="Its credential.")
-@click.option("--batch", type=click.IntRange(1, 1000), default=BATCH_DOCUMENTS, show_default=True)
+@click.option(
+    "--batch",
+    type=click.IntRange(1, 1000),
+    default=BATCH_DOCUMENTS,
+    show_default=True,
+    help="Documents a request.",
+)
 @click.option(
     "--dry-run", is_flag=True, help="Read the files and tell what is wrong with them; send nothing."
 )
@@ -57,7 +63,8 @@ def load(
     Running it again goes on where it stopped: what is there is not sent twice. Exit code 1 when a document
     was refused or could not be read.
     """
-    summary, problems = Summary(), []
+    summary = Summary()
+    problems: list[Problem] = []
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),

@@ -1,4 +1,4 @@
-"""`sync-server up`, and the processes it runs: `serve` and `project`; `dsn` for everyone who queries."""
+"""`sync-server up`, and the processes it runs: `serve` and `project`."""
 
 import asyncio
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from sync_server.cli.target import data_dir_option, fail, target
+from sync_server.cli.target import fail
 from sync_server.embedded.errors import EmbeddedError
 from sync_server.embedded.lifeline import watch_lifeline
 from sync_server.embedded.system import EmbeddedSystem, run_until_signal
@@ -76,13 +76,6 @@ def project() -> None:
     asyncio.run(run_projector(settings))
 
 
-@click.command()
-@data_dir_option
-def dsn(data_dir: Path | None) -> None:
-    """Print the Postgres URL, for psql and every other client."""
-    click.echo(target(data_dir).database_url)
-
-
 def _settings(process: str) -> Settings:
     try:
         settings = read_settings(os.environ)
@@ -100,7 +93,7 @@ def _check_settings(data_dir: Path, host: str, port: int) -> None:
         "DATA_DIR": str(data_dir),
         "HOST": host,
         "PORT": str(port),
-        "JWT_SECRET_KEY": os.environ.get("JWT_SECRET_KEY") or "the embedded system makes its own secret",
+        "JWT_SECRET_KEY": os.environ.get("JWT_SECRET_KEY") or "made by the embedded system".ljust(64),
     }
     settings = read_settings({**os.environ, **known})
     if settings.couchdb_url is not None:

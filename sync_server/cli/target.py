@@ -2,16 +2,12 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import click
-import sqlalchemy.exc
-from sqlalchemy import Connection
 
-from reporting.engine import sync_engine
 from sync_server.embedded.errors import EmbeddedError
 from sync_server.embedded.record import running_system
 from sync_server.settings import SettingsError, read_settings
@@ -49,19 +45,6 @@ def target(data_dir: Path | None) -> Target:
         fail(str(error))
     base_url = settings.feed_url.removesuffix("/db")
     return Target(settings.database_url, settings.feed_url, base_url, settings.data_dir)
-
-
-@contextmanager
-def transaction(database_url: str) -> Iterator[Connection]:
-    """One Postgres transaction; ends the command with a sentence when Postgres is away."""
-    engine = sync_engine(database_url)
-    try:
-        with engine.begin() as connection:
-            yield connection
-    except sqlalchemy.exc.OperationalError as error:
-        fail(f"Postgres cannot be reached: {error.orig}")
-    finally:
-        engine.dispose()
 
 
 def fail(message: str, *, code: int = 1) -> NoReturn:

@@ -6,7 +6,8 @@ from typing import get_args
 import click
 import msgspec
 
-from sync_server.cli.target import data_dir_option, fail, target, transaction
+from sync_server.cli.target import data_dir_option, fail, target
+from sync_server.cli.transaction import transaction
 from sync_server.identity.access_tokens import Role
 from sync_server.identity.passwords import UnusablePassword
 from sync_server.identity.users import EmailTaken, InvalidEmail, create_user
@@ -20,7 +21,9 @@ def users() -> None:
 @users.command()
 @click.option("--email", required=True, help="The address to log in with.")
 @click.option("--password", help="Twelve characters or more; asked for when not given.")
-@click.option("--role", type=click.Choice(get_args(Role)), default="admin", show_default=True)
+@click.option(
+    "--role", type=click.Choice(get_args(Role)), default="admin", show_default=True, help="What they may do."
+)
 @data_dir_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def create(email: str, password: str | None, role: Role, data_dir: Path | None, *, as_json: bool) -> None:

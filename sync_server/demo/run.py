@@ -10,7 +10,7 @@ import aiohttp
 import msgspec
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import Connection, Engine, Row, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, Row, func, select
 
 from replication.client import CouchClient
 from replication.push import batches, outgoing, push_batch
@@ -86,17 +86,20 @@ async def _projected(engine: Engine, count: int, console: Console) -> None:
 def _score_table(connection: Connection) -> Table:
     table = Table(title="Scores in Postgres, over all sessions")
     for name in ("task", "score"):
-        table.add_column(name)
+        table.add_column(name, no_wrap=True)
     for name in ("sessions", "mean", "sd", "min", "max"):
         table.add_column(name, justify="right")
     for row in _score_rows(connection):
-        numbers = ("–" if value is None else f"{value:.3f}" for value in row[3:])
-        table.add_row(row.task, row.name, str(row.n), *numbers)
+        table.add_row(row.task, row.name, str(row.n), *map(_number, row[3:]))
     return table
 
 
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
 def _score_rows(connection: Connection) -> Sequence[Row[Any]]:
-    value = scores.c.value
+    value: ColumnElement[Any] = scores.c["value"]
     return connection.execute(
         select(
             scores.c.task,

@@ -35,13 +35,29 @@ class SiteStore:
         self, database: str, revisions: Sequence[tuple[str, str]]
     ) -> Mapping[tuple[str, str], AbstractSet[str]]:
         """For each (id, rev): the leaves that equal it or descend from it. Raises StoreUnreachable."""
+        asked: dict[str, list[str]] = {}
+        for doc_id, rev in revisions:
+            asked.setdefault(doc_id, []).append(rev)
         found: dict[tuple[str, str], AbstractSet[str]] = {}
-        for doc_id in dict.fromkeys(doc_id for doc_id, _ in revisions):
+        for doc_id, revs in (await self._known(database, asked)).items():
             lineages = await self._lineages(database, doc_id)
-            for asked_id, rev in revisions:
-                if asked_id == doc_id:
-                    found[doc_id, rev] = {leaf for leaf, lineage in lineages.items() if rev in lineage}
+            for rev in revs:
+                found[doc_id, rev] = {leaf for leaf, lineage in lineages.items() if rev in lineage}
         return found
+
+    async def _known(self, database: str, asked: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+        """Those of the asked revisions that the store has: only their documents are worth opening."""
+        try:
+            diff = await self._client.revs_diff(database, asked)
+        except NotFound:
+            return {}
+        except CouchError as error:
+            raise StoreUnreachable(error.reason) from error
+        known = {
+            doc_id: [rev for rev in revs if doc_id not in diff or rev not in diff[doc_id].missing]
+            for doc_id, revs in asked.items()
+        }
+        return {doc_id: revs for doc_id, revs in known.items() if revs}
 
     async def _lineages(self, database: str, doc_id: str) -> dict[str, set[str]]:
         """Each leaf with all its ancestors, itself included."""

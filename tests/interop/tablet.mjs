@@ -33,7 +33,7 @@ async function replicate(start, attempts, denied) {
   for (let attempt = 1; ; attempt++) {
     try {
       const replication = start();
-      replication.on('denied', (failure) => denied.push(failure.doc));
+      replication.on('denied', ({ id, reason }) => denied.push({ id, reason }));
       const done = await replication;
       return { written: done.docs_written, failures: done.doc_write_failures, attempts: attempt };
     } catch (error) {

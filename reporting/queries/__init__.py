@@ -1,0 +1,1 @@
+"""What people ask of the results: SQL and row types, one module a noun."""

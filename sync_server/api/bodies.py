@@ -1,0 +1,56 @@
+"""Request bodies of the API, bounded and typed.
+
+The server as a whole takes bodies of hundreds of megabytes, because replication needs it; a login does not.
+Each route says how much it takes, and nothing beyond that is read into memory.
+"""
+
+from typing import TypeVar
+from urllib.parse import parse_qsl
+
+import msgspec
+from aiohttp import web
+
+from sync_server.api.parameters import convert_fields
+from sync_server.errors import InvalidRequest, TooLarge, UnsupportedMediaType
+
+_FORM = "application/x-www-form-urlencoded"
+
+Body = TypeVar("Body", bound=msgspec.Struct)
+
+
+async def read_json(request: web.Request, body_type: type[Body], *, limit: int) -> Body:
+    """The JSON body as `body_type`; `limit` in bytes.
+
+    Raises TooLarge or InvalidRequest; msgspec.DecodeError (no JSON) and ValidationError (another shape) pass.
+    """
+    body = await _read(request, limit)
+    try:
+        return msgspec.json.decode(body, type=body_type)
+    except RecursionError as error:
+        raise InvalidRequest("The body is nested too deeply.") from error
+
+
+async def read_form(request: web.Request, form_type: type[Body], *, limit: int) -> Body:
+    """The form body as `form_type`; `limit` in bytes.
+
+    Raises TooLarge, UnsupportedMediaType or InvalidRequest.
+    """
+    if request.content_type != _FORM:
+        raise UnsupportedMediaType(f"This takes a form: {_FORM}.")
+    body = await _read(request, limit)
+    try:
+        fields = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=20)
+    except ValueError as error:
+        raise InvalidRequest("The form is not UTF-8, or has too many fields.") from error
+    return convert_fields(fields, form_type, what="form field")
+
+
+async def _read(request: web.Request, limit: int) -> bytes:
+    if request.content_length is not None and request.content_length > limit:
+        raise TooLarge(f"The body may have {limit} bytes.", details={"limit": limit})
+    body = bytearray()
+    async for chunk in request.content.iter_any():
+        body += chunk
+        if len(body) > limit:
+            raise TooLarge(f"The body may have {limit} bytes.", details={"limit": limit})
+    return bytes(body)

@@ -1,0 +1,134 @@
+"""`/api/health`: is the process alive, and is everything that it needs there?
+
+`/api/health` asks nothing and nobody: a supervisor that restarts a healthy process because Postgres is away
+makes an outage worse. `/api/health/detailed` asks each dependency, all at once, two seconds at most each, and
+answers 503 when one is down. Anybody may ask, because whoever watches a system has no account; what a
+dependency's error *says* (host names, users) is for people who are logged in, by their token's signature
+alone, so that it also works while Postgres is the one that is down.
+
+`projection` says per site how many changes wait (`pending`) and for how long the oldest has at least waited
+(`lag_seconds`, see `reporting.queries.health`). A lag makes nothing "down": tablets sync on regardless.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+import psycopg
+import redis.exceptions
+import sqlalchemy.exc
+from aiohttp import web
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from reporting.queries.health import SiteProgress, read_progress
+from reporting.sites import database_of
+from sync_server.api.answers import answer
+from sync_server.api.seams import StoreProbe, StoreUnreachable
+from sync_server.errors import NotAuthenticated
+from sync_server.identity.principals import person_of_token
+from sync_server.keys import ENGINE, REDIS, STORE_PROBE
+
+PATIENCE = 2.0
+"""Seconds that each check may take."""
+
+_DOWN = (
+    OSError,
+    StoreUnreachable,
+    psycopg.Error,
+    redis.exceptions.RedisError,
+    sqlalchemy.exc.SQLAlchemyError,
+)
+
+
+class Dependency(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`error` only for people who are logged in."""
+
+    status: Literal["ok", "down"]
+    latency_ms: float
+    error: str | None = None
+
+
+class SiteLag(msgspec.Struct, frozen=True):
+    """None = unknown. `pending` is the store's word now; as of the last batch while the store is down."""
+
+    site: str
+    pending: int | None
+    lag_seconds: float | None
+    advanced_at: datetime | None
+
+
+async def alive(request: web.Request) -> web.Response:  # noqa: ARG001 (aiohttp's handler signature)
+    """`GET /api/health` → `{"status": "ok"}`."""
+    return answer({"status": "ok"})
+
+
+async def detailed(request: web.Request) -> web.Response:
+    """`GET /api/health/detailed` → `status`, `dependencies` by name, `projection` by site; 503 when down."""
+    app = request.app
+    progress: list[SiteProgress] = []
+
+    async def ask_postgres() -> None:
+        progress.extend(await _progress(app[ENGINE]))
+
+    checks: dict[str, Awaitable[object]] = {
+        "postgres": ask_postgres(),
+        "redis": app[REDIS].ping(),
+        "store": app[STORE_PROBE].ping(),
+    }
+    dependencies = dict(
+        zip(checks, await asyncio.gather(*(_check(ask) for ask in checks.values())), strict=True)
+    )
+    store = app[STORE_PROBE] if dependencies["store"].status == "ok" else None
+    projection = await asyncio.gather(*(_lag(site, store) for site in progress))
+    ok = all(dependency.status == "ok" for dependency in dependencies.values())
+    if not _is_person(request):
+        dependencies = {
+            name: Dependency(status=dependency.status, latency_ms=dependency.latency_ms)
+            for name, dependency in dependencies.items()
+        }
+    body = {"status": "ok" if ok else "down", "dependencies": dependencies, "projection": projection}
+    return answer(body, status=200 if ok else 503)
+
+
+async def _check(ask: Awaitable[object]) -> Dependency:
+    started = time.monotonic()
+    error = None
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await ask
+    except TimeoutError:
+        error = f"no answer within {PATIENCE:g} s"
+    except _DOWN as failure:
+        error = str(failure) or type(failure).__name__
+    latency_ms = round((time.monotonic() - started) * 1000, 1)
+    return Dependency(status="ok" if error is None else "down", latency_ms=latency_ms, error=error)
+
+
+async def _progress(engine: AsyncEngine) -> list[SiteProgress]:
+    async with engine.connect() as connection:
+        return await read_progress(connection)
+
+
+async def _lag(progress: SiteProgress, store: StoreProbe | None) -> SiteLag:
+    pending = progress.pending
+    if store is not None:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                pending = await store.pending(database_of(progress.site), progress.since or "0")
+        except (StoreUnreachable, OSError):
+            pending = progress.pending
+    waiting_since = progress.waiting_since or progress.advanced_at
+    lag = 0.0 if pending == 0 else None
+    if lag is None and waiting_since is not None:
+        lag = max(0.0, (progress.read_at - waiting_since).total_seconds())
+    return SiteLag(site=progress.site, pending=pending, lag_seconds=lag, advanced_at=progress.advanced_at)
+
+
+def _is_person(request: web.Request) -> bool:
+    try:
+        return person_of_token(request) is not None
+    except NotAuthenticated:
+        return False

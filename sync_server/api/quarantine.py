@@ -1,0 +1,28 @@
+"""`/api/quarantine`: what was stored but could not become rows, and why. Any person may read."""
+
+from aiohttp import web
+
+from reporting.queries.quarantine import QuarantineFilter, list_quarantine
+from reporting.queries.snapshot import snapshot
+from sync_server.api.answers import answer_page
+from sync_server.api.parameters import PageQuery, Text, read_query
+from sync_server.identity.principals import require_person
+from sync_server.keys import ENGINE
+
+
+class QuarantineQuery(PageQuery, frozen=True, kw_only=True):
+    """`code` is the reason's, `type` the document's type (`session`, `consent`, …)."""
+
+    site: Text | None = None
+    code: Text | None = None
+    type: Text | None = None
+
+
+async def get_quarantine(request: web.Request) -> web.Response:
+    """`GET /api/quarantine` → a page of QuarantineRow, the latest first."""
+    await require_person(request)
+    query = read_query(request, QuarantineQuery)
+    wanted = QuarantineFilter(site=query.site, code=query.code, type=query.type)
+    async with snapshot(request.app[ENGINE]) as connection:
+        listed = await list_quarantine(connection, wanted, query.wanted_page)
+    return answer_page(listed, query.wanted_page)

@@ -1,0 +1,137 @@
+"""`/api/sync/receipts`: what became of the revisions that a tablet pushed.
+
+Postgres answers for most. It is not enough where the ingest log has a revision that no batch has read: the
+log is written *before* the document is stored, so a crash in between leaves an entry for a document that does
+not exist. And a revision that is no leaf any more may have been replaced, or be newer than what has been
+projected. For those the site database's revision tree is asked; a tablet frees its space on `projected`, so
+where the store has lost a revision, the answer is `unknown` and it pushes again.
+
+| Postgres says | the store says | receipt |
+|---|---|---|
+| a state of its own | (not asked) | that state |
+| received, not read; or nothing at all | does not know it | `unknown` |
+| received, not read; or nothing at all | has it | `stored` |
+| received, other leaves judged | does not know it | `unknown` |
+| received, other leaves judged | became none of those leaves | `stored`: newer than the projection |
+| received, other leaves judged | became one of those leaves | that leaf's state |
+"""
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Annotated
+
+import msgspec
+from aiohttp import web
+from msgspec import Meta
+
+from reporting.receipts import DocumentReceipt, Told, read_receipts
+from reporting.sites import database_of
+from sync_server.api.answers import answer
+from sync_server.api.bodies import read_json
+from sync_server.errors import NotAllowed
+from sync_server.identity.principals import require_device
+from sync_server.keys import ENGINE, LEAF_LOOKUP
+
+MAX_REVISIONS = 10_000
+_BODY_LIMIT = 8 * 1024 * 1024
+
+Revision = tuple[str, str]
+
+# Several leaves may descend from one revision: its content counts as far as the luckiest of them got.
+_BEST_FIRST = (Told.PROJECTED, Told.CONFLICTED, Told.QUARANTINED, Told.STORED)
+
+
+class PushedRevision(msgspec.Struct, frozen=True):
+    """A document id and a revision, as pushed; `rev` is empty where a refused document had none."""
+
+    id: str
+    rev: str
+
+
+class ReceiptsRequest(msgspec.Struct, frozen=True):
+    """What a tablet asks about."""
+
+    docs: Annotated[list[PushedRevision], Meta(max_length=MAX_REVISIONS)]
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """`state` is one of documents.md's; `reason` says why, where it is `refused` or `quarantined`."""
+
+    id: str
+    rev: str
+    state: str
+    reason: str | None
+
+
+async def post_receipts(request: web.Request) -> web.Response:
+    """`POST /api/sync/receipts` → one Receipt for each revision asked about, in that order."""
+    credential = await require_device(request)
+    if credential.site is None:
+        raise NotAllowed("Receipts are for the devices of a site.")
+    body = await read_json(request, ReceiptsRequest, limit=_BODY_LIMIT)
+    site, engine = credential.site, request.app[ENGINE]
+    # No connection is held while the store is asked, which may take as long as a busy store takes.
+    async with engine.connect() as connection:
+        receipts = await read_receipts(connection, site, [(doc.id, doc.rev) for doc in body.docs])
+    open_revisions = _open(receipts)
+    if open_revisions:
+        leaves = await request.app[LEAF_LOOKUP].descendants(database_of(site), open_revisions)
+        async with engine.connect() as connection:
+            judged = await read_receipts(connection, site, _judged_descendants(receipts, leaves))
+        receipts = resolve(receipts, leaves, judged)
+    return answer({"data": [Receipt(r.id, r.rev, r.state.value, r.reason) for r in receipts]})
+
+
+def resolve(
+    receipts: Sequence[DocumentReceipt],
+    leaves: Mapping[Revision, AbstractSet[str]],
+    judged: Sequence[DocumentReceipt],
+) -> list[DocumentReceipt]:
+    """The table of this module: no receipt is left `superseded?`, none says `stored` of what is not there.
+
+    `leaves`: the store's leaves that descend from each open revision; `judged`: Postgres's receipts of those
+    among them that it has judged.
+    """
+    by_revision = {(receipt.id, receipt.rev): receipt for receipt in judged}
+    return [
+        _resolve(receipt, leaves.get((receipt.id, receipt.rev), frozenset()), by_revision)
+        if _is_open(receipt)
+        else receipt
+        for receipt in receipts
+    ]
+
+
+def _resolve(
+    receipt: DocumentReceipt,
+    leaves: AbstractSet[str],
+    judged: Mapping[Revision, DocumentReceipt],
+) -> DocumentReceipt:
+    if not leaves:
+        return DocumentReceipt(receipt.id, receipt.rev, Told.UNKNOWN)
+    found = [judged[receipt.id, leaf] for leaf in sorted(leaves) if (receipt.id, leaf) in judged]
+    for state in _BEST_FIRST:
+        for leaf in found:
+            if leaf.state is state:
+                reason = None if leaf.reason is None else f"Replaced by {leaf.rev}: {leaf.reason}"
+                return DocumentReceipt(receipt.id, receipt.rev, state, reason)
+    return DocumentReceipt(receipt.id, receipt.rev, Told.STORED)
+
+
+def _is_open(receipt: DocumentReceipt) -> bool:
+    return receipt.state in (Told.STORED, Told.UNKNOWN, Told.SUPERSEDED_OR_NEWER)
+
+
+def _open(receipts: Sequence[DocumentReceipt]) -> list[Revision]:
+    return list(dict.fromkeys((r.id, r.rev) for r in receipts if _is_open(r)))
+
+
+def _judged_descendants(
+    receipts: Sequence[DocumentReceipt], leaves: Mapping[Revision, AbstractSet[str]]
+) -> list[Revision]:
+    pairs = (
+        (receipt.id, leaf)
+        for receipt in receipts
+        if receipt.state is Told.SUPERSEDED_OR_NEWER
+        for leaf in sorted(leaves.get((receipt.id, receipt.rev), frozenset()) & frozenset(receipt.leaves))
+    )
+    return list(dict.fromkeys(pairs))

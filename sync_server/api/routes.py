@@ -1,0 +1,17 @@
+"""Every route of the API."""
+
+from aiohttp import web
+
+from sync_server.api import auth, health, quarantine, receipts, sessions
+
+API_ROUTES: list[web.RouteDef] = [
+    web.get("/api/health", health.alive),
+    web.get("/api/health/detailed", health.detailed),
+    web.post("/api/auth/login", auth.log_in),
+    web.get("/api/auth/me", auth.me),
+    web.get("/api/sessions", sessions.get_sessions),
+    web.get("/api/sessions/{id}", sessions.get_session),
+    web.get("/api/sessions/{id}/trials", sessions.get_trials),
+    web.get("/api/quarantine", quarantine.get_quarantine),
+    web.post("/api/sync/receipts", receipts.post_receipts),
+]

@@ -1,0 +1,1 @@
+"""Who is calling: people with a password and an access token, devices with an enrolled credential."""

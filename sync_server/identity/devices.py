@@ -1,0 +1,116 @@
+"""Enrolling and revoking devices: which credentials are in force.
+
+`enrol` signs a credential and keeps only the SHA-256 of its token, so a stolen database opens nothing. The
+token is shown once; who lost it enrols the device again. Enrolling again **revokes the device's earlier
+credentials**: one tablet, one credential in force, unless the caller asks to `keep` them (the old token is
+still on a tablet in the field that has to hand in its sessions first).
+
+Both are one transaction of the caller's, and tell every gateway through `NOTIFY` when it commits, so that a
+revoked tablet is cut off at once and not at the next reading of the table.
+"""
+
+import re
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+from sqlalchemy import Connection, Executable, Insert, Select, Update, func, insert, select, update
+
+from reporting.sites import InvalidSiteName, is_site
+from reporting.tables import devices
+from sync_server.identity.device_credentials import DeviceCredential, SigningKey, token_digest
+
+CREDENTIALS_CHANNEL = "device_credentials"
+"""Postgres channel that is notified when a credential was enrolled or revoked."""
+
+EnrolledRole = Literal["tablet", "hub"]
+
+_DEVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+class InvalidDeviceName(ValueError):
+    """A device name is a letter or digit, then up to 63 letters, digits, `.`, `_` or `-`."""
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        super().__init__(f"{device!r} is no device name: {self.__doc__}")
+
+
+class Enrolled(msgspec.Struct, frozen=True):
+    """A new credential; `revoked` counts those that it replaced. The `token` exists here and nowhere else."""
+
+    credential: DeviceCredential
+    token: str
+    revoked: int
+
+
+def insert_credential(credential: DeviceCredential, token: str) -> Insert:
+    """Statement: the row of a new credential."""
+    return insert(devices).values(
+        credential=credential.id,
+        device=credential.device,
+        site=credential.site,
+        role=credential.role,
+        token_sha256=token_digest(token),
+    )
+
+
+def revoke_credentials(*, site: str, device: str) -> Update:
+    """Statement: revoke every credential of this device that is in force."""
+    return (
+        update(devices)
+        .where(devices.c.site == site, devices.c.device == device, devices.c.revoked_at.is_(None))
+        .values(revoked_at=func.now())
+    )
+
+
+def select_credentials(ids: Iterable[str] | None = None) -> Select[str, bytes, bool]:
+    """Statement: (credential, token_sha256, revoked) of all credentials, or of those with these ids."""
+    statement = select(devices.c.credential, devices.c.token_sha256, devices.c.revoked_at.is_not(None))
+    return statement if ids is None else statement.where(devices.c.credential.in_(list(ids)))
+
+
+def enrol(
+    connection: Connection,
+    key: SigningKey,
+    *,
+    site: str,
+    device: str,
+    role: EnrolledRole,
+    now: datetime,
+    credential_id: str,
+    keep: bool = False,
+) -> Enrolled:
+    """Enrol a device at a site, in the caller's transaction; the token is worth nothing until that commits.
+
+    `keep` leaves the device's earlier credentials in force. Raises InvalidSiteName or InvalidDeviceName.
+    """
+    if not is_site(site):
+        raise InvalidSiteName(site)
+    if _DEVICE.fullmatch(device) is None:
+        raise InvalidDeviceName(device)
+    credential = DeviceCredential(device=device, site=site, role=role, id=credential_id)
+    token = key.sign(credential, now=now)
+    # Two enrolments of one device at once would each miss, and so leave in force, the other's credential.
+    connection.execute(_lock_device(site, device))
+    revoked = 0 if keep else connection.execute(revoke_credentials(site=site, device=device)).rowcount
+    connection.execute(insert_credential(credential, token))
+    connection.execute(_notify())
+    return Enrolled(credential=credential, token=token, revoked=revoked)
+
+
+def revoke(connection: Connection, *, site: str, device: str) -> int:
+    """End every credential of a device, in the caller's transaction → how many were in force."""
+    connection.execute(_lock_device(site, device))
+    revoked = connection.execute(revoke_credentials(site=site, device=device)).rowcount
+    connection.execute(_notify())
+    return revoked
+
+
+def _lock_device(site: str, device: str) -> Executable:
+    return select(func.pg_advisory_xact_lock(func.hashtextextended(f"device {site}/{device}", 0)))
+
+
+def _notify() -> Executable:
+    return select(func.pg_notify(CREDENTIALS_CHANNEL, ""))

@@ -1,0 +1,99 @@
+"""The caller of a request: a person with an access token, or a device with a credential.
+
+A handler asks for the principal that it needs; nothing is decided by path. Failures are the API's typed ones
+(`NotAuthenticated`, `Unavailable`); the gateway maps the same ones to CouchDB's shape.
+
+| request | failure |
+|---|---|
+| no token, a broken, expired or foreign one | NotAuthenticated (401) |
+| a person's account was closed after the token was issued | NotAuthenticated (401) |
+| a device's credential was revoked, or never enrolled here | NotAuthenticated (401) |
+| Basic whose user is not the token's device | NotAuthenticated (401) |
+| enrolled credentials have not been read yet | Unavailable (503): the tablet tries again |
+"""
+
+from datetime import UTC, datetime
+
+import structlog
+from aiohttp import web
+
+from sync_server.errors import NotAuthenticated, Unavailable
+from sync_server.identity.access_tokens import AccessTokenError, Person, read_access_token
+from sync_server.identity.authorization import bearer_token
+from sync_server.identity.device_credentials import CredentialError, DeviceCredential, extract_token
+from sync_server.identity.revocations import Standing
+from sync_server.identity.users import select_person
+from sync_server.keys import ENGINE, KNOWN_CREDENTIALS, SETTINGS, VERIFIER
+
+PRINCIPAL_LOG_FIELDS = ("person", "device", "site")
+"""What `require_*` binds to the log context; whoever ends the request unbinds them."""
+
+
+async def require_person(request: web.Request) -> Person:
+    """The person whose access token the request carries, as the account is *now* (role, email).
+
+    Raises NotAuthenticated.
+    """
+    claimed = person_of_token(request)
+    if claimed is None:
+        raise NotAuthenticated("This needs an access token: log in at /api/auth/login.")
+    async with request.app[ENGINE].connect() as connection:
+        account = (await connection.execute(select_person(claimed.id))).one_or_none()
+    if account is None:
+        raise NotAuthenticated("This account is closed.")
+    structlog.contextvars.bind_contextvars(person=account.id)
+    return Person(id=account.id, email=account.email, role=account.role)
+
+
+def person_of_token(request: web.Request) -> Person | None:
+    """The person as the access token says, without asking Postgres; None where there is no token.
+
+    For what must also answer while Postgres is away. Raises NotAuthenticated when there is a token that is
+    not valid.
+    """
+    token = bearer_token(request.headers.get("Authorization"))
+    if token is None:
+        return None
+    settings = request.app[SETTINGS]
+    try:
+        return read_access_token(
+            token,
+            secret=settings.jwt_secret_key,
+            algorithm=settings.jwt_algorithm,
+            now=datetime.now(UTC),
+        )
+    except AccessTokenError as error:
+        raise NotAuthenticated(str(error)) from error
+
+
+async def require_device(request: web.Request) -> DeviceCredential:
+    """The device whose credential the request carries: signed here, enrolled, not revoked.
+
+    A `service` credential is enrolled nowhere; its signature and its expiry are enough. Raises
+    NotAuthenticated or Unavailable.
+    """
+    token = extract_token(request.headers.get("Authorization"))
+    if token is None:
+        raise NotAuthenticated("This needs a device credential, as Bearer or as the device's Basic password.")
+    try:
+        credential = request.app[VERIFIER].verify(token, now=datetime.now(UTC))
+    except CredentialError as error:
+        raise NotAuthenticated(str(error)) from error
+    if credential.role != "service":
+        _refuse_unless_enrolled(await request.app[KNOWN_CREDENTIALS].standing(credential.id, token))
+    structlog.contextvars.bind_contextvars(device=credential.device)
+    if credential.site is not None:
+        structlog.contextvars.bind_contextvars(site=credential.site)
+    return credential
+
+
+def _refuse_unless_enrolled(standing: Standing) -> None:
+    match standing:
+        case Standing.ENROLLED:
+            return
+        case Standing.REVOKED:
+            raise NotAuthenticated("This credential was revoked: enrol the device again.")
+        case Standing.UNKNOWN:
+            raise NotAuthenticated("This credential is not enrolled here.")
+        case Standing.NOT_READY:
+            raise Unavailable("Enrolled devices cannot be read yet.")

@@ -1,0 +1,212 @@
+"""What happens to every request, whoever handles it: an id, a log line, cross-origin answers, errors.
+
+Outermost first:
+
+1. `request_context` gives the request an id (the caller's `X-Request-ID` where it is sane), binds it to the
+   log context and writes the access line, also for requests that fail or whose client went away (499).
+2. `cross_origin` answers preflights of `/api` and `/db` before anybody asks for a credential: browsers send
+   none with them.
+3. `api_errors` turns failures under `/api` into the error shape. Other paths (`/db` speaks CouchDB's) see
+   their own exceptions.
+
+Headers are added when a response *starts*, not when its handler returns: a changes feed has sent its headers
+hours before that.
+
+| failure under /api | answer |
+|---|---|
+| ApiError | its status and code |
+| aiohttp's 404, 405, 413, … | the same status |
+| a body that is not JSON / not of the documented shape | 400 / 422 with the JSON path |
+| Postgres or the store unreachable | 503, `Retry-After` |
+| anything else | logged with its traceback; 500 with the request id, nothing of the cause |
+"""
+
+import asyncio
+import re
+import time
+import traceback
+import uuid
+from typing import Any
+
+import msgspec
+import psycopg
+import sqlalchemy.exc
+import structlog
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+
+from sync_server.api.seams import StoreUnreachable
+from sync_server.errors import HTTP_CODES, ApiError, error_response
+from sync_server.identity.principals import PRINCIPAL_LOG_FIELDS
+from sync_server.keys import SETTINGS
+
+REQUEST_ID = web.RequestKey("request_id", str)
+
+_SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_CLIENT_GONE = 499
+_QUIET_PATHS = frozenset({"/api/health", "/api/health/detailed"})
+_UNREACHABLE = (
+    sqlalchemy.exc.OperationalError,
+    sqlalchemy.exc.InterfaceError,
+    sqlalchemy.exc.TimeoutError,
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    StoreUnreachable,
+)
+_PREFLIGHT_HEADERS = {
+    hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, HEAD, POST, PUT, PATCH, DELETE, COPY, OPTIONS",
+    hdrs.ACCESS_CONTROL_ALLOW_HEADERS: (
+        "Accept, Authorization, Content-Type, If-Match, If-None-Match, Idempotency-Key, Range, X-Request-ID"
+    ),
+    hdrs.ACCESS_CONTROL_MAX_AGE: "7200",
+}
+_EXPOSED_HEADERS = (
+    "Accept-Ranges, Content-Length, Content-Range, Content-Type, Date, ETag, Location, Retry-After, Server, "
+    "WWW-Authenticate, X-Request-ID"
+)
+
+_log = structlog.get_logger()
+
+
+def install_middleware(app: web.Application) -> None:
+    """Add everything here to an application; its settings must be under `keys.SETTINGS` when it serves."""
+    app.middlewares.extend([request_context, cross_origin, api_errors])
+    app.on_response_prepare.append(_add_headers)
+
+
+@web.middleware
+async def request_context(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Request id and access log."""
+    given = request.headers.get("X-Request-ID", "")
+    request[REQUEST_ID] = given if _SANE_REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    structlog.contextvars.bind_contextvars(request_id=request[REQUEST_ID])
+    started = time.monotonic()
+    status, size = 500, None
+    try:
+        response = await handler(request)
+        status = response.status
+        if response.prepared:
+            # A stream ends here at the latest; only then is its size known.
+            await response.write_eof()
+        size = _size(response)
+    except web.HTTPException as error:
+        status, size = error.status, _size(error)
+        raise
+    except (asyncio.CancelledError, ConnectionResetError):
+        status = _CLIENT_GONE
+        raise
+    else:
+        return response
+    finally:
+        write = _log.debug if request.path in _QUIET_PATHS else _log.info
+        ms = round((time.monotonic() - started) * 1000, 1)
+        write("request", method=request.method, path=request.path, status=status, ms=ms, bytes=size)
+        # One task serves all requests of a connection: what stays bound would show in the next one's lines.
+        structlog.contextvars.unbind_contextvars("request_id", *PRINCIPAL_LOG_FIELDS)
+
+
+@web.middleware
+async def cross_origin(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Preflights; the headers of other answers are added as they start."""
+    is_preflight = (
+        request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers
+    )
+    if is_preflight and _allowed_origin(request) is not None:
+        return web.Response(status=204, headers=_PREFLIGHT_HEADERS)
+    return await handler(request)
+
+
+@web.middleware
+async def api_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Failures under `/api`, in the documented shape."""
+    if not _is_below(request.path, "/api"):
+        return await handler(request)
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        return _http_error(request, error)
+    except Exception as error:  # noqa: BLE001 (the one place where any failure becomes an answer)
+        return _failure(request, error)
+
+
+async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    if REQUEST_ID in request:
+        response.headers["X-Request-ID"] = request[REQUEST_ID]
+    if _is_below(request.path, "/api"):
+        # Participants' data and tokens: not for a shared computer's disk.
+        response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
+    if not (request.app[SETTINGS].allowed_origins and _is_shared(request.path)):
+        return
+    # Also without an Origin: a cache must not give that answer to a page of an allowed origin.
+    vary = response.headers.get(hdrs.VARY)
+    response.headers[hdrs.VARY] = f"{vary}, Origin" if vary else "Origin"
+    origin = _allowed_origin(request)
+    if origin is not None:
+        response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
+        response.headers[hdrs.ACCESS_CONTROL_ALLOW_CREDENTIALS] = "true"
+        response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = _EXPOSED_HEADERS
+
+
+def _allowed_origin(request: web.Request) -> str | None:
+    """The request's origin, where its pages may call this path. Never `*`: that forbids credentials."""
+    origin = request.headers.get(hdrs.ORIGIN)
+    allowed = request.app[SETTINGS].allowed_origins
+    if origin is None or not _is_shared(request.path):
+        return None
+    return origin if origin in allowed or "*" in allowed else None
+
+
+def _is_shared(path: str) -> bool:
+    return _is_below(path, "/api") or _is_below(path, "/db")
+
+
+def _is_below(path: str, prefix: str) -> bool:
+    return path == prefix or path.startswith(prefix + "/")
+
+
+def _size(response: web.StreamResponse) -> int | None:
+    return response.body_length if response.prepared else response.content_length
+
+
+def _failure(request: web.Request, error: Exception) -> web.Response:
+    match error:
+        case ApiError():
+            answer = error_response(error.status, error.code, error.message, error.details)
+        case msgspec.ValidationError():
+            message, path = _split_path(error)
+            answer = error_response(422, "invalid_request", message, {"path": path})
+        case msgspec.DecodeError():
+            answer = error_response(400, "not_json", f"The body is not JSON: {error}.")
+        case _ if isinstance(error, _UNREACHABLE):
+            _log.warning("a dependency is unreachable", error=str(error))
+            answer = error_response(503, "unavailable", "The service cannot reach its database; try again.")
+        case _:
+            _log.error("request failed", exc_info=error)
+            details: dict[str, Any] = {"request_id": request[REQUEST_ID]}
+            if request.app[SETTINGS].debug:
+                details["traceback"] = traceback.format_exception(error)
+            message = "Something went wrong here; the log has it."
+            answer = error_response(500, "internal_error", message, details)
+    return answer
+
+
+def _http_error(request: web.Request, error: web.HTTPException) -> web.Response:
+    code = HTTP_CODES.get(error.status, error.reason.lower().replace(" ", "_"))
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        allowed = sorted(error.allowed_methods)
+        message = f"{request.method} is not possible here."
+        answer = error_response(error.status, code, message, {"allowed": allowed})
+        answer.headers[hdrs.ALLOW] = ", ".join(allowed)
+        return answer
+    if isinstance(error, web.HTTPNotFound):
+        return error_response(error.status, code, f"There is nothing at {request.path}.")
+    return error_response(error.status, code, f"{error.reason}.")
+
+
+def _split_path(error: msgspec.ValidationError) -> tuple[str, str]:
+    """msgspec's sentence without its path, and the path; problems at the top have none in the sentence."""
+    message, _, path = str(error).rpartition(" - at `")
+    return (message, path.rstrip("`")) if message else (str(error), "$")

@@ -1,0 +1,73 @@
+"""Real servers for all tests: one Postgres and one Valkey a run, a fresh migrated database a test."""
+
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from sync_server.embedded.postgres import DATABASE, OWNER
+from tests.embedded.supervised import SupervisedSystem
+
+FIELD_SESSIONS = Path(__file__).parents[2] / "shared" / "data" / "field_sessions"
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[SupervisedSystem]:
+    """Postgres (not durable, its database migrated) and Valkey, running for the whole test run.
+
+    Leave its own database alone: it is the template of every test's database.
+    """
+    directory = Path(tempfile.mkdtemp(prefix="metricis-tests-"))
+    try:
+        with SupervisedSystem(directory) as system:
+            yield system
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def fresh_database(postgres_server: SupervisedSystem) -> Iterator[str]:
+    """The name of a fresh database with the newest schema, dropped after the test."""
+    name = f"test_{uuid.uuid4().hex[:16]}"
+    create = sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {}").format(
+        sql.Identifier(name), sql.Identifier(DATABASE), sql.Identifier(OWNER)
+    )
+    with psycopg.connect(postgres_server.superuser_url, autocommit=True) as connection:
+        connection.execute(create)
+    yield name
+    with psycopg.connect(postgres_server.superuser_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def database_url(postgres_server: SupervisedSystem, fresh_database: str) -> str:
+    """The test's database as the application's role: `postgresql://…`."""
+    return _in_database(postgres_server.database_url, fresh_database)
+
+
+@pytest.fixture
+def owner_database_url(postgres_server: SupervisedSystem, fresh_database: str) -> str:
+    """The test's database as the role that owns its schema."""
+    return _in_database(postgres_server.owner_url, fresh_database)
+
+
+@pytest.fixture(scope="session")
+def redis_url(postgres_server: SupervisedSystem) -> str:
+    """Valkey: `unix://…`. All tests share it; a test that needs it empty flushes it."""
+    return postgres_server.redis_url
+
+
+@pytest.fixture(scope="session")
+def shared_field_sessions() -> Path | None:
+    """The directory of the field sessions beside the checkout; None where it is absent."""
+    return FIELD_SESSIONS if FIELD_SESSIONS.is_dir() else None
+
+
+def _in_database(url: str, database: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(path=f"/{database}"))

@@ -1,0 +1,126 @@
+"""The layout shows the architecture: who may import whom, what is pure, how long a file may be."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("replication", "reporting", "sync_server", "migrations")
+LONGEST_FILE = 400
+
+MAY_IMPORT = {
+    "replication": set(),
+    "reporting": {"replication"},
+    "sync_server": {"replication", "reporting", "migrations"},
+    "migrations": {"reporting"},
+}
+"""Which packages of ours a package may import; `reporting` takes value types only (below)."""
+
+REPORTING_TAKES = {"replication.values"}
+
+PURE = (
+    "replication/values.py",
+    "replication/revtree.py",
+    "replication/edits.py",
+    "replication/wire",
+    "reporting/sites.py",
+    "reporting/documents",
+    "reporting/scoring",
+    "reporting/projection/batch.py",
+    "reporting/projection/copy_text.py",
+    "reporting/projection/judge.py",
+    "reporting/projection/rows.py",
+    "reporting/projection/rewind.py",
+    "sync_server/policy.py",
+    "sync_server/identity/access_tokens.py",
+    "sync_server/embedded/backoff.py",
+)
+IMPURE_MODULES = {
+    "aiohttp",
+    "asyncio",
+    "sqlite3",
+    "psycopg",
+    "redis",
+    "rq",
+    "logging",
+    "structlog",
+    "os",
+    "random",
+    "secrets",
+    "socket",
+    "subprocess",
+    "threading",
+    "time",
+}
+CLOCK_CALLS = {"now", "utcnow", "today", "uuid4", "uuid1", "time", "monotonic"}
+
+
+def _files(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def _imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            assert node.module is not None
+            yield node.module
+
+
+def _pure_files() -> list[Path]:
+    found = [path for name in PURE for path in ([ROOT / name] if name.endswith(".py") else _files(name))]
+    assert all(path.exists() for path in found)
+    return found
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_imports_only_what_it_may(package: str) -> None:
+    allowed = MAY_IMPORT[package] | {package}
+    for path in _files(package):
+        if package == "migrations" and path.parent.name == "versions":
+            allowed = set()
+        ours = {name for name in _imports(path) if name.split(".")[0] in (*PACKAGES, "tests", "benchmarks")}
+        assert {name for name in ours if name.split(".")[0] not in allowed} == set(), path
+
+
+def test_reporting_takes_value_types_only_from_replication() -> None:
+    taken = {
+        name for path in _files("reporting") for name in _imports(path) if name.startswith("replication")
+    }
+    assert taken <= REPORTING_TAKES
+
+
+@pytest.mark.parametrize("path", _pure_files(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_pure_module_does_no_io_and_reads_no_clock_or_chance(path: Path) -> None:
+    assert {name for name in _imports(path) if name.split(".")[0] in IMPURE_MODULES} == set()
+    calls = {
+        node.func.attr
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+    }
+    assert calls & CLOCK_CALLS == set()
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    silent = [
+        path for package in PACKAGES for path in _files(package) if not ast.get_docstring(_parsed(path))
+    ]
+    assert silent == []
+
+
+def _parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+def test_no_file_is_longer_than_one_wants_to_read() -> None:
+    files = [path for package in (*PACKAGES, "tests", "benchmarks") for path in _files(package)]
+    long = {
+        str(path.relative_to(ROOT)): lines
+        for path in files
+        if (lines := len(path.read_text().splitlines())) > LONGEST_FILE and "node_modules" not in path.parts
+    }
+    assert long == {}
