@@ -16,10 +16,10 @@ def main() -> None:
 
 @main.command("end_to_end")
 @click.option("--documents", type=click.IntRange(1), help="Push only so many documents a site.")
-@click.option("--steady-seconds", type=click.IntRange(0), default=30, show_default=True)
+@click.option("--steady-seconds", type=click.IntRange(0), default=30, show_default=True, help="0: none.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures to this file.")
 def end_to_end(documents: int | None, steady_seconds: int, json_file: Path | None) -> None:
-    """From a tablet's push to committed rows, on the field sessions (generated ones where they are absent)."""
+    """From a tablet's push to committed rows, on the field sessions or, where absent, generated ones."""
     console = Console()
     figures = measure(documents, steady_seconds, console)
     for table in tables(figures):

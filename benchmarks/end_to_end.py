@@ -13,6 +13,8 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,8 @@ from tests.end_to_end.system import System, running, wait_until
 BATCH = 25
 STEADY_TABLETS = 100
 STEADY_SITE = "steady"
-PATIENCE_S = 600.0
+PATIENCE_S = 180.0
+LOOK_BACK = timedelta(seconds=30)
 
 Key = tuple[str, str]
 
@@ -43,27 +46,38 @@ class Watcher:
         self.visible: dict[Key, float] = {}
         self._url = database_url
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch)
+        self._threads = ThreadPoolExecutor(1)
+        self._watching: Future[None]
 
     def __enter__(self) -> "Watcher":
-        self._thread.start()
+        self._watching = self._threads.submit(self._watch)
         return self
 
     def __exit__(self, *failure: object) -> None:
         self._stop.set()
-        self._thread.join()
+        self._threads.shutdown()
+
+    def wait_for(self, keys: Iterable[Key]) -> None:
+        """Until all of these were seen. Raises what ended the watching."""
+
+        def seen() -> bool:
+            if self._watching.done():
+                self._watching.result()
+            return self.visible.keys() >= set(keys)
+
+        wait_until(seen, PATIENCE_S, lambda: f"{len(self.visible)} rows visible")
 
     def _watch(self) -> None:
         # Batches commit out of the order of their start: look back a little, and forget what was seen.
-        query = "SELECT site, id, projected_at FROM sessions WHERE projected_at > %s - interval '30 s'"
-        newest: Any = "-infinity"
+        query = "SELECT site, id, projected_at FROM sessions WHERE projected_at > %s"
+        newest = datetime(2000, 1, 1, tzinfo=UTC)
         with psycopg.connect(self._url, autocommit=True) as connection:
             while not self._stop.wait(0.02):
-                rows = connection.execute(query, [newest]).fetchall()
+                rows = connection.execute(query, [newest - LOOK_BACK]).fetchall()
                 now = time.monotonic()
                 for site, session_id, projected_at in rows:
                     self.visible.setdefault((site, session_id), now)
-                    newest = projected_at if newest == "-infinity" else max(newest, projected_at)
+                    newest = max(newest, projected_at)
 
 
 class Tablet:
@@ -124,7 +138,7 @@ def _backlog(system: System, documents: dict[str, list[Outgoing]]) -> dict[str, 
 
         asyncio.run(push_all())
         pushed = time.monotonic()
-        wait_until(lambda: watcher.visible.keys() >= acknowledged.keys(), PATIENCE_S)
+        watcher.wait_for(acknowledged)
     done = max(watcher.visible.values())
     trials = int(system.value("SELECT count(*) FROM trials"))
     return {
@@ -152,7 +166,7 @@ def _steady(system: System, seconds: int) -> dict[str, float]:
             await asyncio.gather(*pushes)
 
         asyncio.run(push_paced())
-        wait_until(lambda: watcher.visible.keys() >= acknowledged.keys(), PATIENCE_S)
+        watcher.wait_for(acknowledged)
     return {"documents": len(acknowledged), **_lags(acknowledged, watcher.visible)}
 
 

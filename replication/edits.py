@@ -9,10 +9,11 @@ that apply it agree.
     ------------    -----------------    -----------------------------------
     none            none                 1-…
     none            some revision        conflict
-    only deleted    none                 continues the winning tombstone
+    only deleted    none                 continues the winning tombstone; a further deletion is a conflict
+    only deleted    any revision         conflict
     a live leaf     none                 conflict
-    any             a leaf               extends that leaf
-    any             not a leaf           conflict
+    a live leaf     a leaf               extends that leaf
+    a live leaf     not a leaf           conflict
 """
 
 import hashlib
@@ -28,7 +29,10 @@ from replication.values import Rev
 
 
 class Attachment(msgspec.Struct, frozen=True):
-    """An attachment as a document brings it: `data` decoded, or None for a stub of what the target has."""
+    """An attachment as a document brings it: `data` decoded, or None for a stub of what the target has.
+
+    The digest of a stub may be empty: then its name alone says which attachment is meant.
+    """
 
     content_type: str
     digest: str
@@ -59,16 +63,18 @@ def interactive_path(tree: RevTree, edit: Edit) -> Sequence[Rev]:
 
 
 def _base(tree: RevTree, edit: Edit) -> Rev | None:
-    if edit.path:
-        base = edit.path[0]
-        if any(leaf.rev == base for leaf in revtree.leaves(tree)):
-            return base
-        raise Conflict
     if not tree:
+        if edit.path:
+            raise Conflict
         return None
-    winner = revtree.winner(tree)
+    leaves = revtree.leaves(tree)
+    winner = leaves[0]
     if winner.deleted:
+        if edit.path or edit.deleted:
+            raise Conflict
         return winner.rev
+    if edit.path and edit.path[0] in {leaf.rev for leaf in leaves}:
+        return edit.path[0]
     raise Conflict
 
 

@@ -18,6 +18,27 @@ class CouchError(Exception):
         super().__init__(reason)
 
 
+class DocValidation(CouchError):
+    """A document has a member that begins with an underscore and is not the protocol's, or is malformed."""
+
+    status = 400
+    error = "doc_validation"
+
+
+class IllegalDocId(CouchError):
+    """No document may be called so."""
+
+    status = 400
+    error = "illegal_docid"
+
+
+class IllegalDatabaseName(CouchError):
+    """No database may be called so."""
+
+    status = 400
+    error = "illegal_database_name"
+
+
 class BadRequest(CouchError):
     """The request is malformed: not JSON, or a parameter that cannot be read."""
 
@@ -84,6 +105,13 @@ class TooLarge(CouchError):
     error = "too_large"
 
 
+class BadContentType(CouchError):
+    """The body is not declared to be what the endpoint reads."""
+
+    status = 415
+    error = "bad_content_type"
+
+
 class NotImplementedHere(CouchError):
     """CouchDB has it, this store does not (docs/PROTOCOL.md says why)."""
 
@@ -96,6 +124,13 @@ class Unavailable(CouchError):
 
     status = 503
     error = "service_unavailable"
+
+
+class StorageFailed(CouchError):
+    """The database's file cannot be read or written."""
+
+    status = 500
+    error = "internal_server_error"
 
 
 class StorageFull(CouchError):

@@ -9,7 +9,8 @@ the others:
 
 A replicated edit comes as a *path*: its revision and the ids of its ancestors, newest first. Merging a path
 adds the nodes and edges that were missing, so a merge is a set union: order, repetition and batching do not
-matter.
+matter. That must hold for paths that contradict each other too (two parents for one revision, which only a
+broken client sends): the greater parent is kept, and whatever any path called an ancestor is no leaf.
 
 A tree is kept to `revs_limit` generations by *stemming*: ancestors further than that from every leaf are
 dropped, and the oldest kept node becomes a root. A later path that still knows the dropped part is grafted
@@ -27,14 +28,15 @@ from replication.values import Rev
 
 
 class Node(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """One known revision. `body` is where the store keeps its content; None = content never seen or stemmed.
-    """
+    """One known revision. `body` is where the store keeps its content; None = never seen."""
 
     pos: int
     id: str
     parent: str | None
     deleted: bool = False
     body: int | None = None
+    superseded: bool = False
+    """Whether some path named it as an ancestor; the others are the leaves."""
 
     @property
     def rev(self) -> Rev:
@@ -65,30 +67,32 @@ def merge(
     The content (`deleted`, `body`) belongs to `path[0]` and is taken only where the tree has none for it yet.
     """
     rev = path[0]
-    known = tree.get(rev)
+    known = rev in tree
+    extends = not tree or any(ancestor in tree and not tree[ancestor].superseded for ancestor in path[1:])
     grown = dict(tree)
-    extends = not tree
     for child, parent in zip(path, [*path[1:], None], strict=True):
-        node = grown.get(child)
-        if node is None:
-            grown[child] = Node(child.pos, child.id, None if parent is None else parent.id)
-        elif node.parent is None and parent is not None:
-            # A root made by stemming, or a path that knew less: this path knows the parent.
-            grown[child] = msgspec.structs.replace(node, parent=parent.id)
-    if known is None:
-        was_leaf = {node.rev for node in leaves(tree)}
-        extends = extends or any(ancestor in was_leaf for ancestor in path[1:])
+        node = grown.get(child) or Node(child.pos, child.id, None)
+        grown[child] = _joined(node, None if parent is None else parent.id, ancestor=child != rev)
     if grown[rev].body is None:
         grown[rev] = msgspec.structs.replace(grown[rev], deleted=deleted, body=body)
-    if known is not None:
+    if known:
         return grown, Merged.KNOWN
     return grown, Merged.NEW_LEAF if extends else Merged.NEW_BRANCH
 
 
+def _joined(node: Node, parent: str | None, *, ancestor: bool) -> Node:
+    """The node with what one more path says of it. No parent: a root, or a path that knows less."""
+    if parent is None or (node.parent is not None and node.parent >= parent):
+        parent = node.parent
+    superseded = node.superseded or ancestor
+    if parent == node.parent and superseded == node.superseded:
+        return node
+    return msgspec.structs.replace(node, parent=parent, superseded=superseded)
+
+
 def leaves(tree: RevTree) -> list[Node]:
     """All leaves, winner first, then by the same order: live before deleted, then the greater revision."""
-    parents = {(node.pos - 1, node.parent) for node in tree.values() if node.parent is not None}
-    found = [node for node in tree.values() if (node.pos, node.id) not in parents]
+    found = [node for node in tree.values() if not node.superseded]
     return sorted(found, key=lambda node: (not node.deleted, node.pos, node.id.encode()), reverse=True)
 
 

@@ -4,9 +4,13 @@ A revision `3-9ab…` is a position (how many edits deep) and an id. Revisions o
 *bytewise*: that order picks the deterministic winner, so it must equal CouchDB's and PouchDB's.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 import msgspec
+
+_LONGEST_POSITION = 15
+"""Digits: positions stay exact in every client's numbers and fit every encoding of the tree."""
 
 
 class Rev(NamedTuple):
@@ -19,9 +23,22 @@ class Rev(NamedTuple):
     def parse(cls, text: str) -> Self:
         """`"3-9ab…"` → Rev. Raises ValueError when it is no revision."""
         pos, dash, rev_id = text.partition("-")
-        if not (dash and rev_id and pos.isascii() and pos.isdigit()) or int(pos) < 1:
-            raise ValueError(f"Invalid rev format: {text!r}")
+        digits = pos.isascii() and pos.isdigit() and len(pos) <= _LONGEST_POSITION
+        if not (dash and rev_id and digits) or int(pos) < 1:
+            raise ValueError(f"Invalid rev format: {text[:80]!r}")
         return cls(int(pos), rev_id)
+
+    @classmethod
+    def path(cls, start: int, ids: Sequence[str]) -> tuple[Self, ...]:
+        """The path that `_revisions` tells: `ids` newest first, the first of them at position `start`.
+
+        Raises ValueError when they do not make one.
+        """
+        if not ids or not len(ids) <= start < 10**_LONGEST_POSITION:
+            raise ValueError(f"_revisions does not fit its start ({start:.3g}, {len(ids)} ids)")
+        if not all(ids):
+            raise ValueError("_revisions holds an empty id")
+        return tuple(cls(start - age, rev_id) for age, rev_id in enumerate(ids))
 
     def __str__(self) -> str:
         return f"{self.pos}-{self.id}"
@@ -47,8 +64,7 @@ class ChangesPage(msgspec.Struct, frozen=True):
 
 
 class Leaf(msgspec.Struct, frozen=True):
-    """One leaf revision of a document. `body` is the document's JSON as stored (`_id` and `_rev` included).
-    """
+    """One leaf revision of a document. `body` is the document's JSON, `_id` and `_rev` included."""
 
     id: str
     rev: str

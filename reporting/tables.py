@@ -160,7 +160,7 @@ conflicts = Table(
     metadata,
     Column("site", Text, nullable=False),
     Column("session_id", Text, nullable=False),
-    Column("path", Text, nullable=False, comment="what is contradicted: task[run], trial, member"),
+    Column("path", Text, nullable=False, comment="where, by identity: $.tasks[simon,1].trials[17]"),
     Column("winner_rev", Text, nullable=False),
     Column("winner_value", JSONB),
     Column("other_rev", Text, nullable=False),

@@ -5,13 +5,24 @@ from typing import Any, TypeVar
 import msgspec
 from aiohttp import web
 
-from replication.errors import BadRequest, CouchError, TooLarge
+from replication.errors import (
+    BadContentType,
+    BadRequest,
+    CouchError,
+    DocValidation,
+    Forbidden,
+    IllegalDocId,
+    TooLarge,
+)
+from replication.http.streaming import ConnectionCut
 from replication.values import Rev
-from replication.wire.decode import check_utf8
+from replication.wire.decode import Refusal, check_utf8
 
 T = TypeVar("T")
 
 MAX_REQUEST_BYTES = 256 * 1024 * 1024
+UNLIMITED = 10**15
+"""No parameter counts further; as milliseconds it is longer than any server runs."""
 
 
 def json_answer(value: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
@@ -29,6 +40,17 @@ def raw_answer(body: bytes, *, status: int = 200, headers: dict[str, str] | None
     )
 
 
+def unchanged(request: web.Request, etag: str) -> bool:
+    """Whether the client says that it has this already."""
+    known = request.headers.get("If-None-Match", "").split(",")
+    return etag in {tag.strip().removeprefix("W/") for tag in known}
+
+
+def not_modified(etag: str) -> web.Response:
+    """The answer to a client that has it already."""
+    return web.Response(status=304, headers={"ETag": etag, "Cache-Control": "must-revalidate"})
+
+
 def error_answer(error: CouchError) -> web.Response:
     """`{"error", "reason"}` with the error's status."""
     headers = {"Retry-After": "2"} if error.status == 503 else {}
@@ -43,23 +65,47 @@ def error_row(doc_id: str, rev: str | None, error: str, reason: str) -> dict[str
     return row if rev is None else {**row, "rev": rev}
 
 
+_REFUSALS = {kind.error: kind for kind in (BadRequest, DocValidation, Forbidden, IllegalDocId)}
+
+
+def failure_of(refusal: Refusal) -> CouchError:
+    """The failure of a request that brought one document only, and that was refused."""
+    return _REFUSALS.get(refusal.error, Forbidden)(refusal.reason)
+
+
 async def read_body(request: web.Request) -> bytes:
-    """The whole body, at most MAX_REQUEST_BYTES. Raises TooLarge."""
+    """The whole body, at most MAX_REQUEST_BYTES. Raises TooLarge, ConnectionCut; BadRequest for a broken
+    encoding.
+    """
     if (request.content_length or 0) > MAX_REQUEST_BYTES:
         raise TooLarge(f"the request is larger than {MAX_REQUEST_BYTES} bytes")
     try:
         return await request.read()
     except web.HTTPRequestEntityTooLarge as error:
         raise TooLarge(f"the request is larger than {MAX_REQUEST_BYTES} bytes") from error
+    except web.RequestPayloadError as error:
+        raise BadRequest(f"the body cannot be read: {error}") from error
+    except ConnectionError as error:
+        raise ConnectionCut("the client went away while it was sending") from error
+
+
+async def read_json_body(request: web.Request) -> bytes:
+    """The body of a POST that has to be JSON. Raises BadContentType, TooLarge, BadRequest.
+
+    As CouchDB does: a page of another site can make a browser post a form, and not post this.
+    """
+    if request.content_type != "application/json":
+        raise BadContentType("Content-Type must be application/json")
+    return await read_body(request)
 
 
 async def read_json(request: web.Request, kind: type[T]) -> T:
     """The body as `kind`. Raises BadRequest when it is not JSON of that shape."""
-    body = await read_body(request)
+    body = await read_json_body(request)
     check_utf8(body)
     try:
         return msgspec.json.decode(body or b"{}", type=kind)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise BadRequest(f"invalid_json: {error}") from error
 
 
@@ -74,12 +120,12 @@ def flag(request: web.Request, name: str, *, default: bool = False) -> bool:
 
 
 def number(text: str | None, name: str, *, default: int) -> int:
-    """A query parameter that counts something. Raises BadRequest."""
+    """A query parameter that counts something, at most UNLIMITED. Raises BadRequest."""
     if text is None:
         return default
     if not (text.isascii() and text.isdigit()):
-        raise BadRequest(f"Invalid value for {name}: {text!r}")
-    return int(text)
+        raise BadRequest(f"The {name} parameter should be a non-negative integer: {text[:80]!r}")
+    return UNLIMITED if len(text) > 15 else int(text)
 
 
 def rev_of(text: str) -> Rev:

@@ -1,27 +1,18 @@
 """Attachments by their own URL."""
 
-import base64
+import re
 
 from aiohttp import web
 
 from replication.edits import Attachment, Edit
-from replication.errors import NotFound
-from replication.http.answers import read_body, rev_of
+from replication.errors import Conflict, NotFound
+from replication.http.answers import not_modified, read_body, rev_of, unchanged
 from replication.http.call import Call
-from replication.http.documents import base_rev, write_one
-from replication.store.bodies import Revision
-from replication.store.database import Database
-from replication.values import Rev
-from replication.wire.decode import Incoming, digest_of
+from replication.http.documents import base_rev, open_revision, write_one
+from replication.wire.decode import Incoming, check_attachment_name, digest_of
 
-
-async def _revision(database: Database, doc_id: str, rev: Rev | None) -> Revision:
-    wanted = rev or (await database.winner(doc_id)).rev
-    _, found = await database.revisions(doc_id, lambda _: [wanted])
-    revision = found[0][1]
-    if revision is None:
-        raise NotFound("missing")
-    return revision
+_UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
+"""No header may hold these, and a document may name any content type."""
 
 
 async def get(call: Call) -> web.Response:
@@ -29,21 +20,31 @@ async def get(call: Call) -> web.Response:
     doc_id = call.document_id()
     database = await call.database()
     asked = call.request.query.get("rev")
-    revision = await _revision(database, doc_id, None if asked is None else rev_of(asked))
+    _, revision = await open_revision(database, doc_id, None if asked is None else rev_of(asked))
     kept = revision.attachments.get(call.request.match_info["attachment"])
     if kept is None:
         raise NotFound("Document is missing attachment")
-    etag = base64.b64encode(base64.b64decode(kept.digest.removeprefix("md5-"))).decode()
-    return web.Response(
-        body=await database.attachment_data(kept),
-        headers={"Content-Type": kept.content_type, "ETag": f'"{etag}"', "Accept-Ranges": "none"},
-    )
+    etag = f'"{kept.digest.removeprefix("md5-")}"'
+    if unchanged(call.request, etag):
+        return not_modified(etag)
+    headers = {
+        "Content-Type": _UNPRINTABLE.sub("?", kept.content_type) or "application/octet-stream",
+        "ETag": etag,
+        "Cache-Control": "must-revalidate",
+        "Accept-Ranges": "none",
+        # A tablet chose type and content, and the portal has the same origin: nothing in it may run there.
+        "Content-Security-Policy": "sandbox",
+        "X-Content-Type-Options": "nosniff",
+    }
+    return web.Response(body=await database.attachment_data(kept), headers=headers)
 
 
 async def put(call: Call) -> web.Response:
     """`PUT /{db}/{doc}/{attachment}`: a new revision of the document that has this attachment."""
     data = await read_body(call.request)
     content_type = call.request.headers.get("Content-Type", "application/octet-stream")
+    # A header may hold bytes that are no text, and then no JSON can.
+    content_type = _UNPRINTABLE.sub("?", content_type)
     return await _edit(call, Attachment(content_type, digest_of(data), len(data), data=data), status=201)
 
 
@@ -55,11 +56,17 @@ async def delete(call: Call) -> web.Response:
 async def _edit(call: Call, attachment: Attachment | None, *, status: int) -> web.Response:
     doc_id = call.document_id()
     name = call.request.match_info["attachment"]
+    check_attachment_name(name)
     database = await call.database()
     base = base_rev(call.request)
     body, attachments = b"{}", {}
     if base is not None or attachment is None:
-        revision = await _revision(database, doc_id, base)
+        try:
+            _, revision = await open_revision(database, doc_id, base)
+        except NotFound as error:
+            if base is None:
+                raise
+            raise Conflict("missing_rev") from error
         body = revision.body
         attachments = {
             other: Attachment(kept.content_type, kept.digest, kept.length, kept.revpos)
@@ -71,4 +78,4 @@ async def _edit(call: Call, attachment: Attachment | None, *, status: int) -> we
     if attachment is not None:
         attachments[name] = attachment
     edit = Edit(doc_id, () if base is None else (base,), body, attachments=attachments)
-    return await write_one(call, Incoming(doc_id, None, edit=edit), new_edits=True, status=status)
+    return await write_one(call, Incoming(doc_id, None, edit=edit), status=status)

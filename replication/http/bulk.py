@@ -1,18 +1,25 @@
 """The replication endpoints: which revisions are missing, pushing them, pulling them."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 from aiohttp import web
 
-from replication.errors import BadRequest, Forbidden
+from replication.errors import BadRequest, CouchError, Forbidden, IllegalDocId, NotFound
 from replication.http.access import Operation
-from replication.http.answers import error_row, json_answer, read_body, read_json, rev_of
+from replication.http.answers import error_row, flag, json_answer, read_json, read_json_body, rev_of
 from replication.http.call import Call
-from replication.http.documents import ReadOptions, chosen, read_options, readable_json
+from replication.http.documents import ReadOptions, all_leaves, chosen, read_options, readable_json
+from replication.http.streaming import JsonStream
+from replication.revtree import RevTree
 from replication.store.database import Database
 from replication.values import Rev
-from replication.wire.decode import Incoming, decode_bulk_docs
+from replication.wire.decode import BulkDocs, decode_bulk_docs
+
+DECODED_AT_ONCE = 1024 * 1024
+"""Bytes of a batch that are decoded on the event loop; a larger one would hold up every other client."""
 
 
 async def revs_diff(call: Call) -> web.Response:
@@ -31,41 +38,45 @@ async def revs_diff(call: Call) -> web.Response:
 
 
 async def bulk_docs(call: Call) -> web.Response:
-    """`POST /{db}/_bulk_docs`. A replicated batch answers with a row for each document that was *not*
-    stored.
+    """`POST /{db}/_bulk_docs`. Interactive edits are answered row by row in their order; a replicated batch
+    with a row for each document that was *not* stored.
     """
     database = await call.database()
-    request = decode_bulk_docs(await read_body(call.request))
+    request = await _decoded(call, await read_json_body(call.request))
     if request.new_edits:
         await call.authorize(Operation.EDIT)
-    rows: list[dict[str, object]] = []
-    admitted: list[Incoming] = []
-    refusals = await call.access.admit(database.name, request.docs)
-    for incoming, refused in zip(request.docs, refusals, strict=True):
-        refusal = incoming.refusal or refused
+    refused = await call.access.admit(database.name, request.docs)
+    # The policy has the last word on a document that was refused already: it may name the refusal anew.
+    refusals = [policy or incoming.refusal for incoming, policy in zip(request.docs, refused, strict=True)]
+    edits = [
+        incoming.edit
+        for incoming, refusal in zip(request.docs, refusals, strict=True)
+        if refusal is None and incoming.edit is not None
+    ]
+    written = iter(await database.write(edits, new_edits=request.new_edits) if edits else ())
+    rows: list[Mapping[str, object]] = []
+    for incoming, refusal in zip(request.docs, refusals, strict=True):
         if refusal is not None:
-            rows.append({**error_row(incoming.id, incoming.rev, refusal.error, refusal.reason)})
-        elif incoming.edit is not None and not request.new_edits and not incoming.edit.path:
-            rows.append({**error_row(incoming.id, None, "forbidden", "a replicated document needs its _rev")})
-        else:
-            admitted.append(incoming)
-    edits = [incoming.edit for incoming in admitted if incoming.edit is not None]
-    for written in await database.write(edits, new_edits=request.new_edits):
-        if written.failure is not None:
-            failure = written.failure
-            rows.append({**error_row(written.id, written.rev, failure.error, failure.reason)})
+            rows.append(error_row(incoming.id, incoming.rev, refusal.error, refusal.reason))
+            continue
+        outcome = next(written)
+        failure = outcome.failure
+        if failure is not None:
+            rows.append(error_row(outcome.id, incoming.rev, failure.error, failure.reason))
         elif request.new_edits:
-            rows.append({"ok": True, "id": written.id, "rev": written.rev})
+            rows.append({"ok": True, "id": outcome.id, "rev": outcome.rev})
     return json_answer(rows, status=201)
 
 
-class _Wanted(msgspec.Struct):
-    id: str
-    rev: str | None = None
+async def _decoded(call: Call, body: bytes) -> BulkDocs:
+    new_id = call.registry.new_uuid
+    if len(body) < DECODED_AT_ONCE:
+        return decode_bulk_docs(body, new_id=new_id)
+    return await asyncio.to_thread(decode_bulk_docs, body, new_id=new_id)
 
 
 class _BulkGet(msgspec.Struct):
-    docs: list[_Wanted]
+    docs: list[Any]
 
 
 async def bulk_get(call: Call) -> web.StreamResponse:
@@ -73,41 +84,67 @@ async def bulk_get(call: Call) -> web.StreamResponse:
     asked = await read_json(call.request, _BulkGet)
     database = await call.database()
     options = read_options(call.request)
-    latest = call.request.query.get("latest") == "true"
-    response = web.StreamResponse()
-    response.content_type = "application/json"
-    await response.prepare(call.request)
-    await response.write(b'{"results":[')
-    for index, wanted in enumerate(asked.docs):
-        row = await _bulk_get_row(call, database, wanted, options, latest=latest)
-        await response.write(row if index == 0 else b",\n" + row)
-    await response.write(b"]}\n")
-    await response.write_eof()
-    return response
+    latest = flag(call.request, "latest")
+    async with JsonStream(call.request) as out:
+        await out.write(b'{"results":[')
+        for index, wanted in enumerate(asked.docs):
+            if index:
+                await out.write(b",\n")
+            await _bulk_get_row(call, database, wanted, options, latest=latest, out=out)
+        await out.write(b"]}\n")
+        return await out.finish()
 
 
 async def _bulk_get_row(
-    call: Call, database: Database, wanted: _Wanted, options: ReadOptions, *, latest: bool
-) -> bytes:
+    call: Call, database: Database, wanted: object, options: ReadOptions, *, latest: bool, out: JsonStream
+) -> None:
+    if not isinstance(wanted, dict):
+        await _refused_row(out, None, None, BadRequest("document must be a JSON object"))
+        return
+    doc_id, rev = wanted.get("id"), wanted.get("rev")
     try:
-        call.check_readable(wanted.id)
-        asked = None if wanted.rev is None else rev_of(wanted.rev)
-    except (Forbidden, BadRequest) as error:
-        row = error_row(wanted.id, wanted.rev or "undefined", error.error, error.reason)
-        return _row(wanted.id, [msgspec.json.encode({"error": row})])
-    if asked is None:
-        asked = (await database.winner_rev(wanted.id)) or Rev(1, "undefined")
-    revs = [asked]
-    tree, found = await database.revisions(wanted.id, lambda tree: chosen(tree, revs, latest=latest))
-    docs = []
-    for rev, revision in found:
+        doc_id, asked = _wanted(wanted)
+        call.check_readable(doc_id)
+    except (Forbidden, BadRequest, IllegalDocId) as error:
+        await _refused_row(out, doc_id, rev, error)
+        return
+
+    def choose(tree: RevTree) -> Sequence[Rev]:
+        return all_leaves(tree) if asked is None else chosen(tree, [asked], latest=latest)
+
+    tree, found = await database.revisions(doc_id, choose)
+    if not found:
+        await _refused_row(out, doc_id, "undefined", NotFound("missing"))
+        return
+    await out.write(_row_head(doc_id))
+    for index, (shown, revision) in enumerate(found):
+        if index:
+            await out.write(b",")
         if revision is None:
-            row = error_row(wanted.id, str(rev), "not_found", "missing")
-            docs.append(msgspec.json.encode({"error": row}))
+            row = error_row(doc_id, str(shown), "not_found", "missing")
+            await out.write(msgspec.json.encode({"error": row}))
         else:
-            docs.append(b'{"ok":' + await readable_json(database, tree, revision, options) + b"}")
-    return _row(wanted.id, docs)
+            await out.write(b'{"ok":' + await readable_json(database, tree, revision, options) + b"}")
+    await out.write(b"]}")
 
 
-def _row(doc_id: str, docs: list[bytes]) -> bytes:
-    return b'{"id":' + msgspec.json.encode(doc_id) + b',"docs":[' + b",".join(docs) + b"]}"
+def _wanted(wanted: Mapping[str, object]) -> tuple[str, Rev | None]:
+    if "id" not in wanted:
+        raise BadRequest("document id missed")
+    doc_id, rev = wanted["id"], wanted.get("rev")
+    if not isinstance(doc_id, str):
+        raise IllegalDocId("Document id must be a string")
+    if rev is None and "rev" not in wanted:
+        return doc_id, None
+    if not isinstance(rev, str):
+        raise BadRequest("Invalid rev format")
+    return doc_id, rev_of(rev)
+
+
+async def _refused_row(out: JsonStream, doc_id: object, rev: object, failure: CouchError) -> None:
+    error = {"id": doc_id, "rev": rev, "error": failure.error, "reason": failure.reason}
+    await out.write(_row_head(doc_id) + msgspec.json.encode({"error": error}) + b"]}")
+
+
+def _row_head(doc_id: object) -> bytes:
+    return b'{"id":' + msgspec.json.encode(doc_id) + b',"docs":['

@@ -11,17 +11,18 @@ import msgspec
 from aiohttp import web
 
 from replication.errors import BadRequest, NotImplementedHere
-from replication.http.answers import flag, number, read_json
+from replication.http.answers import UNLIMITED, flag, number, read_json
 from replication.http.call import Call
 from replication.http.documents import ReadOptions, readable_json
+from replication.http.streaming import ConnectionCut, JsonStream
 from replication.store.database import Database
-from replication.store.reading import FeedRow, FeedSlice, Selection
+from replication.store.reading import BEYOND_EVERY_SEQUENCE, FeedRow, Selection
 from replication.values import Rev
 
 DEFAULT_TIMEOUT_MS = 60_000
-MAX_ROWS = 100_000
-"""Rows of one answer at most; a client goes on from its `last_seq`."""
 PAGE = 1_000
+LOOK_SECONDS = 15.0
+"""How long a wait goes on before it looks whether its client is still there."""
 
 
 class _Body(msgspec.Struct):
@@ -44,18 +45,18 @@ async def changes(call: Call) -> web.StreamResponse:
     """`GET` and `POST /{db}/_changes`."""
     database = await call.database()
     options = await _options(call, database)
-    response = web.StreamResponse(headers={"Cache-Control": "must-revalidate"})
-    response.content_type = "application/json"
-    if options.wait_seconds:
-        await _wait(call, database, options, response)
-    if not response.prepared:
-        await response.prepare(call.request)
-    await response.write(b'{"results":[\n')
-    slice_ = await _write_rows(database, options, response)
-    end = {"last_seq": database.sequence(slice_.last_seq), "pending": slice_.pending}
-    await response.write(b"\n],\n" + msgspec.json.encode(end)[1:] + b"\n")
-    await response.write_eof()
-    return response
+    async with JsonStream(call.request) as out:
+        await out.write(b'{"results":[\n')
+        since = options.since
+        if options.wait_seconds:
+            since = await _Waiting(call, database, options, out).until_change()
+        if database.closed:
+            last_seq, pending = since, 0
+        else:
+            last_seq, pending = await _write_rows(database, since, options, out)
+        last = {"last_seq": database.sequence(last_seq), "pending": pending}
+        await out.write(b"\n],\n" + msgspec.json.encode(last)[1:] + b"\n")
+        return await out.finish()
 
 
 async def _options(call: Call, database: Database) -> _Options:
@@ -67,29 +68,35 @@ async def _options(call: Call, database: Database) -> _Options:
     if style not in ("main_only", "all_docs"):
         raise BadRequest(f"Unknown style: {style!r}")
     body = await read_json(call.request, _Body) if call.request.method == "POST" else _Body()
-    since = query.get("since", query.get("last-event-id", "0"))
-    update_seq = int((await database.meta())["update_seq"])
     descending = flag(call.request, "descending")
-    heartbeat = query.get("heartbeat")
-    timeout_ms = number(query.get("timeout"), "timeout", default=DEFAULT_TIMEOUT_MS)
-    if heartbeat is not None and "timeout" not in query:
-        # With a heartbeat the client trusts the connection and lets it stay open.
-        timeout_ms = 24 * 3600 * 1000
-    beat_ms = DEFAULT_TIMEOUT_MS if heartbeat == "true" else number(heartbeat, "heartbeat", default=0)
+    heartbeat_ms = _heartbeat_ms(query.get("heartbeat"))
+    # With a heartbeat the client trusts the connection and lets it stay open.
+    default_ms = DEFAULT_TIMEOUT_MS if heartbeat_ms is None else UNLIMITED
+    timeout_ms = number(query.get("timeout"), "timeout", default=default_ms)
+    waits = feed == "longpoll" and not descending and call.request.method != "HEAD"
     return _Options(
-        since=update_seq if since == "now" else database.since(since),
+        since=await database.since(query.get("since", query.get("last-event-id", "0"))),
         # CouchDB reads limit=0 as 1.
-        limit=max(1, min(number(query.get("limit"), "limit", default=MAX_ROWS), MAX_ROWS)),
+        limit=max(1, number(query.get("limit"), "limit", default=UNLIMITED)),
         descending=descending,
         all_leaves=style == "all_docs",
         include_docs=flag(call.request, "include_docs"),
-        wait_seconds=timeout_ms / 1000 if feed == "longpoll" and not descending else 0,
-        heartbeat_seconds=beat_ms / 1000 if beat_ms else None,
+        wait_seconds=timeout_ms / 1000 if waits else 0,
+        heartbeat_seconds=None if heartbeat_ms is None else heartbeat_ms / 1000,
         selection=Selection(call.access.prefixes, _doc_ids(query.get("filter"), query.get("doc_ids"), body)),
         reading=ReadOptions(
             conflicts=flag(call.request, "conflicts"), attachments=flag(call.request, "attachments")
         ),
     )
+
+
+def _heartbeat_ms(text: str | None) -> int | None:
+    if text in (None, "true"):
+        return None if text is None else DEFAULT_TIMEOUT_MS
+    beat = number(text, "heartbeat", default=0)
+    if beat == 0:
+        raise BadRequest("The heartbeat value should be a positive integer (in milliseconds).")
+    return beat
 
 
 def _doc_ids(filter_name: str | None, in_query: str | None, body: _Body) -> tuple[str, ...] | None:
@@ -101,50 +108,87 @@ def _doc_ids(filter_name: str | None, in_query: str | None, body: _Body) -> tupl
     if ids is None and in_query is not None:
         try:
             ids = msgspec.json.decode(in_query, type=list[str])
-        except msgspec.DecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise BadRequest("`doc_ids` filter parameter is not a JSON array of ids.") from error
     if ids is None:
         raise BadRequest("`doc_ids` filter parameter is missing.")
     return tuple(ids)
 
 
-async def _wait(call: Call, database: Database, options: _Options, response: web.StreamResponse) -> None:
-    """Return when there is a visible change, at the timeout, or when the server stops."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + options.wait_seconds
-    since = options.since
-    if options.heartbeat_seconds is not None:
-        await response.prepare(call.request)
-    while not call.registry.closing:
-        seen = database.changed.count
-        found = await database.feed(since, 1, options.selection)
-        if found.rows:
-            return
-        since = found.last_seq
-        while (left := deadline - loop.time()) > 0 and not call.registry.closing:
-            beat = left if options.heartbeat_seconds is None else min(left, options.heartbeat_seconds)
-            if await database.changed.wait(seen, beat):
+class _Waiting:
+    """One client's wait for a change that it may see."""
+
+    def __init__(self, call: Call, database: Database, options: _Options, out: JsonStream) -> None:
+        self._call = call
+        self._database = database
+        self._options = options
+        self._out = out
+        self._clock = asyncio.get_running_loop().time
+        self._deadline = self._clock() + options.wait_seconds
+
+    @property
+    def _closing(self) -> bool:
+        return self._call.registry.closing or self._database.closed
+
+    async def until_change(self) -> int:
+        """Return when there is a visible change, at the timeout, or when the database or the server closes.
+
+        The result is where to read from: what was invisible on the way need not be looked at again. Raises
+        ConnectionCut.
+        """
+        since = self._options.since
+        while not self._closing:
+            seen = self._database.changed.count
+            found = await self._database.feed(since, 1, self._options.selection)
+            if found.rows:
                 break
-            if options.heartbeat_seconds is not None:
-                await response.write(b"\n")
-        else:
-            return
+            since = found.last_seq
+            # At once, as CouchDB does: the client learns that it was understood.
+            await self._beat()
+            if not await self._something_happens(seen):
+                break
+        return since
+
+    async def _something_happens(self, seen: int) -> bool:
+        """Whether the database changed after `seen` and before the deadline."""
+        beat = self._options.heartbeat_seconds or float("inf")
+        next_beat = self._clock() + beat
+        while (now := self._clock()) < self._deadline and not self._closing:
+            if now >= next_beat:
+                await self._beat()
+                next_beat = now + beat
+            if self._out.client_is_gone:
+                raise ConnectionCut("the client went away while it was waiting")
+            seconds = min(self._deadline, next_beat, now + LOOK_SECONDS) - now
+            if await self._database.changed.wait(seen, seconds):
+                return True
+        return False
+
+    async def _beat(self) -> None:
+        if self._options.heartbeat_seconds is not None:
+            await self._out.write(b"\n")
+            await self._out.flush()
 
 
-async def _write_rows(database: Database, options: _Options, response: web.StreamResponse) -> FeedSlice:
-    """Write the rows page by page, so that a long feed is never in memory as a whole."""
-    since, left, first = options.since, options.limit, True
+async def _write_rows(database: Database, since: int, options: _Options, out: JsonStream) -> tuple[int, int]:
+    """Write the rows page by page, each page one consistent state; the last sequence and what is pending."""
+    before, left, first = BEYOND_EVERY_SEQUENCE, options.limit, True
     while True:
         page = min(left, PAGE)
-        slice_ = await database.feed(since, page, options.selection, descending=options.descending)
-        lines = [await _line(database, row, options) for row in slice_.rows]
-        if lines:
-            await response.write((b"" if first else b",\n") + b",\n".join(lines))
+        if options.descending:
+            slice_ = await database.feed_backwards(since, before, page, options.selection)
+            before = slice_.last_seq
+        else:
+            slice_ = await database.feed(since, page, options.selection)
+            since = slice_.last_seq
+        for row in slice_.rows:
+            await out.write((b"" if first else b",\n") + await _line(database, row, options))
             first = False
         left -= len(slice_.rows)
-        since = slice_.last_seq
-        if len(slice_.rows) < page or left <= 0 or options.descending:
-            return slice_
+        if len(slice_.rows) < page or (options.descending and left <= 0):
+            return slice_.last_seq, 0
+        if left <= 0:
+            return since, await database.count_changes(since, options.selection)
 
 
 async def _line(database: Database, row: FeedRow, options: _Options) -> bytes:

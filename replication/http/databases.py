@@ -4,7 +4,8 @@ import asyncio
 
 from aiohttp import web
 
-from replication.http.answers import json_answer, number
+from replication.errors import BadRequest
+from replication.http.answers import json_answer, number, read_json_body
 from replication.http.call import Call
 
 COUCHDB_VERSION = "3.5.0"
@@ -77,11 +78,15 @@ async def create(call: Call) -> web.Response:
 
 async def delete(call: Call) -> web.Response:
     """`DELETE /{db}`."""
+    if "rev" in call.request.query:
+        # A script whose document id came out empty means a document.
+        raise BadRequest("You tried to DELETE a database with a ?rev= parameter; did you mean a document?")
     await call.registry.delete(call.database_name)
     return json_answer({"ok": True})
 
 
 async def ensure_full_commit(call: Call) -> web.Response:
     """`POST /{db}/_ensure_full_commit`: every acknowledged write is on disk already."""
+    await read_json_body(call.request)
     await call.database()
     return json_answer({"ok": True, "instance_start_time": "0"}, status=201)

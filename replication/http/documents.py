@@ -1,25 +1,31 @@
-"""Single documents: reading one or several revisions, writing, deleting, listing."""
+"""Single documents: reading one or several revisions, writing, deleting."""
 
 import base64
 from collections.abc import Sequence
-from typing import TypeVar
 
 import msgspec
 from aiohttp import web
 
 from replication import revtree
 from replication.edits import Edit
-from replication.errors import BadRequest, CouchError, Forbidden, NotFound
-from replication.http.answers import flag, json_answer, number, raw_answer, read_body, read_json, rev_of
+from replication.errors import BadRequest, NotFound
+from replication.http.answers import (
+    failure_of,
+    flag,
+    json_answer,
+    not_modified,
+    raw_answer,
+    read_body,
+    read_json_body,
+    rev_of,
+    unchanged,
+)
 from replication.http.call import Call
 from replication.revtree import RevTree
-from replication.store import reading
 from replication.store.bodies import Revision, document_json, revisions_member
 from replication.store.database import Database
 from replication.values import Rev
 from replication.wire.decode import Incoming, check_utf8, decode_document
-
-T = TypeVar("T")
 
 
 class ReadOptions(msgspec.Struct, frozen=True):
@@ -77,7 +83,9 @@ async def _attachments_member(database: Database, revision: Revision, *, inline:
 
 
 async def get(call: Call) -> web.Response:
-    """`GET /{db}/{doc}` with `rev`, `open_revs`, `latest`, `revs`, `revs_info`, `conflicts`, `attachments`.
+    """`GET /{db}/{doc}` with `rev`, `open_revs`, `latest`, `revs`, `revs_info`, `conflicts` or `attachments`.
+
+    `latest` without `open_revs` shows the winner, whatever `rev` names.
     """
     doc_id = call.document_id()
     database = await call.database()
@@ -85,26 +93,39 @@ async def get(call: Call) -> web.Response:
     if "open_revs" in call.request.query:
         return await _open_revs(call, database, doc_id, options)
     asked = call.request.query.get("rev")
-    wanted = (await database.winner(doc_id)).rev if asked is None else rev_of(asked)
-    tree, found = await database.revisions(doc_id, lambda _: [wanted])
+    wanted = None if asked is None else rev_of(asked)
+    tree, revision = await open_revision(database, doc_id, None if flag(call.request, "latest") else wanted)
+    etag = f'"{revision.rev}"'
+    # The revision names the content; its conflicts and what is kept of its ancestors change beside it.
+    named = not (options.conflicts or options.revs_info)
+    if named and unchanged(call.request, etag):
+        return not_modified(etag)
+    body = await readable_json(database, tree, revision, options)
+    return raw_answer(body + b"\n", headers={"ETag": etag} if named else None)
+
+
+async def open_revision(database: Database, doc_id: str, rev: Rev | None) -> tuple[RevTree, Revision]:
+    """The revision, or without one the winner. Raises NotFound, for a winner that is a deletion too."""
+    if rev is None:
+        return await database.winner(doc_id)
+    tree, found = await database.revisions(doc_id, lambda _: [rev])
     revision = found[0][1]
     if revision is None:
         raise NotFound("missing")
-    body = await readable_json(database, tree, revision, options)
-    return raw_answer(body + b"\n", headers={"ETag": f'"{revision.rev}"'})
+    return tree, revision
 
 
 async def _open_revs(call: Call, database: Database, doc_id: str, options: ReadOptions) -> web.Response:
     asked = call.request.query["open_revs"]
     latest = flag(call.request, "latest")
     if asked == "all":
-        tree, found = await database.revisions(
-            doc_id, lambda tree: [leaf.rev for leaf in revtree.leaves(tree)]
-        )
+        tree, found = await database.revisions(doc_id, all_leaves)
+        if not tree:
+            raise NotFound("missing")
     else:
         try:
             revs = [rev_of(text) for text in msgspec.json.decode(asked, type=list[str])]
-        except msgspec.DecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise BadRequest("open_revs must be `all` or a JSON array of revisions") from error
         tree, found = await database.revisions(doc_id, lambda tree: chosen(tree, revs, latest=latest))
     rows = []
@@ -114,6 +135,11 @@ async def _open_revs(call: Call, database: Database, doc_id: str, options: ReadO
         else:
             rows.append(b'{"ok":' + await readable_json(database, tree, revision, options) + b"}")
     return raw_answer(b"[" + b",\n".join(rows) + b"]\n")
+
+
+def all_leaves(tree: RevTree) -> list[Rev]:
+    """Every leaf, the winner first."""
+    return [leaf.rev for leaf in revtree.leaves(tree)]
 
 
 def chosen(tree: RevTree, revs: Sequence[Rev], *, latest: bool) -> list[Rev]:
@@ -130,106 +156,63 @@ def chosen(tree: RevTree, revs: Sequence[Rev], *, latest: bool) -> list[Rev]:
 async def put(call: Call) -> web.Response:
     """`PUT /{db}/{doc}`; with `new_edits=false` the document names its own revision."""
     doc_id = call.document_id()
+    new_edits = flag(call.request, "new_edits", default=True)
     text = await read_body(call.request)
     check_utf8(text)
-    incoming = decode_document(text, doc_id=doc_id)
-    return await write_one(call, incoming, new_edits=flag(call.request, "new_edits", default=True))
+    incoming = decode_document(text, doc_id=doc_id, replicated=not new_edits)
+    return await write_one(call, incoming, new_edits=new_edits)
 
 
 async def post(call: Call) -> web.Response:
-    """`POST /{db}`: a document with its id inside."""
-    text = await read_body(call.request)
+    """`POST /{db}`: a document with its id inside, or one that gets an id here."""
+    text = await read_json_body(call.request)
     check_utf8(text)
-    return await write_one(call, decode_document(text), new_edits=True)
+    return await write_one(call, decode_document(text, new_id=call.registry.new_uuid), new_edits=True)
 
 
 async def delete(call: Call) -> web.Response:
     """`DELETE /{db}/{doc}?rev=…`."""
     doc_id = call.document_id()
-    rev = base_rev(call.request)
-    path = () if rev is None else (rev,)
-    edit = Edit(doc_id, path, b"{}", deleted=True)
-    return await write_one(call, Incoming(doc_id, None, edit=edit), new_edits=True, status=200)
+    await (await call.database()).winner(doc_id)
+    return await write_one(call, Incoming(doc_id, None, edit=Edit(doc_id, (), b"{}", deleted=True)))
 
 
 def base_rev(request: web.Request) -> Rev | None:
-    """The revision that an edit is based on: `rev`, or `If-Match`."""
-    text = request.query.get("rev") or request.headers.get("If-Match", "").strip('"')
-    return rev_of(text) if text else None
+    """The revision that an edit is based on: `rev`, or `If-Match`. Raises BadRequest when they differ."""
+    named = [request.query.get("rev"), request.headers.get("If-Match")]
+    revs = {rev_of(text.strip('"')) for text in named if text is not None}
+    if len(revs) > 1:
+        raise BadRequest("Document rev and etag have different values")
+    return revs.pop() if revs else None
 
 
-async def write_one(call: Call, incoming: Incoming, *, new_edits: bool, status: int = 201) -> web.Response:
-    """Store one document. Raises what CouchDB would answer for it."""
+async def write_one(
+    call: Call, incoming: Incoming, *, new_edits: bool = True, status: int = 201
+) -> web.Response:
+    """Store one document; the answer has `status`, or 200 for a deletion. Raises what CouchDB answers."""
     database = await call.database()
-    if incoming.refusal is not None or incoming.edit is None:
-        reason = incoming.refusal.reason if incoming.refusal else "no document"
-        raise BadRequest(reason)
+    incoming = _based(incoming, base_rev(call.request)) if new_edits else incoming
     (refused,) = await call.access.admit(database.name, [incoming])
-    if refused is not None:
-        raise Forbidden(refused.reason)
+    refusal = refused or incoming.refusal
+    if refusal is not None:
+        raise failure_of(refusal)
     edit = incoming.edit
-    header = base_rev(call.request)
-    if new_edits and not edit.path and header is not None:
-        edit = msgspec.structs.replace(edit, path=(header,))
-    if not new_edits and not edit.path:
-        raise BadRequest("a replicated document needs its _rev")
+    if edit is None:
+        raise BadRequest("no document")
     (written,) = await database.write([edit], new_edits=new_edits)
     if written.failure is not None:
         raise written.failure
     return json_answer(
         {"ok": True, "id": written.id, "rev": written.rev},
-        status=status,
+        status=200 if edit.deleted else status,
         headers={"ETag": f'"{written.rev}"'},
     )
 
 
-class _Keys(msgspec.Struct):
-    keys: list[str] | None = None
-
-
-async def all_docs(call: Call) -> web.Response:
-    """`GET` and `POST /{db}/_all_docs` with `keys`, `startkey`, `endkey`, `limit`, `include_docs`."""
-    database = await call.database()
-    request = call.request
-    body = await read_json(request, _Keys) if request.method == "POST" else _Keys()
-    keys = body.keys if body.keys is not None else _json_parameter(request, "keys", list[str])
-    start = _json_parameter(request, "startkey", str) or _json_parameter(request, "start_key", str) or ""
-    end = _json_parameter(request, "endkey", str) or _json_parameter(request, "end_key", str)
-    limit = number(request.query.get("limit"), "limit", default=100_000)
-    found = await database.read(
-        lambda c: list(reading.all_docs(c, keys=keys, start=start, end=end, limit=limit))
-    )
-    options = read_options(request)
-    rows = []
-    for doc_id, rev, deleted in found:
-        value = {"rev": rev, "deleted": True} if deleted else {"rev": rev}
-        row = msgspec.json.encode({"id": doc_id, "key": doc_id, "value": value})
-        if flag(request, "include_docs"):
-            row = row[:-1] + b',"doc":' + await _winner_json(database, doc_id, options) + b"}"
-        rows.append(row)
-    known = {doc_id for doc_id, _, _ in found}
-    rows += [
-        msgspec.json.encode({"key": key, "error": "not_found"}) for key in keys or () if key not in known
-    ]
-    total = (await database.meta())["doc_count"]
-    head = msgspec.json.encode({"total_rows": total, "offset": 0 if keys is None else None})
-    return raw_answer(head[:-1] + b',"rows":[\n' + b",\n".join(rows) + b"\n]}\n")
-
-
-def _json_parameter(request: web.Request, name: str, kind: type[T]) -> T | None:
-    text = request.query.get(name)
-    if text is None:
-        return None
-    try:
-        return msgspec.json.decode(text, type=kind)
-    except msgspec.DecodeError as error:
-        raise BadRequest(f"{name} is not JSON of the expected kind") from error
-
-
-async def _winner_json(database: Database, doc_id: str, options: ReadOptions) -> bytes:
-    try:
-        revision = await database.winner(doc_id)
-        tree, _ = await database.revisions(doc_id, lambda _: [])
-    except CouchError:
-        return b"null"
-    return await readable_json(database, tree, revision, options)
+def _based(incoming: Incoming, base: Rev | None) -> Incoming:
+    """The edit as based on the revision that the request names beside the document. Raises BadRequest."""
+    if base is None or incoming.edit is None:
+        return incoming
+    if incoming.edit.path and incoming.edit.path[0] != base:
+        raise BadRequest("Document rev from request body and query string have different values")
+    return msgspec.structs.replace(incoming, edit=msgspec.structs.replace(incoming.edit, path=(base,)))

@@ -1,4 +1,10 @@
-"""`_local` documents: replicators keep their checkpoints here; they are never replicated."""
+"""`_local` documents: replicators keep their checkpoints here; they are never replicated.
+
+They have no history. CouchDB numbers a write from the `_rev` that came with it and lets the last one win: two
+replicators that share a checkpoint both go on, and at worst one of them reads a few changes again.
+"""
+
+import re
 
 import msgspec
 from aiohttp import web
@@ -6,11 +12,17 @@ from aiohttp import web
 from replication.errors import BadRequest, Forbidden
 from replication.http.answers import json_answer, raw_answer, read_body
 from replication.http.call import Call
-from replication.wire.decode import check_utf8
+from replication.wire.decode import MAX_NESTING, check_utf8
+from replication.wire.split import nesting
+
+_REV = re.compile("0-[0-9]{1,15}")
 
 
 class _Rev(msgspec.Struct):
-    rev: str | None = msgspec.field(default=None, name="_rev")
+    rev: str = msgspec.field(default="0-0", name="_rev")
+
+
+_anything = msgspec.json.Decoder()
 
 
 def _local_id(call: Call) -> str:
@@ -32,15 +44,26 @@ async def put(call: Call) -> web.Response:
     """`PUT /{db}/_local/{id}`."""
     local_id = _local_id(call)
     text = await read_body(call.request)
+    number, body = _checkpoint(text)
+    await (await call.database()).put_local(local_id, number, body)
+    return json_answer({"ok": True, "id": f"_local/{local_id}", "rev": f"0-{number}"}, status=201)
+
+
+def _checkpoint(text: bytes) -> tuple[int, bytes]:
+    """The number of the new revision, and the JSON to store. Raises BadRequest."""
     check_utf8(text)
+    if nesting(text) > MAX_NESTING:
+        raise BadRequest(f"document is nested deeper than {MAX_NESTING} levels")
     try:
+        _anything.decode(text)
         base = msgspec.json.decode(text, type=_Rev).rev
         members = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
-    except msgspec.DecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise BadRequest(f"invalid_json: {error}") from error
+    if not _REV.fullmatch(base):
+        raise BadRequest("Invalid rev format")
     body = msgspec.json.encode({name: raw for name, raw in members.items() if not name.startswith("_")})
-    rev = await (await call.database()).put_local(local_id, base, body)
-    return json_answer({"ok": True, "id": f"_local/{local_id}", "rev": rev}, status=201)
+    return int(base.removeprefix("0-")) + 1, body
 
 
 async def delete(call: Call) -> web.Response:

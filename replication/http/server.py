@@ -5,19 +5,25 @@ GET /{db}/_changes ──▶ authorize(READ_FEED, db) ──▶ handler(Call) �
                             └──────────── {"error", "reason"} with its status ◀──────┘
 """
 
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Iterable
+from urllib.parse import unquote_to_bytes
 
 import structlog
 from aiohttp import web
 
-from replication.errors import CouchError
-from replication.http import attachments, bulk, changes, databases, documents, local
+from replication.errors import BadRequest, CouchError, MethodNotAllowed
+from replication.http import attachments, bulk, changes, databases, documents, listing, local
 from replication.http.access import Authorize, Operation
 from replication.http.answers import error_answer
 from replication.http.call import Call
+from replication.http.streaming import ConnectionCut
 from replication.store.registry import Registry
 
 log = structlog.get_logger()
+
+CLIENT_IS_GONE = 499
+"""Never sent; for the access log."""
 
 Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 
@@ -34,8 +40,8 @@ ROUTES: tuple[tuple[str, str, Operation, Handler], ...] = (
     ("POST", "/{db}/_revs_diff", Operation.REVS_DIFF, bulk.revs_diff),
     ("POST", "/{db}/_bulk_docs", Operation.REPLICATE_IN, bulk.bulk_docs),
     ("POST", "/{db}/_bulk_get", Operation.READ, bulk.bulk_get),
-    ("GET", "/{db}/_all_docs", Operation.LIST_DOCUMENTS, documents.all_docs),
-    ("POST", "/{db}/_all_docs", Operation.LIST_DOCUMENTS, documents.all_docs),
+    ("GET", "/{db}/_all_docs", Operation.LIST_DOCUMENTS, listing.all_docs),
+    ("POST", "/{db}/_all_docs", Operation.LIST_DOCUMENTS, listing.all_docs),
     ("GET", "/{db}/_changes", Operation.READ_FEED, changes.changes),
     ("POST", "/{db}/_changes", Operation.READ_FEED, changes.changes),
     ("GET", "/{db}/_local/{local}", Operation.LOCAL, local.get),
@@ -47,26 +53,49 @@ ROUTES: tuple[tuple[str, str, Operation, Handler], ...] = (
     ("GET", "/{db}/{doc}", Operation.READ, documents.get),
     ("PUT", "/{db}/{doc}", Operation.EDIT, documents.put),
     ("DELETE", "/{db}/{doc}", Operation.EDIT, documents.delete),
-    ("GET", "/{db}/{doc}/{attachment:.+}", Operation.READ, attachments.get),
-    ("PUT", "/{db}/{doc}/{attachment:.+}", Operation.EDIT, attachments.put),
-    ("DELETE", "/{db}/{doc}/{attachment:.+}", Operation.EDIT, attachments.delete),
+    ("GET", "/{db}/{doc}/{attachment:(?s:.+)}", Operation.READ, attachments.get),
+    ("PUT", "/{db}/{doc}/{attachment:(?s:.+)}", Operation.EDIT, attachments.put),
+    ("DELETE", "/{db}/{doc}/{attachment:(?s:.+)}", Operation.EDIT, attachments.delete),
 )
 
 
 def couch_routes(registry: Registry, authorize: Authorize, *, prefix: str = "") -> list[web.RouteDef]:
     """The API's routes below `prefix`, each also with a trailing slash where it names a database."""
     routes = []
-    for method, path, operation, handler in ROUTES:
-        served = _served(registry, authorize, operation, handler)
-        paths = [prefix + path] if path != "/" else [prefix + "/", prefix or "/"]
-        if path == "/{db}":
-            paths.append(prefix + "/{db}/")
-        for full_path in dict.fromkeys(paths):
-            if method == "GET":
-                routes.append(web.get(full_path, served))  # allows HEAD too
-            else:
-                routes.append(web.route(method, full_path, served))
+    for path in dict.fromkeys(path for _, path, _, _ in ROUTES):
+        methods = {
+            method: _served(registry, authorize, operation, handler)
+            for method, other, operation, handler in ROUTES
+            if other == path
+        }
+        for full_path in _full_paths(prefix, path):
+            for method, served in methods.items():
+                if method == "GET":
+                    routes.append(web.get(full_path, served))  # allows HEAD too
+                else:
+                    routes.append(web.route(method, full_path, served))
+            # Or the next pattern that fits would have it: a wrong method on `_bulk_docs` is no document.
+            routes.append(web.route("*", full_path, _wrong_method(methods)))
     return routes
+
+
+def _full_paths(prefix: str, path: str) -> list[str]:
+    # By itself aiohttp has no braces in a segment, which ids may have.
+    pattern = re.sub(r"\{(\w+)\}", r"{\1:[^/]+}", path)
+    if path == "/":
+        return [prefix + "/", prefix] if prefix else ["/"]
+    return [prefix + pattern, f"{prefix}{pattern}/"] if path == "/{db}" else [prefix + pattern]
+
+
+def _wrong_method(methods: Iterable[str]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    allowed = ",".join(sorted({*methods, *(["HEAD"] if "GET" in methods else [])}))
+
+    async def refuse(request: web.Request) -> web.StreamResponse:  # noqa: ARG001
+        answer = error_answer(MethodNotAllowed(f"Only {allowed} allowed"))
+        answer.headers["Allow"] = allowed
+        return answer
+
+    return refuse
 
 
 def _served(
@@ -75,11 +104,23 @@ def _served(
     async def serve(request: web.Request) -> web.StreamResponse:
         database = request.match_info.get("db")
         try:
+            _check_path(request)
             access = await authorize(request, operation, database)
             return await handler(Call(request, registry, access, database or "", authorize))
         except CouchError as error:
             if error.status >= 500:
                 log.warning("request failed", path=request.path, error=error.error, reason=error.reason)
             return error_answer(error)
+        except ConnectionCut as cut:
+            log.info("connection cut", path=request.path, reason=str(cut))
+            return web.Response(status=CLIENT_IS_GONE)
 
     return serve
+
+
+def _check_path(request: web.Request) -> None:
+    """Raises BadRequest when the URL is no UTF-8: decoded leniently it would name another document."""
+    try:
+        unquote_to_bytes(request.rel_url.raw_path).decode()
+    except UnicodeDecodeError as error:
+        raise BadRequest("the URL is not UTF-8") from error

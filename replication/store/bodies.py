@@ -32,8 +32,7 @@ def decode_attachments(stored: bytes | None) -> dict[str, KeptAttachment]:
 
 
 class Revision(msgspec.Struct, frozen=True):
-    """One stored revision with its content. `ancestry` runs from the revision itself to its oldest ancestor.
-    """
+    """One stored revision with its content. `ancestry` runs from the revision to its oldest ancestor."""
 
     id: str
     rev: Rev
@@ -49,8 +48,7 @@ def revisions_member(ancestry: Sequence[Rev]) -> dict[str, object]:
 
 
 def document_json(revision: Revision, members: Mapping[str, object]) -> bytes:
-    """The document's JSON: `_id`, `_rev`, `_deleted`, the given `members`, then the body's bytes as stored.
-    """
+    """The document's JSON: `_id`, `_rev`, `_deleted`, the given `members`, then the body as stored."""
     head: dict[str, object] = {"_id": revision.id, "_rev": str(revision.rev)}
     if revision.deleted:
         head["_deleted"] = True

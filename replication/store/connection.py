@@ -8,6 +8,8 @@ down.
     what happens                                  what follows
     ------------------------------------------    ----------------------------------------------------
     a job raises                                  its savepoint is rolled back, its caller gets the error
+    a caller goes away before its group begins    its job is not run
+    a caller goes away later                      its job is committed with the group; nobody is told
     the disk is full, in a job or at commit       the group is rolled back, every caller gets StorageFull
     the process dies before the commit returned   SQLite drops the group at the next open; nobody was told
     the process dies after it                     the group is there; a caller who was not told asks again
@@ -22,7 +24,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from replication.errors import StorageFull, Unavailable
+from replication.errors import CouchError, StorageFailed, StorageFull, Unavailable
 
 SCHEMA_VERSION = 1
 GROUP_LIMIT = 64
@@ -80,8 +82,7 @@ class Writer:
         self._thread.start()
 
     def submit(self, job: Job) -> Future[Any]:
-        """Run `job` in the next group; the future resolves after the commit. Raises Unavailable when closed.
-        """
+        """Run `job` in the next group; the future resolves after the commit. Raises Unavailable if closed."""
         future: Future[Any] = Future()
         with self._closing:
             if self._closed:
@@ -113,7 +114,11 @@ class Writer:
             if last:
                 return
 
-    def _commit(self, group: list[tuple[Job, Future[Any]]]) -> None:
+    def _commit(self, submitted: list[tuple[Job, Future[Any]]]) -> None:
+        # From here on a future cannot be cancelled: whoever waits may go, the outcome is still delivered.
+        group = [(job, future) for job, future in submitted if future.set_running_or_notify_cancel()]
+        if not group:
+            return
         outcomes: list[tuple[Future[Any], Any, BaseException | None]] = []
         try:
             self._connection.execute("BEGIN IMMEDIATE")
@@ -124,6 +129,7 @@ class Writer:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             failure = _translated(error)
+            failure.__cause__ = error
             for _, future in group:
                 future.set_exception(failure)
             return
@@ -139,20 +145,38 @@ class Writer:
         self._connection.execute("SAVEPOINT job")
         try:
             result = job(self._connection)
-        except sqlite3.Error:
-            raise
-        except Exception as error:  # noqa: BLE001 (handed to the caller, whose job it is)
+        except Exception as error:
+            if isinstance(error, sqlite3.Error) and _of_storage(error):
+                raise
             self._connection.execute("ROLLBACK TO job")
             self._connection.execute("RELEASE job")
-            return None, error
+            return None, error if not isinstance(error, sqlite3.Error) else _translated(error)
         self._connection.execute("RELEASE job")
         return result, None
 
 
-def _translated(error: sqlite3.Error) -> Exception:
-    if error.sqlite_errorcode in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE):
+_FULL = {
+    sqlite3.SQLITE_FULL,
+    # A quota, or a limit on the size of files, shows as a failed write; the index of the WAL is a file too.
+    sqlite3.SQLITE_IOERR_WRITE,
+    sqlite3.SQLITE_IOERR_SHMSIZE,
+}
+_OF_STORAGE = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOMEM}
+_PRIMARY_CODE = 0xFF
+
+
+def _of_storage(error: sqlite3.Error) -> bool:
+    """Whether the file failed, and not one job: SQLite may have rolled the transaction back already."""
+    return getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE in _OF_STORAGE
+
+
+def _translated(error: sqlite3.Error) -> CouchError:
+    code = getattr(error, "sqlite_errorcode", 0)
+    if code in _FULL:
         return StorageFull("the disk is full; nothing of this request was stored")
-    return error
+    if code & _PRIMARY_CODE in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return Unavailable("the database file is in use by another process")
+    return StorageFailed(f"the database file failed: {error}")
 
 
 class Readers:
@@ -160,29 +184,49 @@ class Readers:
 
     def __init__(self, path: Path) -> None:
         self._uri = f"{path.absolute().as_uri()}?mode=ro"
-        self._idle: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
+        self._idle: list[sqlite3.Connection] = []
+        self._closing = threading.Lock()
         self._closed = False
 
     def run(self, job: Callable[[sqlite3.Connection], Any]) -> Any:
-        """Run `job` on a connection within one read transaction (one consistent state of the file)."""
+        """Run `job` on a connection within one read transaction (one consistent state of the file).
+
+        Raises Unavailable when closed.
+        """
+        connection = self._taken()
         try:
-            connection = self._idle.get_nowait()
-        except queue.Empty:
-            connection = sqlite3.connect(self._uri, uri=True, isolation_level=None, check_same_thread=False)
-            connection.execute("PRAGMA busy_timeout = 10000")
-            connection.execute("PRAGMA cache_size = -4000")
-        connection.execute("BEGIN")
-        try:
+            connection.execute("BEGIN")
             return job(connection)
+        except sqlite3.Error as error:
+            raise _translated(error) from error
         finally:
-            connection.execute("COMMIT")
-            if self._closed:
-                connection.close()
-            else:
-                self._idle.put(connection)
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            self._put_back(connection)
 
     def close(self) -> None:
         """Close the idle connections; one in use is closed when its job ends."""
-        self._closed = True
-        while not self._idle.empty():
-            self._idle.get().close()
+        with self._closing:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def _taken(self) -> sqlite3.Connection:
+        with self._closing:
+            if self._closed:
+                # Opened anew, the path could be another database by now.
+                raise Unavailable("the database is closed")
+            if self._idle:
+                return self._idle.pop()
+        connection = sqlite3.connect(self._uri, uri=True, isolation_level=None, check_same_thread=False)
+        connection.execute("PRAGMA busy_timeout = 10000")
+        connection.execute("PRAGMA cache_size = -4000")
+        return connection
+
+    def _put_back(self, connection: sqlite3.Connection) -> None:
+        with self._closing:
+            if not self._closed:
+                self._idle.append(connection)
+                return
+        connection.close()

@@ -6,6 +6,7 @@ Sequences go out as `<number>-<database>`, opaque to clients: a sequence that an
 """
 
 import asyncio
+import contextlib
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
@@ -14,12 +15,12 @@ from typing import Any, TypeVar
 
 from replication import revtree
 from replication.edits import Edit
-from replication.errors import BadRequest, Conflict, NotFound
+from replication.errors import BadRequest, NotFound
 from replication.revtree import RevTree
 from replication.store import reading, writing
 from replication.store.bodies import KeptAttachment, Revision
 from replication.store.connection import Readers, Writer, open_writer
-from replication.store.reading import FeedSlice, Selection
+from replication.store.reading import FeedSlice, IdRange, Selection
 from replication.store.signal import Signal
 from replication.store.writing import Written
 from replication.values import Rev
@@ -27,6 +28,8 @@ from replication.values import Rev
 T = TypeVar("T")
 
 REVS_LIMIT = 1000
+_LONGEST_SEQUENCE = 18
+"""Digits: more never fit the numbers of SQLite, so this store cannot have handed them out."""
 
 
 class Database:
@@ -42,6 +45,7 @@ class Database:
         self._on_change = on_change
         self._loop = asyncio.get_running_loop()
         self.changed = Signal()
+        self.closed = False
         initial: dict[str, str | int] = {
             "uuid": uuid,
             "update_seq": 0,
@@ -56,9 +60,10 @@ class Database:
 
     async def close(self) -> None:
         """Finish the writes that were accepted, end the waiting feeds, close the file."""
+        self.closed = True
+        self.changed.notify()
         await asyncio.to_thread(self._writer.close)
         self._readers.close()
-        self.changed.notify()
 
     # --- sequences and waiting ---------------------------------------------------------------------------
 
@@ -66,15 +71,27 @@ class Database:
         """A sequence as clients see it."""
         return f"{number}-{self.uuid[:12]}"
 
-    def since(self, text: str) -> int:
-        """The number of a client's `since`; 0 when it comes from another database. Raises BadRequest."""
-        number, _, uuid = text.partition("-")
-        if not (number.isascii() and number.isdigit()):
-            raise BadRequest(f"Malformed sequence supplied in 'since' parameter: {text!r}")
-        return int(number) if uuid in ("", self.uuid[:12]) else 0
+    async def since(self, text: str) -> int:
+        """The number of a client's `since`, `now` included. Raises BadRequest.
+
+        0 when it comes from another database, or from a future of this one: its file was put back to an
+        earlier state, and what the client has seen since then may be gone.
+        """
+        update_seq = int((await self.meta())["update_seq"])
+        if text == "now":
+            return update_seq
+        digits, _, uuid = text.partition("-")
+        if not (digits.isascii() and digits.isdigit()):
+            raise BadRequest(f"Malformed sequence supplied in 'since' parameter: {text[:80]!r}")
+        if uuid not in ("", self.uuid[:12]) or len(digits) > _LONGEST_SEQUENCE:
+            return 0
+        number = int(digits)
+        return number if number <= update_seq else 0
 
     def _committed(self) -> None:
-        self._loop.call_soon_threadsafe(self._tell)
+        # A closed event loop has nobody left who waits.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._tell)
 
     def _tell(self) -> None:
         self.changed.notify()
@@ -86,18 +103,13 @@ class Database:
         """Store edits; returns when they are on disk, with one outcome an edit."""
         return await self._write(lambda c: writing.apply_edits(c, edits, new_edits=new_edits))
 
-    async def put_local(self, local_id: str, base: str | None, json: bytes) -> str:
-        """Write a `_local` document based on revision `base`; its new revision. Raises Conflict."""
+    async def put_local(self, local_id: str, number: int, json: bytes) -> None:
+        """Write the `_local` document as its revision `0-<number>`. The last one wins, as in CouchDB."""
 
-        def put(connection: sqlite3.Connection) -> str:
-            current = reading.read_local(connection, local_id)
-            if current is not None and current[0] != base:
-                raise Conflict
-            number = 1 if current is None else int(current[0].removeprefix("0-")) + 1
+        def put(connection: sqlite3.Connection) -> None:
             connection.execute("INSERT OR REPLACE INTO locals VALUES (?, ?, ?)", (local_id, number, json))
-            return f"0-{number}"
 
-        return await self._write(put)
+        await self._write(put)
 
     async def delete_local(self, local_id: str) -> None:
         """Remove a `_local` document. Raises NotFound."""
@@ -127,11 +139,17 @@ class Database:
         """Identity and counters: uuid, update_seq, doc_count, deleted_count, revs_limit."""
         return await self.read(writing.read_meta)
 
-    async def feed(
-        self, since: int, limit: int, selection: Selection, *, descending: bool = False
-    ) -> FeedSlice:
+    async def feed(self, since: int, limit: int, selection: Selection) -> FeedSlice:
         """A slice of the changes feed."""
-        return await self.read(lambda c: reading.read_feed(c, since, limit, selection, descending=descending))
+        return await self.read(lambda c: reading.read_feed(c, since, limit, selection))
+
+    async def count_changes(self, since: int, selection: Selection) -> int:
+        """How many changes after `since` the selection shows."""
+        return await self.read(lambda c: reading.count_changes(c, since, selection))
+
+    async def feed_backwards(self, since: int, before: int, limit: int, selection: Selection) -> FeedSlice:
+        """A slice of the changes feed, newest first."""
+        return await self.read(lambda c: reading.read_feed_backwards(c, since, before, limit, selection))
 
     async def revs_diff(self, asked: Mapping[str, Sequence[Rev]]) -> dict[str, tuple[list[Rev], list[Rev]]]:
         """The revisions that are not here, by id, with possible ancestors."""
@@ -148,20 +166,29 @@ class Database:
 
         return await self.read(open_revisions)
 
-    async def winner(self, doc_id: str) -> Revision:
-        """The winning revision. Raises NotFound (`missing`, or `deleted` when the winner is a deletion)."""
+    async def winner(self, doc_id: str) -> tuple[RevTree, Revision]:
+        """The tree and its winning revision. Raises NotFound (`missing`; `deleted` for a deletion)."""
         tree, found = await self.revisions(doc_id, lambda tree: [revtree.winner(tree).rev] if tree else [])
         if not tree:
             raise NotFound("missing")
         revision = found[0][1]
         if revision is None or revision.deleted:
             raise NotFound("deleted")
-        return revision
+        return tree, revision
 
-    async def winner_rev(self, doc_id: str) -> Rev | None:
-        """The winning revision's name, a deletion's too; None when there is no such document."""
-        tree = await self.read(lambda c: reading.read_tree(c, doc_id))
-        return revtree.winner(tree).rev if tree else None
+    async def list_docs(
+        self, ids: IdRange, *, after: str | None, skip: int, limit: int
+    ) -> list[tuple[str, str]]:
+        """(id, winning revision) of live documents in the order of the range, from `after` on."""
+        return await self.read(lambda c: reading.list_docs(c, ids, after=after, skip=skip, limit=limit))
+
+    async def count_before(self, ids: IdRange) -> int:
+        """How many live documents a listing of the range passes over before its first one."""
+        return await self.read(lambda c: reading.count_before(c, ids))
+
+    async def winners(self, doc_ids: Sequence[str]) -> dict[str, tuple[str, bool]]:
+        """(winning revision, deleted) of those of the documents that are known, by id."""
+        return await self.read(lambda c: reading.winners(c, doc_ids))
 
     async def attachment_data(self, kept: KeptAttachment) -> bytes:
         """The bytes of an attachment."""

@@ -1,7 +1,7 @@
 """Queries on one database file, run on a reader's connection inside one consistent state."""
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -10,10 +10,13 @@ from replication.revtree import RevTree
 from replication.store.bodies import Revision, decode_attachments
 from replication.values import Rev
 
+BEYOND_EVERY_SEQUENCE = 2**63 - 1
+
+_FEED_ROWS = "SELECT seq, id, rev, deleted, leaves FROM docs WHERE seq > ? AND seq < ?"
+
 
 class FeedRow(msgspec.Struct, frozen=True):
-    """One document's last change. `leaves` is JSON, winner first; `body` is the key of the winner's content.
-    """
+    """One document's last change. `leaves` is JSON, winner first."""
 
     seq: int
     id: str
@@ -23,11 +26,10 @@ class FeedRow(msgspec.Struct, frozen=True):
 
 
 class FeedSlice(msgspec.Struct, frozen=True):
-    """Rows of a feed in order. `last_seq` is where to go on; `pending` counts visible changes after it."""
+    """Rows of a feed in order. `last_seq` is where to go on."""
 
     rows: tuple[FeedRow, ...]
     last_seq: int
-    pending: int
 
 
 class Selection(msgspec.Struct, frozen=True):
@@ -37,50 +39,82 @@ class Selection(msgspec.Struct, frozen=True):
     doc_ids: tuple[str, ...] | None = None
 
 
-def read_feed(
-    connection: sqlite3.Connection, since: int, limit: int, selection: Selection, *, descending: bool = False
-) -> FeedSlice:
-    """Changes after `since`, at most `limit` rows that the selection shows (the limit counts after
-    filtering).
+def read_feed(connection: sqlite3.Connection, since: int, limit: int, selection: Selection) -> FeedSlice:
+    """Changes after `since`, at most `limit` (1 or more) that the selection shows: what it hides does not
+    count.
     """
-    condition, parameters = _shown(selection)
-    order = "DESC" if descending else "ASC"
-    # The condition is assembled from constants; every value is a bound parameter.
-    rows = [
-        FeedRow(seq, doc_id, rev, bool(deleted), leaves)
-        for seq, doc_id, rev, deleted, leaves in connection.execute(
-            f"SELECT seq, id, rev, deleted, leaves FROM docs WHERE seq > ? AND {condition}"  # noqa: S608
-            f" ORDER BY seq {order} LIMIT ?",
-            (since, *parameters, limit),
-        )
-    ]
+    rows = _changes(connection, since, BEYOND_EVERY_SEQUENCE, limit, selection, newest_first=False)
+    if len(rows) == limit:
+        return FeedSlice(rows, rows[-1].seq)
+    # Everything visible was read: go on after the invisible rows too.
     (update_seq,) = connection.execute("SELECT value FROM meta WHERE name = 'update_seq'").fetchone()
-    if descending:
-        return FeedSlice(tuple(rows), rows[-1].seq if rows else since, 0)
-    if len(rows) < limit:
-        # Everything visible was read: go on after the invisible rows too.
-        return FeedSlice(tuple(rows), max(since, update_seq), 0)
-    last_seq = rows[-1].seq if rows else since
-    (pending,) = connection.execute(
-        f"SELECT count(*) FROM docs WHERE seq > ? AND {condition}",  # noqa: S608
-        (last_seq, *parameters),
-    ).fetchone()
-    return FeedSlice(tuple(rows), last_seq, pending)
+    return FeedSlice(rows, max(since, update_seq))
 
 
-def _shown(selection: Selection) -> tuple[str, list[str]]:
-    conditions, parameters = ["1"], []
-    if selection.prefixes is not None:
-        ranges = " OR ".join("(id >= ? AND id < ?)" for _ in selection.prefixes)
-        conditions.append(f"({ranges or '0'})")
-        for prefix in selection.prefixes:
-            # The prefix's successor in bytewise order: `battery:` … `battery;`.
-            parameters += [prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1)]
+def read_feed_backwards(
+    connection: sqlite3.Connection, since: int, before: int, limit: int, selection: Selection
+) -> FeedSlice:
+    """Changes after `since` and before `before`, newest first; `last_seq` is where the next slice ends."""
+    rows = _changes(connection, since, before, limit, selection, newest_first=True)
+    return FeedSlice(rows, rows[-1].seq if rows else since)
+
+
+def count_changes(connection: sqlite3.Connection, since: int, selection: Selection) -> int:
+    """How many changes after `since` the selection shows."""
     if selection.doc_ids is not None:
-        # One JSON array instead of a parameter an id: SQLite limits the number of parameters.
-        conditions.append("id IN (SELECT value FROM json_each(?))")
-        parameters.append(msgspec.json.encode(selection.doc_ids).decode())
-    return " AND ".join(conditions), parameters
+        return len(_named_changes(connection, since, BEYOND_EVERY_SEQUENCE, selection))
+    condition, parameters = _visible(selection.prefixes)
+    (count,) = connection.execute(
+        f"SELECT count(*) FROM docs WHERE seq > ? AND {condition}",  # noqa: S608
+        (since, *parameters),
+    ).fetchone()
+    return int(count)
+
+
+def _changes(
+    connection: sqlite3.Connection,
+    since: int,
+    before: int,
+    limit: int,
+    selection: Selection,
+    *,
+    newest_first: bool,
+) -> tuple[FeedRow, ...]:
+    if selection.doc_ids is not None:
+        named = _named_changes(connection, since, before, selection)
+        return tuple(sorted(named, key=lambda row: row.seq, reverse=newest_first)[:limit])
+    condition, parameters = _visible(selection.prefixes)
+    order = "DESC" if newest_first else "ASC"
+    # Put together from constants; every value is a bound parameter.
+    query = f"{_FEED_ROWS} AND {condition} ORDER BY seq {order} LIMIT ?"
+    return tuple(map(_feed_row, connection.execute(query, (since, before, *parameters, limit))))
+
+
+def _named_changes(
+    connection: sqlite3.Connection, since: int, before: int, selection: Selection
+) -> list[FeedRow]:
+    """One look-up an id: SQLite limits the number of parameters, and its JSON functions end a text at NUL."""
+    condition, parameters = _visible(selection.prefixes)
+    query = f"{_FEED_ROWS} AND {condition} AND id = ?"
+    return [
+        _feed_row(row)
+        for doc_id in dict.fromkeys(selection.doc_ids or ())
+        for row in connection.execute(query, (since, before, *parameters, doc_id))
+    ]
+
+
+def _feed_row(row: tuple[int, str, str, int, bytes]) -> FeedRow:
+    seq, doc_id, rev, deleted, leaves = row
+    return FeedRow(seq, doc_id, rev, bool(deleted), leaves)
+
+
+def _visible(prefixes: tuple[str, ...] | None) -> tuple[str, list[str]]:
+    if prefixes is None:
+        return "1", []
+    ranges = " OR ".join("(id >= ? AND id < ?)" for _ in prefixes)
+    # From each prefix to its successor in bytewise order: `battery:` … `battery;`.
+    bounds = [(prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1)) for prefix in prefixes]
+    return f"({ranges or '0'})", [bound for pair in bounds for bound in pair]
 
 
 def read_tree(connection: sqlite3.Connection, doc_id: str) -> RevTree:
@@ -126,22 +160,49 @@ def read_local(connection: sqlite3.Connection, local_id: str) -> tuple[str, byte
     return None if row is None else (f"0-{row[0]}", row[1])
 
 
-def all_docs(
-    connection: sqlite3.Connection, *, keys: Sequence[str] | None, start: str, end: str | None, limit: int
-) -> Iterator[tuple[str, str, bool]]:
-    """(id, winning revision, deleted) in the order of ids; with `keys`, those documents, deleted ones
-    included.
-    """
-    if keys is not None:
-        for key in keys:
-            row = connection.execute("SELECT id, rev, deleted FROM docs WHERE id = ?", (key,)).fetchone()
-            if row is not None:
-                yield row[0], row[1], bool(row[2])
-        return
-    rows = connection.execute(
-        "SELECT id, rev FROM docs WHERE NOT deleted AND id >= ? AND (? IS NULL OR id <= ?)"
-        " ORDER BY id LIMIT ?",
-        (start, end, end, limit),
+class IdRange(msgspec.Struct, frozen=True):
+    """Which documents a listing shows, by id, bytewise. `descending`: `start` is the greatest id."""
+
+    start: str | None = None
+    end: str | None = None
+    inclusive_end: bool = True
+    descending: bool = False
+
+
+def list_docs(
+    connection: sqlite3.Connection, ids: IdRange, *, after: str | None, skip: int, limit: int
+) -> list[tuple[str, str]]:
+    """(id, winning revision) of at most `limit` live documents in the order of the range, from `after` on."""
+    # Put together from constants; every value is a bound parameter.
+    up, order = ("<", "DESC") if ids.descending else (">", "ASC")
+    down = (">" if ids.descending else "<") + ("=" if ids.inclusive_end else "")
+    bounds = [(up, after) if after is not None else (f"{up}=", ids.start), (down, ids.end)]
+    held = [(comparison, bound) for comparison, bound in bounds if bound is not None]
+    where = " AND ".join(["NOT deleted", *(f"id {comparison} ?" for comparison, _ in held)])
+    return list(
+        connection.execute(
+            f"SELECT id, rev FROM docs WHERE {where} ORDER BY id {order} LIMIT ? OFFSET ?",  # noqa: S608
+            (*(bound for _, bound in held), limit, skip),
+        )
     )
-    for doc_id, rev in rows:
-        yield doc_id, rev, False
+
+
+def count_before(connection: sqlite3.Connection, ids: IdRange) -> int:
+    """How many live documents a listing of the range passes over before its first one."""
+    if ids.start is None:
+        return 0
+    (count,) = connection.execute(
+        f"SELECT count(*) FROM docs WHERE NOT deleted AND id {'>' if ids.descending else '<'} ?",  # noqa: S608
+        (ids.start,),
+    ).fetchone()
+    return int(count)
+
+
+def winners(connection: sqlite3.Connection, keys: Sequence[str]) -> dict[str, tuple[str, bool]]:
+    """(winning revision, deleted) of those of the documents that are known, by id."""
+    found = {}
+    for key in keys:
+        row = connection.execute("SELECT rev, deleted FROM docs WHERE id = ?", (key,)).fetchone()
+        if row is not None:
+            found[key] = (row[0], bool(row[1]))
+    return found

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from replication.errors import BadRequest, DatabaseExists, NotFound, Unavailable
+from replication.errors import DatabaseExists, IllegalDatabaseName, NotFound, Unavailable
 from replication.store.database import Database
 from replication.store.signal import Signal
 
@@ -37,11 +37,11 @@ class Registry:
         self._open: dict[str, Database] = {}
         self._lock = asyncio.Lock()
         self._executor = ThreadPoolExecutor(readers, thread_name_prefix="reader")
-        self._new_uuid = new_uuid or (lambda: uuid.uuid4().hex)
+        self.new_uuid = new_uuid or (lambda: uuid.uuid4().hex)
         self._closed = False
         self.changed = Signal()
         directory.mkdir(parents=True, exist_ok=True)
-        self._directory_lock = _lock(directory)
+        self._directory_lock: int | None = _lock(directory)
         for leftover in directory.glob("*.new*"):
             leftover.unlink()
 
@@ -65,17 +65,19 @@ class Registry:
                 await database.close()
             self._open.clear()
         self._executor.shutdown()
-        os.close(self._directory_lock)
+        if self._directory_lock is not None:
+            os.close(self._directory_lock)
+            self._directory_lock = None
 
     def names(self) -> list[str]:
         """Every database's name, sorted."""
         files = self._directory.glob(f"*{_SUFFIX}")
-        return sorted(bytes.fromhex(file.name.removesuffix(_SUFFIX)).decode() for file in files)
+        return sorted(name for name in map(_name_of, files) if name is not None)
 
     async def create(self, name: str) -> Database:
-        """A new, empty database. Raises DatabaseExists, BadRequest for an illegal name."""
+        """A new, empty database. Raises DatabaseExists, IllegalDatabaseName."""
         if not NAME.fullmatch(name):
-            raise BadRequest(
+            raise IllegalDatabaseName(
                 f"Name: '{name}'. Only lowercase characters (a-z), digits (0-9), and any of the characters "
                 "_, $, (, ), +, -, and / are allowed. Must begin with a letter."
             )
@@ -96,16 +98,16 @@ class Registry:
         if database is not None:
             return database
         async with self._lock:
-            if not self._path(name).exists():
+            if not self._exists(name):
                 raise NotFound("Database does not exist.")
             return self._opened(name)
 
     async def delete(self, name: str) -> None:
         """Remove the database and its files. Raises NotFound."""
         async with self._lock:
-            path = self._path(name)
-            if not path.exists():
+            if not self._exists(name):
                 raise NotFound("Database does not exist.")
+            path = self._path(name)
             database = self._open.pop(name, None)
             if database is not None:
                 await database.close()
@@ -126,11 +128,24 @@ class Registry:
 
     def _load(self, path: Path, name: str) -> Database:
         return Database(
-            path, name=name, uuid=self._new_uuid(), executor=self._executor, on_change=self.changed.notify
+            path, name=name, uuid=self.new_uuid(), executor=self._executor, on_change=self.changed.notify
         )
+
+    def _exists(self, name: str) -> bool:
+        # An illegal name is asked for too, and may be too long for a file.
+        return NAME.fullmatch(name) is not None and self._path(name).exists()
 
     def _path(self, name: str) -> Path:
         return self._directory / (name.encode().hex() + _SUFFIX)
+
+
+def _name_of(file: Path) -> str | None:
+    """The database that a file holds; None for a file that somebody else put there."""
+    try:
+        name = bytes.fromhex(file.name.removesuffix(_SUFFIX)).decode()
+    except ValueError:
+        return None
+    return name if NAME.fullmatch(name) else None
 
 
 def _sync_directory(directory: Path) -> None:

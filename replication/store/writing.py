@@ -73,7 +73,7 @@ def _apply(
     known = tree.get(rev)
     if known is not None and known.body is not None:
         return _graft(connection, edit.id, tree, path, revs_limit)
-    attachments = _keep_attachments(connection, edit.attachments, tree, path)
+    attachments = _keep_attachments(connection, edit.attachments, tree, path, replicated=not new_edits)
     body = connection.execute(
         "INSERT INTO bodies (json, attachments) VALUES (?, ?)", (edit.body, encode_attachments(attachments))
     ).lastrowid
@@ -137,7 +137,12 @@ def encode_leaves(tree: RevTree) -> bytes:
 
 
 def _keep_attachments(
-    connection: sqlite3.Connection, sent: Mapping[str, Attachment], tree: RevTree, path: Sequence[Rev]
+    connection: sqlite3.Connection,
+    sent: Mapping[str, Attachment],
+    tree: RevTree,
+    path: Sequence[Rev],
+    *,
+    replicated: bool,
 ) -> dict[str, KeptAttachment]:
     kept: dict[str, KeptAttachment] = {}
     for name, attachment in sent.items():
@@ -147,7 +152,8 @@ def _keep_attachments(
         connection.execute(
             "INSERT OR IGNORE INTO attachments VALUES (?, ?)", (attachment.digest, attachment.data)
         )
-        revpos = attachment.revpos or path[0].pos
+        sent_pos = attachment.revpos or 0
+        revpos = sent_pos if replicated and 0 < sent_pos <= path[0].pos else path[0].pos
         kept[name] = KeptAttachment(attachment.content_type, revpos, attachment.digest, attachment.length)
     return kept
 
@@ -163,6 +169,6 @@ def _of_ancestor(
             "SELECT attachments FROM bodies WHERE body = ?", (node.body,)
         ).fetchone()
         found = decode_attachments(stored).get(name)
-        if found is not None and found.digest == stub.digest:
+        if found is not None and stub.digest in ("", found.digest):
             return found
     raise MissingStub(f"attachment {name!r} was sent as a stub, and no ancestor here has its data")

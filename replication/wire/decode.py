@@ -9,22 +9,28 @@ thrown away: that is the cheapest complete proof that it is JSON, UTF-8 and with
     not JSON, or not UTF-8                             BadRequest, for the whole request
     one document over the size or nesting limit        that document is refused (`forbidden`), others go on
     lone surrogates, numbers beyond float64            that document is normalised, the original is kept
-    an unknown `_member`, a bad `_id` or `_rev`        that document is refused (`doc_validation`)
+    an unknown or malformed `_member`                  that document is refused (`doc_validation`)
+    an id that no document may have                    that document is refused (`illegal_docid`)
+    not an object, a bad `_rev`, or none where the     that document is refused (`bad_request`)
+    document has to name its revision
 """
 
 import base64
-import binascii
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from replication.edits import Attachment, Edit
-from replication.errors import BadRequest
+from replication.errors import BadRequest, CouchError, DocValidation, Forbidden, IllegalDocId
 from replication.values import Rev
 from replication.wire.normalise import has_huge_integer, normalise
-from replication.wire.split import nested_deeper_than, split
+from replication.wire.split import nesting, split
+
+NewId = Callable[[], str]
+"""Names a document that its client leaves to the store to name."""
 
 MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
 MAX_NESTING = 500
@@ -75,13 +81,20 @@ class _AttachmentMember(msgspec.Struct):
 
 
 class _Special(msgspec.Struct, rename={"id": "_id", "rev": "_rev"}):
-    """The protocol's members of a document, and `type`, which policies judge."""
+    """The protocol's members of a document."""
 
-    id: str | None = None
-    rev: str | None = None
+    id: str | UnsetType = UNSET
+    rev: str | UnsetType = UNSET
     deleted: bool = msgspec.field(default=False, name="_deleted")
-    revisions: _Revisions | None = msgspec.field(default=None, name="_revisions")
+    revisions: _Revisions | UnsetType = msgspec.field(default=UNSET, name="_revisions")
     attachments: dict[str, _AttachmentMember] = msgspec.field(default_factory=dict, name="_attachments")
+
+
+class _Identity(msgspec.Struct, rename={"id": "_id", "rev": "_rev"}):
+    """What is told of a document that is refused unread."""
+
+    id: msgspec.Raw = msgspec.Raw(b"null")
+    rev: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class _BulkBody(msgspec.Struct):
@@ -91,6 +104,7 @@ class _BulkBody(msgspec.Struct):
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _bulk = msgspec.json.Decoder(_BulkBody)
+_identity = msgspec.json.Decoder(_Identity)
 _anything = msgspec.json.Decoder()
 
 # Members that a client may send back because a server once sent them; they are derived, never stored.
@@ -108,46 +122,71 @@ def check_utf8(text: bytes) -> None:
         raise BadRequest(f"invalid_json: the body is not UTF-8 (byte {error.start})") from error
 
 
-def decode_bulk_docs(body: bytes) -> BulkDocs:
-    """The documents of a `_bulk_docs` request. Raises BadRequest when the request as a whole cannot be read.
+def decode_bulk_docs(body: bytes, *, new_id: NewId | None = None) -> BulkDocs:
+    """The documents of a `_bulk_docs` request. `new_id` names those that are not replicated and carry none.
+
+    Raises BadRequest when the request as a whole cannot be read.
     """
     check_utf8(body)
     try:
         request = _bulk.decode(body)
         texts: list[bytes] = [bytes(raw) for raw in request.docs]
         new_edits = request.new_edits
-    except (msgspec.DecodeError, RecursionError) as error:
-        members = {piece.key: piece.value for piece in split(body)}
-        if b'"docs"' not in members:
-            raise BadRequest("POST body must include `docs` parameter.") from error
-        texts = [piece.value for piece in split(members[b'"docs"'])]
-        new_edits = members.get(b'"new_edits"', b"true") == b"true"
-    return BulkDocs(tuple(decode_document(text) for text in texts), new_edits)
+    except (msgspec.DecodeError, RecursionError):
+        texts, new_edits = _cut(body)
+    docs = tuple(
+        decode_document(text, new_id=new_id if new_edits else None, replicated=not new_edits)
+        for text in texts
+    )
+    return BulkDocs(docs, new_edits)
 
 
-def decode_document(text: bytes, *, doc_id: str | None = None) -> Incoming:
-    """One document. `doc_id` is the id of the URL, for a document that carries none.
+def _cut(body: bytes) -> tuple[list[bytes], bool]:
+    """The texts of the documents, and `new_edits`, of a request of which some document cannot be decoded."""
+    if not body.lstrip().startswith(b"{"):
+        raise BadRequest("Request body must be a JSON object")
+    members = {_json(piece.key or b""): piece.value for piece in split(body)}
+    docs = members.pop("docs", None)
+    if docs is None:
+        raise BadRequest("POST body must include `docs` parameter.")
+    if not docs.startswith(b"["):
+        raise BadRequest("`docs` parameter must be an array.")
+    others = {name: _json(value) for name, value in members.items()}
+    new_edits = others.get("new_edits", True)
+    if not isinstance(new_edits, bool):
+        raise BadRequest("`new_edits` parameter must be a boolean.")
+    return [piece.value for piece in split(docs)], new_edits
 
-    Raises BadRequest when the text is not a JSON object; every other problem is a refusal of this document.
+
+def decode_document(
+    text: bytes, *, doc_id: str | None = None, new_id: NewId | None = None, replicated: bool = False
+) -> Incoming:
+    """One document, UTF-8. `doc_id` is the URL's and holds, whatever the document says; `new_id` names one
+    that has no id at all. A replicated document has to name its revision.
+
+    Raises BadRequest when the text is not JSON; every other problem is a refusal of this document.
     """
     if len(text) > MAX_DOCUMENT_BYTES:
-        return _refused(
-            _early_id(text, doc_id), "forbidden", f"document is larger than {MAX_DOCUMENT_BYTES} bytes"
-        )
-    if nested_deeper_than(text, MAX_NESTING):
-        return _refused(
-            _early_id(text, doc_id), "forbidden", f"document is nested deeper than {MAX_NESTING} levels"
-        )
+        reason = f"document is larger than {MAX_DOCUMENT_BYTES} bytes"
+        return _refused(_early_identity(text, doc_id), Forbidden(reason))
+    if nesting(text) > MAX_NESTING:
+        reason = f"document is nested deeper than {MAX_NESTING} levels"
+        return _refused(_early_identity(text, doc_id), Forbidden(reason))
     original: bytes | None = None
     notes: tuple[str, ...] = ()
     if not _decodable(text):
         normalised = normalise(text)
-        original, text, notes = text, normalised.text, normalised.notes
+        if normalised.notes:
+            original, text, notes = text, normalised.text, normalised.notes
     try:
         members = _members.decode(text)
-    except msgspec.ValidationError as error:
-        raise BadRequest("Document must be a JSON object") from error
-    incoming = _incoming(members, doc_id)
+    except msgspec.ValidationError:
+        return _refused((doc_id or "", None), BadRequest("Document must be a JSON object"))
+    claimed = (doc_id or _text(members.get("_id")) or "", _text(members.get("_rev")))
+    try:
+        incoming = _incoming(members, doc_id, new_id, replicated=replicated)
+    except (BadRequest, DocValidation, Forbidden, IllegalDocId) as failure:
+        incoming = _refused(claimed, failure)
     if original is None:
         return incoming
     return msgspec.structs.replace(incoming, original=original, notes=notes)
@@ -156,59 +195,62 @@ def decode_document(text: bytes, *, doc_id: str | None = None) -> Incoming:
 def _decodable(text: bytes) -> bool:
     try:
         _anything.decode(text)
-    except (msgspec.DecodeError, ValueError):
+    except ValueError:
         return False
     return not has_huge_integer(text)
 
 
-def _incoming(members: Mapping[str, msgspec.Raw], doc_id: str | None) -> Incoming:
+def _incoming(
+    members: Mapping[str, msgspec.Raw], doc_id: str | None, new_id: NewId | None, *, replicated: bool
+) -> Incoming:
     underscored = {name: raw for name, raw in members.items() if name.startswith("_")}
     unknown = sorted(underscored.keys() - _SPECIAL - _DERIVED)
-    claimed = _text(members.get("_id")) or doc_id or ""
-    claimed_rev = _text(members.get("_rev"))
     if unknown:
-        return _refused(
-            (claimed, claimed_rev), "doc_validation", f"Bad special document member: {unknown[0]}"
-        )
+        raise DocValidation(f"Bad special document member: {unknown[0]}")
+    if "_id" in members and _text(members["_id"]) is None:
+        raise IllegalDocId("Document id must be a string")
     try:
         special = msgspec.json.decode(_object(underscored), type=_Special)
     except msgspec.ValidationError as error:
-        return _refused((claimed, claimed_rev), "doc_validation", f"Bad special document member: {error}")
-    if doc_id is not None and special.id not in (None, doc_id):
-        return _refused((doc_id, special.rev), "bad_request", "Document ID must match the one in the URL")
-    identity = (special.id or doc_id or "", special.rev)
-    try:
-        check_id(identity[0])
-        path = _path(special)
-        attachments = {name: _attachment(name, sent) for name, sent in special.attachments.items()}
-    except ValueError as error:
-        return _refused(identity, "doc_validation", str(error))
+        raise DocValidation(f"Bad special document member: {error}") from error
+    named = doc_id if doc_id is not None else special.id
+    if isinstance(named, UnsetType):
+        named = new_id() if new_id is not None else ""
+    check_id(named)
+    path = _path(special)
+    if replicated and not path:
+        raise BadRequest("When `new_edits: false`, the document needs `_rev` or `_revisions` specified")
+    attachments = {name: _attachment(name, sent) for name, sent in special.attachments.items()}
     body = _object({name: raw for name, raw in members.items() if not name.startswith("_")})
-    edit = Edit(identity[0], path, body, special.deleted, attachments)
+    edit = Edit(named, path, body, special.deleted, attachments)
     rev = str(path[0]) if path else None
-    return Incoming(identity[0], rev, edit=edit, type=_text(members.get("type")))
+    return Incoming(named, rev, edit=edit, type=_text(members.get("type")))
 
 
 def check_id(doc_id: str) -> None:
-    """Raises ValueError unless a document may be called so."""
+    """Raises IllegalDocId unless a document may be called so; Forbidden for a checkpoint."""
     if not doc_id:
-        raise ValueError("Document id must not be empty")
-    if doc_id.startswith("_") and not doc_id.startswith(("_design/", "_local/")):
-        raise ValueError("Only reserved document ids may start with underscore.")
+        raise IllegalDocId("Document id must not be empty")
+    if doc_id.startswith("_local/"):
+        # Stored like a document it would be replicated, and it would pass by the rules for checkpoints.
+        raise Forbidden("a _local document is written at its own URL")
+    if doc_id.startswith("_") and (not doc_id.startswith("_design/") or doc_id == "_design/"):
+        raise IllegalDocId("Only reserved document ids may start with underscore.")
 
 
 def _path(special: _Special) -> tuple[Rev, ...]:
-    rev = None if special.rev is None else Rev.parse(special.rev)
-    if special.revisions is None:
+    try:
+        rev = None if isinstance(special.rev, UnsetType) else Rev.parse(special.rev)
+    except ValueError as error:
+        raise BadRequest(str(error)) from error
+    if isinstance(special.revisions, UnsetType):
         return () if rev is None else (rev,)
-    start, ids = special.revisions.start, special.revisions.ids
-    if not ids or start < len(ids):
-        raise ValueError(f"_revisions does not fit its start ({start}, {len(ids)} ids)")
-    path = tuple(Rev(start - age, rev_id) for age, rev_id in enumerate(ids))
+    try:
+        path = Rev.path(special.revisions.start, special.revisions.ids)
+    except ValueError as error:
+        raise DocValidation(str(error)) from error
     if rev is not None and path[0] != rev:
-        raise ValueError(f"_rev {rev} is not the newest of _revisions ({path[0]})")
-    if not all(rev_id for rev_id in ids):
-        raise ValueError("_revisions holds an empty id")
+        raise DocValidation(f"_rev {rev} is not the newest of _revisions ({path[0]})")
     return path
 
 
@@ -218,17 +260,22 @@ def digest_of(data: bytes) -> str:
 
 
 def _attachment(name: str, sent: _AttachmentMember) -> Attachment:
-    if not name or name.startswith("_"):
-        raise ValueError(f"Attachment name {name!r} must not be empty or begin with an underscore")
+    check_attachment_name(name)
     if sent.data is not None:
         try:
             data = base64.b64decode(sent.data, validate=True)
-        except binascii.Error as error:
-            raise ValueError(f"Attachment {name!r}: data is not base64") from error
+        except ValueError as error:
+            raise DocValidation(f"Attachment {name!r}: data is not base64") from error
         return Attachment(sent.content_type, digest_of(data), len(data), sent.revpos, data)
-    if not sent.stub or sent.digest is None:
-        raise ValueError(f"Attachment {name!r} needs `data`, or `stub` with its digest")
-    return Attachment(sent.content_type, sent.digest, sent.length or 0, sent.revpos)
+    if not sent.stub:
+        raise DocValidation(f"Attachment {name!r} needs `data`, or to be a `stub`")
+    return Attachment(sent.content_type, sent.digest or "", sent.length or 0, sent.revpos)
+
+
+def check_attachment_name(name: str) -> None:
+    """Raises BadRequest unless an attachment may be called so."""
+    if not name or name.startswith("_"):
+        raise BadRequest(f"Attachment name {name!r} is empty or starts with prohibited character '_'")
 
 
 def _object(members: Mapping[str, msgspec.Raw]) -> bytes:
@@ -246,16 +293,24 @@ def _text(raw: msgspec.Raw | None) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _early_id(text: bytes, doc_id: str | None) -> tuple[str, str | None]:
+def _json(text: bytes) -> Any:
+    try:
+        return _anything.decode(text)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise BadRequest(f"invalid_json: {error}") from error
+
+
+def _early_identity(text: bytes, doc_id: str | None) -> tuple[str, str | None]:
     """Id and revision of a document that is refused unread, as far as they can be told."""
-    found: dict[str, str] = {}
-    for piece in split(text):
-        if piece.key in (b'"_id"', b'"_rev"') and piece.depth == 0:
-            value = msgspec.json.decode(piece.value)
-            if isinstance(value, str):
-                found[piece.key.decode().strip('"')] = value
-    return found.get("_id", doc_id or ""), found.get("_rev")
+    try:
+        found = _identity.decode(text)
+        claimed = [found.id, found.rev]
+    except (msgspec.DecodeError, RecursionError):
+        members = {piece.key: piece.value for piece in split(text)}
+        claimed = [msgspec.Raw(members.get(key, b"null")) for key in (b'"_id"', b'"_rev"')]
+    texts = [_text(raw) if bytes(raw).startswith(b'"') else None for raw in claimed]
+    return doc_id or texts[0] or "", texts[1]
 
 
-def _refused(identity: tuple[str, str | None], error: str, reason: str) -> Incoming:
-    return Incoming(identity[0], identity[1], refusal=Refusal(error, reason))
+def _refused(identity: tuple[str, str | None], failure: CouchError) -> Incoming:
+    return Incoming(identity[0], identity[1], refusal=Refusal(failure.error, failure.reason))

@@ -2,18 +2,26 @@ r"""Mending what JSON allows and no store can keep: lone surrogates and numbers 
 
 `"\ud83d"` alone names no character, and `1e999` no float64. Apache CouchDB refuses the *whole* batch for
 one of them, and then the tablet's replication never moves on. Here the surrogate becomes U+FFFD and the
-number null, in that document alone; the caller keeps the original bytes and says what was changed.
+number null, in that document alone; the caller keeps the original bytes and says what was changed. Every
+other byte stays as it was sent.
 """
 
-import json
 import re
-from typing import Any, NamedTuple, NoReturn
+from typing import NamedTuple
 
 import msgspec
 
 from replication.errors import BadRequest
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_STRING_OR_NUMBER = re.compile(rb'"(?:[^"\\]++|\\.)*+"|-?[0-9][0-9.eE+-]*+', re.DOTALL)
+# An escape is consumed as a whole, so that the backslash of `\\ud83d` is not taken for the start of another.
+_ESCAPE = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|(?P<lone>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+    rb"|\\.",
+    re.DOTALL,
+)
+_SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 _TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
 _LONGEST_FLOAT = b"0" * 309
 """309 digits and more may lie beyond float64, which ends at 1.8e308."""
@@ -21,9 +29,11 @@ _LONGEST_FLOAT = b"0" * 309
 SURROGATE_NOTE = "a lone surrogate became U+FFFD"
 NUMBER_NOTE = "a number beyond float64 became null"
 
+_anything = msgspec.json.Decoder()
+
 
 class Normalised(NamedTuple):
-    """A document that can be stored, and what had to be changed for that."""
+    """A document that can be stored, and what had to be changed for that; no notes: nothing had to."""
 
     text: bytes
     notes: tuple[str, ...]
@@ -35,40 +45,37 @@ def has_huge_integer(text: bytes) -> bool:
 
 
 def normalise(text: bytes) -> Normalised:
-    """Decode leniently, mend, encode again. Nesting must have been checked. Raises BadRequest if it's not
-    JSON.
+    """The text with what cannot be kept mended. Its nesting must have been checked.
+
+    Raises BadRequest if it's not JSON.
     """
     notes: dict[str, None] = {}
 
-    def number(read: Any, digits: str) -> Any:
-        if float(digits) in (float("inf"), float("-inf")):
-            notes[NUMBER_NOTE] = None
-            return None
-        return read(digits)
-
-    def no_number(name: str) -> NoReturn:
-        raise ValueError(f"{name} is no JSON number")
-
-    try:
-        value = json.loads(
-            text,
-            parse_float=lambda digits: number(float, digits),
-            parse_int=lambda digits: number(int, digits),
-            parse_constant=no_number,
-        )
-    except ValueError as error:
-        raise BadRequest(f"invalid_json: {error}") from error
-    return Normalised(msgspec.json.encode(_mended(value, notes)), tuple(notes))
-
-
-def _mended(value: Any, notes: dict[str, None]) -> Any:
-    if isinstance(value, str):
-        if not _SURROGATE.search(value):
-            return value
+    def escape(found: re.Match[bytes]) -> bytes:
+        if found["lone"] is None:
+            return found.group()
         notes[SURROGATE_NOTE] = None
-        return _SURROGATE.sub("\ufffd", value)
-    if isinstance(value, dict):
-        return {_mended(key, notes): _mended(member, notes) for key, member in value.items()}
-    if isinstance(value, list):
-        return [_mended(element, notes) for element in value]
-    return value
+        return rb"\ufffd"
+
+    def token(found: re.Match[bytes]) -> bytes:
+        sent = found.group()
+        if sent.startswith(b'"'):
+            return _ESCAPE.sub(escape, sent) if _SURROGATE_ESCAPE.search(sent) else sent
+        if _is_infinite(sent):
+            notes[NUMBER_NOTE] = None
+            return b"null"
+        return sent
+
+    mended = _STRING_OR_NUMBER.sub(token, text)
+    try:
+        _anything.decode(mended)
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(f"invalid_json: {error}") from error
+    return Normalised(mended, tuple(notes))
+
+
+def _is_infinite(digits: bytes) -> bool:
+    try:
+        return float(digits) in (float("inf"), float("-inf"))
+    except ValueError:
+        return False

@@ -1,20 +1,23 @@
-"""Cutting a JSON text into its members without decoding it.
+"""Cutting a JSON text into its members, and measuring how deep it nests, without decoding it.
 
-A request may hold a thousand documents of which one cannot be decoded: a lone surrogate, a number beyond
-float64, or nesting so deep that a recursive decoder gives up. Each document must be judged by itself, so
-the text is cut where the documents meet. Only strings and punctuation are looked at; nothing recurses; what
-lies between is validated by whoever decodes the pieces.
+A request may hold a thousand documents of which one nests so deep that a recursive decoder gives up. Each
+document must be judged by itself, so the text is cut where the documents meet. Only strings and punctuation
+are looked at; nothing recurses; what lies between is validated by whoever decodes the pieces.
 
 This is the slow path: the fast one decodes the whole request and never comes here.
 """
 
 import re
+from collections.abc import Iterator
+from itertools import accumulate
 from typing import NamedTuple
 
 from replication.errors import BadRequest
 
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{},:"]', re.DOTALL)
-_BRACKETS_ONLY = bytes(set(range(256)) - set(b"[]{}"))
+
+_STEP = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
+_NEITHER_BRACKET_NOR_QUOTE = bytes(set(range(256)) - set(b'[]{}"'))
 
 
 class Piece(NamedTuple):
@@ -22,65 +25,62 @@ class Piece(NamedTuple):
 
     key: bytes | None
     value: bytes
-    depth: int
-    """Levels of nesting inside the value; a number or a string has none."""
 
 
 def split(container: bytes) -> list[Piece]:
     """The pieces of a JSON object or array. Raises BadRequest when brackets or strings do not match."""
     pieces: list[Piece] = []
-    stack: list[bytes] = []
-    start = deepest = 0
     key: bytes | None = None
+    in_array = False
+    start = 0
+    for mark, begin, end in _outermost(container):
+        text = container[start:begin].strip()
+        if mark in (b"{", b"["):
+            if text:
+                raise BadRequest("invalid_json: something precedes the first bracket")
+            in_array = mark == b"["
+        elif mark == b":":
+            if in_array or key is not None:
+                raise BadRequest("invalid_json: a colon is out of place")
+            key = text
+        elif text:
+            pieces.append(Piece(key, text))
+            key = None
+        elif mark == b"," or key is not None or pieces:
+            raise BadRequest("invalid_json: a value is missing")
+        start = end
+    if container[start:].strip():
+        raise BadRequest("invalid_json: something follows the end")
+    return pieces
+
+
+def _outermost(container: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """The punctuation of the outermost object or array, its brackets included, with where it is."""
+    closing: list[bytes] = []
     for token in _TOKEN.finditer(container):
         mark = token.group()
-        if mark in (b"{", b"["):
-            stack.append(b"}" if mark == b"{" else b"]")
-            deepest = max(deepest, len(stack) - 1)
-            if len(stack) == 1:
-                start = token.end()
-        elif mark == b'"':
+        if mark == b'"':
             raise BadRequest("invalid_json: a string does not end")
-        elif mark in (b"}", b"]"):
-            if not stack or stack.pop() != mark:
-                raise BadRequest("invalid_json: brackets do not match")
-            if not stack:
-                last = container[start : token.start()].strip()
-                if last or key is not None:
-                    pieces.append(Piece(key, last, deepest))
-                if container[token.end() :].strip():
-                    raise BadRequest("invalid_json: something follows the end")
-                return pieces
-        elif len(stack) == 1 and mark == b":":
-            key, start = container[start : token.start()].strip(), token.end()
-        elif len(stack) == 1 and mark == b",":
-            pieces.append(Piece(key, container[start : token.start()].strip(), deepest))
-            key, start, deepest = None, token.end(), 0
+        if mark in (b"}", b"]") and (not closing or closing.pop() != mark):
+            raise BadRequest("invalid_json: brackets do not match")
+        if (len(closing) == 1 and mark in (b",", b":")) or (not closing and not mark.startswith(b'"')):
+            yield mark, token.start(), token.end()
+        if mark in (b"{", b"["):
+            closing.append(b"}" if mark == b"{" else b"]")
+        elif not closing and mark in (b"}", b"]"):
+            return
     raise BadRequest("invalid_json: the text ends too early")
 
 
-def nested_deeper_than(text: bytes, limit: int) -> bool:
-    """Whether a valid JSON text nests objects and arrays more than `limit` deep.
+def nesting(text: bytes) -> int:
+    """How deep a valid JSON text nests objects and arrays; 0 for a scalar. Linear in the text, no recursion.
 
-    Peels the innermost pairs off the bare brackets, one level a round: a few rounds for ordinary documents.
-    Brackets inside strings can only make it look deeper, so a suspect is counted exactly before it is blamed.
+    Brackets inside strings count for nothing: escapes are cut out, then empty pairs of quotes (which leaves
+    every other quote as it was, opening or closing), then what is left between quotes.
     """
-    brackets = text.translate(None, delete=_BRACKETS_ONLY)
-    for _ in range(limit):
-        if not brackets:
-            return False
-        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
-    return bool(brackets) and exact_depth(text) > limit
-
-
-def exact_depth(text: bytes) -> int:
-    """Levels of nesting of a JSON text, strings left out."""
-    depth = deepest = 0
-    for token in _TOKEN.finditer(text):
-        mark = token.group()
-        if mark in (b"{", b"["):
-            depth += 1
-            deepest = max(deepest, depth)
-        elif mark in (b"}", b"]"):
-            depth -= 1
-    return deepest
+    if b'\\"' in text:
+        text = text.replace(b"\\\\", b"").replace(b'\\"', b"")
+    marks = text.translate(_STEP, _NEITHER_BRACKET_NOR_QUOTE).replace(b'""', b"")
+    if b'"' in marks:
+        marks = b"".join(marks.split(b'"')[::2])
+    return max(accumulate(memoryview(marks).cast("b")), default=0)

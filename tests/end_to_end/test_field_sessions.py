@@ -14,24 +14,22 @@ PROJECTION_SECONDS = 120.0
 KILLED = ("project", "serve", "postgres")
 
 
-async def _push_site(system: System, corpus: Corpus, site: str, executable: str) -> dict[str, str]:
-    enrolment = await asyncio.to_thread(system.enrol, site, f"{site}-tab-1")
-    files = [str(path) for path in corpus.files[site]]
-    result = await run_tablet(
-        executable, {"url": with_login(enrolment), "files": files, "attempts": 60, "batch_size": 10}
-    )
-    assert result["denied"] == []
-    revs: dict[str, str] = result["revs"]
-    return revs
+def _enrol_all(system: System, corpus: Corpus) -> dict[str, str]:
+    """A tablet for each site; site → database URL with its login."""
+    return {site: with_login(system.enrol(site, f"{site}-tab-1")) for site in corpus.files}
 
 
-async def _push_all(system: System, corpus: Corpus, executable: str) -> dict[str, dict[str, str]]:
+async def _push_all(urls: dict[str, str], corpus: Corpus, executable: str) -> dict[str, dict[str, str]]:
     """Every site's tablet pushes, two at a time; site → id → revision on the tablet."""
     two = asyncio.Semaphore(2)
 
     async def push(site: str) -> tuple[str, dict[str, str]]:
+        files = [str(path) for path in corpus.files[site]]
         async with two:
-            return site, await _push_site(system, corpus, site, executable)
+            job = {"url": urls[site], "files": files, "attempts": 60, "batch_size": 10}
+            result = await run_tablet(executable, job)
+        assert result["denied"] == []
+        return site, result["revs"]
 
     return dict(await asyncio.gather(*(push(site) for site in corpus.files)))
 
@@ -50,7 +48,8 @@ def _prove(system: System, corpus: Corpus, revs: dict[str, dict[str, str]]) -> N
 def test_every_field_session_is_projected_once_and_scored_right(
     system: System, corpus: Corpus, node_executable: str
 ) -> None:
-    revs = asyncio.run(_push_all(system, corpus, node_executable))
+    urls = _enrol_all(system, corpus)
+    revs = asyncio.run(_push_all(urls, corpus, node_executable))
     _prove(system, corpus, revs)
 
 
@@ -59,9 +58,10 @@ def test_killing_projector_service_and_postgres_meanwhile_changes_no_number(
     tmp_path: Path, corpus: Corpus, node_executable: str
 ) -> None:
     with running(tmp_path / "data") as system:
+        urls = _enrol_all(system, corpus)
 
         async def push_and_kill() -> dict[str, dict[str, str]]:
-            pushing = asyncio.create_task(_push_all(system, corpus, node_executable))
+            pushing = asyncio.create_task(_push_all(urls, corpus, node_executable))
             for turn, child in enumerate(KILLED, start=1):
                 # All three in the first half: what is killed must have much left to do.
                 share = corpus.documents * turn // (2 * len(KILLED))

@@ -1,0 +1,82 @@
+"""Long answers, written piece by piece: a feed of a whole database is never in memory at once.
+
+Nothing is sent before a good piece is together, so that what fails early still gets its proper status.
+
+    what happens                       what the client sees
+    -------------------------------    ---------------------------------------------------------------
+    a failure before the first bytes   the failure's status and JSON
+    a failure after them               a connection cut in the middle: JSON that does not end
+    the client goes away               ConnectionCut ends the handler
+"""
+
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from replication.errors import CouchError
+
+_PIECE_BYTES = 64 * 1024
+
+
+class ConnectionCut(Exception):
+    """The connection ended, or had to be ended, before the answer was complete: nobody hears any more."""
+
+
+class JsonStream:
+    """An answer of JSON text: `async with JsonStream(request) as out`, `write`, and at last `finish`."""
+
+    def __init__(self, request: web.Request) -> None:
+        self._request = request
+        self._response = web.StreamResponse(headers={"Cache-Control": "must-revalidate"})
+        self._response.content_type = "application/json"
+        self._held: list[bytes] = []
+        self._size = 0
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if isinstance(error, CouchError) and self._response.prepared:
+            self._cut()
+            raise ConnectionCut(error.reason) from error
+
+    @property
+    def client_is_gone(self) -> bool:
+        """Whether the connection is closed already."""
+        transport = self._request.transport
+        return transport is None or transport.is_closing()
+
+    async def write(self, text: bytes) -> None:
+        """Add to the answer. Raises ConnectionCut when the client has gone away."""
+        self._held.append(text)
+        self._size += len(text)
+        if self._size >= _PIECE_BYTES:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Send what is held; the status is out from the first time on. Raises ConnectionCut."""
+        text = b"".join(self._held)
+        self._held, self._size = [], 0
+        try:
+            if not self._response.prepared:
+                await self._response.prepare(self._request)
+            if self._request.method != "HEAD":
+                await self._response.write(text)
+        except ConnectionError as error:
+            raise ConnectionCut("the client went away") from error
+
+    async def finish(self) -> web.StreamResponse:
+        """The complete answer, sent. Raises ConnectionCut."""
+        await self.flush()
+        try:
+            await self._response.write_eof()
+        except ConnectionError as error:
+            raise ConnectionCut("the client went away") from error
+        return self._response
+
+    def _cut(self) -> None:
+        if self._request.transport is not None:
+            self._request.transport.abort()

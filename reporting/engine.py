@@ -1,0 +1,67 @@
+"""Connections to Postgres from DATABASE_URL, all alike.
+
+`DATABASE_URL` may be spelled for libpq (`postgresql://`, `postgres://`) or for SQLAlchemy
+(`postgresql+psycopg://`): the driver is psycopg 3 either way. Every connection runs in UTC, so that times
+read the same wherever the server stands, gives up connecting after ten seconds, and notices within fifteen
+that the other side is gone: a projector that waits on a dead connection would hold up its site.
+"""
+
+from typing import Any, Final
+
+import psycopg
+from sqlalchemy import URL, Engine, create_engine, make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+_DRIVER: Final = "postgresql+psycopg"
+
+_OPTIONS: Final[dict[str, Any]] = {
+    "options": "-c timezone=UTC",
+    "connect_timeout": 10,
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+}
+
+
+def sqlalchemy_url(database_url: str) -> URL:
+    """Any of the spellings, for SQLAlchemy with psycopg 3. Raises sqlalchemy.exc.ArgumentError for none."""
+    # `postgres://`, which many platforms hand out, is a name that SQLAlchemy has dropped.
+    if database_url.startswith("postgres://"):
+        database_url = database_url.replace("postgres://", "postgresql://", 1)
+    return make_url(database_url).set(drivername=_DRIVER)
+
+
+def sync_engine(database_url: str, *, application_name: str = "metricis-sync") -> Engine:
+    """A pooled engine for synchronous code."""
+    return create_engine(
+        sqlalchemy_url(database_url),
+        connect_args={**_OPTIONS, "application_name": application_name},
+        pool_pre_ping=True,
+    )
+
+
+def async_engine(
+    database_url: str, *, pool_size: int = 10, application_name: str = "metricis-sync"
+) -> AsyncEngine:
+    """A pooled engine for the service; `await engine.dispose()` closes it."""
+    return create_async_engine(
+        sqlalchemy_url(database_url),
+        connect_args={**_OPTIONS, "application_name": application_name},
+        pool_size=pool_size,
+        pool_pre_ping=True,
+    )
+
+
+def connect(database_url: str, *, application_name: str = "metricis-projector") -> psycopg.Connection:
+    """One driver connection, for COPY. In autocommit mode: transactions are begun explicitly.
+
+    Raises psycopg.OperationalError when the server cannot be reached.
+    """
+    conninfo = sqlalchemy_url(database_url).set(drivername="postgresql")
+    return psycopg.connect(
+        conninfo.render_as_string(hide_password=False),
+        autocommit=True,
+        application_name=application_name,
+        **_OPTIONS,
+    )

@@ -1,0 +1,126 @@
+"""One batch, one transaction: rows, quarantine, flags, conflicts and the checkpoint, or nothing at all.
+
+| what happens | outcome |
+|---|---|
+| the same batch again, or one read from another checkpoint | StaleBatch, nothing changed |
+| a document whose leaves are recorded already | untouched, `projected_at` too; noted as seen in this epoch |
+| a document that changed | all its rows are replaced |
+| every leaf is a deletion | its rows stay, marked `source_missing_at` |
+| a leaf that is no longer one | leaves the quarantine |
+| a document that Postgres cannot take although it looked valid | found by halving the batch, quarantined |
+| the connection is lost at any point | nothing changed; the batch is read again |
+"""
+
+from collections.abc import Mapping, Sequence
+
+import psycopg
+
+from reporting.errors import StaleBatch
+from reporting.projection import statements
+from reporting.projection.batch import (
+    Applied,
+    Batch,
+    Checkpoint,
+    FedDocument,
+    Outcome,
+    Receipt,
+    Recorded,
+    State,
+    session_ids,
+)
+from reporting.projection.checkpoint import advance_checkpoint, lock_checkpoint
+from reporting.projection.judge import Judgement
+from reporting.projection.write import DocumentWriter, Receipts
+
+
+def recorded_documents(connection: psycopg.Connection, site: str, keys: Sequence[str]) -> dict[str, Recorded]:
+    """What Postgres knows of these documents, by id as rows spell it; unknown ones are absent."""
+    with connection.transaction():
+        return _load_recorded(connection, site, keys)
+
+
+def apply_batch(connection: psycopg.Connection, batch: Batch) -> Applied:
+    """Commit `batch` and the checkpoint after it. `connection` must not be in a transaction.
+
+    Raises StaleBatch when the checkpoint is not the one that the batch was read from, and whatever the driver
+    raises when the server or the connection fails; in both cases nothing has changed.
+    """
+    checkpoint = batch.read_from
+    # Two ids are spelled alike only where they differ in NUL or beyond the longest key: the later one counts.
+    documents = {document.key: document for document in batch.documents}
+    with connection.transaction():
+        lock_checkpoint(connection, checkpoint)
+        recorded = _load_recorded(connection, checkpoint.site, list(documents))
+        unchanged = {
+            key: recorded[key]
+            for key, document in documents.items()
+            if key in recorded and recorded[key].leaf_revs == document.leaf_revs
+        }
+        changed = [document for key, document in documents.items() if key not in unchanged]
+        if any(document.leaves is None for document in changed):
+            # Read as recorded, and no longer: somebody removed the record in between.
+            raise StaleBatch(checkpoint.site)
+        _refresh(connection, checkpoint, unchanged)
+        receipts = _load_receipts(connection, checkpoint.site, changed)
+        writer = DocumentWriter(connection, checkpoint, receipts=receipts)
+        judgements = writer.write(changed)
+        advanced = advance_checkpoint(connection, batch)
+    outcomes = tuple(_outcome(judgement, receipts) for judgement in judgements)
+    return Applied(advanced, outcomes, unchanged=len(unchanged))
+
+
+def resolve_references(connection: psycopg.Connection) -> int:
+    """Drop the flags of unknown studies, participants and batteries that exist by now; answers how many."""
+    with connection.transaction():
+        return sum(connection.execute(statement).rowcount for statement in statements.RESOLVE_REFERENCES)
+
+
+def _load_recorded(connection: psycopg.Connection, site: str, keys: Sequence[str]) -> dict[str, Recorded]:
+    found = connection.execute(statements.RECORDED_DOCUMENTS, {"site": site, "doc_ids": list(keys)})
+    return {
+        doc_id: Recorded(tuple(leaves), State(state), epoch, source_missing)
+        for doc_id, leaves, state, epoch, source_missing in found
+    }
+
+
+def _load_receipts(connection: psycopg.Connection, site: str, documents: Sequence[FedDocument]) -> Receipts:
+    asked = [(document.key, rev) for document in documents for rev in document.leaf_revs]
+    if not asked:
+        return {}
+    doc_ids, revs = zip(*asked, strict=True)
+    found = connection.execute(
+        statements.RECEIPTS, {"site": site, "doc_ids": list(doc_ids), "revs": list(revs)}
+    )
+    receipts: dict[str, dict[str, Receipt]] = {}
+    for doc_id, rev, received_at, request_id, normalised in found:
+        receipts.setdefault(doc_id, {})[rev] = Receipt(received_at, request_id, normalised)
+    return receipts
+
+
+def _refresh(
+    connection: psycopg.Connection, checkpoint: Checkpoint, unchanged: Mapping[str, Recorded]
+) -> None:
+    """Note documents that are as they were as seen in this epoch; those that were missing are back.
+
+    A row that says so already is not written again: rereading a site must not rewrite its tables.
+    """
+    found_again = [
+        key for key, each in unchanged.items() if each.source_missing and each.state is not State.DELETED
+    ]
+    if found_again:
+        connection.execute(
+            statements.SESSIONS_FOUND_AGAIN,
+            {"site": checkpoint.site, "session_ids": session_ids(found_again)},
+        )
+    seen = {key for key, each in unchanged.items() if each.epoch != checkpoint.epoch} | set(found_again)
+    if seen:
+        connection.execute(
+            statements.REFRESH_DOCUMENTS,
+            {"site": checkpoint.site, "epoch": checkpoint.epoch, "doc_ids": sorted(seen)},
+        )
+
+
+def _outcome(judgement: Judgement, receipts: Receipts) -> Outcome:
+    key = judgement.document.key
+    request_ids = {rev: receipt.request_id for rev, receipt in receipts.get(key, {}).items()}
+    return Outcome(key, judgement.winner_rev, judgement.state, judgement.quarantined, request_ids)

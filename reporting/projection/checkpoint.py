@@ -1,0 +1,60 @@
+"""The checkpoint row: how far a site's feed has been projected, and the fence around every batch.
+
+A projector that was paused, a second one that took over, a Postgres restored from yesterday: each makes a
+batch that was read from a checkpoint which no longer is. The row is locked first and compared, so at most one
+of any number of projectors commits what follows it.
+"""
+
+import psycopg
+
+from reporting.errors import StaleBatch
+from reporting.projection import statements
+from reporting.projection.batch import Batch, Checkpoint
+from reporting.projection.feed import START, SiteDatabase
+
+
+def load_checkpoint(connection: psycopg.Connection, site: str) -> Checkpoint | None:
+    """The site's checkpoint; None where it was never projected."""
+    with connection.transaction():
+        row = connection.execute(statements.LOAD_CHECKPOINT, {"site": site}).fetchone()
+    return Checkpoint(*row) if row else None
+
+
+def start_epoch(
+    connection: psycopg.Connection, database: SiteDatabase, before: Checkpoint | None, epoch: str
+) -> Checkpoint:
+    """Begin a new reading of the site's feed from its start, in place of `before`.
+
+    Raises StaleBatch when the site's checkpoint is no longer `before`.
+    """
+    checkpoint = Checkpoint(database.site, database.database, epoch, 0, START, rereading=True)
+    with connection.transaction():
+        if before is None:
+            inserted = connection.execute(statements.INSERT_CHECKPOINT, checkpoint._asdict())
+            if inserted.rowcount == 0:
+                raise StaleBatch(database.site)
+        else:
+            lock_checkpoint(connection, before)
+            connection.execute(statements.RESTART_CHECKPOINT, checkpoint._asdict())
+    return checkpoint
+
+
+def lock_checkpoint(connection: psycopg.Connection, expected: Checkpoint) -> None:
+    """Hold the checkpoint row until the transaction ends. Raises StaleBatch unless it is `expected`."""
+    row = connection.execute(statements.LOCK_CHECKPOINT, {"site": expected.site}).fetchone()
+    if row is None or Checkpoint(*row) != expected:
+        raise StaleBatch(expected.site)
+
+
+def advance_checkpoint(connection: psycopg.Connection, batch: Batch) -> Checkpoint:
+    """Move the locked checkpoint past `batch`; where that ends a reading from the start, mark what is gone.
+
+    Documents that a reading of the whole feed has not shown are gone from the site database: their rows stay,
+    with `source_missing_at` set.
+    """
+    checkpoint = batch.advances_to
+    connection.execute(statements.ADVANCE_CHECKPOINT, {**checkpoint._asdict(), "pending": batch.pending})
+    if batch.read_from.rereading and not checkpoint.rereading:
+        for statement in statements.MARK_GONE:
+            connection.execute(statement, {"site": checkpoint.site, "epoch": checkpoint.epoch})
+    return checkpoint

@@ -1,0 +1,186 @@
+"""The projector's SQL, named. Values go in as parameters; nothing here is built from data.
+
+Ids are arrays, so that a batch takes the same few statements whatever its size.
+"""
+
+from typing import Final
+
+# --- checkpoint --------------------------------------------------------------------------------------------
+
+LOAD_CHECKPOINT: Final = """
+SELECT site, database, epoch, batch, since, rereading FROM checkpoints WHERE site = %(site)s
+"""
+
+LOCK_CHECKPOINT: Final = """
+SELECT site, database, epoch, batch, since, rereading FROM checkpoints WHERE site = %(site)s FOR UPDATE
+"""
+
+INSERT_CHECKPOINT: Final = """
+INSERT INTO checkpoints (site, database, epoch, batch, since, rereading)
+VALUES (%(site)s, %(database)s, %(epoch)s, 0, %(since)s, true)
+ON CONFLICT (site) DO NOTHING
+"""
+
+RESTART_CHECKPOINT: Final = """
+UPDATE checkpoints
+SET database = %(database)s, epoch = %(epoch)s, batch = 0, since = %(since)s, pending = NULL,
+    rereading = true, advanced_at = now()
+WHERE site = %(site)s
+"""
+
+ADVANCE_CHECKPOINT: Final = """
+UPDATE checkpoints
+SET batch = %(batch)s, since = %(since)s, pending = %(pending)s, rereading = %(rereading)s,
+    advanced_at = now()
+WHERE site = %(site)s
+"""
+
+# --- what is known of the batch's documents ----------------------------------------------------------------
+
+RECORDED_DOCUMENTS: Final = """
+SELECT doc_id, leaves, state, epoch, source_missing_at IS NOT NULL
+FROM documents WHERE site = %(site)s AND doc_id = ANY(%(doc_ids)s)
+"""
+
+RECEIPTS: Final = """
+SELECT log.doc_id, log.rev, log.received_at, log.request_id,
+       CASE WHEN log.original IS NOT NULL THEN coalesce(log.reason, '') END AS normalised
+FROM unnest(%(doc_ids)s::text[], %(revs)s::text[]) AS asked (doc_id, rev)
+JOIN ingest_log AS log
+  ON log.site = %(site)s AND log.doc_id = asked.doc_id AND log.rev = asked.rev AND log.outcome = 'received'
+"""
+
+# --- replacing rows as a whole -----------------------------------------------------------------------------
+
+DELETE_SESSION_ROWS: Final = (
+    "DELETE FROM trials WHERE site = %(site)s AND session_id = ANY(%(session_ids)s)",
+    "DELETE FROM scores WHERE site = %(site)s AND session_id = ANY(%(session_ids)s)",
+    "DELETE FROM task_runs WHERE site = %(site)s AND session_id = ANY(%(session_ids)s)",
+    "DELETE FROM quality_flags WHERE site = %(site)s AND session_id = ANY(%(session_ids)s)",
+    "DELETE FROM conflicts WHERE site = %(site)s AND session_id = ANY(%(session_ids)s)",
+    "DELETE FROM sessions WHERE site = %(site)s AND id = ANY(%(session_ids)s)",
+)
+
+DELETE_DOCUMENT_ROWS: Final = (
+    "DELETE FROM quarantine WHERE site = %(site)s AND doc_id = ANY(%(doc_ids)s)",
+    "DELETE FROM documents WHERE site = %(site)s AND doc_id = ANY(%(doc_ids)s)",
+)
+
+COPY_TRIALS: Final = """
+COPY trials (site, session_id, task, run, trial_index, stage, rt_ms, correct, response, condition,
+             time_elapsed_ms, extra)
+FROM STDIN
+"""
+
+COPY_SESSIONS: Final = """
+COPY sessions (site, id, study, participant, visit, status, started_at, ended_at, utc_offset_minutes,
+               language, battery_id, battery_version, device_id, device_model, device_os, app_version, rev,
+               received_at)
+FROM STDIN
+"""
+
+COPY_TASK_RUNS: Final = """
+COPY task_runs (site, session_id, task, run, status, started_at, ended_at, params, summary, n_trials)
+FROM STDIN
+"""
+
+COPY_SCORES: Final = """
+COPY scores (site, session_id, task, run, name, value, scoring_version) FROM STDIN
+"""
+
+COPY_FLAGS: Final = """
+COPY quality_flags (site, session_id, task, run, trial_index, code, detail) FROM STDIN
+"""
+
+COPY_CONFLICTS: Final = """
+COPY conflicts (site, session_id, path, winner_rev, winner_value, other_rev, other_value) FROM STDIN
+"""
+
+COPY_QUARANTINE: Final = """
+COPY quarantine (site, doc_id, rev, type, code, path, message) FROM STDIN
+"""
+
+COPY_DOCUMENTS: Final = """
+COPY documents (site, doc_id, type, winner_rev, leaves, state, epoch) FROM STDIN
+"""
+
+# --- documents that are seen again, deleted, or gone -------------------------------------------------------
+
+REFRESH_DOCUMENTS: Final = """
+UPDATE documents
+SET epoch = %(epoch)s, source_missing_at = CASE WHEN state = 'deleted' THEN source_missing_at END
+WHERE site = %(site)s AND doc_id = ANY(%(doc_ids)s)
+"""
+
+SESSIONS_FOUND_AGAIN: Final = """
+UPDATE sessions SET source_missing_at = NULL
+WHERE site = %(site)s AND id = ANY(%(session_ids)s) AND source_missing_at IS NOT NULL
+"""
+
+MARK_DELETED: Final = (
+    "UPDATE documents SET source_missing_at = now() WHERE site = %(site)s AND doc_id = ANY(%(doc_ids)s)",
+    """
+    UPDATE sessions SET source_missing_at = now()
+    WHERE site = %(site)s AND id = ANY(%(session_ids)s) AND source_missing_at IS NULL
+    """,
+)
+
+MARK_GONE: Final = (
+    """
+    UPDATE sessions SET source_missing_at = now()
+    FROM documents
+    WHERE documents.site = %(site)s AND documents.epoch <> %(epoch)s
+      AND sessions.site = documents.site AND 'session:' || sessions.id = documents.doc_id
+      AND sessions.source_missing_at IS NULL
+    """,
+    """
+    UPDATE documents SET source_missing_at = now()
+    WHERE site = %(site)s AND epoch <> %(epoch)s AND source_missing_at IS NULL
+    """,
+)
+
+# --- references --------------------------------------------------------------------------------------------
+
+FLAG_UNKNOWN_REFERENCES: Final = """
+WITH written AS (
+    SELECT * FROM sessions WHERE site = %(site)s AND id = ANY(%(session_ids)s)
+)
+INSERT INTO quality_flags (site, session_id, code, detail)
+SELECT site, id, 'unknown_study', jsonb_build_object('study', study)
+FROM written
+WHERE NOT EXISTS (SELECT FROM studies WHERE studies.code = written.study)
+UNION ALL
+SELECT site, id, 'unknown_participant', jsonb_build_object('study', study, 'participant', participant)
+FROM written
+WHERE NOT EXISTS (
+    SELECT FROM participants
+    WHERE participants.study = written.study AND participants.code = written.participant
+)
+UNION ALL
+SELECT site, id, 'unknown_battery', jsonb_build_object('id', battery_id, 'version', battery_version)
+FROM written
+WHERE battery_id IS NOT NULL AND NOT EXISTS (
+    SELECT FROM batteries
+    WHERE batteries.id = written.battery_id AND batteries.version = written.battery_version
+)
+"""
+
+# Driven by the references: where none has been added, nothing matches and the flags are not even read.
+RESOLVE_REFERENCES: Final = (
+    """
+    DELETE FROM quality_flags USING studies
+    WHERE quality_flags.code = 'unknown_study' AND quality_flags.detail ->> 'study' = studies.code
+    """,
+    """
+    DELETE FROM quality_flags USING participants
+    WHERE quality_flags.code = 'unknown_participant'
+      AND quality_flags.detail ->> 'study' = participants.study
+      AND quality_flags.detail ->> 'participant' = participants.code
+    """,
+    """
+    DELETE FROM quality_flags USING batteries
+    WHERE quality_flags.code = 'unknown_battery'
+      AND quality_flags.detail ->> 'id' = batteries.id
+      AND (quality_flags.detail ->> 'version')::integer = batteries.version
+    """,
+)

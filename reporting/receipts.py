@@ -1,0 +1,158 @@
+"""What a tablet is told about a revision that it pushed, as far as Postgres knows.
+
+"Sync complete" only says that a document left the tablet. A receipt says whether it is in the results, and on
+`projected` a tablet may free the space: so it must never be said of a revision that a site database has lost.
+
+| leaf of its document | of it Postgres has | receipt |
+|---|---|---|
+| yes | a quarantine entry | `quarantined`, with the reason |
+| yes | rows, from it alone | `projected` |
+| yes | rows, from it and other leaves | `conflicted` |
+| yes, deleted | the deletion noted | `projected` |
+| yes | no judgement of its type | `stored` |
+| yes, but the document is gone at its source | rows, marked | `unknown`: pushing again brings it back |
+| no | its receipt, and nothing of the document | `stored`: not yet read |
+| no | its receipt, and other leaves of the document | `superseded?` |
+| no | no receipt, but a refusal | `refused`, with the reason |
+| no | nothing | `unknown` |
+
+`superseded?` is not for tablets. Either the revision has been replaced by one of the leaves, or it is newer
+than what has been projected: only the site database's revision tree knows, so the gateway asks it.
+"""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    FromClause,
+    Select,
+    Text,
+    and_,
+    any_,
+    bindparam,
+    column,
+    false,
+    func,
+    select,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from reporting.documents.text import key_text
+from reporting.projection.batch import State
+from reporting.tables import documents, ingest_log, quarantine
+
+
+class Told(StrEnum):
+    """The receipts that tablets are given, and the one that the gateway still has to resolve."""
+
+    PROJECTED = "projected"
+    CONFLICTED = "conflicted"
+    QUARANTINED = "quarantined"
+    STORED = "stored"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+    SUPERSEDED_OR_NEWER = "superseded?"
+
+
+class DocumentReceipt(NamedTuple):
+    """The answer for one revision asked about."""
+
+    id: str
+    rev: str
+    state: Told
+    reason: str | None = None
+    leaves: tuple[str, ...] = ()
+    """With `superseded?`: the leaves that Postgres has judged, to look for a descendant among."""
+
+
+class Known(NamedTuple):
+    """What Postgres knows of one revision: the columns of `receipts_statement`, in order."""
+
+    state: str | None
+    """The document's, of the last batch that changed it; None where it was never read."""
+    leaves: Sequence[str] | None
+    is_leaf: bool
+    is_missing: bool
+    """The document is gone from the site database, or deleted there."""
+    problem: str | None
+    """Why this revision is quarantined."""
+    received: bool
+    refused: bool
+    refusal: str | None
+
+
+async def read_receipts(
+    connection: AsyncConnection, site: str, asked: Sequence[tuple[str, str]]
+) -> list[DocumentReceipt]:
+    """The receipts of (document id, revision) pairs of a site, in the order asked."""
+    if not asked:
+        return []
+    doc_ids, revs = ([key_text(part) for part in parts] for parts in zip(*asked, strict=True))
+    found = await connection.execute(receipts_statement(), {"site": site, "doc_ids": doc_ids, "revs": revs})
+    return [decide_receipt(doc_id, rev, Known(*row)) for (doc_id, rev), row in zip(asked, found, strict=True)]
+
+
+def decide_receipt(doc_id: str, rev: str, known: Known) -> DocumentReceipt:
+    """The table of this module."""
+    if known.is_leaf:
+        return _receipt_of_leaf(doc_id, rev, known)
+    if known.received:
+        if known.state is None:
+            return DocumentReceipt(doc_id, rev, Told.STORED)
+        return DocumentReceipt(doc_id, rev, Told.SUPERSEDED_OR_NEWER, leaves=tuple(known.leaves or ()))
+    if known.refused:
+        return DocumentReceipt(doc_id, rev, Told.REFUSED, known.refusal)
+    return DocumentReceipt(doc_id, rev, Told.UNKNOWN)
+
+
+def _receipt_of_leaf(doc_id: str, rev: str, known: Known) -> DocumentReceipt:
+    if known.is_missing and known.state != State.DELETED:
+        return DocumentReceipt(doc_id, rev, Told.UNKNOWN)
+    if known.problem is not None:
+        return DocumentReceipt(doc_id, rev, Told.QUARANTINED, known.problem)
+    # A leaf without a problem, of a document that is quarantined or deleted, is itself a deletion.
+    state = State.PROJECTED if known.state in (State.DELETED, State.QUARANTINED) else known.state
+    return DocumentReceipt(doc_id, rev, Told(state or Told.STORED))
+
+
+def receipts_statement() -> Select[*tuple[Any, ...]]:
+    """Statement: the members of `Known` for each revision asked about, in the order asked.
+
+    Parameters: `site`, and two arrays of equal length, `doc_ids` and `revs`, spelled by `key_text`.
+    """
+    asked = (
+        func.unnest(bindparam("doc_ids", type_=ARRAY(Text)), bindparam("revs", type_=ARRAY(Text)))
+        .table_valued(column("doc_id", Text), column("rev", Text), with_ordinality="position")
+        .render_derived("asked")
+    )
+    site: ColumnElement[str] = bindparam("site", type_=Text)
+    doc_id, rev = asked.c.doc_id, asked.c.rev
+    receipt, refusal = ingest_log.alias("receipt"), ingest_log.alias("refusal")
+
+    def logged(log: FromClause, outcome: str) -> ColumnElement[bool]:
+        return and_(log.c.site == site, log.c.doc_id == doc_id, log.c.rev == rev, log.c.outcome == outcome)
+
+    return (
+        select(
+            documents.c.state,
+            documents.c.leaves,
+            func.coalesce(rev == any_(documents.c.leaves), false()),
+            documents.c.source_missing_at.is_not(None),
+            quarantine.c.message,
+            receipt.c.rev.is_not(None),
+            refusal.c.rev.is_not(None),
+            refusal.c.reason,
+        )
+        .select_from(asked)
+        .outerjoin(documents, and_(documents.c.site == site, documents.c.doc_id == doc_id))
+        .outerjoin(
+            quarantine,
+            and_(quarantine.c.site == site, quarantine.c.doc_id == doc_id, quarantine.c.rev == rev),
+        )
+        .outerjoin(receipt, logged(receipt, "received"))
+        .outerjoin(refusal, logged(refusal, "refused"))
+        .order_by(asked.c.position)
+    )

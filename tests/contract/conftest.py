@@ -1,0 +1,38 @@
+"""The implementations that the contract is held against.
+
+By default the embedded store, in-process on the loopback interface. With `TEST_COUCHDB_URL` set to
+`http://admin:password@host:port` the same tests run against that Apache CouchDB 3.x.
+"""
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from replication.http.access import allow_everything
+from tests.contract.couch import Couch, Db, apache, embedded_in, fresh_database
+
+APACHE = os.environ.get("TEST_COUCHDB_URL", "")
+
+
+@pytest.fixture
+async def couch(tmp_path: Path) -> AsyncIterator[Couch]:
+    """A server whose owner is asking."""
+    server = apache(APACHE) if APACHE else embedded_in(tmp_path / "store", allow_everything)
+    async with server as running:
+        yield running
+
+
+@pytest.fixture
+async def db(couch: Couch) -> AsyncIterator[Db]:
+    """An empty database."""
+    async with fresh_database(couch) as database:
+        yield database
+
+
+@pytest.fixture
+async def other_db(couch: Couch) -> AsyncIterator[Db]:
+    """A second one, to replicate to."""
+    async with fresh_database(couch) as database:
+        yield database

@@ -1,0 +1,1 @@
+"""The protocol's parts by themselves: revision trees, edits, the wire, the files of the store."""

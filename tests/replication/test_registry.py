@@ -1,0 +1,128 @@
+"""The databases of a directory: created whole or not at all."""
+
+import asyncio
+import contextlib
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from replication.errors import DatabaseExists, IllegalDatabaseName, NotFound, Unavailable
+from replication.store.connection import UnknownSchema
+from replication.store.registry import Registry
+from tests.replication.stored import feed, push, replicated
+
+
+async def test_databases_are_listed_by_name(registry: Registry) -> None:
+    names = ["site", "a/b", "a_$()+-9", "z" * 120]
+    for name in names:
+        await registry.create(name)
+    assert registry.names() == sorted(names)
+    await registry.delete("site")
+    assert "site" not in registry.names()
+
+
+@pytest.mark.parametrize(
+    "name", ["", "A", "1a", "_users", "a b", "é", "a\n", "a\x00", "../a", "z" * 121, "a.b"]
+)
+async def test_an_illegal_name_is_no_database(registry: Registry, name: str) -> None:
+    with pytest.raises(IllegalDatabaseName):
+        await registry.create(name)
+    with pytest.raises(NotFound):
+        await registry.open(name)
+    with pytest.raises(NotFound):
+        await registry.delete(name)
+
+
+async def test_a_name_as_long_as_a_url_is_no_database(registry: Registry) -> None:
+    with pytest.raises(NotFound):
+        await registry.open("a" * 8_000)
+
+
+async def test_a_database_is_created_once(registry: Registry) -> None:
+    outcomes = await asyncio.gather(*(registry.create("site") for _ in range(5)), return_exceptions=True)
+    assert sum(isinstance(outcome, DatabaseExists) for outcome in outcomes) == 4
+
+
+async def test_a_recreated_database_is_another_one(registry: Registry) -> None:
+    first = await registry.create("site")
+    await push(first, replicated("a", "1-a"))
+    await registry.delete("site")
+    second = await registry.create("site")
+    assert second.uuid != first.uuid
+    assert await feed(second) == []
+
+
+async def test_everybody_gets_the_same_open_database(registry: Registry) -> None:
+    created = await registry.create("site")
+    assert all(
+        opened is created for opened in await asyncio.gather(*(registry.open("site") for _ in range(5)))
+    )
+
+
+async def test_a_creation_that_was_interrupted_leaves_no_database(tmp_path: Path) -> None:
+    directory = tmp_path / "store"
+    directory.mkdir()
+    name = b"site".hex()
+    with contextlib.closing(sqlite3.connect(directory / f"{name}.new")) as half:
+        half.execute("PRAGMA journal_mode = WAL")
+        half.execute("CREATE TABLE meta (name, value)")
+        half.commit()
+        (directory / f"{name}.new-wal").write_bytes(b"")
+        registry = Registry(directory)
+        assert registry.names() == []
+        with pytest.raises(NotFound):
+            await registry.open("site")
+        database = await registry.create("site")
+        assert (await database.meta())["update_seq"] == 0
+        await registry.close()
+
+
+async def test_a_file_of_an_unknown_schema_is_refused_and_left_alone(
+    registry: Registry, tmp_path: Path
+) -> None:
+    await registry.create("site")
+    await registry.close()
+    file = tmp_path / "store" / f"{b'site'.hex()}.sqlite"
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    newer = Registry(tmp_path / "store")
+    with pytest.raises(UnknownSchema, match="99"):
+        await newer.open("site")
+    assert newer.names() == ["site"]
+    await newer.close()
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (99,)
+
+
+async def test_files_of_others_are_no_databases(registry: Registry, tmp_path: Path) -> None:
+    await registry.create("site")
+    for name in ("backup.sqlite", "zz.sqlite", "41.sqlite", "notes.txt"):
+        (tmp_path / "store" / name).write_text("not ours")
+    assert registry.names() == ["site"]
+
+
+async def test_a_closed_store_opens_nothing(registry: Registry) -> None:
+    await registry.create("site")
+    await registry.close()
+    with pytest.raises(Unavailable):
+        await registry.open("site")
+
+
+async def test_closing_finishes_the_writes_that_were_accepted(registry: Registry, tmp_path: Path) -> None:
+    database = await registry.create("site")
+    writes = [asyncio.ensure_future(push(database, replicated(f"d{i}", "1-a"))) for i in range(50)]
+    await asyncio.sleep(0)
+    await registry.close()
+    await asyncio.gather(*writes)
+    again = Registry(tmp_path / "store")
+    assert len(await feed(await again.open("site"))) == 50
+    await again.close()
+
+
+async def test_a_change_anywhere_wakes_who_waits_for_any_database(registry: Registry) -> None:
+    database = await registry.create("site")
+    seen = registry.changed.count
+    waiting = asyncio.ensure_future(registry.changed.wait(seen, 60))
+    await push(database, replicated("a", "1-a"))
+    assert await waiting
