@@ -11,6 +11,10 @@ import msgspec
 
 _LONGEST_POSITION = 15
 """Digits: positions stay exact in every client's numbers and fit every encoding of the tree."""
+_LONGEST_ID = 128
+"""Characters: four times what CouchDB and PouchDB make."""
+_LONGEST_PATH = 10_000
+"""Ten times what they keep of a document's history."""
 
 
 class Rev(NamedTuple):
@@ -24,7 +28,7 @@ class Rev(NamedTuple):
         """`"3-9ab…"` → Rev. Raises ValueError when it is no revision."""
         pos, dash, rev_id = text.partition("-")
         digits = pos.isascii() and pos.isdigit() and len(pos) <= _LONGEST_POSITION
-        if not (dash and rev_id and digits) or int(pos) < 1:
+        if not (dash and digits and 0 < len(rev_id) <= _LONGEST_ID) or int(pos) < 1:
             raise ValueError(f"Invalid rev format: {text[:80]!r}")
         return cls(int(pos), rev_id)
 
@@ -34,10 +38,10 @@ class Rev(NamedTuple):
 
         Raises ValueError when they do not make one.
         """
-        if not ids or not len(ids) <= start < 10**_LONGEST_POSITION:
-            raise ValueError(f"_revisions does not fit its start ({start:.3g}, {len(ids)} ids)")
-        if not all(ids):
-            raise ValueError("_revisions holds an empty id")
+        if not 0 < len(ids) <= _LONGEST_PATH or not len(ids) <= start < 10**_LONGEST_POSITION:
+            raise ValueError(f"_revisions has {len(ids)} ids, which do not fit its start")
+        if not all(0 < len(rev_id) <= _LONGEST_ID for rev_id in ids):
+            raise ValueError("_revisions holds an id that is empty or too long")
         return tuple(cls(start - age, rev_id) for age, rev_id in enumerate(ids))
 
     def __str__(self) -> str:

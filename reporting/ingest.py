@@ -15,6 +15,7 @@ import msgspec
 from sqlalchemy import Insert
 from sqlalchemy.dialects.postgresql import insert
 
+from reporting.documents.text import key_text, without_nul
 from reporting.tables import ingest_log
 
 
@@ -40,12 +41,14 @@ def record_first_receipts() -> Insert:
 
 def entry_parameters(entries: Sequence[IngestEntry]) -> list[dict[str, Any]]:
     """Rows for `record_first_receipts`, in a fixed order so that concurrent pushes cannot deadlock."""
-    rows = [
-        {name: _storable(getattr(entry, name)) for name in IngestEntry.__struct_fields__} for entry in entries
-    ]
+    rows = [_parameters(entry) for entry in entries]
     return sorted(rows, key=lambda row: (row["site"], row["doc_id"], row["rev"], row["outcome"]))
 
 
-def _storable(value: Any) -> Any:
-    # Postgres text holds no NUL; ids are compared after the same replacement everywhere.
-    return value.replace("\x00", "\ufffd") if isinstance(value, str) else value
+def _parameters(entry: IngestEntry) -> dict[str, Any]:
+    return {
+        **msgspec.structs.asdict(entry),
+        "doc_id": key_text(entry.doc_id),
+        "rev": key_text(entry.rev),
+        "reason": None if entry.reason is None else without_nul(entry.reason),
+    }

@@ -1,6 +1,7 @@
 """Real servers for all tests: one Postgres and one Valkey a run, a fresh migrated database a test."""
 
 import shutil
+import signal
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -15,6 +16,12 @@ from sync_server.embedded.postgres import DATABASE, OWNER
 from tests.embedded.supervised import SupervisedSystem
 
 FIELD_SESSIONS = Path(__file__).parents[2] / "shared" / "data" / "field_sessions"
+
+
+def pytest_configure() -> None:
+    """A run in the background of a shell ignores SIGINT, and so would every process that it starts."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

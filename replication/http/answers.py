@@ -14,7 +14,7 @@ from replication.errors import (
     IllegalDocId,
     TooLarge,
 )
-from replication.http.streaming import ConnectionCut
+from replication.http.streaming import ConnectionCut, cut
 from replication.values import Rev
 from replication.wire.decode import Refusal, check_utf8
 
@@ -74,9 +74,7 @@ def failure_of(refusal: Refusal) -> CouchError:
 
 
 async def read_body(request: web.Request) -> bytes:
-    """The whole body, at most MAX_REQUEST_BYTES. Raises TooLarge, ConnectionCut; BadRequest for a broken
-    encoding.
-    """
+    """The whole body, at most MAX_REQUEST_BYTES. Raises TooLarge, ConnectionCut."""
     if (request.content_length or 0) > MAX_REQUEST_BYTES:
         raise TooLarge(f"the request is larger than {MAX_REQUEST_BYTES} bytes")
     try:
@@ -84,7 +82,8 @@ async def read_body(request: web.Request) -> bytes:
     except web.HTTPRequestEntityTooLarge as error:
         raise TooLarge(f"the request is larger than {MAX_REQUEST_BYTES} bytes") from error
     except web.RequestPayloadError as error:
-        raise BadRequest(f"the body cannot be read: {error}") from error
+        # Where the body ends is unknown, so there is no place for an answer either.
+        raise cut(request, f"the body cannot be unpacked: {error}") from error
     except ConnectionError as error:
         raise ConnectionCut("the client went away while it was sending") from error
 

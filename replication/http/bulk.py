@@ -16,7 +16,7 @@ from replication.http.streaming import JsonStream
 from replication.revtree import RevTree
 from replication.store.database import Database
 from replication.values import Rev
-from replication.wire.decode import BulkDocs, decode_bulk_docs
+from replication.wire.decode import BulkDocs, check_id, decode_bulk_docs
 
 DECODED_AT_ONCE = 1024 * 1024
 """Bytes of a batch that are decoded on the event loop; a larger one would hold up every other client."""
@@ -134,6 +134,7 @@ def _wanted(wanted: Mapping[str, object]) -> tuple[str, Rev | None]:
     doc_id, rev = wanted["id"], wanted.get("rev")
     if not isinstance(doc_id, str):
         raise IllegalDocId("Document id must be a string")
+    check_id(doc_id)
     if rev is None and "rev" not in wanted:
         return doc_id, None
     if not isinstance(rev, str):

@@ -62,8 +62,10 @@ async def changes(call: Call) -> web.StreamResponse:
 async def _options(call: Call, database: Database) -> _Options:
     query = call.request.query
     feed = query.get("feed", "normal")
-    if feed not in ("normal", "longpoll"):
+    if feed in ("continuous", "live", "eventsource"):
         raise NotImplementedHere(f"feed={feed} is not served; use longpoll")
+    if feed not in ("normal", "longpoll"):
+        raise BadRequest("Supported `feed` types: normal, longpoll")
     style = query.get("style", "main_only")
     if style not in ("main_only", "all_docs"):
         raise BadRequest(f"Unknown style: {style!r}")
@@ -73,11 +75,11 @@ async def _options(call: Call, database: Database) -> _Options:
     # With a heartbeat the client trusts the connection and lets it stay open.
     default_ms = DEFAULT_TIMEOUT_MS if heartbeat_ms is None else UNLIMITED
     timeout_ms = number(query.get("timeout"), "timeout", default=default_ms)
-    waits = feed == "longpoll" and not descending and call.request.method != "HEAD"
+    limit = number(query.get("limit"), "limit", default=UNLIMITED)
+    waits = feed == "longpoll" and limit > 0 and not descending and call.request.method != "HEAD"
     return _Options(
         since=await database.since(query.get("since", query.get("last-event-id", "0"))),
-        # CouchDB reads limit=0 as 1.
-        limit=max(1, number(query.get("limit"), "limit", default=UNLIMITED)),
+        limit=limit,
         descending=descending,
         all_leaves=style == "all_docs",
         include_docs=flag(call.request, "include_docs"),
@@ -103,7 +105,7 @@ def _doc_ids(filter_name: str | None, in_query: str | None, body: _Body) -> tupl
     if filter_name is None:
         return None
     if filter_name != "_doc_ids":
-        raise NotImplementedHere(f"filter={filter_name} is not served; use _doc_ids")
+        raise NotImplementedHere("only filter=_doc_ids is served")
     ids = body.doc_ids
     if ids is None and in_query is not None:
         try:
@@ -173,7 +175,7 @@ class _Waiting:
 async def _write_rows(database: Database, since: int, options: _Options, out: JsonStream) -> tuple[int, int]:
     """Write the rows page by page, each page one consistent state; the last sequence and what is pending."""
     before, left, first = BEYOND_EVERY_SEQUENCE, options.limit, True
-    while True:
+    while left > 0:
         page = min(left, PAGE)
         if options.descending:
             slice_ = await database.feed_backwards(since, before, page, options.selection)
@@ -185,10 +187,10 @@ async def _write_rows(database: Database, since: int, options: _Options, out: Js
             await out.write((b"" if first else b",\n") + await _line(database, row, options))
             first = False
         left -= len(slice_.rows)
-        if len(slice_.rows) < page or (options.descending and left <= 0):
+        if len(slice_.rows) < page:
             return slice_.last_seq, 0
-        if left <= 0:
-            return since, await database.count_changes(since, options.selection)
+    pending = await database.count_changes(since, before, options.selection)
+    return (since if before == BEYOND_EVERY_SEQUENCE else before), pending
 
 
 async def _line(database: Database, row: FeedRow, options: _Options) -> bytes:

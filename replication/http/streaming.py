@@ -23,6 +23,13 @@ class ConnectionCut(Exception):
     """The connection ended, or had to be ended, before the answer was complete: nobody hears any more."""
 
 
+def cut(request: web.Request, reason: str) -> ConnectionCut:
+    """Close the request's connection at once; the failure to raise then."""
+    if request.transport is not None:
+        request.transport.abort()
+    return ConnectionCut(reason)
+
+
 class JsonStream:
     """An answer of JSON text: `async with JsonStream(request) as out`, `write`, and at last `finish`."""
 
@@ -40,8 +47,7 @@ class JsonStream:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if isinstance(error, CouchError) and self._response.prepared:
-            self._cut()
-            raise ConnectionCut(error.reason) from error
+            raise cut(self._request, error.reason) from error
 
     @property
     def client_is_gone(self) -> bool:
@@ -76,7 +82,3 @@ class JsonStream:
         except ConnectionError as error:
             raise ConnectionCut("the client went away") from error
         return self._response
-
-    def _cut(self) -> None:
-        if self._request.transport is not None:
-            self._request.transport.abort()

@@ -72,18 +72,19 @@ class Database:
         return f"{number}-{self.uuid[:12]}"
 
     async def since(self, text: str) -> int:
-        """The number of a client's `since`, `now` included. Raises BadRequest.
+        """The number of a client's `since`: `0`, `now`, or a sequence. Raises BadRequest.
 
         0 when it comes from another database, or from a future of this one: its file was put back to an
         earlier state, and what the client has seen since then may be gone.
         """
         update_seq = int((await self.meta())["update_seq"])
-        if text == "now":
-            return update_seq
-        digits, _, uuid = text.partition("-")
-        if not (digits.isascii() and digits.isdigit()):
+        if text in ("0", "now"):
+            return 0 if text == "0" else update_seq
+        # Clients that take a sequence for a JSON value send its quotes too.
+        digits, dash, uuid = text.strip('"').partition("-")
+        if not (digits.isascii() and digits.isdigit() and dash and uuid):
             raise BadRequest(f"Malformed sequence supplied in 'since' parameter: {text[:80]!r}")
-        if uuid not in ("", self.uuid[:12]) or len(digits) > _LONGEST_SEQUENCE:
+        if uuid != self.uuid[:12] or len(digits) > _LONGEST_SEQUENCE:
             return 0
         number = int(digits)
         return number if number <= update_seq else 0
@@ -143,9 +144,9 @@ class Database:
         """A slice of the changes feed."""
         return await self.read(lambda c: reading.read_feed(c, since, limit, selection))
 
-    async def count_changes(self, since: int, selection: Selection) -> int:
-        """How many changes after `since` the selection shows."""
-        return await self.read(lambda c: reading.count_changes(c, since, selection))
+    async def count_changes(self, since: int, before: int, selection: Selection) -> int:
+        """How many changes after `since` and before `before` the selection shows."""
+        return await self.read(lambda c: reading.count_changes(c, since, before, selection))
 
     async def feed_backwards(self, since: int, before: int, limit: int, selection: Selection) -> FeedSlice:
         """A slice of the changes feed, newest first."""

@@ -59,14 +59,14 @@ def read_feed_backwards(
     return FeedSlice(rows, rows[-1].seq if rows else since)
 
 
-def count_changes(connection: sqlite3.Connection, since: int, selection: Selection) -> int:
-    """How many changes after `since` the selection shows."""
+def count_changes(connection: sqlite3.Connection, since: int, before: int, selection: Selection) -> int:
+    """How many changes after `since` and before `before` the selection shows."""
     if selection.doc_ids is not None:
-        return len(_named_changes(connection, since, BEYOND_EVERY_SEQUENCE, selection))
+        return len(_named_changes(connection, since, before, selection))
     condition, parameters = _visible(selection.prefixes)
     (count,) = connection.execute(
-        f"SELECT count(*) FROM docs WHERE seq > ? AND {condition}",  # noqa: S608
-        (since, *parameters),
+        f"SELECT count(*) FROM docs WHERE seq > ? AND seq < ? AND {condition}",  # noqa: S608
+        (since, before, *parameters),
     ).fetchone()
     return int(count)
 

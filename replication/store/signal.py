@@ -12,6 +12,11 @@ class Signal:
         self.count = 0
         self._waiting: set[asyncio.Future[None]] = set()
 
+    @property
+    def waiting(self) -> int:
+        """How many wait now."""
+        return len(self._waiting)
+
     def notify(self) -> None:
         """It happened: wake everyone who waits. Call it on the event loop."""
         self.count += 1

@@ -34,6 +34,8 @@ NewId = Callable[[], str]
 
 MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
 MAX_NESTING = 500
+MAX_ID_BYTES = 512
+"""Ids become keys wherever documents go, and the keys of databases have a limit."""
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -231,9 +233,11 @@ def check_id(doc_id: str) -> None:
     """Raises IllegalDocId unless a document may be called so; Forbidden for a checkpoint."""
     if not doc_id:
         raise IllegalDocId("Document id must not be empty")
+    if len(doc_id.encode()) > MAX_ID_BYTES:
+        raise IllegalDocId("Document id is too long")
     if doc_id.startswith("_local/"):
         # Stored like a document it would be replicated, and it would pass by the rules for checkpoints.
-        raise Forbidden("a _local document is written at its own URL")
+        raise Forbidden("a _local document has to be asked for by its own URL")
     if doc_id.startswith("_") and (not doc_id.startswith("_design/") or doc_id == "_design/"):
         raise IllegalDocId("Only reserved document ids may start with underscore.")
 

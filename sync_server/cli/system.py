@@ -25,7 +25,10 @@ from sync_server.settings import Settings, SettingsError, read_settings
     help="Where everything is kept; made if it is new.",
 )
 @click.option(
-    "--host", default=lambda: os.environ.get("HOST", "127.0.0.1"), show_default="HOST, or 127.0.0.1"
+    "--host",
+    default=lambda: os.environ.get("HOST", "127.0.0.1"),
+    show_default="HOST, or 127.0.0.1",
+    help="Address to listen on.",
 )
 @click.option(
     "--port",

@@ -95,7 +95,7 @@ def _score_table(connection: Connection) -> Table:
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
+    return "–" if value is None else f"{value:.4g}"
 
 
 def _score_rows(connection: Connection) -> Sequence[Row[Any]]:

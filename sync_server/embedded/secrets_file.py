@@ -14,7 +14,12 @@ from sync_server.embedded.errors import DirectoryUnusable
 
 
 def _generate() -> str:
-    # 512 bits, what the longest HMAC takes; the alphabet needs no quoting in a URL.
+    # 256 bits; the alphabet needs no quoting in a URL.
+    return secrets.token_urlsafe(32)
+
+
+def _generate_hmac_key() -> str:
+    # 512 bits: what the longest of the algorithms takes.
     return secrets.token_urlsafe(64)
 
 
@@ -24,7 +29,7 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
     superuser_password: str = msgspec.field(default_factory=_generate)
     owner_password: str = msgspec.field(default_factory=_generate)
     app_password: str = msgspec.field(default_factory=_generate)
-    jwt_secret: str = msgspec.field(default_factory=_generate)
+    jwt_secret: str = msgspec.field(default_factory=_generate_hmac_key)
     session_secret: str = msgspec.field(default_factory=_generate)
 
     def __repr__(self) -> str:

@@ -61,10 +61,12 @@ async def test_a_feed_goes_on_after_any_of_its_rows(db: Db) -> None:
     assert ids(await db.changes(since=rows[2]["seq"])) == []
 
 
-async def test_a_limit_of_zero_is_one(db: Db) -> None:
+async def test_a_limit_of_zero_tells_what_is_pending(db: Db) -> None:
     await db.save("a")
     await db.save("b")
-    assert ids(await db.changes(limit="0")) == ["a"]
+    feed = await db.changes(limit="0")
+    assert (ids(feed), feed["pending"]) == ([], 2)
+    assert ids(await db.changes(since=feed["last_seq"])) == ["a", "b"]
 
 
 async def test_since_now_is_after_everything(db: Db) -> None:
@@ -75,7 +77,7 @@ async def test_since_now_is_after_everything(db: Db) -> None:
     assert ids(await db.changes(since=now["last_seq"])) == ["b"]
 
 
-@pytest.mark.parametrize("since", ["nonsense", "-", "x-y", "1.5"])
+@pytest.mark.parametrize("since", ["nonsense", "-", "x-y", "1.5", "1", "-1"])
 async def test_a_sequence_that_nobody_handed_out_is_refused(db: Db, since: str) -> None:
     (await db.get("/_changes", since=since)).refused(400, "bad_request")
 
@@ -95,7 +97,8 @@ async def test_newest_first(db: Db) -> None:
     for doc_id in "abc":
         await db.save(doc_id)
     assert ids(await db.changes(descending="true")) == ["c", "b", "a"]
-    assert ids(await db.changes(descending="true", limit="1")) == ["c"]
+    last = await db.changes(descending="true", limit="1")
+    assert (ids(last), last["pending"]) == (["c"], 2)
 
 
 async def test_a_feed_may_carry_the_documents(db: Db) -> None:

@@ -1,6 +1,7 @@
 """The server and its databases."""
 
 import uuid
+from typing import Any
 
 import pytest
 
@@ -104,7 +105,7 @@ async def test_an_illegal_name_is_refused(couch: Couch, name: str) -> None:
     ],
 )
 async def test_nothing_is_found_in_a_database_that_is_not_there(couch: Couch, method: str, path: str) -> None:
-    body = {"docs": []} if path.startswith("/_bulk") else {}
+    body: dict[str, Any] = {"docs": []} if path.startswith("/_bulk") else {}
     answer = await couch.call(
         method, f"/contract-nowhere{path}", body=body if method in ("PUT", "POST") else None
     )

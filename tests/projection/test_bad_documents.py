@@ -181,6 +181,8 @@ async def test_resolved_conflict_leaves_no_trace(
     await project()
     assert count(connection, "conflicts") == 0
     assert states(connection) == {"session:s1": "projected"}
+    # The deletion is the higher revision, but a live leaf wins.
+    assert rows(connection, "SELECT winner_rev, leaves FROM documents") == [("2-b", ["2-b", "3-a"])]
 
 
 async def test_invalid_loser_is_quarantined_for_its_revision_and_the_valid_leaf_projected(

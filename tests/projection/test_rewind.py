@@ -6,7 +6,8 @@ import pytest
 from reporting.engine import connect
 from reporting.errors import SourceReplaced
 from reporting.projection.batch import Checkpoint
-from reporting.projection.feed import Mark
+from reporting.projection.checkpoint import load_checkpoint, start_epoch
+from reporting.projection.feed import Mark, SiteDatabase
 from reporting.projection.pump import Pump
 from reporting.projection.rewind import is_continued
 from tests.documents.examples import a_session
@@ -127,6 +128,21 @@ async def test_restored_older_postgres_is_noticed(
     assert epoch(connection) != begun
 
 
+async def test_rereading_leaves_a_deleted_document_marked(
+    feed: MemoryFeed, project: Project, connection: psycopg.Connection
+) -> None:
+    feed["lima"].save(a_session("s1"), "1-a")
+    await project()
+    feed["lima"].delete("session:s1", "2-a", replaces=["1-a"])
+    await project()
+    feed["lima"].mark = None
+    await project()
+    assert missing(connection) == {"s1": True}
+    assert rows(connection, "SELECT state, source_missing_at IS NOT NULL FROM documents") == [
+        ("deleted", True)
+    ]
+
+
 async def test_rereading_fetches_no_body_that_is_recorded(
     feed: MemoryFeed, project: Project, connection: psycopg.Connection
 ) -> None:
@@ -160,6 +176,22 @@ async def test_database_replaced_between_reading_and_committing_drops_the_batch(
     assert session_ids(connection) == set()
     await project()
     assert session_ids(connection) == {"other"}
+
+
+async def test_checkpoint_moved_by_another_projector_is_read_again(
+    feed: MemoryFeed, database_url: str, connection: psycopg.Connection, logged: LogEntries
+) -> None:
+    feed["lima"].save(a_session("s1"), "1-a")
+    async with running(Pump(feed, database_url, poll_seconds=3600)):
+        await logged.wait_for(event="batch committed", site="lima")
+        own = load_checkpoint(connection, "lima")
+        start_epoch(connection, SiteDatabase("lima", "site-lima"), own, "epoch-of-another")
+        feed["lima"].mark = Mark("epoch-of-another", 0)
+        feed["lima"].save(a_session("s2"), "1-a")
+        feed.hint()
+        await logged.wait_for(event="document projected", id="session:s2")
+    assert epoch(connection) == "epoch-of-another"
+    assert missing(connection) == {"s1": False, "s2": False}
 
 
 async def test_database_recreated_while_idle_is_noticed_at_the_next_poll(

@@ -11,6 +11,7 @@ from replication.errors import BadRequest
 from replication.values import Rev
 from replication.wire import decode
 from replication.wire.decode import Incoming, decode_bulk_docs, decode_document
+from replication.wire.split import nesting
 from tests.replication.json_texts import bulk, decoded, documents, nested, spelled, values
 
 BEFORE = b'{"_id":"session:before","_rev":"1-a","x":1}'
@@ -187,8 +188,8 @@ def test_nesting_is_measured_as_a_decoder_would(value: Any) -> None:
         inner = of.values() if isinstance(of, dict) else of if isinstance(of, list) else None
         return 0 if inner is None else 1 + max(map(depth, inner), default=0)
 
-    assert decode.nesting(json.dumps(value).encode()) == depth(value)
-    assert decode.nesting(json.dumps(value, ensure_ascii=False, indent=1).encode()) == depth(value)
+    assert nesting(json.dumps(value).encode()) == depth(value)
+    assert nesting(json.dumps(value, ensure_ascii=False, indent=1).encode()) == depth(value)
 
 
 def test_a_document_over_the_size_limit_is_refused_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,6 +210,8 @@ def test_a_document_over_the_size_limit_is_refused_by_itself(monkeypatch: pytest
         (b'"_id":null,"_rev":"1-a"', "illegal_docid"),
         (b'"_id":["a"],"_rev":"1-a"', "illegal_docid"),
         (b'"_id":"_secret","_rev":"1-a"', "illegal_docid"),
+        (b'"_id":"' + b"x" * 513 + b'","_rev":"1-a"', "illegal_docid"),
+        (b'"_id":"' + "é".encode() * 257 + b'","_rev":"1-a"', "illegal_docid"),
         (b'"_id":"_design/","_rev":"1-a"', "illegal_docid"),
         (b'"_id":"_local/checkpoint","_rev":"1-a"', "forbidden"),
         (b'"_id":"a"', "bad_request"),
@@ -216,6 +219,7 @@ def test_a_document_over_the_size_limit_is_refused_by_itself(monkeypatch: pytest
         (b'"_id":"a","_rev":"1"', "bad_request"),
         (b'"_id":"a","_rev":"0-a"', "bad_request"),
         (b'"_id":"a","_rev":"99999999999999999999-a"', "bad_request"),
+        (b'"_id":"a","_rev":"1-' + b"x" * 129 + b'"', "bad_request"),
         (b'"_id":"a","_rev":null', "doc_validation"),
         (b'"_id":"a","_rev":1', "doc_validation"),
         (b'"_id":"a","_rev":"1-a","_unknown":1', "doc_validation"),

@@ -102,7 +102,22 @@ def test_stemming_keeps_the_newest_generations_of_every_branch() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "1", "-", "1-", "-a", "0-a", "-1-a", "1.0-a", "٣-a", " 1-a", "x-a", "1" * 5000 + "-a"]
+    "text",
+    [
+        "",
+        "1",
+        "-",
+        "1-",
+        "-a",
+        "0-a",
+        "-1-a",
+        "1.0-a",
+        "٣-a",
+        " 1-a",
+        "x-a",
+        "1" * 5000 + "-a",
+        "1-" + "a" * 129,
+    ],
 )
 def test_what_is_no_revision_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="Invalid rev format"):
@@ -115,7 +130,17 @@ def test_a_revision_id_may_hold_a_dash() -> None:
 
 
 @pytest.mark.parametrize(
-    ("start", "ids"), [(1, []), (1, ["b", "a"]), (0, ["a"]), (-3, ["a"]), (2, ["b", ""]), (10**30, ["a"])]
+    ("start", "ids"),
+    [
+        (1, []),
+        (1, ["b", "a"]),
+        (0, ["a"]),
+        (-3, ["a"]),
+        (2, ["b", ""]),
+        (10**300, ["a"]),
+        (1, ["a" * 129]),
+        (10_001, ["a"] * 10_001),
+    ],
 )
 def test_revisions_that_make_no_path_are_refused(start: int, ids: list[str]) -> None:
     with pytest.raises(ValueError, match="_revisions"):
