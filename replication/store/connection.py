@@ -15,6 +15,7 @@ down.
     the process dies after it                     the group is there; a caller who was not told asks again
 """
 
+import contextlib
 import queue
 import sqlite3
 import threading
@@ -42,31 +43,41 @@ PRAGMA busy_timeout = 10000;
 """
 
 
-class UnknownSchema(Exception):
+class UnknownSchema(StorageFailed):
     """The file was written by a newer version of this program, or by another one."""
 
 
 def open_writer(path: Path, *, initial: dict[str, str | int]) -> sqlite3.Connection:
     """Open the file for writing; a new one gets the schema and `initial` as its meta rows, in one
-    transaction.
+    transaction. Raises StorageFailed, UnknownSchema.
     """
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    with contextlib.ExitStack() as failing:
+        try:
+            connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            failing.callback(connection.close)
+            _prepare(connection, initial)
+        except sqlite3.Error as error:
+            raise _translated(error) from error
+        failing.pop_all()
+        return connection
+
+
+def _prepare(connection: sqlite3.Connection, initial: dict[str, str | int]) -> None:
     if connection.execute("PRAGMA page_count").fetchone()[0] == 0:
         connection.execute("PRAGMA page_size = 8192")
     connection.executescript(_PRAGMAS)
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version == 0:
-        schema = resources.files(__package__).joinpath("schema.sql").read_text()
-        connection.execute("BEGIN IMMEDIATE")
-        for statement in schema.split(";\n"):
-            connection.execute(statement)
-        connection.executemany("INSERT INTO meta VALUES (?, ?)", initial.items())
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        connection.execute("COMMIT")
-    elif version != SCHEMA_VERSION:
-        connection.close()
-        raise UnknownSchema(f"{path} has schema {version}; this program knows {SCHEMA_VERSION}")
-    return connection
+    if version == SCHEMA_VERSION:
+        return
+    if version != 0:
+        raise UnknownSchema(f"the file has schema {version}; this program knows {SCHEMA_VERSION}")
+    schema = resources.files(__package__).joinpath("schema.sql").read_text()
+    connection.execute("BEGIN IMMEDIATE")
+    for statement in schema.split(";\n"):
+        connection.execute(statement)
+    connection.executemany("INSERT INTO meta VALUES (?, ?)", initial.items())
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    connection.execute("COMMIT")
 
 
 class Writer:
@@ -193,16 +204,17 @@ class Readers:
 
         Raises Unavailable when closed.
         """
-        connection = self._taken()
         try:
-            connection.execute("BEGIN")
-            return job(connection)
+            connection = self._taken()
+            try:
+                connection.execute("BEGIN")
+                return job(connection)
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                self._put_back(connection)
         except sqlite3.Error as error:
             raise _translated(error) from error
-        finally:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            self._put_back(connection)
 
     def close(self) -> None:
         """Close the idle connections; one in use is closed when its job ends."""

@@ -6,7 +6,6 @@ database.
 """
 
 import asyncio
-import contextlib
 import fcntl
 import os
 import re
@@ -88,6 +87,8 @@ class Registry:
             blank = path.with_suffix(".new")
             first = self._load(blank, name)
             await first.close()
+            # A deletion that was cut short may have left them; SQLite would take them for the new file's.
+            _unlink_side_files(path)
             blank.rename(path)
             _sync_directory(self._directory)
             return self._opened(name)
@@ -112,9 +113,7 @@ class Registry:
             if database is not None:
                 await database.close()
             path.unlink()
-            for side_file in ("-wal", "-shm"):
-                with contextlib.suppress(FileNotFoundError):
-                    path.with_name(path.name + side_file).unlink()
+            _unlink_side_files(path)
             _sync_directory(self._directory)
         self.changed.notify()
 
@@ -137,6 +136,11 @@ class Registry:
 
     def _path(self, name: str) -> Path:
         return self._directory / (name.encode().hex() + _SUFFIX)
+
+
+def _unlink_side_files(path: Path) -> None:
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 def _name_of(file: Path) -> str | None:

@@ -10,6 +10,7 @@ COMMANDS: Mapping[str, str] = {
     "demo": "sync_server.cli.demo",
     "serve": "sync_server.cli.system",
     "project": "sync_server.cli.system",
+    "migrate": "sync_server.cli.migrate",
     "dsn": "sync_server.cli.dsn",
     "devices": "sync_server.cli.devices",
     "users": "sync_server.cli.users",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from replication.errors import DatabaseExists, IllegalDatabaseName, NotFound, Unavailable
+from replication.errors import DatabaseExists, IllegalDatabaseName, NotFound, StorageFailed, Unavailable
 from replication.store.connection import UnknownSchema
 from replication.store.registry import Registry
 from tests.replication.stored import feed, push, replicated
@@ -93,6 +93,35 @@ async def test_a_file_of_an_unknown_schema_is_refused_and_left_alone(
     await newer.close()
     with contextlib.closing(sqlite3.connect(file)) as connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (99,)
+
+
+async def test_a_file_that_is_no_database_is_refused_and_costs_no_other(
+    registry: Registry, tmp_path: Path
+) -> None:
+    await registry.create("good")
+    broken = tmp_path / "store" / f"{b'broken'.hex()}.sqlite"
+    broken.write_bytes(b"not a database" * 1_000)
+    for _ in range(2):
+        with pytest.raises(StorageFailed):
+            await registry.open("broken")
+    assert broken.read_bytes() == b"not a database" * 1_000
+    await push(await registry.open("good"), replicated("a", "1-a"))
+
+
+async def test_what_a_cut_deletion_left_does_not_become_part_of_a_new_database(
+    registry: Registry, tmp_path: Path
+) -> None:
+    old = await registry.create("site")
+    await push(old, *(replicated(f"old{i}", "1-a", x="y" * 1_000) for i in range(50)))
+    file = tmp_path / "store" / f"{b'site'.hex()}.sqlite"
+    left = {name: file.with_name(file.name + name).read_bytes() for name in ("-wal", "-shm")}
+    await registry.delete("site")
+    for name, content in left.items():
+        file.with_name(file.name + name).write_bytes(content)
+    new = await registry.create("site")
+    assert await feed(new) == []
+    await push(new, replicated("new", "1-a"))
+    assert [row.id for row in await feed(new)] == ["new"]
 
 
 async def test_files_of_others_are_no_databases(registry: Registry, tmp_path: Path) -> None:
