@@ -1,8 +1,8 @@
 """One jsPsych trial, normalised across jsPsych 6 to 8.
 
-jsPsych 6 logs `key_press` and `exp_stage`, later versions `response` and `phase`; a missed response is `rt: null`,
-`rt: -1` or no `rt` at all, and its `correct` is often 0. Everything downstream (rows, scores, quality rules) reads
-this one shape.
+jsPsych 6 logs `key_press` and `exp_stage`, later versions `response` and `phase`; a missed response is `rt:
+null`, `rt: -1` or no `rt` at all, and its `correct` is often 0. Everything downstream (rows, scores,
+quality rules) reads this one shape.
 """
 
 from typing import Any
