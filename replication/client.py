@@ -1,8 +1,15 @@
 """A small async client of the CouchDB HTTP API: what a replicator needs, and no more.
 
-Every answer that is not a success becomes the `CouchError` that the server named. An answer that never came
-(refused, reset, timed out, cut) becomes `Unreachable`: for a write that means *unknown*, and whoever wrote
-asks again; everything here may be repeated safely except an interactive edit.
+    what comes back                                becomes
+    -------------------------------------------    ------------------------------------------------------
+    a failure that CouchDB names                   the `CouchError` of that name
+    a failure of something in between (a proxy     the `CouchError` of that status; 408, 429, 502, 503, 504
+    without its server, a load limit)              are `Unavailable`: the same request may succeed soon
+    no answer (refused, reset, timed out, cut)     `Unreachable`, an `Unavailable`
+    an answer that is not CouchDB's                `UnexpectedAnswer`
+
+After `Unreachable` a write is *unknown*, and whoever wrote asks again; everything here may be repeated safely
+except an interactive edit.
 """
 
 import io
@@ -98,12 +105,11 @@ _ERRORS: dict[str, type[CouchError]] = {
 }
 _ERRORS_BY_STATUS: dict[int, type[CouchError]] = {
     kind.status: kind for kind in _ERRORS.values() if kind is not errors.MissingStub
-}
+} | dict.fromkeys((408, 429, 502, 504), Unavailable)
 
 
 class CouchClient:
-    """Requests to one server. `base` is the URL under which `/<database>` answers, without a trailing slash.
-    """
+    """Requests to one server. `base` is the URL under which `/<database>` answers, without a trailing slash."""
 
     def __init__(self, session: aiohttp.ClientSession, base: str, *, headers: Headers | None = None) -> None:
         self._session = session
@@ -173,7 +179,8 @@ class CouchClient:
     async def push(self, database: str, docs: Sequence[bytes]) -> list[NotWritten]:
         """Store replicated documents (JSON with `_id`, `_rev`, `_revisions`); those that were not stored."""
         body = b'{"new_edits":false,"docs":[' + b",".join(docs) + b"]}"
-        return await self._json("POST", _path(database, "_bulk_docs"), list[NotWritten], raw_body=body)
+        rows = await self._json("POST", _path(database, "_bulk_docs"), list[NotWritten], raw_body=body)
+        return [row for row in rows if row.error]
 
     async def local(self, database: str, local_id: str) -> Mapping[str, Any] | None:
         """A `_local` document, `_rev` included; None when there is none. Raises NotFound without database."""
@@ -185,7 +192,7 @@ class CouchClient:
             return None
 
     async def put_local(self, database: str, local_id: str, document: Mapping[str, Any]) -> str:
-        """Write a `_local` document based on its `_rev`; its new revision. Raises Conflict."""
+        """Write a `_local` document; its new revision. The last write counts, as in CouchDB."""
         path = _path(database, "_local", local_id)
         answer = await self._json("PUT", path, dict[str, Any], body=document)
         return str(answer["rev"])
@@ -217,10 +224,7 @@ class CouchClient:
         status, answer = await _answered(exchange)
         if status >= 400:
             raise _failure(status, answer)
-        try:
-            return msgspec.json.decode(answer, type=kind)
-        except msgspec.DecodeError as error:
-            raise UnexpectedAnswer(f"{method} {path}: {error}") from error
+        return _decoded(answer, kind, f"{method} {path}")
 
 
 async def _answered(exchange: Callable[[], Awaitable[tuple[int, bytes]]]) -> tuple[int, bytes]:
@@ -239,8 +243,15 @@ def _failure(status: int, answer: bytes) -> CouchError:
     return kind(told.reason or f"status {status}")
 
 
+def _decoded(text: bytes, kind: type[T], what: str) -> T:
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise UnexpectedAnswer(f"{what}: {error}") from error
+
+
 def _leaf(body: bytes) -> Leaf:
-    identity = msgspec.json.decode(body, type=_Identity)
+    identity = _decoded(body, _Identity, "a document of _bulk_get")
     return Leaf(identity.id, identity.rev, identity.deleted, body)
 
 

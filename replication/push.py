@@ -3,9 +3,15 @@
     documents ──▶ batches ──▶ _revs_diff ──▶ _bulk_docs (new_edits=false) ──▶ what was stored, known, refused
 
 A document without a revision gets its first one, named by its content: pushing the same file again, or
-going on after an interruption, finds everything there already and sends nothing twice. An answer that was
-lost is asked for again, a bounded number of times; the second `_revs_diff` tells what the first try had
-stored.
+going on after an interruption, finds everything there already and sends nothing twice.
+
+    what happens                                   what follows
+    -------------------------------------------    ------------------------------------------------------
+    no answer, or one that says "not now"          the batch again, a bounded number of times; the second
+                                                   `_revs_diff` tells what the first try had stored
+    the request is refused for its size or for     the batch in halves, down to the one document, which is
+    what is in it                                  then refused by itself; the others are stored
+    any other failure                              the caller's
 """
 
 import asyncio
@@ -15,7 +21,8 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 import msgspec
 
 from replication.client import CouchClient, NotWritten
-from replication.errors import BadRequest, Unavailable
+from replication.errors import BadRequest, CouchError, TooLarge, Unavailable
+from replication.wire.decode import check_utf8, decode_document
 
 BATCH_DOCUMENTS = 100
 BATCH_BYTES = 8 * 1024 * 1024
@@ -32,11 +39,15 @@ class Outgoing(msgspec.Struct, frozen=True):
 
 
 class Pushed(msgspec.Struct, frozen=True):
-    """What became of one batch."""
+    """What became of one batch: each of its documents is in one of the three."""
 
-    stored: tuple[Outgoing, ...]
-    known: tuple[Outgoing, ...]
-    refused: tuple[NotWritten, ...]
+    stored: tuple[Outgoing, ...] = ()
+    known: tuple[Outgoing, ...] = ()
+    refused: tuple[NotWritten, ...] = ()
+
+    def and_also(self, other: "Pushed") -> "Pushed":
+        """Both outcomes as one."""
+        return Pushed(self.stored + other.stored, self.known + other.known, self.refused + other.refused)
 
 
 class _Identity(msgspec.Struct):
@@ -49,8 +60,11 @@ def outgoing(text: bytes) -> Outgoing:
     text = text.strip()
     try:
         identity = msgspec.json.decode(text, type=_Identity)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(str(error)) from error
+    # Found here it is one bad line; found by the server it is a refused request.
+    check_utf8(text)
+    decode_document(text)
     if identity.rev is not None:
         return Outgoing(identity.id, identity.rev, text)
     rev_id = hashlib.md5(text, usedforsecurity=False).hexdigest()
@@ -81,7 +95,7 @@ async def push_batch(
     *,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> Pushed:
-    """Push one batch, again after a failure that may pass. Raises the last CouchError."""
+    """Push one batch; see this module's table. Raises the last CouchError."""
     for attempt in range(ATTEMPTS):
         try:
             return await _push_once(client, database, batch)
@@ -89,6 +103,12 @@ async def push_batch(
             if attempt == ATTEMPTS - 1:
                 raise
             await sleep(0.5 * 2**attempt)
+        except (TooLarge, BadRequest) as error:
+            if len(batch) == 1:
+                return Pushed(refused=(_refused(batch[0], error),))
+            half = len(batch) // 2
+            first = await push_batch(client, database, batch[:half], sleep=sleep)
+            return first.and_also(await push_batch(client, database, batch[half:], sleep=sleep))
     raise AssertionError("unreachable")
 
 
@@ -97,10 +117,17 @@ async def _push_once(client: CouchClient, database: str, batch: Sequence[Outgoin
     for document in batch:
         revs.setdefault(document.id, []).append(document.rev)
     diff = await client.revs_diff(database, revs)
-    missing = [doc for doc in batch if doc.id in diff and doc.rev in diff[doc.id].missing]
-    known = tuple(doc for doc in batch if doc not in missing)
-    if not missing:
-        return Pushed((), known, ())
-    refused = await client.push(database, [document.json for document in missing])
-    ids = {row.id for row in refused}
-    return Pushed(tuple(doc for doc in missing if doc.id not in ids), known, tuple(refused))
+    missing = {(doc_id, rev) for doc_id, found in diff.items() for rev in found.missing}
+    known = tuple(doc for doc in batch if (doc.id, doc.rev) not in missing)
+    sent = [doc for doc in batch if (doc.id, doc.rev) in missing]
+    if not sent:
+        return Pushed(known=known)
+    refused = await client.push(database, [document.json for document in sent])
+    # CouchDB names the document alone, where it refuses for all of its revisions.
+    named = {(row.id, row.rev) for row in refused}
+    stored = tuple(doc for doc in sent if not {(doc.id, doc.rev), (doc.id, "")} & named)
+    return Pushed(stored, known, tuple(refused))
+
+
+def _refused(document: Outgoing, error: CouchError) -> NotWritten:
+    return NotWritten(document.id, document.rev, error.error, error.reason)

@@ -18,6 +18,9 @@ from sqlalchemy.dialects.postgresql import insert
 from reporting.documents.text import key_text, without_nul
 from reporting.tables import ingest_log
 
+MAX_REASON_CHARACTERS = 1000
+"""Reasons quote what was sent, and that may be megabytes."""
+
 
 class IngestEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One revision as it arrived. `rev` is empty where the writer sent none."""
@@ -50,5 +53,5 @@ def _parameters(entry: IngestEntry) -> dict[str, Any]:
         **msgspec.structs.asdict(entry),
         "doc_id": key_text(entry.doc_id),
         "rev": key_text(entry.rev),
-        "reason": None if entry.reason is None else without_nul(entry.reason),
+        "reason": None if entry.reason is None else without_nul(entry.reason)[:MAX_REASON_CHARACTERS],
     }

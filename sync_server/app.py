@@ -10,6 +10,7 @@ from replication.store.registry import Registry
 from sync_server import lifespan
 from sync_server.api.routes import API_ROUTES
 from sync_server.gateway.access import authorize
+from sync_server.gateway.failures import PREFIX, couch_errors
 from sync_server.keys import SETTINGS
 from sync_server.middleware import install_middleware
 from sync_server.settings import Settings, SettingsError
@@ -24,6 +25,7 @@ def build_app(settings: Settings) -> web.Application:
     app = web.Application(client_max_size=MAX_REQUEST_BYTES)
     app[SETTINGS] = settings
     install_middleware(app)
+    app.middlewares.append(couch_errors)
     app.add_routes(API_ROUTES)
     app.cleanup_ctx.extend([lifespan.postgres, lifespan.redis, lifespan.credentials, lifespan.store])
     _mount_embedded_store(app, settings)
@@ -32,7 +34,7 @@ def build_app(settings: Settings) -> web.Application:
 
 def _mount_embedded_store(app: web.Application, settings: Settings) -> None:
     registry = Registry(settings.data_dir / "store")
-    app.add_routes(couch_routes(registry, authorize, prefix="/db"))
+    app.add_routes(couch_routes(registry, authorize, prefix=PREFIX))
 
     async def open_and_close(app: web.Application) -> AsyncIterator[None]:  # noqa: ARG001 (aiohttp passes it)
         yield

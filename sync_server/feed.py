@@ -35,8 +35,6 @@ class CouchFeed:
     def __init__(self, client: CouchClient) -> None:
         self._client = client
         self._updates: str | None = None
-        self._mark_revs: dict[str, str] = {}
-        """Revision of each database's mark as last read: a database that was replaced since has another."""
 
     @_translated
     async def databases(self) -> Sequence[SiteDatabase]:
@@ -62,19 +60,12 @@ class CouchFeed:
     async def read_mark(self, database: str) -> Mark | None:
         """The projector's mark."""
         document = await self._client.local(database, MARK)
-        self._mark_revs.pop(database, None)
-        if document is None:
-            return None
-        self._mark_revs[database] = str(document["_rev"])
-        return Mark(str(document["epoch"]), int(document["batch"]))
+        return None if document is None else Mark(str(document["epoch"]), int(document["batch"]))
 
     @_translated
     async def write_mark(self, database: str, mark: Mark) -> None:
-        """Replace the mark that was read last; a conflict, when somebody wrote another, is a failure."""
-        document: dict[str, object] = {"epoch": mark.epoch, "batch": mark.batch}
-        if database in self._mark_revs:
-            document["_rev"] = self._mark_revs[database]
-        self._mark_revs[database] = await self._client.put_local(database, MARK, document)
+        """Replace the projector's mark. `_local` documents know no conflict: the last write counts."""
+        await self._client.put_local(database, MARK, {"epoch": mark.epoch, "batch": mark.batch})
 
     @_translated
     async def wait(self, timeout: float) -> None:  # noqa: ASYNC109 (the server waits, not we)

@@ -18,7 +18,7 @@ from reporting.engine import async_engine
 from sync_server.gateway.store import SiteStore
 from sync_server.identity.revocations import KnownCredentials
 from sync_server.identity.signing_key_file import load_or_create_signing_key
-from sync_server.identity.users import EmailTaken, create_first_admin
+from sync_server.identity.users import EmailTaken, InvalidEmail, create_first_admin
 from sync_server.keys import (
     ENGINE,
     KNOWN_CREDENTIALS,
@@ -47,8 +47,11 @@ async def postgres(app: web.Application) -> AsyncIterator[None]:
                         c, email=settings.admin_email or "", password=settings.admin_password or ""
                     )
                 )
-        except (sqlalchemy.exc.OperationalError, EmailTaken) as error:
-            # The service is worth more than the account: tablets sync meanwhile.
+        except sqlalchemy.exc.DBAPIError as error:
+            # The service is worth more than the account: tablets sync meanwhile. The driver's own words:
+            # SQLAlchemy's quote the parameters, the password's hash among them.
+            log.warning("first admin not created", error=str(error.orig))
+        except (EmailTaken, InvalidEmail) as error:
             log.warning("first admin not created", error=str(error))
         else:
             if created is not None:

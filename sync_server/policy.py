@@ -43,6 +43,9 @@ POLICY: Mapping[DeviceRole, Rights] = {
     "service": Rights(frozenset(Operation), None, None),
 }
 
+SHOWN_ID_CHARACTERS = 80
+"""A reason quotes so much of an id: its sender chose it, and it may be megabytes."""
+
 RESERVED_LOCALS = ("projector",)
 """`_local` documents of the server's own processes; a foreign hand on one would make it read again from 0."""
 
@@ -58,7 +61,8 @@ def refusal_of_write(credential: DeviceCredential, incoming: Incoming) -> str | 
     reason = None
     if not separator or not name or document_type not in writable:
         kinds = ", ".join(writable)
-        reason = f"a {credential.role} may not write {incoming.id!r}; it may write {kinds} documents"
+        shown = incoming.id[:SHOWN_ID_CHARACTERS]
+        reason = f"a {credential.role} may not write {shown!r}; it may write {kinds} documents"
     elif incoming.edit.deleted:
         reason = "documents are not deleted from a tablet; a withdrawal is a coordinator's act"
     elif document_type == "device" and credential.role == "tablet" and name != credential.device:

@@ -17,7 +17,7 @@ from sync_server.feed import CouchFeed
 from sync_server.identity.signing_key_file import load_or_create_signing_key
 from sync_server.lifespan import STORE_CLIENT_TIMEOUT
 from sync_server.service_credential import service_headers
-from sync_server.settings import Settings
+from sync_server.settings import Settings, own_base_url
 
 SHUTDOWN_SECONDS = 20.0
 """What requests in flight get to finish at a stop."""
@@ -26,21 +26,24 @@ log = structlog.get_logger()
 
 
 def run_server(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT; then finish requests in flight and close the store."""
+    """Serve until SIGTERM or SIGINT; then finish requests in flight and close the store.
+
+    Raises SettingsError, DirectoryInUse, UnusableSigningKey, and OSError when it cannot listen.
+    """
     app = build_app(settings)
-    log.info("serving", host=settings.host, port=settings.port)
     web.run_app(
         app,
         host=settings.host,
         port=settings.port,
         shutdown_timeout=SHUTDOWN_SECONDS,
         access_log=None,
-        print=None,
+        # Called once it listens, with a text for people.
+        print=lambda _: log.info("serving", host=settings.host, port=settings.port),
     )
 
 
 async def run_projector(settings: Settings) -> None:
-    """Project until SIGTERM or SIGINT."""
+    """Project until SIGTERM or SIGINT. Raises UnusableSigningKey, and OSError for its directory."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for stop_signal in (signal.SIGTERM, signal.SIGINT):
@@ -53,8 +56,7 @@ async def run_projector(settings: Settings) -> None:
 
 async def start_services(system: EmbeddedSystem, *, host: str, port: int) -> None:
     """Start the server and the projector as children of a running embedded system."""
-    reachable = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 (compared, not bound)
-    base_url = f"http://{reachable}:{port}"
+    base_url = own_base_url(host, port)
     environment = {"HOST": host, "PORT": str(port), "STORE_URL": f"{base_url}/db"}
     command = [sys.executable, "-m", "sync_server"]
     await system.start_service("serve", [*command, "serve"], environment, ready=partial(_answers, base_url))

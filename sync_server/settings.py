@@ -7,7 +7,8 @@ refused at boot with a sentence that says which, why and what to do; all problem
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args, get_origin, get_type_hints
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -15,11 +16,13 @@ from msgspec import Meta
 # Refused in production, below. Long enough for every algorithm.
 DEVELOPMENT_JWT_SECRET = "development-only-never-in-production-" * 2
 
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
 SECRET_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
 """What RFC 7518 asks of an HMAC key."""
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
-Port = Annotated[int, Meta(ge=0, le=65535)]
+Port = Annotated[int, Meta(ge=1, le=65535)]
 
 
 class SettingsError(Exception):
@@ -70,7 +73,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def feed_url(self) -> str:
         """Base URL under which `/<database>` answers the CouchDB HTTP API."""
-        return (self.store_url or self.couchdb_url or f"http://{self.host}:{self.port}/db").rstrip("/")
+        return (self.store_url or self.couchdb_url or f"{own_base_url(self.host, self.port)}/db").rstrip("/")
+
+
+def own_base_url(host: str, port: int) -> str:
+    """How a service that listens on `host` is reached from its own machine, without a trailing slash."""
+    # The addresses that stand for all others can be listened on and not be called.
+    reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 (compared, not bound)
+    return f"http://[{reached}]:{port}" if ":" in reached else f"http://{reached}:{port}"
 
 
 SETTING_NAMES: tuple[str, ...] = tuple(name.upper() for name in Settings.__struct_fields__)
@@ -82,6 +92,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     Raises SettingsError that names every problem found.
     """
     given: dict[str, object] = {name: environ[name] for name in SETTING_NAMES if environ.get(name)}
+    if "LOG_LEVEL" in given:
+        given["LOG_LEVEL"] = environ["LOG_LEVEL"].upper()
     if "ALLOWED_ORIGINS" in given:
         given["ALLOWED_ORIGINS"] = [o.strip() for o in environ["ALLOWED_ORIGINS"].split(",") if o.strip()]
     problems = [
@@ -94,7 +106,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         try:
             _convert({**_PLACEHOLDERS, name: value})
         except msgspec.ValidationError as error:
-            problems.append(f"{name}={value!r} is not usable: {_sentence(error)}.")
+            problems.append(f"{name}={value!r} is not usable: {_sentence(name, error)}.")
             del given[name]
     settings = _convert({**_PLACEHOLDERS, **given})
     problems += [problem for problem in _unsafe(settings) if problem.split()[0] not in _names(problems)]
@@ -123,7 +135,11 @@ def _names(problems: list[str]) -> set[str]:
     return {re.split(r"[ =]", problem, maxsplit=1)[0] for problem in problems}
 
 
-def _sentence(error: msgspec.ValidationError) -> str:
+def _sentence(name: str, error: msgspec.ValidationError) -> str:
+    kind = get_type_hints(Settings)[name.lower()]
+    choices = ("true", "false") if kind is bool else get_args(kind) if get_origin(kind) is Literal else ()
+    if choices:
+        return f"it is one of {', '.join(choices)}"
     return str(error).split(" - at ")[0].rstrip(".")
 
 
@@ -136,16 +152,41 @@ def _unsafe(settings: Settings) -> list[str]:
     for name, url in (("COUCHDB_URL", settings.couchdb_url), ("STORE_URL", settings.store_url)):
         if url is not None and not url.startswith(("http://", "https://")):
             problems.append(f"{name} must begin with http:// or https://.")
+    problems += [
+        f"{name} is no URL: its port is not a number, or an unquoted character of a password ends it early."
+        for name, url in (
+            ("DATABASE_URL", settings.database_url),
+            ("REDIS_URL", settings.redis_url),
+            ("COUCHDB_URL", settings.couchdb_url),
+            ("STORE_URL", settings.store_url),
+        )
+        if url is not None and not _is_readable(url)
+    ]
     if bool(settings.admin_email) != bool(settings.admin_password):
         problems.append("ADMIN_EMAIL and ADMIN_PASSWORD go together: set both or neither.")
-    if settings.admin_password is not None and len(settings.admin_password) < 12:
-        problems.append("ADMIN_PASSWORD must have 12 characters or more.")
+    if settings.admin_email and not re.fullmatch(r"[^@\s]+@[^@\s]+", settings.admin_email):
+        problems.append("ADMIN_EMAIL must be an address, as name@host.")
+    if settings.admin_password is not None and not 12 <= len(settings.admin_password) <= 1024:
+        problems.append("ADMIN_PASSWORD must have 12 to 1024 characters.")
     needed = SECRET_BYTES[settings.jwt_algorithm]
     if len(settings.jwt_secret_key.encode()) < needed:
         problems.append(f"JWT_SECRET_KEY must have {needed} characters or more for {settings.jwt_algorithm}.")
     if settings.environment == "production":
         problems += _unsafe_in_production(settings)
+    elif settings.jwt_secret_key == DEVELOPMENT_JWT_SECRET and settings.host not in LOOPBACK:
+        problems.append(
+            f"JWT_SECRET_KEY must be set to listen on {settings.host}: the default is in the source code, "
+            "and whoever knows it is any user. `openssl rand -hex 32` makes one."
+        )
     return problems
+
+
+def _is_readable(url: str) -> bool:
+    try:
+        _ = urlsplit(url).port
+    except ValueError:
+        return False
+    return True
 
 
 def _unsafe_in_production(settings: Settings) -> list[str]:

@@ -32,7 +32,7 @@ async def get(call: Call) -> web.Response:
         "ETag": etag,
         "Cache-Control": "must-revalidate",
         "Accept-Ranges": "none",
-        # A tablet chose type and content, and the portal has the same origin: nothing in it may run there.
+        # Whoever wrote it chose type and content: it must not run scripts in the origin of this server.
         "Content-Security-Policy": "sandbox",
         "X-Content-Type-Options": "nosniff",
     }

@@ -80,6 +80,10 @@ class Registry:
                 f"Name: '{name}'. Only lowercase characters (a-z), digits (0-9), and any of the characters "
                 "_, $, (, ), +, -, and / are allowed. Must begin with a letter."
             )
+        # A client that goes away in the middle must not leave files half renamed under open connections.
+        return await asyncio.shield(self._create(name))
+
+    async def _create(self, name: str) -> Database:
         async with self._lock:
             path = self._path(name)
             if path.exists():
@@ -105,6 +109,10 @@ class Registry:
 
     async def delete(self, name: str) -> None:
         """Remove the database and its files. Raises NotFound."""
+        await asyncio.shield(self._delete(name))
+        self.changed.notify()
+
+    async def _delete(self, name: str) -> None:
         async with self._lock:
             if not self._exists(name):
                 raise NotFound("Database does not exist.")
@@ -115,7 +123,6 @@ class Registry:
             path.unlink()
             _unlink_side_files(path)
             _sync_directory(self._directory)
-        self.changed.notify()
 
     def _opened(self, name: str) -> Database:
         if self._closed:

@@ -147,7 +147,7 @@ def _cut(body: bytes) -> tuple[list[bytes], bool]:
     """The texts of the documents, and `new_edits`, of a request of which some document cannot be decoded."""
     if not body.lstrip().startswith(b"{"):
         raise BadRequest("Request body must be a JSON object")
-    members = {_json(piece.key or b""): piece.value for piece in split(body)}
+    members = {_name(piece.key or b""): piece.value for piece in split(body)}
     docs = members.pop("docs", None)
     if docs is None:
         raise BadRequest("POST body must include `docs` parameter.")
@@ -302,6 +302,13 @@ def _json(text: bytes) -> Any:
         return _anything.decode(text)
     except (msgspec.DecodeError, RecursionError) as error:
         raise BadRequest(f"invalid_json: {error}") from error
+
+
+def _name(key: bytes) -> str:
+    name = _json(key)
+    if not isinstance(name, str):
+        raise BadRequest("invalid_json: a member is not named by a string")
+    return name
 
 
 def _early_identity(text: bytes, doc_id: str | None) -> tuple[str, str | None]:

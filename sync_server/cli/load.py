@@ -1,10 +1,24 @@
-"""`sync-server load`: push files of documents as a tablet would."""
+"""`sync-server load`: push files of documents as a tablet would.
+
+what happens                             what follows
+-------------------------------------    ------------------------------------------------------------
+wrong URL, login or nobody listening     a sentence at once, before the files are read
+a line is no document                    told with file and line; the others are pushed
+a gzip file that ends early              told; the documents before its end are pushed
+a document is refused                    told with the reason; the others are pushed
+the server goes away meanwhile           each batch is tried again for a while; then a sentence, and what
+                                         was refused until then
+interrupted, or run again                what is there is not sent twice
+"""
 
 import asyncio
 import gzip
+import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 import aiohttp
 import click
@@ -18,6 +32,10 @@ from replication.push import BATCH_DOCUMENTS, Outgoing, batches, outgoing, push_
 from sync_server.cli.target import fail
 
 SHOWN_PROBLEMS = 20
+PASSWORD_VARIABLE = "SYNC_PASSWORD"  # noqa: S105 (its name)
+
+_DAMAGED = (OSError, EOFError, zlib.error)
+"""What reading a file may raise; a gzip file that is none, or is cut, raises one of these too."""
 
 
 class Problem(NamedTuple):
@@ -37,13 +55,27 @@ class Summary(msgspec.Struct):
     unreadable: int = 0
 
 
+class Destination(NamedTuple):
+    """A database and who pushes into it. `base` is the URL that the database's name follows."""
+
+    base: str
+    database: str
+    user: str
+    password: str
+
+
 @click.command()
 @click.argument(
     "files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path)
 )
-@click.option("--url", required=True, help="The site database, as `devices enrol` prints it.")
-@click.option("--user", required=True, help="The device.")
-@click.option("--password", required=True, help="Its credential.")
+@click.option("--url", help="The site database, as `devices enrol` prints it.")
+@click.option("--user", help="The device; not needed where the URL has the login inside.")
+@click.option(
+    "--password",
+    envvar=PASSWORD_VARIABLE,
+    show_envvar=True,
+    help="Its credential; asked for when not given. Others on this machine can see an option, not a variable.",
+)
 @click.option(
     "--batch",
     type=click.IntRange(1, 1000),
@@ -56,15 +88,99 @@ class Summary(msgspec.Struct):
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the summary and every problem as JSON.")
 def load(
-    files: tuple[Path, ...], url: str, user: str, password: str, batch: int, *, dry_run: bool, as_json: bool
+    files: tuple[Path, ...],
+    url: str | None,
+    user: str | None,
+    password: str | None,
+    batch: int,
+    *,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Push the documents in FILES (NDJSON, .gz or not) into a site database.
 
     Running it again goes on where it stopped: what is there is not sent twice. Exit code 1 when a document
     was refused or could not be read.
     """
+    destination = None if dry_run else _destination(url, user, password)
     summary = Summary()
     problems: list[Problem] = []
+    stopped: CouchError | None = None
+    try:
+        asyncio.run(_load(files, destination, batch, summary, problems))
+    except CouchError as error:
+        stopped = error
+    _report(summary, problems, as_json=as_json, dry_run=dry_run)
+    if stopped is not None:
+        fail(
+            f"Stopped after {summary.stored + summary.known} documents: {stopped.error}: {stopped.reason}\n"
+            "Run it again to go on."
+        )
+    if problems:
+        raise SystemExit(1)
+
+
+def _destination(url: str | None, user: str | None, password: str | None) -> Destination:
+    """Where to push, and as whom; asks for the password that was not given. Raises click.UsageError."""
+    if url is None:
+        raise click.UsageError("Missing option '--url'.")
+    parts = urlsplit(url)
+    base, _, database = parts.path.rstrip("/").rpartition("/")
+    if not (_is_http(parts) and database):
+        raise click.BadParameter(
+            "it has to be the URL of a database, as http://host:port/db/site-name", param_hint="--url"
+        )
+    user = user or (unquote(parts.username) if parts.username else None)
+    if user is None:
+        raise click.UsageError("Missing option '--user'.")
+    if ":" in user:
+        raise click.BadParameter("no device is called so", param_hint="--user")
+    password = password or (unquote(parts.password) if parts.password else None)
+    if password is None:
+        password = str(click.prompt("Password", hide_input=True, err=True))
+    address = parts._replace(netloc=parts.netloc.rpartition("@")[2], path=base, query="", fragment="")
+    return Destination(urlunsplit(address), unquote(database), user, password.strip())
+
+
+def _is_http(parts: SplitResult) -> bool:
+    try:
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number
+        return False
+
+
+async def _load(
+    files: tuple[Path, ...],
+    to: Destination | None,
+    batch_documents: int,
+    summary: Summary,
+    problems: list[Problem],
+) -> None:
+    """Push, or without a destination read, the files; `summary` and `problems` are filled meanwhile."""
+    if to is None:
+        with _progress(files, "reading") as tell:
+            for _ in _documents(files, summary, problems):
+                tell(summary.documents)
+        return
+    header = aiohttp.BasicAuth(to.user, to.password, encoding="utf-8").encode()
+    timeout = aiohttp.ClientTimeout(total=300, connect=10)
+    async with aiohttp.ClientSession(timeout=timeout) as session:
+        client = CouchClient(session, to.base, headers=lambda: {"Authorization": header})
+        # What is wrong now is wrong for every batch, and need not be tried again.
+        await client.info(to.database)
+        with _progress(files, "pushing") as tell:
+            for batch in batches(_documents(files, summary, problems), count=batch_documents):
+                pushed = await push_batch(client, to.database, batch)
+                summary.stored += len(pushed.stored)
+                summary.known += len(pushed.known)
+                summary.refused += len(pushed.refused)
+                problems += [Problem(row.id, f"{row.error}: {row.reason}") for row in pushed.refused]
+                tell(summary.documents)
+
+
+@contextmanager
+def _progress(files: tuple[Path, ...], what: str) -> Iterator[Callable[[int], None]]:
+    """A progress bar on a terminal, silent elsewhere; what it gives is told how many documents are done."""
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
@@ -75,31 +191,17 @@ def load(
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("counting", total=None)
-        total = sum(1 for path in files for _ in _lines(path))
-        progress.update(task, total=total, description="reading" if dry_run else "pushing")
-        try:
-            asyncio.run(
-                _load(
-                    _documents(files, summary, problems),
-                    _Destination(url, user, password, batch, dry_run),
-                    summary,
-                    problems,
-                    lambda done: progress.update(task, completed=done),
-                )
-            )
-        except CouchError as error:
-            fail(f"Stopped after {summary.stored + summary.known} documents: {error.error}: {error.reason}")
-    _report(summary, problems, as_json=as_json, dry_run=dry_run)
-    if problems:
-        raise SystemExit(1)
+        total = sum(map(_count, files)) if console.is_terminal else None
+        progress.update(task, total=total, description=what)
+        yield lambda done: progress.update(task, completed=done)
 
 
-class _Destination(NamedTuple):
-    url: str
-    user: str
-    password: str
-    batch: int
-    dry_run: bool
+def _count(path: Path) -> int:
+    count = 0
+    with suppress(*_DAMAGED):
+        for _ in _lines(path):
+            count += 1
+    return count
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -123,31 +225,9 @@ def _documents(files: tuple[Path, ...], summary: Summary, problems: list[Problem
                 except BadRequest as error:
                     summary.unreadable += 1
                     problems.append(Problem(f"{path.name}:{number}", error.reason))
-        except (gzip.BadGzipFile, EOFError) as error:
+        except _DAMAGED as error:
             summary.unreadable += 1
-            problems.append(Problem(path.name, f"not a whole gzip file: {error}"))
-
-
-async def _load(
-    documents: Iterator[Outgoing],
-    to: _Destination,
-    summary: Summary,
-    problems: list[Problem],
-    tell: Callable[[int], None],
-) -> None:
-    base, _, database = to.url.rstrip("/").rpartition("/")
-    header = aiohttp.BasicAuth(to.user, to.password).encode()
-    timeout = aiohttp.ClientTimeout(total=300, connect=10)
-    async with aiohttp.ClientSession(timeout=timeout) as session:
-        client = CouchClient(session, base, headers=lambda: {"Authorization": header})
-        for batch in batches(documents, count=to.batch):
-            if not to.dry_run:
-                pushed = await push_batch(client, database, batch)
-                summary.stored += len(pushed.stored)
-                summary.known += len(pushed.known)
-                summary.refused += len(pushed.refused)
-                problems += [Problem(row.id, f"{row.error}: {row.reason}") for row in pushed.refused]
-            tell(summary.documents)
+            problems.append(Problem(path.name, f"cannot be read to its end: {error}"))
 
 
 def _report(summary: Summary, problems: list[Problem], *, as_json: bool, dry_run: bool) -> None:

@@ -1,40 +1,51 @@
 """`sync-server up`, and the processes it runs: `serve` and `project`."""
 
 import asyncio
+import contextlib
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
+from replication.store.registry import DirectoryInUse
 from sync_server.cli.target import fail
+from sync_server.embedded.data_directory import DataDirectory, DirectoryLock
 from sync_server.embedded.errors import EmbeddedError
 from sync_server.embedded.lifeline import watch_lifeline
 from sync_server.embedded.system import EmbeddedSystem, run_until_signal
+from sync_server.identity.signing_key_file import UnusableSigningKey
 from sync_server.logs import configure_logging
 from sync_server.services import run_projector, run_server, start_services
-from sync_server.settings import Settings, SettingsError, read_settings
+from sync_server.settings import Settings, SettingsError, own_base_url, read_settings
 
 
 @click.command()
 @click.option(
     "--data-dir",
     type=click.Path(file_okay=False, path_type=Path),
-    default=lambda: os.environ.get("DATA_DIR", "data"),
-    show_default="DATA_DIR, or ./data",
+    envvar="DATA_DIR",
+    default="data",
+    show_envvar=True,
+    show_default=True,
     help="Where everything is kept; made if it is new.",
 )
 @click.option(
     "--host",
-    default=lambda: os.environ.get("HOST", "127.0.0.1"),
-    show_default="HOST, or 127.0.0.1",
+    envvar="HOST",
+    default="127.0.0.1",
+    show_envvar=True,
+    show_default=True,
     help="Address to listen on.",
 )
 @click.option(
     "--port",
     type=click.IntRange(1, 65535),
-    default=lambda: int(os.environ.get("PORT", "8000")),
-    show_default="PORT, or 8000",
+    envvar="PORT",
+    default=8000,
+    show_envvar=True,
+    show_default=True,
     help="Port of the service.",
 )
 @click.option(
@@ -45,16 +56,21 @@ def up(data_dir: Path, host: str, port: int, pg_port: int | None) -> None:
 
     Runs until it is stopped (Ctrl-C or SIGTERM). What dies is started again.
     """
-    configure_logging("INFO", process="up")
-    _refuse_taken_port(host, port)
     system = EmbeddedSystem(data_dir, postgres_port=pg_port)
 
     async def start(running: EmbeddedSystem) -> None:
         await start_services(running, host=host, port=port)
-        click.echo(f"Service   http://{host}:{port}\nPostgres  sync-server dsn --data-dir {data_dir}")
+        # Whoever started it may have stopped reading; the system runs all the same.
+        with contextlib.suppress(OSError):
+            click.echo(
+                f"Service   {own_base_url(host, port)}\nPostgres  sync-server dsn --data-dir {data_dir}"
+            )
 
     try:
-        _check_settings(data_dir, host, port)
+        settings = _checked_settings(data_dir, host, port)
+        configure_logging(settings.log_level, process="up")
+        _refuse_running_system(data_dir)
+        refuse_taken_port(host, port)
         asyncio.run(run_until_signal(system, start))
     except (EmbeddedError, SettingsError) as error:
         fail(str(error))
@@ -65,10 +81,8 @@ def serve() -> None:
     """Serve the gateway and the API, on the settings in the environment."""
     settings = _settings("serve")
     watch_lifeline()
-    try:
+    with _told_in_a_sentence(f"The service cannot start on {settings.host} port {settings.port}"):
         run_server(settings)
-    except SettingsError as error:
-        fail(str(error))
 
 
 @click.command()
@@ -76,7 +90,8 @@ def project() -> None:
     """Follow every site database into Postgres, on the settings in the environment."""
     settings = _settings("project")
     watch_lifeline()
-    asyncio.run(run_projector(settings))
+    with _told_in_a_sentence("The projector cannot start"):
+        asyncio.run(run_projector(settings))
 
 
 def _settings(process: str) -> Settings:
@@ -88,8 +103,21 @@ def _settings(process: str) -> Settings:
     return settings
 
 
-def _check_settings(data_dir: Path, host: str, port: int) -> None:
-    """Refuse wrong settings before anything starts; the URLs are not known yet, and right by construction."""
+@contextlib.contextmanager
+def _told_in_a_sentence(what: str) -> Iterator[None]:
+    """Ends the command with a sentence for what its operator can mend."""
+    try:
+        yield
+    except (SettingsError, DirectoryInUse, UnusableSigningKey) as error:
+        fail(str(error))
+    except OSError as error:
+        fail(f"{what}: {_why(error)}.")
+
+
+def _checked_settings(data_dir: Path, host: str, port: int) -> Settings:
+    """Wrong settings are refused before anything starts; the URLs are not known yet, and right by
+    construction. Raises SettingsError.
+    """
     known = {
         "DATABASE_URL": "postgresql://embedded/",
         "REDIS_URL": "unix:///embedded",
@@ -101,11 +129,31 @@ def _check_settings(data_dir: Path, host: str, port: int) -> None:
     settings = read_settings({**os.environ, **known})
     if settings.couchdb_url is not None:
         raise SettingsError(["COUCHDB_URL is set: `up` serves its own embedded store. Unset it."])
+    return settings
 
 
-def _refuse_taken_port(host: str, port: int) -> None:
+def _refuse_running_system(data_dir: Path) -> None:
+    """Raises AlreadyRunning. Before the port is tried: it is the running system that has it."""
+    directory = DataDirectory.at(data_dir)
+    try:
+        is_known = directory.lock_file.exists()
+    except OSError:
+        return  # the start says what is wrong with the directory
+    if is_known:
+        DirectoryLock(directory).release()
+
+
+def refuse_taken_port(host: str, port: int) -> None:
+    """Ends the command with a sentence when the service could not listen there."""
     try:
         with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
             pass
     except OSError as error:
-        fail(f"Cannot listen on {host} port {port}: {os.strerror(error.errno or 0)}. Give another --port.")
+        fail(f"Cannot listen on {host} port {port}: {_why(error)}. Give another --port or --host.")
+
+
+def _why(error: OSError) -> str:
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    # A failed look-up of a name; Python adds what was attempted.
+    return (error.strerror or str(error)).partition(" (while ")[0]

@@ -5,10 +5,12 @@ what happens                                   answer
 no, broken, revoked or unknown credential      401 for the request
 another site's database, a closed operation    403 for the request
 a document that the policy refuses             `forbidden` in its row, on record, told by receipts
-Postgres is away while documents arrive        503 with Retry-After: nothing is acknowledged that is not
-                                               on record
+Postgres is away, or does not answer in time,  503 with Retry-After: nothing is acknowledged that is not
+while documents arrive                         on record
+the process dies after the record              the entry stays, the tablet sends the document again
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 import sqlalchemy.exc
@@ -19,8 +21,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from replication.errors import Forbidden, Unauthorized, Unavailable
 from replication.http.access import Access, Operation
 from replication.wire.decode import Incoming, Refusal
+from reporting.documents.text import key_text
 from reporting.ingest import IngestEntry, entry_parameters, record_first_receipts
-from reporting.sites import site_of
 from sync_server import errors
 from sync_server.identity.device_credentials import DeviceCredential
 from sync_server.identity.principals import require_device
@@ -29,6 +31,11 @@ from sync_server.middleware import REQUEST_ID
 from sync_server.policy import POLICY, RESERVED_LOCALS, refusal_of_write
 
 log = structlog.get_logger()
+
+RECORD_SECONDS = 20.0
+"""Longest wait for the ingest log. A partitioned Postgres never answers, and a tablet that is told to come
+again frees what its request holds.
+"""
 
 Record = Callable[[Sequence[IngestEntry]], Awaitable[None]]
 
@@ -45,17 +52,35 @@ async def authorize(request: web.Request, operation: Operation, database: str | 
         raise Forbidden(f"a {credential.role} may not {operation.value}")
     if database is not None and not credential.opens(database):
         raise Forbidden("this credential opens another database")
-    if credential.role == "service":
+    if credential.site is None:
         return ServiceAccess()
-    return DeviceAccess(credential, request[REQUEST_ID], _recorder(request.app[ENGINE]))
+    recorder = _recorder(request.app[ENGINE])
+    return DeviceAccess(credential, credential.site, request[REQUEST_ID], recorder)
+
+
+_POSTGRES_AWAY = (
+    sqlalchemy.exc.OperationalError,
+    sqlalchemy.exc.InterfaceError,
+    sqlalchemy.exc.ProgrammingError,  # the schema is not there yet: `migrate` runs beside the start
+    sqlalchemy.exc.TimeoutError,
+    TimeoutError,
+    OSError,
+)
+
+
+def _of_driver(error: Exception) -> str:
+    # SQLAlchemy's own text quotes the parameters: ids, and originals of participants' documents.
+    return str(getattr(error, "orig", None) or type(error).__name__)
 
 
 def _recorder(engine: AsyncEngine) -> Record:
     async def record(entries: Sequence[IngestEntry]) -> None:
+        parameters = entry_parameters(entries)
         try:
-            async with engine.begin() as connection:
-                await connection.execute(record_first_receipts(), entry_parameters(entries))
-        except (sqlalchemy.exc.OperationalError, sqlalchemy.exc.InterfaceError, OSError) as error:
+            async with asyncio.timeout(RECORD_SECONDS), engine.begin() as connection:
+                await connection.execute(record_first_receipts(), parameters)
+        except _POSTGRES_AWAY as error:
+            log.warning("ingest log not written", error=_of_driver(error))
             raise Unavailable("the ingest log cannot be written at the moment; send again") from error
 
     return record
@@ -80,12 +105,13 @@ class ServiceAccess:
 
 
 class DeviceAccess:
-    """A tablet's or a hub's rights in its own site database."""
+    """A tablet's or a hub's rights in the database of its site."""
 
-    def __init__(self, credential: DeviceCredential, request_id: str, record: Record) -> None:
+    def __init__(self, credential: DeviceCredential, site: str, request_id: str, record: Record) -> None:
         readable = POLICY[credential.role].readable
         self.prefixes = None if readable is None else tuple(f"{kind}:" for kind in readable)
         self._credential = credential
+        self._site = site
         self._request_id = request_id
         self._record = record
 
@@ -97,27 +123,26 @@ class DeviceAccess:
         """A replicator's own checkpoints."""
         return local_id not in RESERVED_LOCALS
 
-    async def admit(self, database: str, docs: Sequence[Incoming]) -> list[Refusal | None]:
-        """Judge the documents and put all of them on record, before any is stored."""
-        site = site_of(database)
-        if site is None or not docs:
-            return [incoming.refusal for incoming in docs]
+    async def admit(self, database: str, docs: Sequence[Incoming]) -> list[Refusal | None]:  # noqa: ARG002
+        """Judge the documents and put all of them on record, before any is stored. Raises Unavailable."""
+        if not docs:
+            return []
         reasons = [refusal_of_write(self._credential, incoming) for incoming in docs]
         await self._record(
-            [self._entry(site, incoming, reason) for incoming, reason in zip(docs, reasons, strict=True)]
+            [self._entry(incoming, reason) for incoming, reason in zip(docs, reasons, strict=True)]
         )
         for incoming, reason in zip(docs, reasons, strict=True):
-            rev = incoming.rev or ""
+            doc_id, rev = key_text(incoming.id), key_text(incoming.rev or "")
             if reason is not None:
-                log.warning("document refused", site=site, id=incoming.id, rev=rev, reason=reason)
+                log.warning("document refused", site=self._site, id=doc_id, rev=rev, reason=reason)
             else:
-                log.info("document received", site=site, id=incoming.id, rev=rev, notes=incoming.notes)
+                log.info("document received", site=self._site, id=doc_id, rev=rev, notes=incoming.notes)
         # Always `forbidden`: it is the only refusal after which PouchDB goes on with its other documents.
         return [None if reason is None else Refusal("forbidden", reason) for reason in reasons]
 
-    def _entry(self, site: str, incoming: Incoming, reason: str | None) -> IngestEntry:
+    def _entry(self, incoming: Incoming, reason: str | None) -> IngestEntry:
         return IngestEntry(
-            site=site,
+            site=self._site,
             doc_id=incoming.id,
             rev=incoming.rev or "",
             outcome="received" if reason is None else "refused",

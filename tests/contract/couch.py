@@ -135,11 +135,15 @@ def replicated(doc_id: str, *revs: str, **content: Any) -> dict[str, Any]:
 
 
 @contextlib.asynccontextmanager
-async def embedded(registry: Registry, authorize: Authorize) -> AsyncIterator[Couch]:
+async def embedded(
+    registry: Registry, authorize: Authorize, *, handler_cancellation: bool = False
+) -> AsyncIterator[Couch]:
     """The embedded store behind its HTTP API, on a free port of the loopback interface."""
     app = web.Application(client_max_size=MAX_REQUEST_BYTES)
     app.add_routes(couch_routes(registry, authorize, prefix="/db"))
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=5)
+    runner = web.AppRunner(
+        app, access_log=None, shutdown_timeout=5, handler_cancellation=handler_cancellation
+    )
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

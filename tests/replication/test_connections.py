@@ -179,22 +179,22 @@ async def test_an_answer_that_fails_half_way_does_not_look_complete(
 
 
 async def test_a_cancelled_handler_leaves_its_write_whole(registry: Registry) -> None:
-    """As with a server that cancels the handlers of clients that went away."""
+    """With a server that cancels the handlers of clients that went away."""
     database = await registry.create("site")
-    async with embedded(registry, allow_everything) as couch:
+    async with embedded(registry, allow_everything, handler_cancellation=True) as couch:
         db = Db(f"{couch.base}/site", couch.session, "site")
-        posts = [
-            asyncio.ensure_future(
-                db.post("/_bulk_docs", {"docs": [replicated(f"d{n}", "1-a")], "new_edits": False})
-            )
-            for n in range(20)
-        ]
-        for _ in range(5):
-            await asyncio.sleep(0)
-        for post in posts[::2]:
-            post.cancel()
-        await asyncio.gather(*posts, return_exceptions=True)
+        for number in range(40):
+            batch = [replicated(f"gone{number}-{part}", "1-a") for part in range(3)]
+            body = json.dumps({"docs": batch, "new_edits": False}).encode()
+            writer = await raw_request(db, "POST", "/_bulk_docs", body)
+            for _ in range(number % 8):
+                await asyncio.sleep(0)
+            writer.transport.abort()
+            await db.save(f"other{number}")
         stored = {row["id"] for row in (await db.changes())["results"]}
-        assert stored >= {f"d{n}" for n in range(1, 20, 2)}
+        assert stored >= {f"other{number}" for number in range(40)}
+        # Each batch as a whole or not at all.
+        gone = [doc_id for doc_id in stored if doc_id.startswith("gone")]
+        assert len(gone) == 3 * len({doc_id.partition("-")[0] for doc_id in gone})
         meta = await database.meta()
         assert meta["update_seq"] == meta["doc_count"] == len(stored)

@@ -263,7 +263,7 @@ async def test_a_content_type_from_a_document_is_no_header_of_ours(db: Db) -> No
         answer = await db.get(f"/files/{name}")
         assert (answer.status, answer.body) == (200, b"hi")
         assert "Set-Cookie" not in answer.headers
-        # A page that a tablet sent must not run scripts where the portal's users are logged in.
+        # A page that a client attached must not run scripts where other people are logged in.
         assert answer.headers["Content-Security-Policy"] == "sandbox"
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
 

@@ -9,7 +9,7 @@ import pytest
 
 from replication.errors import DatabaseExists, IllegalDatabaseName, NotFound, StorageFailed, Unavailable
 from replication.store.connection import UnknownSchema
-from replication.store.registry import Registry
+from replication.store.registry import DirectoryInUse, Registry
 from tests.replication.stored import feed, push, replicated
 
 
@@ -129,6 +129,31 @@ async def test_files_of_others_are_no_databases(registry: Registry, tmp_path: Pa
     for name in ("backup.sqlite", "zz.sqlite", "41.sqlite", "notes.txt"):
         (tmp_path / "store" / name).write_text("not ours")
     assert registry.names() == ["site"]
+
+
+async def test_a_creation_or_deletion_that_is_given_up_is_whole_or_not_there(registry: Registry) -> None:
+    for steps in range(12):
+        for given_up in (registry.create, registry.delete):
+            task = asyncio.ensure_future(given_up("site"))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        try:
+            database = await registry.create("site")
+        except DatabaseExists:
+            database = await registry.open("site")
+        await push(database, replicated("a", "1-a"))
+        assert len(await feed(database)) == 1
+        await registry.delete("site")
+        assert registry.names() == []
+
+
+async def test_a_directory_is_served_by_one_store_at_a_time(registry: Registry, tmp_path: Path) -> None:
+    with pytest.raises(DirectoryInUse):
+        Registry(tmp_path / "store")
+    await registry.close()
+    await Registry(tmp_path / "store").close()
 
 
 async def test_a_closed_store_opens_nothing(registry: Registry) -> None:
