@@ -3,7 +3,9 @@
 `DATABASE_URL` may be spelled for libpq (`postgresql://`, `postgres://`) or for SQLAlchemy
 (`postgresql+psycopg://`): the driver is psycopg 3 either way. Every connection runs in UTC, so that times
 read the same wherever the server stands, gives up connecting after ten seconds, and notices within fifteen
-that the other side is gone: a projector that waits on a dead connection would hold up its site.
+that the other side is gone: a projector that waits on a dead connection would hold up its site. Errors of the
+pooled engines tell the statement without its parameters, because errors are logged and parameters are
+participants' data.
 """
 
 from typing import Any, Final
@@ -21,14 +23,13 @@ _OPTIONS: Final[dict[str, Any]] = {
     "keepalives_idle": 5,
     "keepalives_interval": 5,
     "keepalives_count": 2,
+    # Keepalives are not sent while data waits to be acknowledged; COPY sends megabytes.
+    "tcp_user_timeout": 15_000,
 }
 
 
 def sqlalchemy_url(database_url: str) -> URL:
     """Any of the spellings, for SQLAlchemy with psycopg 3. Raises sqlalchemy.exc.ArgumentError for none."""
-    # `postgres://`, which many platforms hand out, is a name that SQLAlchemy has dropped.
-    if database_url.startswith("postgres://"):
-        database_url = database_url.replace("postgres://", "postgresql://", 1)
     return make_url(database_url).set(drivername=_DRIVER)
 
 
@@ -38,6 +39,7 @@ def sync_engine(database_url: str, *, application_name: str = "metricis-sync") -
         sqlalchemy_url(database_url),
         connect_args={**_OPTIONS, "application_name": application_name},
         pool_pre_ping=True,
+        hide_parameters=True,
     )
 
 
@@ -50,6 +52,7 @@ def async_engine(
         connect_args={**_OPTIONS, "application_name": application_name},
         pool_size=pool_size,
         pool_pre_ping=True,
+        hide_parameters=True,
     )
 
 

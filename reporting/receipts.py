@@ -1,16 +1,19 @@
 """What a tablet is told about a revision that it pushed, as far as Postgres knows.
 
 "Sync complete" only says that a document left the tablet. A receipt says whether it is in the results, and on
-`projected` a tablet may free the space: so it must never be said of a revision that a site database has lost.
+`projected` a tablet may free the space: so it must never be said of a revision that a site database has lost,
+nor of one that somebody deleted there before it had rows.
 
 | leaf of its document | of it Postgres has | receipt |
 |---|---|---|
 | yes | a quarantine entry | `quarantined`, with the reason |
 | yes | rows, from it alone | `projected` |
 | yes | rows, from it and other leaves | `conflicted` |
-| yes, deleted | the deletion noted | `projected` |
+| yes, a deletion | no rows: of a deletion there are none | `stored` |
 | yes | no judgement of its type | `stored` |
 | yes, but the document is gone at its source | rows, marked | `unknown`: pushing again brings it back |
+| yes, but a rereading of the source has not come to it | rows | `stored`, if the site database still has it |
+| no: deleted since | rows, from it | `projected`: they stay |
 | no | its receipt, and nothing of the document | `stored`: not yet read |
 | no | its receipt, and other leaves of the document | `superseded?` |
 | no | no receipt, but a refusal | `refused`, with the reason |
@@ -42,7 +45,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reporting.documents.text import key_text
 from reporting.projection.batch import State
-from reporting.tables import documents, ingest_log, quarantine
+from reporting.tables import checkpoints, documents, ingest_log, quarantine, sessions
+
+_SESSION = "session:"
 
 
 class Told(StrEnum):
@@ -77,6 +82,10 @@ class Known(NamedTuple):
     is_leaf: bool
     is_missing: bool
     """The document is gone from the site database, or deleted there."""
+    is_unconfirmed: bool
+    """The site is being read again from its start, and the document was not met yet."""
+    rows_rev: str | None
+    """The revision that the session's rows are of; None where there are none."""
     problem: str | None
     """Why this revision is quarantined."""
     received: bool
@@ -98,7 +107,9 @@ async def read_receipts(
 def decide_receipt(doc_id: str, rev: str, known: Known) -> DocumentReceipt:
     """The table of this module."""
     if known.is_leaf:
-        return _receipt_of_leaf(doc_id, rev, known)
+        return DocumentReceipt(doc_id, rev, *_judgement_of_leaf(rev, known))
+    if known.state == State.DELETED and known.rows_rev == key_text(rev):
+        return DocumentReceipt(doc_id, rev, Told.PROJECTED)
     if known.received:
         if known.state is None:
             return DocumentReceipt(doc_id, rev, Told.STORED)
@@ -108,14 +119,21 @@ def decide_receipt(doc_id: str, rev: str, known: Known) -> DocumentReceipt:
     return DocumentReceipt(doc_id, rev, Told.UNKNOWN)
 
 
-def _receipt_of_leaf(doc_id: str, rev: str, known: Known) -> DocumentReceipt:
+def _judgement_of_leaf(rev: str, known: Known) -> tuple[Told, str | None]:
+    """State and reason."""
     if known.is_missing and known.state != State.DELETED:
-        return DocumentReceipt(doc_id, rev, Told.UNKNOWN)
+        return Told.UNKNOWN, None
+    if known.is_unconfirmed:
+        return Told.STORED, None
     if known.problem is not None:
-        return DocumentReceipt(doc_id, rev, Told.QUARANTINED, known.problem)
-    # A leaf without a problem, of a document that is quarantined or deleted, is itself a deletion.
-    state = State.PROJECTED if known.state in (State.DELETED, State.QUARANTINED) else known.state
-    return DocumentReceipt(doc_id, rev, Told(state or Told.STORED))
+        return Told.QUARANTINED, known.problem
+    # A leaf without a problem, of a document that is quarantined or deleted, is itself a deletion; so is one
+    # beside the only leaf that a projected session's rows are of.
+    if known.state is None or known.state in (State.DELETED, State.QUARANTINED):
+        return Told.STORED, None
+    if known.state == State.PROJECTED and known.rows_rev not in (None, key_text(rev)):
+        return Told.STORED, None
+    return Told(known.state), None
 
 
 def receipts_statement() -> Select[*tuple[Any, ...]]:
@@ -141,6 +159,8 @@ def receipts_statement() -> Select[*tuple[Any, ...]]:
             documents.c.leaves,
             func.coalesce(rev == any_(documents.c.leaves), false()),
             documents.c.source_missing_at.is_not(None),
+            func.coalesce(documents.c.epoch != checkpoints.c.epoch, false()),
+            sessions.c.rev,
             quarantine.c.message,
             receipt.c.rev.is_not(None),
             refusal.c.rev.is_not(None),
@@ -148,6 +168,15 @@ def receipts_statement() -> Select[*tuple[Any, ...]]:
         )
         .select_from(asked)
         .outerjoin(documents, and_(documents.c.site == site, documents.c.doc_id == doc_id))
+        .outerjoin(checkpoints, checkpoints.c.site == site)
+        .outerjoin(
+            sessions,
+            and_(
+                sessions.c.site == site,
+                doc_id.startswith(_SESSION),
+                sessions.c.id == func.substr(doc_id, len(_SESSION) + 1),
+            ),
+        )
         .outerjoin(
             quarantine,
             and_(quarantine.c.site == site, quarantine.c.doc_id == doc_id, quarantine.c.rev == rev),

@@ -12,7 +12,7 @@ union loses nothing:
 | a trial in several leaves, different | the winner's is kept; a contradiction with the members that differ |
 | a member of a task run, different | the winner's is kept; a contradiction |
 | a member of the session, different | the winner's is kept; a contradiction |
-| a member that one leaf lacks, or has null | the winner's is kept; no contradiction: one says nothing |
+| a member that one leaf lacks, or has null | the other's is taken; no contradiction: one says nothing |
 | `status`, `ended_at`, `summary` of a loser still `in_progress` | no contradiction: an earlier save |
 | a leaf that is a deletion, or invalid | not given to the merge; the others merge without it |
 
@@ -22,12 +22,12 @@ identity, not by position: `$.tasks[simon,1].trials[17]`.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
-from replication.values import Rev
 from reporting.documents.kinds import Session, SessionDocument, TaskRun
+from reporting.documents.ranking import rank
 
 _SESSION_MEMBERS: Final = (
     "study",
@@ -43,6 +43,9 @@ _SESSION_MEMBERS: Final = (
 )
 _TASK_RUN_MEMBERS: Final = ("status", "started_at", "ended_at", "params", "summary")
 _CHANGE_WHILE_IN_PROGRESS: Final = frozenset({"status", "ended_at", "summary"})
+
+
+Judged = TypeVar("Judged", SessionDocument, TaskRun)
 
 
 class ValidLeaf(NamedTuple):
@@ -81,7 +84,7 @@ class _Kept(NamedTuple):
 def merge(leaves: Sequence[ValidLeaf]) -> Merged:
     """Merge at least one leaf. The result depends on the set of leaves alone, not on their order."""
     by_rev = {leaf.rev: leaf for leaf in leaves}
-    winner, *others = sorted(by_rev.values(), key=lambda leaf: Rev.parse(leaf.rev), reverse=True)
+    winner, *others = sorted(by_rev.values(), key=lambda leaf: rank(leaf.rev), reverse=True)
     if not others:
         return Merged(winner.rev, winner.session, ())
     union = {
@@ -89,8 +92,10 @@ def merge(leaves: Sequence[ValidLeaf]) -> Merged:
         for task_run in winner.session.document.tasks
     }
     contradictions: list[Contradiction] = []
+    members = winner.session.document
     for other in others:
-        contradictions.extend(_compare_sessions(winner, other))
+        contradictions.extend(_compare_sessions(winner.rev, members, other))
+        members = _completed(members, other.session.document, _SESSION_MEMBERS)
         for task_run in other.session.document.tasks:
             identity = (task_run.task, task_run.run)
             kept = union.get(identity)
@@ -98,9 +103,9 @@ def merge(leaves: Sequence[ValidLeaf]) -> Merged:
                 union[identity] = _keep(other.rev, task_run)
             else:
                 contradictions.extend(_join(kept, other.rev, task_run))
-    document = msgspec.structs.replace(
-        winner.session.document, tasks=[_as_task_run(kept) for kept in union.values()]
-    )
+                completed = _completed(kept.task_run, task_run, _TASK_RUN_MEMBERS)
+                union[identity] = kept._replace(task_run=completed)
+    document = msgspec.structs.replace(members, tasks=[_as_task_run(kept) for kept in union.values()])
     nul_replaced = any(leaf.session.nul_replaced for leaf in by_rev.values())
     return Merged(winner.rev, Session(winner.session.id, document, nul_replaced), tuple(contradictions))
 
@@ -114,11 +119,21 @@ def _as_task_run(kept: _Kept) -> TaskRun:
     return msgspec.structs.replace(kept.task_run, trials=trials)
 
 
-def _compare_sessions(winner: ValidLeaf, other: ValidLeaf) -> Iterator[Contradiction]:
-    ours, theirs = winner.session.document, other.session.document
+def _completed(kept: Judged, other: Judged, members: Sequence[str]) -> Judged:
+    """`kept` with what it lacks, or has null, taken from `other`."""
+    lacking = {
+        member: getattr(other, member)
+        for member in members
+        if getattr(kept, member) is None and getattr(other, member) is not None
+    }
+    return msgspec.structs.replace(kept, **lacking) if lacking else kept
+
+
+def _compare_sessions(winner_rev: str, ours: SessionDocument, other: ValidLeaf) -> Iterator[Contradiction]:
+    theirs = other.session.document
     for member in _differing(ours, theirs, _SESSION_MEMBERS):
         yield _contradiction(
-            f"$.{member}", winner.rev, getattr(ours, member), other.rev, getattr(theirs, member)
+            f"$.{member}", winner_rev, getattr(ours, member), other.rev, getattr(theirs, member)
         )
 
 

@@ -28,14 +28,13 @@ def without_nul(text: str) -> str:
 def key_text(text: str) -> str:
     """A document id, session id or revision as rows spell it: without NUL, never longer than a key can be.
 
-    Longer text keeps its beginning and ends in `…` and the SHA-256 of the whole: still one row a document,
-    still searchable by its beginning.
+    Text that had to be changed keeps its beginning and ends in `…` and the SHA-256 of the whole: still one
+    row a document, still searchable by its beginning.
     """
-    text = without_nul(text)
-    if len(text) <= MAX_KEY_CHARACTERS:
+    if len(text) <= MAX_KEY_CHARACTERS and NUL not in text:
         return text
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-    return f"{text[: MAX_KEY_CHARACTERS - len(digest) - 1]}…{digest}"
+    return f"{without_nul(text)[: MAX_KEY_CHARACTERS - len(digest) - 1]}…{digest}"
 
 
 def without_nul_deep(value: Any) -> tuple[Any, bool]:

@@ -8,7 +8,7 @@ site that asked.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Concatenate, ParamSpec, TypeVar
 
 import psycopg
@@ -37,7 +37,9 @@ class Lease:
         try:
             return await asyncio.shield(call)
         except asyncio.CancelledError:
-            await asyncio.wait([call])
+            while not call.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([call])
             if not call.cancelled():
                 call.exception()  # asked for, so that nobody complains that it was not
             raise

@@ -9,10 +9,11 @@ control characters already, so of JSON only the backslashes need it.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Table
+from sqlalchemy import DateTime, Table
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from reporting.projection.rows import TaskRunTrials
@@ -89,13 +90,20 @@ def _column_encoder(type_: Any) -> Callable[[Any], str]:
         return _json
     if isinstance(type_, ARRAY):
         return _text_array
+    if isinstance(type_, DateTime):
+        return _time
     return _text
 
 
 def _text(value: object) -> str:
-    """Also numbers and times: their text holds nothing special."""
+    """Also numbers: their text holds nothing special."""
     text = value if isinstance(value, str) else str(value)
     return text.translate(_SPECIAL)
+
+
+def _time(value: datetime) -> str:
+    # RFC 3339 allows offsets of up to a day, Postgres of up to 16 hours.
+    return str(value.astimezone(UTC))
 
 
 def _json(value: Any) -> str:

@@ -18,9 +18,10 @@ Each invalid live leaf is quarantined for its own revision.
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from replication.values import Leaf, Rev
+from replication.values import Leaf
 from reporting.documents.kinds import Invalid, Kept, Session
 from reporting.documents.merge import ValidLeaf, merge
+from reporting.documents.ranking import rank
 from reporting.documents.text import key_text, without_nul
 from reporting.documents.validate import validate
 from reporting.projection.batch import FedDocument, QuarantinedLeaf, Receipt, State
@@ -105,6 +106,6 @@ def _spelled(document: FedDocument) -> list[Leaf]:
     ]
 
 
-def _rank(leaf: Leaf) -> tuple[bool, Rev]:
+def _rank(leaf: Leaf) -> tuple[bool, tuple[int, str]]:
     """Orders leaves as CouchDB does: live before deleted, then by revision."""
-    return not leaf.deleted, Rev.parse(leaf.rev)
+    return not leaf.deleted, rank(leaf.rev)

@@ -9,7 +9,7 @@ where the store has lost a revision, the answer is `unknown` and it pushes again
 | Postgres says | the store says | receipt |
 |---|---|---|
 | a state of its own | (not asked) | that state |
-| received, not read; or nothing at all | does not know it | `unknown` |
+| received, not read; or nothing at all | does not know it, or could not: it is no revision | `unknown` |
 | received, not read; or nothing at all | has it | `stored` |
 | received, other leaves judged | does not know it | `unknown` |
 | received, other leaves judged | became none of those leaves | `stored`: newer than the projection |
@@ -24,6 +24,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta
 
+from replication.values import Rev
 from reporting.receipts import DocumentReceipt, Told, read_receipts
 from reporting.sites import database_of
 from sync_server.api.answers import answer
@@ -74,12 +75,14 @@ async def post_receipts(request: web.Request) -> web.Response:
     async with engine.connect() as connection:
         receipts = await read_receipts(connection, site, [(doc.id, doc.rev) for doc in body.docs])
     open_revisions = _open(receipts)
+    leaves: Mapping[Revision, AbstractSet[str]] = {}
+    judged: Sequence[DocumentReceipt] = ()
     if open_revisions:
         leaves = await request.app[LEAF_LOOKUP].descendants(database_of(site), open_revisions)
         async with engine.connect() as connection:
             judged = await read_receipts(connection, site, _judged_descendants(receipts, leaves))
-        receipts = resolve(receipts, leaves, judged)
-    return answer({"data": [Receipt(r.id, r.rev, r.state.value, r.reason) for r in receipts]})
+    told = resolve(receipts, leaves, judged)
+    return answer({"data": [Receipt(r.id, r.rev, r.state.value, r.reason) for r in told]})
 
 
 def resolve(
@@ -122,7 +125,16 @@ def _is_open(receipt: DocumentReceipt) -> bool:
 
 
 def _open(receipts: Sequence[DocumentReceipt]) -> list[Revision]:
-    return list(dict.fromkeys((r.id, r.rev) for r in receipts if _is_open(r)))
+    """What the store is asked. It refuses the whole question for one text that is no revision."""
+    return list(dict.fromkeys((r.id, r.rev) for r in receipts if _is_open(r) and _is_revision(r.rev)))
+
+
+def _is_revision(text: str) -> bool:
+    try:
+        Rev.parse(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _judged_descendants(

@@ -36,6 +36,8 @@ DATABASE = "metricis"
 _STOP_STEPS: leftovers.StopSteps = ((signal.SIGINT, 60.0), (signal.SIGQUIT, 10.0))
 # Recovery after a crash replays the log first; on a slow disk that takes minutes.
 _READY_TIMEOUT_S = 600.0
+# A server that takes the question and never answers is not ready; its start must be able to give up.
+_ANSWER_TIMEOUT_S = 2
 
 log = structlog.get_logger()
 
@@ -159,7 +161,8 @@ class Postgres:
 
     async def answers(self) -> bool:
         """Whether the server accepts connections; no login is needed to tell."""
-        return await asyncio.to_thread(pq.PGconn.ping, self.superuser_url.encode()) == pq.Ping.OK
+        question = f"{self.superuser_url}&connect_timeout={_ANSWER_TIMEOUT_S}"
+        return await asyncio.to_thread(pq.PGconn.ping, question.encode()) == pq.Ping.OK
 
 
 def _make_empty(directory: Path, account: Account | None) -> None:

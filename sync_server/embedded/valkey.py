@@ -22,6 +22,8 @@ from sync_server.embedded.server_process import SERVER_ENVIRONMENT, launched
 
 _STOP_STEPS: leftovers.StopSteps = ((signal.SIGTERM, 30.0),)
 _READY_TIMEOUT_S = 120.0
+# A server that takes the question and never answers is not ready; its start must be able to give up.
+_ANSWER_TIMEOUT_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class Valkey:
 
     async def answers(self) -> bool:
         """Whether the server takes commands, its append-only file read."""
-        client = redis.asyncio.Redis(unix_socket_path=str(self.socket))
+        client = redis.asyncio.Redis(unix_socket_path=str(self.socket), socket_timeout=_ANSWER_TIMEOUT_S)
         try:
             return bool(await client.ping())
         except RedisError:

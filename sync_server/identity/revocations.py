@@ -121,7 +121,8 @@ class KnownCredentials:
         away = False
         while True:
             try:
-                async with await self._listen() as listener:
+                async with await self._connect() as listener:
+                    await listener.execute(f"LISTEN {CREDENTIALS_CHANNEL}")
                     while True:
                         await self.refresh()
                         if away:
@@ -134,12 +135,10 @@ class KnownCredentials:
                 away = True
                 await asyncio.sleep(self._interval)
 
-    async def _listen(self) -> psycopg.AsyncConnection:
+    async def _connect(self) -> psycopg.AsyncConnection:
         # A connection of its own: the pool resets and hands around its connections, a listener must stay.
         dsn = self._engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
-        listener = await psycopg.AsyncConnection.connect(dsn, autocommit=True, connect_timeout=10)
-        await listener.execute(f"LISTEN {CREDENTIALS_CHANNEL}")
-        return listener
+        return await psycopg.AsyncConnection.connect(dsn, autocommit=True, connect_timeout=10)
 
 
 async def _notified(listener: psycopg.AsyncConnection, *, within: float) -> None:

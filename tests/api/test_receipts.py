@@ -97,6 +97,16 @@ async def test_revision_that_nobody_knows_is_unknown(api: Api, token: str) -> No
     assert await states(api, token, *asked) == [("unknown", None)] * 4
 
 
+async def test_text_that_is_no_revision_is_unknown_and_does_not_reach_the_store(
+    api: Api, token: str, store: TreeStore
+) -> None:
+    # A store answers 400 to a question that holds one such text, whatever else was asked.
+    store.lineages["site-lima", "session:a"] = [["1-a"]]
+    asked = [("session:a", rev) for rev in ("", "x", "1-", "-a", "0-a", "1-a")]
+    assert await states(api, token, *asked) == [("unknown", None)] * 5 + [("stored", None)]
+    assert store.asked == [("session:a", "1-a")]
+
+
 async def test_revision_that_only_the_store_knows_is_stored(api: Api, token: str, store: TreeStore) -> None:
     store.lineages["site-lima", "session:a"] = [["1-a", "2-b"]]
     assert await states(api, token, ("session:a", "1-a")) == [("stored", None)]

@@ -89,8 +89,20 @@ def test_times_and_references_are_listed_as_json_values() -> None:
     )
 
 
-def test_member_that_one_leaf_lacks_is_no_contradiction() -> None:
-    assert merge([leaf("3-b", visit=None), leaf("3-a", visit="retest")]).contradictions == ()
+def test_member_that_the_winner_lacks_is_taken_from_the_other_leaf() -> None:
+    ours = {**a_task_run(), "summary": None}
+    theirs = {**a_task_run(), "summary": {"mean_rt": 512.5}}
+    merged = merge([leaf("3-b", visit=None, tasks=[ours]), leaf("3-a", visit="retest", tasks=[theirs])])
+    assert merged.contradictions == ()
+    assert merged.session.document.visit == "retest"
+    assert merged.session.document.tasks[0].summary == {"mean_rt": 512.5}
+
+
+def test_member_that_only_losers_have_is_still_compared_between_them() -> None:
+    leaves = [leaf("4-c", visit=None), leaf("3-b", visit="retest"), leaf("3-a", visit="baseline")]
+    merged = merge(leaves)
+    assert merged.session.document.visit == "retest"
+    assert [each.path for each in merged.contradictions] == ["$.visit"]
 
 
 def test_same_moment_in_another_zone_is_no_contradiction() -> None:

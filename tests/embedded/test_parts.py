@@ -1,5 +1,6 @@
 """The parts that need no server: backoff, settings, ports, logs, the lifeline, the record."""
 
+import asyncio
 import os
 import shutil
 import socket
@@ -17,8 +18,11 @@ from sync_server.embedded.data_directory import DataDirectory, DirectoryLock, is
 from sync_server.embedded.errors import AlreadyRunning, NotRunning, PortTaken, ServerMissing
 from sync_server.embedded.lifeline import EXIT_CODE_AFTER_GRACE, LIFELINE_VARIABLE
 from sync_server.embedded.ports import FIRST_PORT, choose_port, is_free
+from sync_server.embedded.postgres import Postgres
 from sync_server.embedded.postgres_settings import host_rules, server_settings
 from sync_server.embedded.record import SystemRecord, last_record, running_system, write_record
+from sync_server.embedded.secrets_file import Secrets
+from sync_server.embedded.valkey import Valkey
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root changes to another account")
 RECORD = SystemRecord(
@@ -208,3 +212,20 @@ def test_account_that_no_capability_helps_is_told_which_directory_is_closed(tmp_
     assert outcome.returncode == 1
     assert "account 65534" in outcome.stderr
     assert "may not use /" in outcome.stderr
+
+
+async def test_server_that_accepts_and_never_answers_is_not_ready(tmp_path: Path) -> None:
+    directory = DataDirectory.at(tmp_path)
+    postgres = Postgres(directory, None, Secrets(), 5432, tmp_path)
+    valkey = Valkey(directory, None, tmp_path)
+    listeners = [socket.socket(socket.AF_UNIX) for _ in range(2)]
+    try:
+        for listener, path in zip(listeners, (tmp_path / ".s.PGSQL.5432", valkey.socket), strict=True):
+            listener.bind(str(path))
+            listener.listen()
+        async with asyncio.timeout(60):
+            assert not await valkey.answers()
+            assert not await postgres.answers()
+    finally:
+        for listener in listeners:
+            listener.close()

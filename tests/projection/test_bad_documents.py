@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from reporting.documents.text import key_text
 from tests.documents.examples import a_consent, a_device, a_session, a_task_run, a_trial, encode, nested
 from tests.projection.conftest import Project, count, rows, session_ids, states
 from tests.projection.memory_feed import MemoryFeed
@@ -75,20 +76,21 @@ async def test_nul_is_projected_as_replacement_character_and_flagged(
     feed: MemoryFeed, project: Project, connection: psycopg.Connection
 ) -> None:
     trials = [a_trial(1, **{"no\0te": "a\0b"}, condition="\0")]
+    session_id = key_text("session:n\0ul").removeprefix("session:")
     feed["lima"].save(
         a_session("n\0ul", visit="base\0line", tasks=[{**a_task_run("sim\0on"), "trials": trials}]), "1-a"
     )
     feed["lima"].save(a_session("after"), "1-b")
     await project()
-    assert session_ids(connection) == {"n\ufffdul", "after"}
-    assert states(connection)["session:n\ufffdul"] == "projected"
-    assert flags(connection, "n\ufffdul") == {"nul_replaced"}
+    assert session_ids(connection) == {session_id, "after"}
+    assert states(connection)[f"session:{session_id}"] == "projected"
+    assert flags(connection, session_id) == {"nul_replaced"}
     assert flags(connection, "after") == set()
     found = rows(
         connection,
         "SELECT task, condition, extra->>%(key)s FROM trials WHERE session_id = %(id)s",
         key="no\ufffdte",
-        id="n\ufffdul",
+        id=session_id,
     )
     assert found == [("sim\ufffdon", "\ufffd", "a\ufffdb")]
 
@@ -295,3 +297,12 @@ async def test_document_id_longer_than_an_index_entry_is_projected_under_a_short
     await project()
     assert len(session_ids(connection)) == 2
     assert all(len(doc_id) <= 160 for doc_id in states(connection))
+
+
+async def test_time_with_an_offset_that_only_rfc_3339_allows_is_projected_in_utc(
+    feed: MemoryFeed, project: Project, connection: psycopg.Connection
+) -> None:
+    feed["lima"].save(a_session("s1", started_at="2016-07-22T23:59:00+23:59", ended_at=None), "1-a")
+    await project()
+    assert rows(connection, "SELECT started_at::text FROM sessions") == [("2016-07-22 00:00:00+00",)]
+    assert quarantined(connection) == []

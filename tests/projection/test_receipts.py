@@ -5,6 +5,8 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from reporting.engine import async_engine
+from reporting.projection.checkpoint import load_checkpoint, start_epoch
+from reporting.projection.feed import SiteDatabase
 from reporting.receipts import DocumentReceipt, Told, read_receipts
 from tests.documents.examples import a_consent, a_session
 from tests.projection.conftest import Project
@@ -138,13 +140,56 @@ async def test_projected_revision_that_the_site_database_has_lost_is_unknown(
     assert [receipt.state for receipt in await told(database_url, ("session:s1", "1-a"))] == [Told.UNKNOWN]
 
 
-async def test_deletion_that_was_noted_is_projected(
-    feed: MemoryFeed, project: Project, database_url: str
+async def test_revision_whose_rows_stayed_after_its_deletion_is_projected(
+    feed: MemoryFeed, project: Project, log: Log, database_url: str
 ) -> None:
+    log.received("session:s1", "1-a")
     feed["lima"].save(a_session("s1"), "1-a")
+    await project()
     feed["lima"].delete("session:s1", "2-a", replaces=["1-a"])
     await project()
-    assert [receipt.state for receipt in await told(database_url, ("session:s1", "2-a"))] == [Told.PROJECTED]
+    assert [receipt.state for receipt in await told(database_url, ("session:s1", "1-a"))] == [Told.PROJECTED]
+
+
+@pytest.mark.parametrize("status", ["completed", "lost"])
+async def test_revision_that_was_deleted_before_it_had_rows_is_not_projected(
+    feed: MemoryFeed, project: Project, log: Log, database_url: str, status: str
+) -> None:
+    log.received("session:s1", "1-a")
+    feed["lima"].save(a_session("s1", status=status), "1-a")
+    feed["lima"].delete("session:s1", "2-a", replaces=["1-a"])
+    await project()
+    live, deletion = await told(database_url, ("session:s1", "1-a"), ("session:s1", "2-a"))
+    assert live.state is Told.SUPERSEDED_OR_NEWER
+    assert deletion.state is Told.STORED
+
+
+async def test_deletion_beside_a_projected_or_quarantined_leaf_is_not_projected(
+    feed: MemoryFeed, project: Project, database_url: str
+) -> None:
+    feed["lima"].save(a_session("s1"), "2-a")
+    feed["lima"].delete("session:s1", "3-b", replaces=[])
+    feed["lima"].save(a_session("s2", status="lost"), "2-a")
+    feed["lima"].delete("session:s2", "3-b", replaces=[])
+    await project()
+    asked = [("session:s1", "2-a"), ("session:s1", "3-b"), ("session:s2", "2-a"), ("session:s2", "3-b")]
+    assert [receipt.state for receipt in await told(database_url, *asked)] == [
+        Told.PROJECTED,
+        Told.STORED,
+        Told.QUARANTINED,
+        Told.STORED,
+    ]
+
+
+async def test_revision_that_a_rereading_has_not_found_again_yet_is_not_projected(
+    feed: MemoryFeed, project: Project, connection: psycopg.Connection, database_url: str
+) -> None:
+    feed["lima"].save(a_session("s1"), "1-a")
+    await project()
+    start_epoch(connection, SiteDatabase("lima", "site-lima"), load_checkpoint(connection, "lima"), "e2")
+    assert [receipt.state for receipt in await told(database_url, ("session:s1", "1-a"))] == [Told.STORED]
+    await project()
+    assert [receipt.state for receipt in await told(database_url, ("session:s1", "1-a"))] == [Told.PROJECTED]
 
 
 async def test_receipts_come_in_the_order_asked_also_repeated_or_with_nul(

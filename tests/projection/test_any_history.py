@@ -1,0 +1,69 @@
+"""Rows are a function of the leaves there are now, whatever came before and in whatever batches."""
+
+import random
+
+import psycopg
+import pytest
+
+from reporting.projection.pump import Pump
+from reporting.projection.reading import Limits
+from tests.documents.examples import a_session
+from tests.projection.conftest import RESULTS, rows
+from tests.projection.memory_feed import MemoryDatabase, MemoryFeed
+
+# Without what says when or in which reading a row was written.
+COLUMNS = {
+    "sessions": "site, id, visit, status, started_at, rev, source_missing_at",
+    "documents": "site, doc_id, type, winner_rev, leaves, state, source_missing_at",
+    "quarantine": "site, doc_id, rev, type, code, path, message",
+}
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_projecting_each_step_equals_projecting_once_from_the_start(
+    feed: MemoryFeed, connection: psycopg.Connection, database_url: str, seed: int
+) -> None:
+    choices = random.Random(seed)
+    for step in range(12):
+        for number in range(choices.randint(1, 4)):
+            change_something(feed["lima"], choices, f"{step:02}{number}")
+        limits = Limits(choices.choice([1, 2, 200]), choices.choice([1, 5_000, 10_000_000]))
+        await Pump(feed, database_url, limits=limits).drain()
+    projected = live_rows(feed["lima"], connection)
+    for table in (*RESULTS, "checkpoints"):
+        connection.execute(f"DELETE FROM {table}".encode())  # noqa: S608 (our own tables)
+    await Pump(feed, database_url).drain()
+    assert live_rows(feed["lima"], connection) == projected
+    assert any(projected["trials"])
+
+
+def change_something(database: MemoryDatabase, choices: random.Random, rev_id: str) -> None:
+    """A valid or invalid save, or a deletion, on none, one or two leaves of some session; or a rewind."""
+    name = choices.choice("abc")
+    leaves = database.leaves.get(f"session:{name}", {})
+    replaced = choices.sample(sorted(leaves), k=min(len(leaves), choices.choice([0, 1, 1, 2])))
+    rev = f"{1 + max((int(rev.partition('-')[0]) for rev in replaced), default=0)}-{rev_id}"
+    match choices.choice(["save", "save", "save wrongly", "delete", "rewind"]):
+        case "save":
+            database.save(a_session(name, visit=rev_id), rev, replaces=replaced)
+        case "save wrongly":
+            database.save(a_session(name, status="lost"), rev, replaces=replaced)
+        case "delete" if replaced:
+            database.delete(f"session:{name}", rev, replaces=replaced)
+        case _:
+            database.mark = None
+
+
+def live_rows(database: MemoryDatabase, connection: psycopg.Connection) -> dict[str, list[str]]:
+    """Every results row of documents with a live leaf. Rows of deleted ones stay as they were: history."""
+    live = [
+        key for key, leaves in database.leaves.items() if not all(leaf.deleted for leaf in leaves.values())
+    ]
+    names = [key.removeprefix("session:") for key in live]
+    found = {}
+    for table in RESULTS:
+        columns = COLUMNS.get(table, "t")
+        key = {"sessions": "id", "documents": "doc_id", "quarantine": "doc_id"}.get(table, "session_id")
+        query = f"SELECT ({columns})::text FROM {table} AS t WHERE {key} = ANY(%(ids)s)"  # noqa: S608 (ours)
+        found[table] = sorted(row for (row,) in rows(connection, query, ids=live + names))
+    return found
