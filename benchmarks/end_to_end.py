@@ -26,7 +26,7 @@ from rich.table import Table
 
 from benchmarks.corpus import corpus, generated
 from benchmarks.processes import MemoryWatch
-from replication.client import CouchClient
+from replication.client import CouchClient, basic_login
 from replication.push import Outgoing, batches, push_batch
 from tests.end_to_end.system import System, running, wait_until
 
@@ -85,14 +85,14 @@ class Tablet:
 
     def __init__(self, enrolment: dict[str, str], acknowledged: dict[Key, float]) -> None:
         self._base, _, self._database = enrolment["url"].rpartition("/")
-        self._header = aiohttp.BasicAuth(enrolment["username"], enrolment["password"]).encode()
+        self._login = basic_login(enrolment["username"], enrolment["password"])
         self._site = enrolment["site"]
         self._acknowledged = acknowledged
 
     async def push(self, documents: Sequence[Outgoing]) -> None:
         """Push in batches, one after the other."""
         async with aiohttp.ClientSession() as http:
-            client = CouchClient(http, self._base, headers=lambda: {"Authorization": self._header})
+            client = CouchClient(http, self._base, headers=self._login)
             for batch in batches(documents, count=BATCH):
                 pushed = await push_batch(client, self._database, batch)
                 assert not pushed.refused, pushed.refused[0]

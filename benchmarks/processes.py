@@ -31,8 +31,14 @@ class MemoryWatch:
     def _sample(self) -> None:
         while not self._stop.wait(self._interval_s):
             for name, process in self._processes.items():
-                family = [process, *process.children(recursive=True)]
-                self.peaks[name] = max(self.peaks[name], sum(_pss(member) for member in family))
+                self.peaks[name] = max(self.peaks[name], sum(map(_pss, _family(process))))
+
+
+def _family(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return [process, *process.children(recursive=True)]
+    except psutil.Error:
+        return []
 
 
 def _pss(process: psutil.Process) -> float:

@@ -12,6 +12,7 @@ After `Unreachable` a write is *unknown*, and whoever wrote asks again; everythi
 except an interactive edit.
 """
 
+import base64
 import io
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -28,6 +29,12 @@ T = TypeVar("T")
 
 Headers = Callable[[], Mapping[str, str]]
 """Called for every request: a credential may have to be renewed."""
+
+
+def basic_login(user: str, password: str) -> Headers:
+    """Headers with a login; `user` has no colon."""
+    header = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+    return lambda: {"Authorization": header}
 
 
 class Unreachable(Unavailable):
@@ -109,7 +116,7 @@ _ERRORS_BY_STATUS: dict[int, type[CouchError]] = {
 
 
 class CouchClient:
-    """Requests to one server. `base` is the URL under which `/<database>` answers, without a trailing slash."""
+    """Requests to one server. `base` is the URL under which `/<database>` answers, no slash at its end."""
 
     def __init__(self, session: aiohttp.ClientSession, base: str, *, headers: Headers | None = None) -> None:
         self._session = session

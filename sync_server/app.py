@@ -27,8 +27,9 @@ def build_app(settings: Settings) -> web.Application:
     install_middleware(app)
     app.middlewares.append(couch_errors)
     app.add_routes(API_ROUTES)
-    app.cleanup_ctx.extend([lifespan.postgres, lifespan.redis, lifespan.credentials, lifespan.store])
+    # First in, last out: whatever fails to start after it, the store is closed in order.
     _mount_embedded_store(app, settings)
+    app.cleanup_ctx.extend([lifespan.postgres, lifespan.redis, lifespan.store, lifespan.credentials])
     return app
 
 

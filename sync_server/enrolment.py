@@ -1,4 +1,9 @@
-"""Enrolling a device: its site's database exists, its credential is signed and on record."""
+"""Enrolling a device: its site's database exists, its credential is signed and on record.
+
+The credential is recorded in a transaction that commits last. So a name that is not possible makes no
+database, and a database that could not be made leaves no credential; an empty database may be left when
+Postgres goes away at the commit, and the next enrolment takes it.
+"""
 
 import contextlib
 import uuid
@@ -16,6 +21,8 @@ from reporting.sites import database_of
 from sync_server.identity.devices import EnrolledRole, enrol
 from sync_server.identity.signing_key_file import load_or_create_signing_key
 from sync_server.service_credential import service_headers
+
+STORE_TIMEOUT = aiohttp.ClientTimeout(total=30, connect=5)
 
 
 class Enrolment(msgspec.Struct, frozen=True):
@@ -50,14 +57,10 @@ async def enrol_device(
     """Enrol a device at a site; the site's database is made if it is new.
 
     `public_base` is how the device reaches the server. Raises InvalidSiteName, InvalidDeviceName,
-    UnusableSigningKey, CouchError, or SQLAlchemy's OperationalError.
+    UnusableSigningKey, OSError (the key's file), CouchError, or SQLAlchemy's DBAPIError.
     """
     database = database_of(site)
     key = load_or_create_signing_key(data_dir)
-    async with aiohttp.ClientSession() as session:
-        client = CouchClient(session, feed_url, headers=service_headers(key, service="enrolment"))
-        with contextlib.suppress(DatabaseExists):
-            await client.create(database)
     engine = sync_engine(database_url)
     try:
         with engine.begin() as connection:
@@ -71,6 +74,10 @@ async def enrol_device(
                 credential_id=uuid.uuid4().hex,
                 keep=keep,
             )
+            async with aiohttp.ClientSession(timeout=STORE_TIMEOUT) as session:
+                client = CouchClient(session, feed_url, headers=service_headers(key, service="enrolment"))
+                with contextlib.suppress(DatabaseExists):
+                    await client.create(database)
     finally:
         engine.dispose()
     return Enrolment(

@@ -58,9 +58,12 @@ class CouchFeed:
 
     @_translated
     async def read_mark(self, database: str) -> Mark | None:
-        """The projector's mark."""
+        """The projector's mark; None for what is none, too: the site is then read from its start."""
         document = await self._client.local(database, MARK)
-        return None if document is None else Mark(str(document["epoch"]), int(document["batch"]))
+        try:
+            return None if document is None else Mark(str(document["epoch"]), int(document["batch"]))
+        except (KeyError, TypeError, ValueError):
+            return None
 
     @_translated
     async def write_mark(self, database: str, mark: Mark) -> None:

@@ -1,10 +1,11 @@
 """What the running application holds, from start to stop, as cleanup contexts under typed keys.
 
-They start in the order listed and stop in reverse. A stop loses nothing: requests in flight are finished
-first, waiting feeds answer with what they have, then the store writes out what it accepted.
+They start in the order listed and stop in reverse. A stop loses nothing: waiting feeds answer with what they
+have, requests in flight are finished (`draining`), then the store writes out what it accepted.
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -16,6 +17,7 @@ from redis.asyncio import Redis
 from replication.client import CouchClient
 from reporting.engine import async_engine
 from sync_server.gateway.store import SiteStore
+from sync_server.gateway.verified import RememberingVerifier
 from sync_server.identity.revocations import KnownCredentials
 from sync_server.identity.signing_key_file import load_or_create_signing_key
 from sync_server.identity.users import EmailTaken, InvalidEmail, create_first_admin
@@ -31,6 +33,8 @@ from sync_server.keys import (
 from sync_server.service_credential import service_headers
 
 STORE_CLIENT_TIMEOUT = aiohttp.ClientTimeout(total=60, connect=5)
+
+FIRST_READING_SECONDS = 3.0
 
 log = structlog.get_logger()
 
@@ -68,9 +72,16 @@ async def redis(app: web.Application) -> AsyncIterator[None]:
 
 
 async def credentials(app: web.Application) -> AsyncIterator[None]:
-    """Who is enrolled, followed in the background."""
+    """Who is enrolled, followed in the background.
+
+    The first reading is waited for: a replication that starts in that moment would be told to come again,
+    and one that is not live gives up then. Without Postgres the service starts all the same.
+    """
     async with KnownCredentials(app[ENGINE]) as known:
         app[KNOWN_CREDENTIALS] = known
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_READING_SECONDS):
+                await known.next_reading()
         yield
 
 
@@ -78,7 +89,7 @@ async def store(app: web.Application) -> AsyncIterator[None]:
     """The signing key, and the client with which the API asks the site databases."""
     settings = app[SETTINGS]
     key = await asyncio.to_thread(load_or_create_signing_key, settings.data_dir)
-    app[VERIFIER] = key.verifier
+    app[VERIFIER] = RememberingVerifier.from_pem(key.verifier.public_pem)
     async with aiohttp.ClientSession(timeout=STORE_CLIENT_TIMEOUT) as session:
         client = CouchClient(session, settings.feed_url, headers=service_headers(key, service="api"))
         site_store = SiteStore(client)

@@ -12,6 +12,7 @@ from aiohttp import web
 from replication.client import CouchClient
 from reporting.projection.pump import Pump
 from sync_server.app import build_app
+from sync_server.draining import Requests
 from sync_server.embedded.system import EmbeddedSystem
 from sync_server.feed import CouchFeed
 from sync_server.identity.signing_key_file import load_or_create_signing_key
@@ -22,6 +23,9 @@ from sync_server.settings import Settings, own_base_url
 SHUTDOWN_SECONDS = 20.0
 """What requests in flight get to finish at a stop."""
 
+CUT_OFF_SECONDS = 2.0
+"""What a handler that was cut off gets to end. Both together are less than the supervisor's patience."""
+
 log = structlog.get_logger()
 
 
@@ -31,23 +35,40 @@ def run_server(settings: Settings) -> None:
     Raises SettingsError, DirectoryInUse, UnusableSigningKey, and OSError when it cannot listen.
     """
     app = build_app(settings)
-    web.run_app(
-        app,
-        host=settings.host,
-        port=settings.port,
-        shutdown_timeout=SHUTDOWN_SECONDS,
-        access_log=None,
-        # Called once it listens, with a text for people.
-        print=lambda _: log.info("serving", host=settings.host, port=settings.port),
-    )
+    asyncio.run(_serve(app, settings))
 
 
-async def run_projector(settings: Settings) -> None:
-    """Project until SIGTERM or SIGINT. Raises UnusableSigningKey, and OSError for its directory."""
+async def _serve(app: web.Application, settings: Settings) -> None:
+    requests = Requests()
+    requests.install(app)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=CUT_OFF_SECONDS)
+    stop = _stop_signal()
+    try:
+        await runner.setup()
+        site = web.TCPSite(runner, settings.host, settings.port)
+        await site.start()
+        log.info("serving", host=settings.host, port=settings.port)
+        await stop.wait()
+        log.info("stopping")
+        await site.stop()
+        await runner.shutdown()
+        await requests.drain(seconds=SHUTDOWN_SECONDS)
+    finally:
+        await runner.cleanup()
+
+
+def _stop_signal() -> asyncio.Event:
+    """Set at SIGTERM and SIGINT."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for stop_signal in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(stop_signal, stop.set)
+    return stop
+
+
+async def run_projector(settings: Settings) -> None:
+    """Project until SIGTERM or SIGINT. Raises UnusableSigningKey, and OSError for its directory."""
+    stop = _stop_signal()
     key = load_or_create_signing_key(settings.data_dir)
     async with aiohttp.ClientSession(timeout=STORE_CLIENT_TIMEOUT) as session:
         client = CouchClient(session, settings.feed_url, headers=service_headers(key, service="projector"))

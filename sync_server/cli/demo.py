@@ -1,6 +1,7 @@
 """`sync-server demo`: the whole system, a simulated tablet, and what a researcher then sees."""
 
 import asyncio
+import contextlib
 import os
 import secrets
 import shutil
@@ -13,6 +14,7 @@ import click
 from rich.console import Console
 
 from sync_server.demo.run import DemoFailed, run_demo
+from sync_server.embedded.data_directory import DataDirectory, is_locked
 from sync_server.embedded.errors import EmbeddedError
 from sync_server.embedded.record import running_system
 from sync_server.embedded.system import EmbeddedSystem, run_until_signal
@@ -20,6 +22,7 @@ from sync_server.logs import configure_logging
 from sync_server.services import start_services
 
 ADMIN = "admin@demo.example"
+PREFIX = "metricis-demo-"
 
 
 @click.command()
@@ -35,7 +38,8 @@ def demo(port: int, sessions: int, *, exit_after: bool) -> None:
     """
     configure_logging("WARNING", process="demo")
     console = Console()
-    data_dir = Path(tempfile.mkdtemp(prefix="metricis-demo-"))
+    _remove_leftovers()
+    data_dir = Path(tempfile.mkdtemp(prefix=PREFIX))
     password = secrets.token_urlsafe(12)
     os.environ.update(ADMIN_EMAIL=ADMIN, ADMIN_PASSWORD=password, LOG_LEVEL="WARNING")
 
@@ -59,6 +63,16 @@ def demo(port: int, sessions: int, *, exit_after: bool) -> None:
         raise SystemExit(1) from error
     finally:
         shutil.rmtree(data_dir, ignore_errors=True)
+
+
+def _remove_leftovers() -> None:
+    """Remove what demos left that were killed: nobody holds the lock any more."""
+    for directory in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        found = DataDirectory(directory)
+        with contextlib.suppress(OSError):
+            # One that another demo is just making has no lock file yet.
+            if found.lock_file.exists() and not is_locked(found):
+                shutil.rmtree(directory, ignore_errors=True)
 
 
 def _free_port() -> int:

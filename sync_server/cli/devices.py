@@ -10,7 +10,7 @@ import sqlalchemy.exc
 from replication.errors import CouchError
 from reporting.sites import InvalidSiteName
 from sync_server.cli.target import data_dir_option, fail, target
-from sync_server.cli.transaction import transaction
+from sync_server.cli.transaction import transaction, why_unusable
 from sync_server.enrolment import enrol_device
 from sync_server.identity.devices import EnrolledRole, InvalidDeviceName, revoke
 from sync_server.identity.signing_key_file import UnusableSigningKey
@@ -43,6 +43,8 @@ def enrol_command(
 ) -> None:
     """Enrol a device; prints its credential, this once."""
     where = target(data_dir)
+    if not where.base_url:
+        fail("The service of that system has not started yet; try again in a moment.")
     try:
         enrolment = asyncio.run(
             enrol_device(
@@ -60,8 +62,13 @@ def enrol_command(
         fail(str(error))
     except CouchError as error:
         fail(f"The site database cannot be made: {error.reason}")
-    except sqlalchemy.exc.OperationalError as error:
-        fail(f"Postgres cannot be reached: {error.orig}")
+    except OSError as error:
+        fail(f"The signing key cannot be used: {error}")
+    except sqlalchemy.exc.DBAPIError as error:
+        reason = why_unusable(error)
+        if reason is None:
+            raise
+        fail(reason)
     if as_json:
         click.echo(msgspec.json.encode(enrolment))
         return

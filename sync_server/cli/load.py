@@ -26,7 +26,7 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from replication.client import CouchClient
+from replication.client import CouchClient, basic_login
 from replication.errors import BadRequest, CouchError
 from replication.push import BATCH_DOCUMENTS, Outgoing, batches, outgoing, push_batch
 from sync_server.cli.target import fail
@@ -74,7 +74,7 @@ class Destination(NamedTuple):
     "--password",
     envvar=PASSWORD_VARIABLE,
     show_envvar=True,
-    help="Its credential; asked for when not given. Others on this machine can see an option, not a variable.",
+    help="Its credential; asked for when not given. Everybody on this machine can read an option.",
 )
 @click.option(
     "--batch",
@@ -162,10 +162,9 @@ async def _load(
             for _ in _documents(files, summary, problems):
                 tell(summary.documents)
         return
-    header = aiohttp.BasicAuth(to.user, to.password, encoding="utf-8").encode()
     timeout = aiohttp.ClientTimeout(total=300, connect=10)
     async with aiohttp.ClientSession(timeout=timeout) as session:
-        client = CouchClient(session, to.base, headers=lambda: {"Authorization": header})
+        client = CouchClient(session, to.base, headers=basic_login(to.user, to.password))
         # What is wrong now is wrong for every batch, and need not be tried again.
         await client.info(to.database)
         with _progress(files, "pushing") as tell:

@@ -68,9 +68,9 @@ def up(data_dir: Path, host: str, port: int, pg_port: int | None) -> None:
 
     try:
         settings = _checked_settings(data_dir, host, port)
-        configure_logging(settings.log_level, process="up")
         _refuse_running_system(data_dir)
         refuse_taken_port(host, port)
+        configure_logging(settings.log_level, process="up")
         asyncio.run(run_until_signal(system, start))
     except (EmbeddedError, SettingsError) as error:
         fail(str(error))

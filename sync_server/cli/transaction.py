@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psycopg
 import sqlalchemy.exc
 from sqlalchemy import Connection
 
@@ -12,12 +13,24 @@ from sync_server.cli.target import fail
 
 @contextmanager
 def transaction(database_url: str) -> Iterator[Connection]:
-    """Commits at the end; ends the command with a sentence when Postgres is away."""
+    """Commits at the end; ends the command with a sentence when Postgres is away or has not the schema."""
     engine = sync_engine(database_url)
     try:
         with engine.begin() as connection:
             yield connection
-    except sqlalchemy.exc.OperationalError as error:
-        fail(f"Postgres cannot be reached: {error.orig}")
+    except sqlalchemy.exc.DBAPIError as error:
+        reason = why_unusable(error)
+        if reason is None:
+            raise
+        fail(reason)
     finally:
         engine.dispose()
+
+
+def why_unusable(error: sqlalchemy.exc.DBAPIError) -> str | None:
+    """A sentence for a Postgres that is away or has no schema; None for every other failure."""
+    if isinstance(error, sqlalchemy.exc.OperationalError):
+        return f"Postgres cannot be reached: {error.orig}"
+    if isinstance(error.orig, psycopg.errors.UndefinedTable):
+        return "The database has not this release's schema: `sync-server migrate` brings it there."
+    return None

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import ColumnElement, Connection, Engine, Row, func, select
 
-from replication.client import CouchClient
+from replication.client import CouchClient, basic_login
 from replication.push import batches, outgoing, push_batch
 from reporting.engine import sync_engine
 from reporting.tables import scores, sessions, trials
@@ -55,11 +55,11 @@ async def run_demo(record: SystemRecord, data_dir: Path, count: int, console: Co
 
 async def _sync(enrolment: Enrolment, count: int, console: Console) -> None:
     documents = (outgoing(msgspec.json.encode(doc)) for doc in generate_sessions(count, site=SITE, seed=SEED))
-    header = aiohttp.BasicAuth(enrolment.username, enrolment.password).encode()
+    login = basic_login(enrolment.username, enrolment.password)
     base, _, database = enrolment.url.rpartition("/")
     stored = known = 0
     async with aiohttp.ClientSession() as http:
-        tablet = CouchClient(http, base, headers=lambda: {"Authorization": header})
+        tablet = CouchClient(http, base, headers=login)
         for batch in batches(documents, count=10):
             pushed = await push_batch(tablet, database, batch)
             if pushed.refused:

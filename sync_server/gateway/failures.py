@@ -18,6 +18,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from replication.http.answers import json_answer
+from replication.http.server import CLIENT_IS_GONE
 from sync_server.middleware import REQUEST_ID
 
 PREFIX = "/db"
@@ -33,7 +34,7 @@ log = structlog.get_logger()
 
 @web.middleware
 async def couch_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Failures under `/db`, in CouchDB's shape. Raises ConnectionResetError where no answer is possible."""
+    """Failures under `/db`, in CouchDB's shape."""
     if request.path != PREFIX and not request.path.startswith(PREFIX + "/"):
         return await handler(request)
     try:
@@ -42,14 +43,15 @@ async def couch_errors(request: web.Request, handler: Handler) -> web.StreamResp
         if error.status < 400:
             raise
         return _error(error.status, _NAMES.get(HTTPStatus(error.status), "bad_request"), _reason(error))
-    except ConnectionError:
-        raise
-    except Exception as error:
+    except ConnectionError as error:
+        log.info("connection cut", path=request.path, reason=str(error))
+        return web.Response(status=CLIENT_IS_GONE)
+    except Exception:
         log.exception("request failed", path=request.path)
         if request.writer.output_size:
             if request.transport is not None:
                 request.transport.abort()
-            raise ConnectionResetError("the answer could not be completed") from error
+            return web.Response(status=CLIENT_IS_GONE)
         reason = f"something went wrong here; the log has it under request {request[REQUEST_ID]}"
         return _error(500, "internal_server_error", reason)
 

@@ -1,11 +1,18 @@
 """What the API asks of the site databases, answered through the CouchDB HTTP API (see `api.seams`)."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from replication.client import CouchClient
 from replication.errors import CouchError, NotFound
 from sync_server.api.seams import StoreUnreachable
+
+NAMED_AT_ONCE = 100
+"""Documents named in one request: past 100, Apache CouchDB reads the whole feed for them."""
+
+OPENED_AT_ONCE = 8
+"""Documents that are opened at a time: each may be megabytes."""
 
 
 class SiteStore:
@@ -38,11 +45,23 @@ class SiteStore:
         asked: dict[str, list[str]] = {}
         for doc_id, rev in revisions:
             asked.setdefault(doc_id, []).append(rev)
+        known = await self._known(database, asked)
+        leaves = await self._leaves(database, list(known))
         found: dict[tuple[str, str], AbstractSet[str]] = {}
-        for doc_id, revs in (await self._known(database, asked)).items():
-            lineages = await self._lineages(database, doc_id)
+        replaced: dict[str, list[str]] = {}
+        for doc_id, revs in known.items():
             for rev in revs:
-                found[doc_id, rev] = {leaf for leaf, lineage in lineages.items() if rev in lineage}
+                if rev in leaves.get(doc_id, ()):
+                    found[doc_id, rev] = {rev}
+                else:
+                    replaced.setdefault(doc_id, []).append(rev)
+        ids = list(replaced)
+        for start in range(0, len(ids), OPENED_AT_ONCE):
+            some = ids[start : start + OPENED_AT_ONCE]
+            lineages = await asyncio.gather(*(self._lineages(database, doc_id) for doc_id in some))
+            for doc_id, lineage_of in zip(some, lineages, strict=True):
+                for rev in replaced[doc_id]:
+                    found[doc_id, rev] = {leaf for leaf, lineage in lineage_of.items() if rev in lineage}
         return found
 
     async def _known(self, database: str, asked: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
@@ -58,6 +77,22 @@ class SiteStore:
             for doc_id, revs in asked.items()
         }
         return {doc_id: revs for doc_id, revs in known.items() if revs}
+
+    async def _leaves(self, database: str, doc_ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """The leaves of these documents. Most revisions asked about are leaves: no document is opened for
+        them.
+        """
+        leaves: dict[str, tuple[str, ...]] = {}
+        try:
+            for start in range(0, len(doc_ids), NAMED_AT_ONCE):
+                named = doc_ids[start : start + NAMED_AT_ONCE]
+                page = await self._client.changes(database, "0", limit=len(named), doc_ids=named)
+                leaves.update((change.id, change.revs) for change in page.changes)
+        except NotFound:
+            return {}
+        except CouchError as error:
+            raise StoreUnreachable(error.reason) from error
+        return leaves
 
     async def _lineages(self, database: str, doc_id: str) -> dict[str, set[str]]:
         """Each leaf with all its ancestors, itself included."""

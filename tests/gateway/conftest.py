@@ -1,17 +1,25 @@
 """The application on real Postgres and Valkey and an empty store, with `lima` as its site."""
 
+import shutil
+import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 import structlog
+from psycopg import sql
 from pytest_aiohttp.plugin import AiohttpClient
 from structlog.testing import capture_logs
 
 from sync_server.app import build_app
-from sync_server.keys import KNOWN_CREDENTIALS
+from sync_server.embedded.postgres import DATABASE, OWNER
 from sync_server.settings import Settings
+from tests.embedded.supervised import SupervisedSystem
 from tests.gateway.gateway import Gateway
+from tests.gateway.processes import Service
 
 SITE = "lima"
 
@@ -23,12 +31,9 @@ def settings(database_url: str, redis_url: str, tmp_path: Path) -> Settings:
 
 @pytest.fixture
 async def gateway(settings: Settings, aiohttp_client: AiohttpClient) -> Gateway:
-    """The application, serving; enrolled devices are known."""
+    """The application, serving."""
     app = build_app(settings)
-    client = await aiohttp_client(app)
-    if not app[KNOWN_CREDENTIALS].ready:
-        await app[KNOWN_CREDENTIALS].next_reading()
-    return Gateway(app, client)
+    return Gateway(app, await aiohttp_client(app))
 
 
 @pytest.fixture
@@ -54,3 +59,27 @@ def log_lines() -> Iterator[list[structlog.typing.EventDict]]:
     """What is logged meanwhile, with the log context of each line."""
     with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
         yield lines
+
+
+@pytest.fixture(scope="package")
+def shared_service(postgres_server: SupervisedSystem, redis_url: str) -> Iterator[Service]:
+    """`serve` on a database of its own, for all tests that use a site of their own."""
+    name = f"test_{uuid.uuid4().hex[:16]}"
+    made, owner = sql.Identifier(name), sql.Identifier(OWNER)
+    create = sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {}").format(made, sql.Identifier(DATABASE), owner)
+    directory = Path(tempfile.mkdtemp(prefix="metricis-tests-"))
+    url = urlsplit(postgres_server.database_url)._replace(path=f"/{name}").geturl()
+    with psycopg.connect(postgres_server.superuser_url, autocommit=True) as superuser:
+        superuser.execute(create)
+        try:
+            with Service(directory, database_url=url, redis_url=redis_url) as running:
+                yield running
+        finally:
+            superuser.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(made))
+            shutil.rmtree(directory)
+
+
+@pytest.fixture
+def own_site() -> str:
+    """A site that no other test knows."""
+    return f"s{uuid.uuid4().hex[:12]}"

@@ -70,6 +70,11 @@ class Gateway:
             self._key, service="test", now=datetime.now(UTC), credential_id="service"
         )
 
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where it listens, for requests that no client would make."""
+        return "127.0.0.1", int(self._client.port or 0)
+
     async def open_site(self, site: str) -> str:
         """Create a site's database; its name."""
         answer = await self.call("PUT", f"/{database_of(site)}", token=self.service)
