@@ -106,7 +106,7 @@ async def test_a_stop_during_pushes_loses_nothing_acknowledged_and_ends_waiting_
     assert stored <= recorded
 
 
-async def test_a_request_that_is_half_sent_at_the_stop_is_finished(
+async def test_a_request_that_is_half_sent_at_the_stop_is_finished_and_is_the_last_of_its_connection(
     service: Service, tablet: Tablet, tmp_path: Path
 ) -> None:
     stopped = asyncio.Event()
@@ -118,17 +118,18 @@ async def test_a_request_that_is_half_sent_at_the_stop_is_finished(
 
     headers = {"Content-Type": "application/json"}
 
-    async def push() -> int:
+    async def push() -> tuple[int, str | None]:
         request = tablet.http.post(f"{tablet.url}/_bulk_docs", data=slow_body(), headers=headers)
         async with request as answer:
-            return answer.status
+            return answer.status, answer.headers.get("Connection")
 
     pushing = asyncio.create_task(push())
     await tablet.client.info(DATABASE)
     service.terminate()
     await _stops_listening(service.port)
     stopped.set()
-    assert await pushing == 201
+    # The tablet is told to send its next batch on another connection, which nobody accepts.
+    assert await pushing == (201, "close")
     assert await asyncio.to_thread(service.wait) == 0
     assert "session:slow" in await _stored(tmp_path)
 
