@@ -41,6 +41,8 @@ from sync_server.identity.principals import PRINCIPAL_LOG_FIELDS
 from sync_server.keys import SETTINGS
 
 REQUEST_ID = web.RequestKey("request_id", str)
+OWN_REQUEST = web.RequestKey("own_request", bool)
+"""Set on requests of this system's own processes: the projector polls, and nobody wants to read that."""
 
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _CLIENT_GONE = 499
@@ -98,7 +100,8 @@ async def request_context(request: web.Request, handler: Handler) -> web.StreamR
     else:
         return response
     finally:
-        write = _log.debug if request.path in _QUIET_PATHS else _log.info
+        quiet = request.path in _QUIET_PATHS or request.get(OWN_REQUEST, False)
+        write = _log.debug if quiet else _log.info
         ms = round((time.monotonic() - started) * 1000, 1)
         write("request", method=request.method, path=request.path, status=status, ms=ms, bytes=size)
         # One task serves all requests of a connection: what stays bound would show in the next one's lines.

@@ -319,7 +319,11 @@ def _early_identity(text: bytes, doc_id: str | None) -> tuple[str, str | None]:
     except (msgspec.DecodeError, RecursionError):
         members = {piece.key: piece.value for piece in split(text)}
         claimed = [msgspec.Raw(members.get(key, b"null")) for key in (b'"_id"', b'"_rev"')]
-    texts = [_text(raw) if bytes(raw).startswith(b'"') else None for raw in claimed]
+    # A lone surrogate in a name must not cost the documents beside this one.
+    texts = [
+        _text(msgspec.Raw(normalise(bytes(raw)).text)) if bytes(raw).startswith(b'"') else None
+        for raw in claimed
+    ]
     return doc_id or texts[0] or "", texts[1]
 
 

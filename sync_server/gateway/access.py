@@ -27,7 +27,7 @@ from sync_server import errors
 from sync_server.identity.device_credentials import DeviceCredential
 from sync_server.identity.principals import require_device
 from sync_server.keys import ENGINE
-from sync_server.middleware import REQUEST_ID
+from sync_server.middleware import OWN_REQUEST, REQUEST_ID
 from sync_server.policy import POLICY, RESERVED_LOCALS, refusal_of_write
 
 log = structlog.get_logger()
@@ -53,6 +53,7 @@ async def authorize(request: web.Request, operation: Operation, database: str | 
     if database is not None and not credential.opens(database):
         raise Forbidden("this credential opens another database")
     if credential.site is None:
+        request[OWN_REQUEST] = True
         return ServiceAccess()
     recorder = _recorder(request.app[ENGINE])
     return DeviceAccess(credential, credential.site, request[REQUEST_ID], recorder)

@@ -295,3 +295,12 @@ def test_an_attachment_is_described_by_its_data() -> None:
     assert edit is not None
     kept = edit.attachments["f"]
     assert (kept.data, kept.length, kept.digest) == (b"hi", 2, "md5-SfaKXIST7CwL9ImCHCH8Ow==")
+
+
+def test_refused_document_with_a_lone_surrogate_in_its_id_costs_its_neighbours_nothing() -> None:
+    deep = b'{"_id":"session:\\ud800","_rev":"1-a","x":' + b"[" * 600 + b"]" * 600 + b"}"
+    good = b'{"_id":"session:1","_rev":"1-a"}'
+    bad, beside = decode_bulk_docs(b'{"new_edits":false,"docs":[' + deep + b"," + good + b"]}").docs
+    assert (bad.id, bad.rev) == ("session:\ufffd", "1-a")
+    assert bad.refusal is not None
+    assert beside.edit is not None
