@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from replication import revtree
+from replication.errors import NotFound
 from replication.revtree import RevTree
 from replication.store.bodies import Revision, decode_attachments
 from replication.values import Rev
@@ -149,9 +150,11 @@ def revs_diff(
 
 
 def read_attachment(connection: sqlite3.Connection, digest: str) -> bytes:
-    """An attachment's data. Its digest comes from a stored revision, so it is there."""
-    (data,) = connection.execute("SELECT data FROM attachments WHERE digest = ?", (digest,)).fetchone()
-    return bytes(data)
+    """An attachment's data. Raises NotFound when its revision was purged or compacted away meanwhile."""
+    row = connection.execute("SELECT data FROM attachments WHERE digest = ?", (digest,)).fetchone()
+    if row is None:
+        raise NotFound("Document is missing attachment")
+    return bytes(row[0])
 
 
 def read_local(connection: sqlite3.Connection, local_id: str) -> tuple[str, bytes] | None:

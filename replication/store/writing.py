@@ -43,7 +43,7 @@ def apply_edits(connection: sqlite3.Connection, edits: Sequence[Edit], *, new_ed
     themselves.
     """
     meta = read_meta(connection)
-    counters = Counters(int(meta["update_seq"]), int(meta["doc_count"]), int(meta["deleted_count"]))
+    counters = counters_of(meta)
     limit = int(meta["revs_limit"])
     written = []
     for edit in edits:
@@ -52,6 +52,17 @@ def apply_edits(connection: sqlite3.Connection, edits: Sequence[Edit], *, new_ed
             written.append(Written(edit.id, str(rev)))
         except (Conflict, MissingStub) as failure:
             written.append(Written(edit.id, None, failure))
+    save_counters(connection, counters)
+    return written
+
+
+def counters_of(meta: Mapping[str, str | int]) -> Counters:
+    """The counters among the meta rows."""
+    return Counters(int(meta["update_seq"]), int(meta["doc_count"]), int(meta["deleted_count"]))
+
+
+def save_counters(connection: sqlite3.Connection, counters: Counters) -> None:
+    """Write the counters back."""
     connection.executemany(
         "UPDATE meta SET value = ? WHERE name = ?",
         [
@@ -60,7 +71,6 @@ def apply_edits(connection: sqlite3.Connection, edits: Sequence[Edit], *, new_ed
             (counters.deleted_count, "deleted_count"),
         ],
     )
-    return written
 
 
 def _apply(
@@ -79,7 +89,7 @@ def _apply(
     ).lastrowid
     grown, _ = revtree.merge(tree, path, deleted=edit.deleted, body=body)
     counters.update_seq += 1
-    _put_doc(connection, edit.id, row, revtree.stem(grown, revs_limit), counters)
+    put_doc(connection, edit.id, row, _stemmed(connection, grown, revs_limit), counters)
     return rev
 
 
@@ -89,7 +99,7 @@ def _graft(
     """A known revision may still bring ancestors that a shorter path had left out; no feed needs to hear of
     it.
     """
-    grown = revtree.stem(revtree.merge(tree, path)[0], revs_limit)
+    grown = _stemmed(connection, revtree.merge(tree, path)[0], revs_limit)
     if grown != tree:
         connection.execute(
             "UPDATE docs SET tree = ?, leaves = ? WHERE id = ?",
@@ -98,13 +108,23 @@ def _graft(
     return path[0]
 
 
-def _put_doc(
+def _stemmed(connection: sqlite3.Connection, tree: RevTree, revs_limit: int) -> RevTree:
+    """The tree kept to its limit; the content of what is dropped would be found by nobody, and goes too."""
+    stemmed = revtree.stem(tree, revs_limit)
+    if len(stemmed) < len(tree):
+        dropped = [(node.body,) for rev, node in tree.items() if rev not in stemmed and node.body is not None]
+        connection.executemany("DELETE FROM bodies WHERE body = ?", dropped)
+    return stemmed
+
+
+def put_doc(
     connection: sqlite3.Connection,
     doc_id: str,
     row: tuple[int, int, bytes] | None,
     tree: RevTree,
     counters: Counters,
 ) -> None:
+    """Write the document's row at the counters' sequence. `row`: what it was, as (doc, deleted, tree)."""
     winner = revtree.winner(tree)
     values = (
         counters.update_seq,
