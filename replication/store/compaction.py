@@ -187,7 +187,9 @@ def drop_superseded(connection: sqlite3.Connection, found: Sequence[Superseded])
 def unreferenced(connection: sqlite3.Connection) -> list[str]:
     """The digests of attachments that no body refers to."""
     used = referenced(connection)
-    return [digest for (digest,) in connection.execute("SELECT digest FROM attachments") if digest not in used]
+    return [
+        digest for (digest,) in connection.execute("SELECT digest FROM attachments") if digest not in used
+    ]
 
 
 def _free_pages(connection: sqlite3.Connection) -> int:

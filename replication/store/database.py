@@ -141,7 +141,7 @@ class Database:
         return result
 
     async def meta(self) -> dict[str, str | int]:
-        """Identity and counters: uuid, update_seq, doc_count, deleted_count, revs_limit, purge_seq and others."""
+        """Identity and counters: uuid, update_seq, doc_count, deleted_count, revs_limit, purge_seq."""
         return await self.read(writing.read_meta)
 
     async def feed(self, since: int, limit: int, selection: Selection) -> FeedSlice:

@@ -1,13 +1,13 @@
 """What a database is told about itself by its administrators, and how large it is: its meta rows.
 
-    member                means
-    ------------------    ---------------------------------------------------------------------------------
-    sizes.file            bytes of the file, once its write-ahead log is brought back into it
-    sizes.active          bytes of it in use; the rest are free pages, which the next writes or compaction take
-    sizes.external        bytes of JSON and attachments; revisions that are no leaf count until compaction
-    revs_limit            generations of a document's history that a write keeps
-    purged_infos_limit    purges that are remembered
-    security              kept for clients that read it back; who may do what is decided by `Access`
+member                means
+------------------    ---------------------------------------------------------------------------------
+sizes.file            bytes of the file, once its write-ahead log is brought back into it
+sizes.active          bytes of it in use; the rest are free pages, which the next writes or compaction take
+sizes.external        bytes of JSON and attachments; revisions that are no leaf count until compaction
+revs_limit            generations of a document's history that a write keeps
+purged_infos_limit    purges that are remembered
+security              kept for clients that read it back; who may do what is decided by `Access`
 """
 
 import sqlite3

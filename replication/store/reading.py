@@ -171,6 +171,13 @@ class IdRange(msgspec.Struct, frozen=True):
     inclusive_end: bool = True
     descending: bool = False
 
+    def holds(self, key: str) -> bool:
+        """Whether a key lies in the range."""
+        low, high = (self.end, self.start) if self.descending else (self.start, self.end)
+        if not self.inclusive_end and key == self.end:
+            return False
+        return (low is None or key >= low) and (high is None or key <= high)
+
 
 def list_docs(
     connection: sqlite3.Connection, ids: IdRange, *, after: str | None, skip: int, limit: int
@@ -199,6 +206,13 @@ def count_before(connection: sqlite3.Connection, ids: IdRange) -> int:
         (ids.start,),
     ).fetchone()
     return int(count)
+
+
+def count_docs(connection: sqlite3.Connection, ids: IdRange) -> int:
+    """How many live documents lie in a range that has both ends."""
+    low, high = sorted((ids.start or "", ids.end or ""))
+    query = "SELECT count(*) FROM docs WHERE NOT deleted AND id >= ? AND id <= ?"
+    return int(connection.execute(query, (low, high)).fetchone()[0])
 
 
 def winners(connection: sqlite3.Connection, keys: Sequence[str]) -> dict[str, tuple[str, bool]]:
