@@ -31,6 +31,8 @@ class Counters(msgspec.Struct):
     update_seq: int
     doc_count: int
     deleted_count: int
+    added: int = 0
+    """Bytes of content that were stored."""
 
 
 def read_meta(connection: sqlite3.Connection) -> dict[str, str | int]:
@@ -71,6 +73,8 @@ def save_counters(connection: sqlite3.Connection, counters: Counters) -> None:
             (counters.deleted_count, "deleted_count"),
         ],
     )
+    # Not as a whole: what was freed meanwhile is subtracted by triggers.
+    connection.execute("UPDATE meta SET value = value + ? WHERE name = 'data_size'", (counters.added,))
 
 
 def _apply(
@@ -83,10 +87,13 @@ def _apply(
     known = tree.get(rev)
     if known is not None and known.body is not None:
         return _graft(connection, edit.id, tree, path, revs_limit)
-    attachments = _keep_attachments(connection, edit.attachments, tree, path, replicated=not new_edits)
+    attachments = _keep_attachments(
+        connection, edit.attachments, tree, path, counters, replicated=not new_edits
+    )
     body = connection.execute(
         "INSERT INTO bodies (json, attachments) VALUES (?, ?)", (edit.body, encode_attachments(attachments))
     ).lastrowid
+    counters.added += len(edit.body)
     grown, _ = revtree.merge(tree, path, deleted=edit.deleted, body=body)
     counters.update_seq += 1
     put_doc(connection, edit.id, row, _stemmed(connection, grown, revs_limit), counters)
@@ -161,6 +168,7 @@ def _keep_attachments(
     sent: Mapping[str, Attachment],
     tree: RevTree,
     path: Sequence[Rev],
+    counters: Counters,
     *,
     replicated: bool,
 ) -> dict[str, KeptAttachment]:
@@ -169,9 +177,10 @@ def _keep_attachments(
         if attachment.data is None:
             kept[name] = _of_ancestor(connection, name, attachment, tree, path)
             continue
-        connection.execute(
+        kept_anew = connection.execute(
             "INSERT OR IGNORE INTO attachments VALUES (?, ?)", (attachment.digest, attachment.data)
-        )
+        ).rowcount
+        counters.added += len(attachment.data) if kept_anew else 0
         sent_pos = attachment.revpos or 0
         revpos = sent_pos if replicated and 0 < sent_pos <= path[0].pos else path[0].pos
         kept[name] = KeptAttachment(attachment.content_type, revpos, attachment.digest, attachment.length)

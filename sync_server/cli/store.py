@@ -53,7 +53,7 @@ def check(data_dir: Path, as_json: bool) -> None:
 
 
 def _print_table(reports: Sequence[FileReport]) -> None:
-    rows = [("database", "documents", "leaves", "attachments", "unused", "problems")]
+    rows: list[tuple[str, ...]] = [("database", "documents", "leaves", "attachments", "unused", "problems")]
     rows += [
         (
             report.database or report.file,

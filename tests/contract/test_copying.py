@@ -74,6 +74,6 @@ async def test_what_is_not_there_is_not_copied(db: Db) -> None:
 async def test_functions_of_design_documents_are_not_run_and_it_is_said(
     db: Db, method: str, function: str
 ) -> None:
-    body = None if method == "GET" else {}
+    body: dict[str, str] | None = None if method == "GET" else {}
     answer = await db.call(method, f"/_design/d/{function}", body=body)
     assert answer.refused(501, "not_implemented")
