@@ -107,8 +107,8 @@ class Compaction:
             await self._drop_superseded()
             await self._drop_unreferenced()
             await self._give_back_pages()
-        except CouchError as error:
-            log.warning("compaction ended early", file=self._path.name, reason=error.reason)
+        except (CouchError, sqlite3.Error) as error:
+            log.warning("compaction ended early", file=self._path.name, reason=str(error))
         finally:
             self.progress = None
 
