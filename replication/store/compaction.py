@@ -197,7 +197,9 @@ def _free_pages(connection: sqlite3.Connection) -> int:
 
 
 def _vacuum(connection: sqlite3.Connection) -> int:
-    connection.execute(f"PRAGMA incremental_vacuum({PAGES_A_TRANSACTION})").fetchall()
+    # One by one: a row without columns follows each page, and Python's module stops at the first of them.
+    for _ in range(min(PAGES_A_TRANSACTION, _free_pages(connection))):
+        connection.execute("PRAGMA incremental_vacuum(1)")
     return _free_pages(connection)
 
 

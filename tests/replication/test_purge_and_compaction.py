@@ -16,7 +16,7 @@ from replication import revtree
 from replication.edits import Attachment, Edit
 from replication.errors import NotFound
 from replication.revtree import RevTree
-from replication.store import compaction, purging, reading, writing
+from replication.store import compaction, properties, purging, reading, writing
 from replication.store.bodies import Revision
 from replication.store.check import check_directory, check_file
 from replication.store.connection import open_writer
@@ -264,3 +264,17 @@ async def test_a_file_of_the_first_schema_is_brought_to_the_newest(tmp_path: Pat
     await registry.close()
     (report,) = check_directory(store)
     assert (report.problems, report.documents) == ([], 2)
+
+
+async def test_compaction_cuts_the_file(registry: Registry) -> None:
+    database = await registry.create("site")
+    for pos in range(1, 5):
+        path = [f"{p}-a" for p in range(pos, 0, -1)]
+        await push(database, *(replicated(f"d{i}", *path, x="y" * 100_000) for i in range(40)))
+    before = await database.read(properties.read_sizes)
+    database.compaction.start()
+    await database.compaction.finished()
+    after = await database.read(properties.read_sizes)
+    assert after.external < before.external / 3
+    assert after.file == after.active < before.file / 3
+    assert database.path.stat().st_size == after.file
