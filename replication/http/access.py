@@ -30,6 +30,11 @@ class Operation(Enum):
     LIST_DOCUMENTS = "list documents"
     LOCAL = "read and write a checkpoint"
     FLUSH = "make sure that writes are on disk"
+    SESSION = "ask who it is"
+    MONITOR = "see what the server does"
+    ADMINISTER = "administer a database"
+    PURGE = "purge documents"
+    COMPACT = "compact a database"
 
 
 class Access(Protocol):

@@ -37,6 +37,15 @@ async def revs_diff(call: Call) -> web.Response:
     return json_answer(answer)
 
 
+async def missing_revs(call: Call) -> web.Response:
+    """`POST /{db}/_missing_revs`: the same question, in the form that older replicators ask it."""
+    asked = await read_json(call.request, dict[str, list[str]])
+    wanted = {doc_id: [rev_of(text) for text in revs] for doc_id, revs in asked.items()}
+    found = await (await call.database()).revs_diff(wanted)
+    missing = {doc_id: [str(rev) for rev in absent] for doc_id, (absent, _) in found.items()}
+    return json_answer({"missing_revs": missing})
+
+
 async def bulk_docs(call: Call) -> web.Response:
     """`POST /{db}/_bulk_docs`. Interactive edits are answered row by row in their order; a replicated batch
     with a row for each document that was *not* stored.

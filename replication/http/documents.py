@@ -189,9 +189,17 @@ def base_rev(request: web.Request) -> Rev | None:
 async def write_one(
     call: Call, incoming: Incoming, *, new_edits: bool = True, status: int = 201
 ) -> web.Response:
+    """Store one document, based on what the request names; see `store_one`."""
+    await call.database()
+    based = _based(incoming, base_rev(call.request)) if new_edits else incoming
+    return await store_one(call, based, new_edits=new_edits, status=status)
+
+
+async def store_one(
+    call: Call, incoming: Incoming, *, new_edits: bool = True, status: int = 201
+) -> web.Response:
     """Store one document; the answer has `status`, or 200 for a deletion. Raises what CouchDB answers."""
     database = await call.database()
-    incoming = _based(incoming, base_rev(call.request)) if new_edits else incoming
     (refused,) = await call.access.admit(database.name, [incoming])
     refusal = refused or incoming.refusal
     if refusal is not None:

@@ -19,6 +19,7 @@ from replication.errors import BadRequest, NotFound
 from replication.revtree import RevTree
 from replication.store import reading, writing
 from replication.store.bodies import KeptAttachment, Revision
+from replication.store.compaction import Compaction
 from replication.store.connection import Readers, Writer, open_writer
 from replication.store.reading import FeedSlice, IdRange, Selection
 from replication.store.signal import Signal
@@ -57,11 +58,13 @@ class Database:
         self.uuid = str(writing.read_meta(connection)["uuid"])
         self._writer = Writer(connection, name=name, on_commit=self._committed)
         self._readers = Readers(path)
+        self.compaction = Compaction(path, read=self.read, transact=self.transact)
 
     async def close(self) -> None:
         """Finish the writes that were accepted, end the waiting feeds, close the file."""
         self.closed = True
         self.changed.notify()
+        await self.compaction.stop()
         await asyncio.to_thread(self._writer.close)
         self._readers.close()
 
@@ -102,7 +105,7 @@ class Database:
 
     async def write(self, edits: Sequence[Edit], *, new_edits: bool) -> list[Written]:
         """Store edits; returns when they are on disk, with one outcome an edit."""
-        return await self._write(lambda c: writing.apply_edits(c, edits, new_edits=new_edits))
+        return await self.transact(lambda c: writing.apply_edits(c, edits, new_edits=new_edits))
 
     async def put_local(self, local_id: str, number: int, json: bytes) -> None:
         """Write the `_local` document as its revision `0-<number>`. The last one wins, as in CouchDB."""
@@ -110,7 +113,7 @@ class Database:
         def put(connection: sqlite3.Connection) -> None:
             connection.execute("INSERT OR REPLACE INTO locals VALUES (?, ?, ?)", (local_id, number, json))
 
-        await self._write(put)
+        await self.transact(put)
 
     async def delete_local(self, local_id: str) -> None:
         """Remove a `_local` document. Raises NotFound."""
@@ -118,10 +121,11 @@ class Database:
         def delete(connection: sqlite3.Connection) -> int:
             return connection.execute("DELETE FROM locals WHERE id = ?", (local_id,)).rowcount
 
-        if not await self._write(delete):
+        if not await self.transact(delete):
             raise NotFound("missing")
 
-    async def _write(self, job: Callable[[sqlite3.Connection], T]) -> T:
+    async def transact(self, job: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a job of `replication.store` in a transaction of its own; returns when it is on disk."""
         result: T = await asyncio.wrap_future(self._writer.submit(job))
         return result
 
@@ -137,7 +141,7 @@ class Database:
         return result
 
     async def meta(self) -> dict[str, str | int]:
-        """Identity and counters: uuid, update_seq, doc_count, deleted_count, revs_limit."""
+        """Identity and counters: uuid, update_seq, doc_count, deleted_count, revs_limit, purge_seq."""
         return await self.read(writing.read_meta)
 
     async def feed(self, since: int, limit: int, selection: Selection) -> FeedSlice:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from replication import revtree
+from replication.errors import NotFound
 from replication.revtree import RevTree
 from replication.store.bodies import Revision, decode_attachments
 from replication.values import Rev
@@ -149,9 +150,11 @@ def revs_diff(
 
 
 def read_attachment(connection: sqlite3.Connection, digest: str) -> bytes:
-    """An attachment's data. Its digest comes from a stored revision, so it is there."""
-    (data,) = connection.execute("SELECT data FROM attachments WHERE digest = ?", (digest,)).fetchone()
-    return bytes(data)
+    """An attachment's data. Raises NotFound when its revision was purged or compacted away meanwhile."""
+    row = connection.execute("SELECT data FROM attachments WHERE digest = ?", (digest,)).fetchone()
+    if row is None:
+        raise NotFound("Document is missing attachment")
+    return bytes(row[0])
 
 
 def read_local(connection: sqlite3.Connection, local_id: str) -> tuple[str, bytes] | None:
@@ -167,6 +170,13 @@ class IdRange(msgspec.Struct, frozen=True):
     end: str | None = None
     inclusive_end: bool = True
     descending: bool = False
+
+    def holds(self, key: str) -> bool:
+        """Whether a key lies in the range."""
+        low, high = (self.end, self.start) if self.descending else (self.start, self.end)
+        if not self.inclusive_end and key == self.end:
+            return False
+        return (low is None or key >= low) and (high is None or key <= high)
 
 
 def list_docs(
@@ -196,6 +206,13 @@ def count_before(connection: sqlite3.Connection, ids: IdRange) -> int:
         (ids.start,),
     ).fetchone()
     return int(count)
+
+
+def count_docs(connection: sqlite3.Connection, ids: IdRange) -> int:
+    """How many live documents lie in a range that has both ends."""
+    low, high = sorted((ids.start or "", ids.end or ""))
+    query = "SELECT count(*) FROM docs WHERE NOT deleted AND id >= ? AND id <= ?"
+    return int(connection.execute(query, (low, high)).fetchone()[0])
 
 
 def winners(connection: sqlite3.Connection, keys: Sequence[str]) -> dict[str, tuple[str, bool]]:
