@@ -16,7 +16,7 @@ from aiohttp import web
 
 from replication.errors import CouchError
 
-_PIECE_BYTES = 64 * 1024
+_PIECE_BYTES = 128 * 1024
 
 
 class ConnectionCut(Exception):
@@ -31,12 +31,15 @@ def cut(request: web.Request, reason: str) -> ConnectionCut:
 
 
 class JsonStream:
-    """An answer of JSON text: `async with JsonStream(request) as out`, `write`, and at last `finish`."""
+    """An answer of JSON text: `async with JsonStream(request) as out`, `write`, and at last `finish`.
 
-    def __init__(self, request: web.Request) -> None:
+    A feed of events is JSON text too, each in its frame; it has a `content_type` of its own.
+    """
+
+    def __init__(self, request: web.Request, *, content_type: str = "application/json") -> None:
         self._request = request
         self._response = web.StreamResponse(headers={"Cache-Control": "must-revalidate"})
-        self._response.content_type = "application/json"
+        self._response.content_type = content_type
         self._held: list[bytes] = []
         self._size = 0
 
