@@ -11,6 +11,7 @@ from rich.console import Console
 
 from benchmarks import replication as replication_benchmark
 from benchmarks.end_to_end import measure, tables
+from benchmarks.idle_feeds import allow_connections, idle_table, measure_idle
 from benchmarks.servers import running
 
 
@@ -45,10 +46,17 @@ def end_to_end(documents: int | None, steady_seconds: int, json_file: Path | Non
 )
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures to this file.")
 def replication(
-    documents: int, rounds: int, pouchdb: Path | None, couchdbs: tuple[str, ...], json_file: Path | None
+    *,
+    documents: int,
+    rounds: int,
+    feeds: int,
+    pouchdb: Path | None,
+    couchdbs: tuple[str, ...],
+    json_file: Path | None,
 ) -> None:
     """The replication protocol's requests on this store and on others, in turn, with ratios."""
     console = Console()
+    allow_connections(feeds)
     with (
         tempfile.TemporaryDirectory(prefix="metricis-bench-") as directory,
         running(Path(directory), pouchdb=pouchdb, couchdbs=couchdbs) as servers,
@@ -58,7 +66,10 @@ def replication(
         )
         figures = replication_benchmark.medians(rates)
         console.print(replication_benchmark.table(figures, servers))
-    _written({"field_documents": kind, "rates": figures}, json_file)
+        idle = {server.name: measure_idle(server, count=feeds) for server in servers} if feeds else {}
+        if idle:
+            console.print(idle_table(idle, servers, feeds))
+    _written({"field_documents": kind, "rates": figures, "idle_feeds": idle}, json_file)
 
 
 def _written(figures: Mapping[str, Any], json_file: Path | None) -> None:

@@ -5,10 +5,12 @@ for measuring, on the loopback interface.
 """
 
 import asyncio
+import logging
 import signal
 import sys
 from pathlib import Path
 
+import structlog
 from aiohttp import web
 
 from replication.http.access import allow_everything
@@ -36,4 +38,6 @@ async def serve(directory: Path) -> None:
 
 
 if __name__ == "__main__":
+    # Clients that hang up are part of the load, and nobody reads what would be said of them.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     asyncio.run(serve(Path(sys.argv[1])))

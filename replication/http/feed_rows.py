@@ -80,6 +80,7 @@ class FeedRows:
         self._shape = shape
         self._before = BEYOND_EVERY_SEQUENCE
         self._first = True
+        self._complete = False
         self.since = since
         self.left = limit
         self.last_seq = since
@@ -90,15 +91,13 @@ class FeedRows:
         await self._out.write(self._frame.begin)
 
     async def write_all(self) -> None:
-        """Write the rows that there are, slice by slice, at most as many as are left."""
-        more = self.left > 0 and not self._database.closed
-        while more:
-            slice_ = await self.next_slice(min(self.left, PAGE))
-            await self.write(slice_)
-            more = not slice_.complete and self.left > 0
+        """Write the rows that there are and were not written yet, at most as many as are left."""
+        while self.left > 0 and not self._complete and not self._database.closed:
+            await self.write(await self.next_slice())
 
-    async def next_slice(self, limit: int) -> FeedSlice:
-        """The next rows, not written yet."""
+    async def next_slice(self) -> FeedSlice:
+        """The next rows, not written yet. `left` must not be 0."""
+        limit = min(self.left, PAGE)
         shape = self._shape
         documents = shape.include_docs and shape.reading == PLAIN
         if shape.descending:
@@ -114,6 +113,7 @@ class FeedRows:
         else:
             await self._write_lines([self._line(row, row.doc, at) for at, row in enumerate(slice_.rows)])
         self.left -= len(slice_.rows)
+        self._complete = slice_.complete
         self.last_seq = slice_.last_seq
         if self._shape.descending:
             self._before = slice_.last_seq

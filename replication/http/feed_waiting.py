@@ -17,7 +17,7 @@ import asyncio
 
 from replication.http.access import Operation
 from replication.http.call import Call
-from replication.http.feed_rows import PAGE, FeedRows
+from replication.http.feed_rows import FeedRows
 from replication.http.streaming import ConnectionCut, JsonStream
 from replication.store.database import Database
 
@@ -43,18 +43,18 @@ class Waiting:
         return self._call.registry.closing or self._database.closed
 
     async def until_change(self, rows: FeedRows) -> None:
-        """Return when there is a visible change, at the timeout, or when the database or the server closes.
+        """Return when visible changes were written, at the timeout, or when database or server close.
 
-        `rows` goes on from there: what was invisible on the way need not be looked at again. Raises
-        ConnectionCut, Unauthorized, Forbidden.
+        What was invisible on the way need not be looked at again. Raises ConnectionCut, Unauthorized,
+        Forbidden.
         """
         deadline = self._clock() + self._timeout
         while not self._closing:
             seen = self._database.changed.count
-            found = await rows.next_slice(1)
+            found = await rows.next_slice()
+            await rows.write(found)
             if found.rows:
                 return
-            await rows.write(found)
             # At once, as CouchDB does: the client learns that it was understood.
             await self._beat(rows)
             if not await self._something_happens(rows, seen, deadline):
@@ -67,7 +67,7 @@ class Waiting:
         deadline, first = self._clock() + self._timeout, True
         while rows.left > 0 and not self._closing:
             seen = self._database.changed.count
-            found = await rows.next_slice(min(rows.left, PAGE))
+            found = await rows.next_slice()
             if found.rows:
                 if not first:
                     await self._still_allowed()

@@ -21,6 +21,7 @@ from replication.store import reading, writing
 from replication.store.bodies import KeptAttachment, Revision
 from replication.store.connection import Readers, Writer, open_writer
 from replication.store.reading import Choose, FeedSlice, IdRange, Opened, Selection, Shown
+from replication.store.shared import SharedReads
 from replication.store.signal import Signal
 from replication.store.writing import Written
 from replication.values import Rev
@@ -46,7 +47,7 @@ class Database:
         self._loop = asyncio.get_running_loop()
         self.changed = Signal()
         self.closed = False
-        self._feed_reads: dict[tuple[object, ...], asyncio.Future[FeedSlice]] = {}
+        self._feed_reads: SharedReads[FeedSlice] = SharedReads()
         initial: dict[str, str | int] = {
             "uuid": uuid,
             "update_seq": 0,
@@ -147,27 +148,10 @@ class Database:
         """A slice of the changes feed. Feeds that were woken by one commit and go on from one place share one
         read: a thousand of them are one query.
         """
-        return await self._shared_feed_read(
+        return await self._feed_reads.answer(
             (self.changed.count, since, limit, selection, documents),
-            lambda c: reading.read_feed(c, since, limit, selection, documents=documents),
+            lambda: self.read(lambda c: reading.read_feed(c, since, limit, selection, documents=documents)),
         )
-
-    async def _shared_feed_read(
-        self, key: tuple[object, ...], job: Callable[[sqlite3.Connection], FeedSlice]
-    ) -> FeedSlice:
-        # The key names the last commit that was told: who asks after it must not get a read from before it.
-        task = self._feed_reads.get(key)
-        if task is None:
-            task = self._feed_reads[key] = asyncio.ensure_future(self.read(job))
-            task.add_done_callback(lambda done: self._feed_read_ended(key, done))
-        # Shielded: one client that goes away must not end the read for the others.
-        return await asyncio.shield(task)
-
-    def _feed_read_ended(self, key: tuple[object, ...], done: asyncio.Future[FeedSlice]) -> None:
-        del self._feed_reads[key]
-        if not done.cancelled():
-            # Looked at here: all who waited for it may be gone.
-            done.exception()
 
     async def count_changes(self, since: int, before: int, selection: Selection) -> int:
         """How many changes after `since` and before `before` the selection shows."""
