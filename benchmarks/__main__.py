@@ -1,7 +1,7 @@
 """`python -m benchmarks NAME`."""
 
 import json
-import tempfile
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,8 @@ from rich.console import Console
 
 from benchmarks import replication as replication_benchmark
 from benchmarks.end_to_end import measure, tables
-from benchmarks.idle_feeds import allow_connections, idle_table, measure_idle
-from benchmarks.servers import running
+from benchmarks.idle_feeds import KINDS, Figures, allow_connections, idle_table, measure_idle
+from benchmarks.servers import fresh_servers
 
 
 @click.group()
@@ -57,18 +57,19 @@ def replication(
     """The replication protocol's requests on this store and on others, in turn, with ratios."""
     console = Console()
     allow_connections(feeds)
-    with (
-        tempfile.TemporaryDirectory(prefix="metricis-bench-") as directory,
-        running(Path(directory), pouchdb=pouchdb, couchdbs=couchdbs) as servers,
-    ):
+    with fresh_servers(pouchdb=pouchdb, couchdbs=couchdbs) as servers:
         kind, rates = replication_benchmark.measure(
             servers, documents=documents, rounds=rounds, console=console
         )
         figures = replication_benchmark.medians(rates)
         console.print(replication_benchmark.table(figures, servers))
-        idle = {server.name: measure_idle(server, count=feeds) for server in servers} if feeds else {}
-        if idle:
-            console.print(idle_table(idle, servers, feeds))
+    idle: dict[str, dict[str, Figures]] = defaultdict(dict)
+    for feed in KINDS if feeds else ():
+        with fresh_servers(pouchdb=pouchdb, couchdbs=couchdbs) as servers:
+            for server in servers:
+                idle[server.name][feed] = measure_idle(server, kind=feed, count=feeds)
+    if idle:
+        console.print(idle_table(idle, feeds))
     _written({"field_documents": kind, "rates": figures, "idle_feeds": idle}, json_file)
 
 

@@ -4,6 +4,7 @@ import contextlib
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -74,9 +75,10 @@ def _wait_for(server: Server) -> None:
 
 
 @contextlib.contextmanager
-def running(directory: Path, *, pouchdb: Path | None, couchdbs: tuple[str, ...]) -> Iterator[list[Server]]:
-    """This store first, then the others."""
+def fresh_servers(*, pouchdb: Path | None, couchdbs: tuple[str, ...]) -> Iterator[list[Server]]:
+    """This store first, then the others; each that is started here has an empty directory."""
     with contextlib.ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="metricis-bench-")))
         servers = [stack.enter_context(this_store(directory / "store"))]
         if pouchdb is not None:
             servers.append(stack.enter_context(pouchdb_server(pouchdb, directory / "pouchdb")))

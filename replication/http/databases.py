@@ -1,11 +1,11 @@
-"""The server and its databases: info, creation, deletion, and the feed of changed databases."""
+"""The server and its databases: info, creation, deletion."""
 
 import asyncio
 
 from aiohttp import web
 
 from replication.errors import BadRequest
-from replication.http.answers import json_answer, number, read_json_body
+from replication.http.answers import json_answer, read_json_body
 from replication.http.call import Call
 
 COUCHDB_VERSION = "3.5.0"
@@ -32,20 +32,6 @@ async def up(call: Call) -> web.Response:  # noqa: ARG001
 async def all_dbs(call: Call) -> web.Response:
     """`GET /_all_dbs`."""
     return json_answer(await asyncio.to_thread(call.registry.names))
-
-
-async def db_updates(call: Call) -> web.Response:
-    """`GET /_db_updates`: waits until some database changed. The answer is a hint and names none of them.
-
-    `since` is the `last_seq` of the answer before.
-    """
-    query = call.request.query
-    seconds = number(query.get("timeout"), "timeout", default=60_000) / 1000
-    changed = call.registry.changed
-    since = number(query.get("since"), "since", default=changed.count)
-    if query.get("feed") == "longpoll" and not call.registry.closing:
-        await changed.wait(since, seconds)
-    return json_answer({"results": [], "last_seq": str(changed.count)})
 
 
 async def info(call: Call) -> web.Response:

@@ -13,7 +13,16 @@ import structlog
 from aiohttp import web
 
 from replication.errors import BadRequest, CouchError, MethodNotAllowed
-from replication.http import attachments, bulk, changes, databases, documents, listing, local
+from replication.http import (
+    attachments,
+    bulk,
+    changes,
+    database_updates,
+    databases,
+    documents,
+    listing,
+    local,
+)
 from replication.http.access import Authorize, Operation
 from replication.http.answers import error_answer
 from replication.http.call import Call
@@ -31,7 +40,7 @@ ROUTES: tuple[tuple[str, str, Operation, Handler], ...] = (
     ("GET", "/", Operation.SERVER_INFO, databases.server_info),
     ("GET", "/_up", Operation.SERVER_INFO, databases.up),
     ("GET", "/_all_dbs", Operation.LIST_DATABASES, databases.all_dbs),
-    ("GET", "/_db_updates", Operation.DATABASE_UPDATES, databases.db_updates),
+    ("GET", "/_db_updates", Operation.DATABASE_UPDATES, database_updates.db_updates),
     ("GET", "/{db}", Operation.DATABASE_INFO, databases.info),
     ("PUT", "/{db}", Operation.CREATE_DATABASE, databases.create),
     ("DELETE", "/{db}", Operation.DELETE_DATABASE, databases.delete),
