@@ -11,7 +11,7 @@ from rich.console import Console
 
 from benchmarks import replication as replication_benchmark
 from benchmarks.end_to_end import measure, tables
-from benchmarks.idle_feeds import KINDS, Figures, allow_connections, idle_table, measure_idle
+from benchmarks.idle_feeds import KINDS, Figures, NotHeard, allow_connections, idle_table, measure_idle
 from benchmarks.servers import fresh_servers
 
 
@@ -38,6 +38,7 @@ def end_to_end(documents: int | None, steady_seconds: int, json_file: Path | Non
     "--documents", type=click.IntRange(500), default=5_000, show_default=True, help="Of 2 kB, a round."
 )
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="The median counts.")
+@click.option("--feeds", type=click.IntRange(0), default=1_000, show_default=True, help="Idle ones.")
 @click.option(
     "--pouchdb-server", "pouchdb", type=click.Path(exists=True, path_type=Path), help="Its program."
 )
@@ -67,7 +68,10 @@ def replication(
     for feed in KINDS if feeds else ():
         with fresh_servers(pouchdb=pouchdb, couchdbs=couchdbs) as servers:
             for server in servers:
-                idle[server.name][feed] = measure_idle(server, kind=feed, count=feeds)
+                try:
+                    idle[server.name][feed] = measure_idle(server, kind=feed, count=feeds)
+                except (NotHeard, OSError) as failure:
+                    console.print(f"{server.name}: {feed}: {failure}", style="red")
     if idle:
         console.print(idle_table(idle, feeds))
     _written({"field_documents": kind, "rates": figures, "idle_feeds": idle}, json_file)
