@@ -1,8 +1,8 @@
 """The replication endpoints: which revisions are missing, pushing them, pulling them."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 from aiohttp import web
@@ -15,11 +15,15 @@ from replication.http.documents import ReadOptions, all_leaves, chosen, read_opt
 from replication.http.streaming import JsonStream
 from replication.revtree import RevTree
 from replication.store.database import Database
+from replication.store.reading import Choose, Opened
 from replication.values import Rev
 from replication.wire.decode import BulkDocs, check_id, decode_bulk_docs
 
 DECODED_AT_ONCE = 1024 * 1024
 """Bytes of a batch that are decoded on the event loop; a larger one would hold up every other client."""
+
+OPENED_AT_ONCE = 500
+"""Documents of a `_bulk_get` that one visit to the file opens at most."""
 
 
 async def revs_diff(call: Call) -> web.Response:
@@ -94,47 +98,61 @@ async def bulk_get(call: Call) -> web.StreamResponse:
     database = await call.database()
     options = read_options(call.request)
     latest = flag(call.request, "latest")
+    rows = [_asked_row(call, wanted, latest=latest) for wanted in asked.docs]
+    opened = _opened(database, [row for row in rows if isinstance(row, _Asked)])
     async with JsonStream(call.request) as out:
         await out.write(b'{"results":[')
-        for index, wanted in enumerate(asked.docs):
-            if index:
-                await out.write(b",\n")
-            await _bulk_get_row(call, database, wanted, options, latest=latest, out=out)
+        for index, row in enumerate(rows):
+            text = row if isinstance(row, bytes) else await _row(database, row, await anext(opened), options)
+            await out.write(b",\n" + text if index else text)
         await out.write(b"]}\n")
         return await out.finish()
 
 
-async def _bulk_get_row(
-    call: Call, database: Database, wanted: object, options: ReadOptions, *, latest: bool, out: JsonStream
-) -> None:
+class _Asked(NamedTuple):
+    doc_id: str
+    choose: Choose
+
+
+async def _opened(database: Database, asked: Sequence[_Asked]) -> AsyncIterator[Opened]:
+    """What was asked for in its order, read in few visits to the file, of bounded size each."""
+    done = 0
+    while done < len(asked):
+        found = await database.open_many(asked[done : done + OPENED_AT_ONCE])
+        done += len(found)
+        for one in found:
+            yield one
+
+
+def _asked_row(call: Call, wanted: object, *, latest: bool) -> _Asked | bytes:
+    """What a row asks for, or the answer where it may not be asked."""
     if not isinstance(wanted, dict):
-        await _refused_row(out, None, None, BadRequest("document must be a JSON object"))
-        return
+        return _refused_row(None, None, BadRequest("document must be a JSON object"))
     doc_id, rev = wanted.get("id"), wanted.get("rev")
     try:
         doc_id, asked = _wanted(wanted)
         call.check_readable(doc_id)
     except (Forbidden, BadRequest, IllegalDocId) as error:
-        await _refused_row(out, doc_id, rev, error)
-        return
+        return _refused_row(doc_id, rev, error)
 
     def choose(tree: RevTree) -> Sequence[Rev]:
         return all_leaves(tree) if asked is None else chosen(tree, [asked], latest=latest)
 
-    tree, found = await database.revisions(doc_id, choose)
+    return _Asked(doc_id, choose)
+
+
+async def _row(database: Database, asked: _Asked, opened: Opened, options: ReadOptions) -> bytes:
+    tree, found = opened
     if not found:
-        await _refused_row(out, doc_id, "undefined", NotFound("missing"))
-        return
-    await out.write(_row_head(doc_id))
-    for index, (shown, revision) in enumerate(found):
-        if index:
-            await out.write(b",")
+        return _refused_row(asked.doc_id, "undefined", NotFound("missing"))
+    docs = []
+    for shown, revision in found:
         if revision is None:
-            row = error_row(doc_id, str(shown), "not_found", "missing")
-            await out.write(msgspec.json.encode({"error": row}))
+            error = error_row(asked.doc_id, str(shown), "not_found", "missing")
+            docs.append(msgspec.json.encode({"error": error}))
         else:
-            await out.write(b'{"ok":' + await readable_json(database, tree, revision, options) + b"}")
-    await out.write(b"]}")
+            docs.append(b'{"ok":' + await readable_json(database, tree, revision, options) + b"}")
+    return _row_head(asked.doc_id) + b",".join(docs) + b"]}"
 
 
 def _wanted(wanted: Mapping[str, object]) -> tuple[str, Rev | None]:
@@ -151,9 +169,9 @@ def _wanted(wanted: Mapping[str, object]) -> tuple[str, Rev | None]:
     return doc_id, rev_of(rev)
 
 
-async def _refused_row(out: JsonStream, doc_id: object, rev: object, failure: CouchError) -> None:
+def _refused_row(doc_id: object, rev: object, failure: CouchError) -> bytes:
     error = {"id": doc_id, "rev": rev, "error": failure.error, "reason": failure.reason}
-    await out.write(_row_head(doc_id) + msgspec.json.encode({"error": error}) + b"]}")
+    return _row_head(doc_id) + msgspec.json.encode({"error": error}) + b"]}"
 
 
 def _row_head(doc_id: object) -> bytes:

@@ -1,4 +1,4 @@
-"""The server and its databases: info, creation, deletion, and the feed of changed databases."""
+"""The server and its databases: info, creation, deletion."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ import msgspec
 from aiohttp import web
 
 from replication.errors import BadRequest, NotFound
-from replication.http.answers import json_answer, number, read_json, read_json_body
+from replication.http.answers import json_answer, read_json, read_json_body
 from replication.http.call import Call
 from replication.http.listing_query import list_query
 from replication.store.database import Database
@@ -73,20 +73,6 @@ async def _info_row(call: Call, name: str) -> dict[str, object]:
     except NotFound:
         # It was asked for by a wrong name, or deleted since the names were listed.
         return {"key": name, "error": "not_found"}
-
-
-async def db_updates(call: Call) -> web.Response:
-    """`GET /_db_updates`: waits until some database changed. The answer is a hint and names none of them.
-
-    `since` is the `last_seq` of the answer before.
-    """
-    query = call.request.query
-    seconds = number(query.get("timeout"), "timeout", default=60_000) / 1000
-    changed = call.registry.changed
-    since = number(query.get("since"), "since", default=changed.count)
-    if query.get("feed") == "longpoll" and not call.registry.closing:
-        await changed.wait(since, seconds)
-    return json_answer({"results": [], "last_seq": str(changed.count)})
 
 
 async def info(call: Call) -> web.Response:

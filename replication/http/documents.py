@@ -22,7 +22,7 @@ from replication.http.answers import (
 )
 from replication.http.call import Call
 from replication.revtree import RevTree
-from replication.store.bodies import Revision, document_json, revisions_member
+from replication.store.bodies import Revision, document_json, revisions_member, stub_member
 from replication.store.database import Database
 from replication.values import Rev
 from replication.wire.decode import Incoming, check_utf8, decode_document
@@ -35,6 +35,10 @@ class ReadOptions(msgspec.Struct, frozen=True):
     revs_info: bool = False
     conflicts: bool = False
     attachments: bool = False
+
+
+PLAIN = ReadOptions()
+"""Nothing more is asked for: the document goes out as it is stored, and no tree is decoded."""
 
 
 def read_options(request: web.Request) -> ReadOptions:
@@ -73,12 +77,12 @@ def _status(tree: RevTree, rev: Rev) -> str:
 async def _attachments_member(database: Database, revision: Revision, *, inline: bool) -> dict[str, object]:
     member: dict[str, object] = {}
     for name, kept in revision.attachments.items():
-        described = {"content_type": kept.content_type, "revpos": kept.revpos, "digest": kept.digest}
         if inline:
+            described = {"content_type": kept.content_type, "revpos": kept.revpos, "digest": kept.digest}
             data = base64.b64encode(await database.attachment_data(kept)).decode()
             member[name] = {**described, "data": data}
         else:
-            member[name] = {**described, "length": kept.length, "stub": True}
+            member[name] = stub_member(kept)
     return member
 
 
@@ -93,6 +97,8 @@ async def get(call: Call) -> web.Response:
     if "open_revs" in call.request.query:
         return await _open_revs(call, database, doc_id, options)
     asked = call.request.query.get("rev")
+    if options == PLAIN and asked is None:
+        return await _get_winner(call.request, database, doc_id)
     wanted = None if asked is None else rev_of(asked)
     tree, revision = await open_revision(database, doc_id, None if flag(call.request, "latest") else wanted)
     etag = f'"{revision.rev}"'
@@ -102,6 +108,16 @@ async def get(call: Call) -> web.Response:
         return not_modified(etag)
     body = await readable_json(database, tree, revision, options)
     return raw_answer(body + b"\n", headers={"ETag": etag} if named else None)
+
+
+async def _get_winner(request: web.Request, database: Database, doc_id: str) -> web.Response:
+    (found,) = await database.shown([doc_id])
+    if found is None or found.deleted:
+        raise NotFound("missing" if found is None else "deleted")
+    etag = f'"{found.rev}"'
+    if unchanged(request, etag):
+        return not_modified(etag)
+    return raw_answer(found.doc + b"\n", headers={"ETag": etag})
 
 
 async def open_revision(database: Database, doc_id: str, rev: Rev | None) -> tuple[RevTree, Revision]:

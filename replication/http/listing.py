@@ -9,11 +9,11 @@ from aiohttp import web
 from replication.errors import BadRequest, NotFound
 from replication.http.answers import read_json
 from replication.http.call import Call
-from replication.http.documents import ReadOptions, readable_json
+from replication.http.documents import PLAIN, ReadOptions, readable_json
 from replication.http.listing_query import ListQuery, list_query, texts
 from replication.http.streaming import JsonStream
 from replication.store.database import Database
-from replication.store.reading import IdRange, count_docs
+from replication.store.reading import IdRange, Shown, count_docs
 
 PAGE = 1_000
 
@@ -140,19 +140,40 @@ class _Listing:
         self._options = options
         self._first = True
 
-    async def row(self, doc_id: str, rev: str, *, deleted: bool = False) -> None:
-        """A row for one document; `options` None: without the document itself."""
-        value = {"rev": rev, "deleted": True} if deleted else {"rev": rev}
-        line = msgspec.json.encode({"id": doc_id, "key": doc_id, "value": value})
-        if self._options is not None:
-            doc = await _winner_json(self._database, doc_id, self._options)
-            line = line[:-1] + b',"doc":' + doc + b"}"
-        await self.line(line)
+    async def rows(self, found: Sequence[tuple[str, str, bool]]) -> None:
+        """A row for each document of (id, revision, deleted); `options` None: without the documents."""
+        if self._options is None:
+            await self.lines([_line(*row) for row in found])
+            return
+        if self._options != PLAIN:
+            for doc_id, rev, deleted in found:
+                doc = await _winner_json(self._database, doc_id, self._options)
+                await self.lines([_line(doc_id, rev, deleted, doc)])
+            return
+        done = 0
+        while done < len(found):
+            shown = await self._database.shown([row[0] for row in found[done:]])
+            page = zip(found[done:], shown, strict=False)
+            await self.lines([_line(*row, _doc_member(one)) for row, one in page])
+            done += len(shown)
 
-    async def line(self, line: bytes) -> None:
-        """A row that is encoded already."""
-        await self._out.write(line if self._first else b",\n" + line)
-        self._first = False
+    async def lines(self, lines: Sequence[bytes]) -> None:
+        """Rows that are encoded already."""
+        if lines:
+            text = b",\n".join(lines)
+            await self._out.write(text if self._first else b",\n" + text)
+            self._first = False
+
+
+def _line(doc_id: str, rev: str, deleted: bool, doc: bytes | None = None) -> bytes:
+    key = msgspec.json.encode(doc_id)
+    gone = b',"deleted":true' if deleted else b""
+    shown = b"" if doc is None else b',"doc":' + doc
+    return b'{"id":%b,"key":%b,"value":{"rev":%b%b}%b}' % (key, key, msgspec.json.encode(rev), gone, shown)
+
+
+def _doc_member(shown: Shown | None) -> bytes:
+    return b"null" if shown is None or shown.deleted else shown.doc
 
 
 async def _list_range(listing: _Listing, database: Database, ids: IdRange, skip: int, limit: int) -> None:
@@ -161,8 +182,7 @@ async def _list_range(listing: _Listing, database: Database, ids: IdRange, skip:
     while left > 0:
         page = min(left, PAGE)
         rows = await database.list_docs(ids, after=after, skip=skip if after is None else 0, limit=page)
-        for doc_id, rev in rows:
-            await listing.row(doc_id, rev)
+        await listing.rows([(doc_id, rev, False) for doc_id, rev in rows])
         if len(rows) < page:
             return
         after = rows[-1][0]
@@ -177,12 +197,13 @@ async def _list_keys(
         if not page:
             return
         found = await database.winners([key for key in page if namespace.holds(key)])
-        for key in page:
-            if key in found:
-                rev, deleted = found[key]
-                await listing.row(key, rev, deleted=deleted)
+        for known, group in itertools.groupby(page, found.__contains__):
+            if known:
+                await listing.rows([(key, *found[key]) for key in group])
             else:
-                await listing.line(msgspec.json.encode({"key": key, "error": "not_found"}))
+                await listing.lines(
+                    [msgspec.json.encode({"key": key, "error": "not_found"}) for key in group]
+                )
 
 
 async def _winner_json(database: Database, doc_id: str, options: ReadOptions) -> bytes:

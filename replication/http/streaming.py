@@ -16,7 +16,7 @@ from aiohttp import web
 
 from replication.errors import CouchError
 
-_PIECE_BYTES = 64 * 1024
+_PIECE_BYTES = 128 * 1024
 
 
 class ConnectionCut(Exception):
@@ -31,12 +31,15 @@ def cut(request: web.Request, reason: str) -> ConnectionCut:
 
 
 class JsonStream:
-    """An answer of JSON text: `async with JsonStream(request) as out`, `write`, and at last `finish`."""
+    """An answer of JSON text: `async with JsonStream(request) as out`, `write`, and at last `finish`.
 
-    def __init__(self, request: web.Request) -> None:
+    A feed of events is JSON text too, each in its frame; it has a `content_type` of its own.
+    """
+
+    def __init__(self, request: web.Request, *, content_type: str = "application/json") -> None:
         self._request = request
         self._response = web.StreamResponse(headers={"Cache-Control": "must-revalidate"})
-        self._response.content_type = "application/json"
+        self._response.content_type = content_type
         self._held: list[bytes] = []
         self._size = 0
 
@@ -76,9 +79,13 @@ class JsonStream:
 
     async def finish(self) -> web.StreamResponse:
         """The complete answer, sent. Raises ConnectionCut."""
-        await self.flush()
+        # The rest and the end at once: most answers are one piece.
+        text = b"" if self._request.method == "HEAD" else b"".join(self._held)
+        self._held, self._size = [], 0
         try:
-            await self._response.write_eof()
+            if not self._response.prepared:
+                await self._response.prepare(self._request)
+            await self._response.write_eof(text)
         except ConnectionError as error:
             raise ConnectionCut("the client went away") from error
         return self._response

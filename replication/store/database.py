@@ -21,7 +21,8 @@ from replication.store import reading, writing
 from replication.store.bodies import KeptAttachment, Revision
 from replication.store.compaction import Compaction
 from replication.store.connection import Readers, Writer, open_writer
-from replication.store.reading import FeedSlice, IdRange, Selection
+from replication.store.reading import Choose, FeedSlice, IdRange, Opened, Selection, Shown
+from replication.store.shared import SharedReads
 from replication.store.signal import Signal
 from replication.store.writing import Written
 from replication.values import Rev
@@ -47,6 +48,7 @@ class Database:
         self._loop = asyncio.get_running_loop()
         self.changed = Signal()
         self.closed = False
+        self._feed_reads: SharedReads[FeedSlice] = SharedReads()
         initial: dict[str, str | int] = {
             "uuid": uuid,
             "update_seq": 0,
@@ -144,32 +146,44 @@ class Database:
         """Identity and counters: uuid, update_seq, doc_count, deleted_count, revs_limit, purge_seq."""
         return await self.read(writing.read_meta)
 
-    async def feed(self, since: int, limit: int, selection: Selection) -> FeedSlice:
-        """A slice of the changes feed."""
-        return await self.read(lambda c: reading.read_feed(c, since, limit, selection))
+    async def feed(
+        self, since: int, limit: int, selection: Selection, *, documents: bool = False
+    ) -> FeedSlice:
+        """A slice of the changes feed. Feeds that were woken by one commit and go on from one place share one
+        read: a thousand of them are one query.
+        """
+        return await self._feed_reads.answer(
+            (self.changed.count, since, limit, selection, documents),
+            lambda: self.read(lambda c: reading.read_feed(c, since, limit, selection, documents=documents)),
+        )
 
     async def count_changes(self, since: int, before: int, selection: Selection) -> int:
         """How many changes after `since` and before `before` the selection shows."""
         return await self.read(lambda c: reading.count_changes(c, since, before, selection))
 
-    async def feed_backwards(self, since: int, before: int, limit: int, selection: Selection) -> FeedSlice:
+    async def feed_backwards(
+        self, since: int, before: int, limit: int, selection: Selection, *, documents: bool = False
+    ) -> FeedSlice:
         """A slice of the changes feed, newest first."""
-        return await self.read(lambda c: reading.read_feed_backwards(c, since, before, limit, selection))
+        return await self.read(
+            lambda c: reading.read_feed_backwards(c, since, before, limit, selection, documents=documents)
+        )
 
     async def revs_diff(self, asked: Mapping[str, Sequence[Rev]]) -> dict[str, tuple[list[Rev], list[Rev]]]:
         """The revisions that are not here, by id, with possible ancestors."""
         return await self.read(lambda c: reading.revs_diff(c, asked))
 
-    async def revisions(
-        self, doc_id: str, choose: Callable[[RevTree], Sequence[Rev]]
-    ) -> tuple[RevTree, list[tuple[Rev, Revision | None]]]:
+    async def revisions(self, doc_id: str, choose: Choose) -> Opened:
         """The document's tree, and the chosen revisions with their content where it is kept."""
+        return await self.read(lambda c: reading.open_revisions(c, doc_id, choose))
 
-        def open_revisions(c: sqlite3.Connection) -> tuple[RevTree, list[tuple[Rev, Revision | None]]]:
-            tree = reading.read_tree(c, doc_id)
-            return tree, [(rev, reading.read_revision(c, doc_id, tree, rev)) for rev in choose(tree)]
+    async def open_many(self, wanted: Sequence[tuple[str, Choose]]) -> list[Opened]:
+        """`revisions` of the first of the wanted documents, one or more: ask again for the others."""
+        return await self.read(lambda c: reading.open_many(c, wanted))
 
-        return await self.read(open_revisions)
+    async def shown(self, doc_ids: Sequence[str]) -> list[Shown | None]:
+        """The winners of the first of the documents, one or more: ask again for the others."""
+        return await self.read(lambda c: reading.read_shown(c, doc_ids))
 
     async def winner(self, doc_id: str) -> tuple[RevTree, Revision]:
         """The tree and its winning revision. Raises NotFound (`missing`; `deleted` for a deletion)."""

@@ -18,6 +18,7 @@ from replication.errors import DatabaseExists, IllegalDatabaseName, NotFound, Un
 from replication.store.database import Database
 from replication.store.identity import server_uuid
 from replication.store.signal import Signal
+from replication.store.updates import DatabaseUpdates
 
 NAME = re.compile(r"[a-z][a-z0-9_$()+/-]{0,119}")
 SUFFIX = ".sqlite"
@@ -49,6 +50,7 @@ class Registry:
         self._directory_lock: int | None = lock_directory(directory)
         for leftover in directory.glob("*.new*"):
             leftover.unlink()
+        self.updates = DatabaseUpdates(self.changed, epoch=uuid.uuid4().hex[:12], there=self.names())
 
     @property
     def closing(self) -> bool:
@@ -127,7 +129,9 @@ class Registry:
             _unlink_side_files(path)
             blank.rename(path)
             _sync_directory(self._directory)
-            return self._opened(name)
+            database = self._opened(name)
+            self.updates.note(name, "created")
+            return database
 
     async def open(self, name: str) -> Database:
         """The database, opened at its first use. Raises NotFound."""
@@ -142,7 +146,6 @@ class Registry:
     async def delete(self, name: str) -> None:
         """Remove the database and its files. Raises NotFound."""
         await asyncio.shield(self._delete(name))
-        self.changed.notify()
 
     async def _delete(self, name: str) -> None:
         async with self._lock:
@@ -155,6 +158,7 @@ class Registry:
             path.unlink()
             _unlink_side_files(path)
             _sync_directory(self._directory)
+            self.updates.note(name, "deleted")
 
     def _opened(self, name: str) -> Database:
         if self._closed:
@@ -165,9 +169,10 @@ class Registry:
         return database
 
     def _load(self, path: Path, name: str) -> Database:
-        return Database(
-            path, name=name, uuid=self.new_uuid(), executor=self._executor, on_change=self.changed.notify
-        )
+        def updated() -> None:
+            self.updates.note(name, "updated")
+
+        return Database(path, name=name, uuid=self.new_uuid(), executor=self._executor, on_change=updated)
 
     def _exists(self, name: str) -> bool:
         # An illegal name is asked for too, and may be too long for a file.
