@@ -13,7 +13,7 @@ import structlog
 from aiohttp import web
 
 from replication.errors import BadRequest, CouchError, MethodNotAllowed
-from replication.http import attachments, bulk, changes, databases, documents, listing, local
+from replication.http import attachments, bulk, bulk_get, changes, databases, documents, listing, local
 from replication.http.access import Authorize, Operation
 from replication.http.answers import error_answer
 from replication.http.call import Call
@@ -39,7 +39,7 @@ ROUTES: tuple[tuple[str, str, Operation, Handler], ...] = (
     ("POST", "/{db}/_ensure_full_commit", Operation.FLUSH, databases.ensure_full_commit),
     ("POST", "/{db}/_revs_diff", Operation.REVS_DIFF, bulk.revs_diff),
     ("POST", "/{db}/_bulk_docs", Operation.REPLICATE_IN, bulk.bulk_docs),
-    ("POST", "/{db}/_bulk_get", Operation.READ, bulk.bulk_get),
+    ("POST", "/{db}/_bulk_get", Operation.READ, bulk_get.bulk_get),
     ("GET", "/{db}/_all_docs", Operation.LIST_DOCUMENTS, listing.all_docs),
     ("POST", "/{db}/_all_docs", Operation.LIST_DOCUMENTS, listing.all_docs),
     ("GET", "/{db}/_changes", Operation.READ_FEED, changes.changes),
