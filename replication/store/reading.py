@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from replication import revtree
+from replication.errors import NotFound
 from replication.revtree import RevTree
 from replication.store.bodies import Revision, decode_attachments
 from replication.values import Rev
@@ -155,8 +156,12 @@ def read_attachment(connection: sqlite3.Connection, digest: str) -> bytes:
 
 
 def read_attachment_piece(connection: sqlite3.Connection, digest: str, start: int, size: int) -> bytes:
-    """At most `size` bytes of an attachment from `start` on, the rest of it unread."""
+    """At most `size` bytes of an attachment from `start` on, the rest of it unread. Raises NotFound when the
+    data went away since its document was read.
+    """
     row = connection.execute("SELECT rowid FROM attachments WHERE digest = ?", (digest,)).fetchone()
+    if row is None:
+        raise NotFound("the attachment is gone")
     with connection.blobopen("attachments", "data", row[0], readonly=True) as blob:
         blob.seek(start)
         return blob.read(size)
