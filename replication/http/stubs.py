@@ -10,26 +10,46 @@ judged before the policy admits it, so that the refusal is on record and told by
 it again with `doc_ids`, and PouchDB then sends the data it holds inside.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from replication.edits import Edit
+from replication.edits import Attachment, Edit
 from replication.errors import CouchError, Forbidden, MissingStub
 from replication.store.database import Database
+from replication.values import Rev
 from replication.wire.decode import Incoming, Refusal
 
 
 async def refuse_missing_stubs(database: Database, docs: Sequence[Incoming]) -> list[Incoming]:
-    """The replicated documents, those refused whose stubs have no data here."""
-    edits = [incoming.edit for incoming in docs if incoming.edit is not None and _has_stub(incoming.edit)]
-    if not edits:
+    """The replicated documents, those refused whose stubs have no data here nor earlier in the batch."""
+    unproven: dict[int, Edit] = {}
+    earlier: dict[tuple[str, Rev], Edit] = {}
+    for index, incoming in enumerate(docs):
+        if incoming.edit is not None:
+            stubs = _unproven_stubs(incoming.edit, earlier)
+            if stubs:
+                unproven[index] = msgspec.structs.replace(incoming.edit, attachments=stubs)
+            earlier[incoming.id, incoming.edit.path[0]] = incoming.edit
+    if not unproven:
         return list(docs)
-    coming = {(incoming.edit.id, incoming.edit.path[0]) for incoming in docs if incoming.edit is not None}
-    # An ancestor in the same batch brings the data; whether it does is seen when it is written.
-    judged = [edit for edit in edits if not any((edit.id, rev) in coming for rev in edit.path[1:])]
-    missing = dict(zip(map(id, judged), await database.missing_stubs(judged), strict=True))
-    return [_judged(incoming, missing.get(id(incoming.edit))) for incoming in docs]
+    missing = dict(zip(unproven, await database.missing_stubs(list(unproven.values())), strict=True))
+    return [_judged(incoming, missing.get(index)) for index, incoming in enumerate(docs)]
+
+
+def _unproven_stubs(edit: Edit, earlier: Mapping[tuple[str, Rev], Edit]) -> dict[str, Attachment]:
+    """The stubs whose data no ancestor earlier in the batch brings."""
+    ancestors = [earlier[edit.id, rev] for rev in edit.path[1:] if (edit.id, rev) in earlier]
+    return {
+        name: stub
+        for name, stub in edit.attachments.items()
+        if stub.data is None and not any(_brings(ancestor, name, stub) for ancestor in ancestors)
+    }
+
+
+def _brings(ancestor: Edit, name: str, stub: Attachment) -> bool:
+    found = ancestor.attachments.get(name)
+    return found is not None and found.data is not None and stub.digest in ("", found.digest)
 
 
 def as_refusal(failure: CouchError) -> CouchError:
@@ -42,7 +62,3 @@ def _judged(incoming: Incoming, failure: MissingStub | None) -> Incoming:
         return incoming
     refused = as_refusal(failure)
     return msgspec.structs.replace(incoming, edit=None, refusal=Refusal(refused.error, refused.reason))
-
-
-def _has_stub(edit: Edit) -> bool:
-    return any(attachment.data is None for attachment in edit.attachments.values())

@@ -68,6 +68,9 @@ async def test_an_ancestor_of_the_batch_that_has_no_such_attachment_does_not_hel
     rows = await gateway.push(lima, session("x"), edited("x", STUB), session("two"), token=tablet)
     assert [(row["id"], row["error"]) for row in rows] == [("session:x", "forbidden")]
     assert await gateway.stored(lima) == ["session:two", "session:x"]
+    outcomes = {(receipt.doc_id, receipt.rev): receipt.outcome for receipt in gateway.receipts(SITE)}
+    assert outcomes["session:x", "1-aa"] == "received"
+    assert outcomes["session:x", "2-bb"] == "refused"
 
 
 async def test_a_tablet_reads_no_attachment_of_a_session_in_any_form(
