@@ -22,7 +22,7 @@ from replication.errors import (
 )
 from replication.http.answers import not_modified, rev_of, unchanged
 from replication.http.call import Call
-from replication.http.documents import base_rev, open_revision, write_one
+from replication.http.documents import base_rev, location_of, open_revision, write_one
 from replication.http.multipart import UNPRINTABLE, header_content_type, new_boundary
 from replication.http.negotiation import accepts_gzip
 from replication.http.streaming import Stream
@@ -189,6 +189,6 @@ async def _edit(call: Call, attachment: Attachment | None, *, status: int) -> we
     location = None
     if attachment is not None:
         attachments[name] = attachment
-        location = str(call.request.url.with_query(None))
+        location = location_of(call.request)
     edit = Edit(doc_id, () if base is None else (base,), body, attachments=attachments)
     return await write_one(call, Incoming(doc_id, None, edit=edit), status=status, location=location)

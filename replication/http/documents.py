@@ -1,5 +1,6 @@
 """Single documents: reading one or several revisions, writing, deleting."""
 
+import re
 from collections.abc import Sequence
 
 import msgspec
@@ -188,7 +189,7 @@ async def put(call: Call) -> web.Response:
     """
     doc_id = call.document_id()
     new_edits = flag(call.request, "new_edits", default=True)
-    location = str(call.request.url.with_query(None))
+    location = location_of(call.request)
     if call.request.content_type == "multipart/related":
         incoming = await read_related_document(call.request, doc_id, replicated=not new_edits)
         return await write_one(call, incoming, new_edits=new_edits, location=location)
@@ -210,6 +211,15 @@ async def delete(call: Call) -> web.Response:
     doc_id = call.document_id()
     await (await call.database()).winner(doc_id)
     return await write_one(call, Incoming(doc_id, None, edit=Edit(doc_id, (), b"{}", deleted=True)))
+
+
+_HOST = re.compile(r"[0-9A-Za-z.:\[\]_-]+")
+
+
+def location_of(request: web.Request) -> str:
+    """Where what this request writes can be read: its URL, or the path alone where its host is no usable one."""
+    path = request.rel_url.raw_path
+    return f"{request.scheme}://{request.host}{path}" if _HOST.fullmatch(request.host) else path
 
 
 def base_rev(request: web.Request) -> Rev | None:

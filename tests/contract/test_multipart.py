@@ -23,7 +23,7 @@ from tests.contract.parts import (
 )
 
 PICTURE = Sent("image/png", bytes(range(256)) * 4)
-HOSTILE = Sent("image/png", f"\r\n--{BOUNDARY}x\r\n--{BOUNDARY[:-1]}--\r\n\r\n--".encode() + b"\r\n" * 9)
+HOSTILE = Sent("image/png", f"\r\n--{BOUNDARY[:-1]}\r\n--{BOUNDARY[:-1]}--\r\n\r\n--".encode() + b"\r\n" * 9)
 LARGE = Sent("application/octet-stream", random.Random(5).randbytes(5 * 1024 * 1024))
 TEXT = b"trial,rt\n" * 500
 PACKED = Sent("text/csv", gzip.compress(TEXT, mtime=0), encoding="gzip", length=len(TEXT))

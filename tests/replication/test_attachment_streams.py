@@ -37,7 +37,8 @@ async def connected(
     url = urlsplit(db.base)
     reader, writer = await asyncio.open_connection(url.hostname, url.port)
     method, _, path = request_line.partition(" ")
-    lines = [f"{method} {url.path}{path} HTTP/1.1", "Host: x", *headers, "", ""]
+    host = [] if any(header.startswith("Host:") for header in headers) else ["Host: x"]
+    lines = [f"{method} {url.path}{path} HTTP/1.1", *host, *headers, "", ""]
     writer.write("\r\n".join(lines).encode())
     await writer.drain()
     return reader, writer
@@ -124,3 +125,16 @@ async def test_a_head_request_is_answered_without_the_data(db: Db) -> None:
         head = await db.call("HEAD", path, headers={"Accept": accept})
         assert (head.status, head.body) == (200, b"")
         assert head.headers["Content-Length"] == str(len(whole.body))
+
+
+@pytest.mark.parametrize("host", ["a b", "[::", "ä", "x/y?z", '"<', "x:99999999"])
+async def test_a_host_that_is_none_does_not_spoil_what_is_written(db: Db, host: str) -> None:
+    length = "Content-Length: 0"
+    reader, writer = await connected(db, "PUT /a/f", f"Host: {host}", length, "Content-Type: image/png")
+    head = await reader.readuntil(b"\r\n\r\n")
+    status = int(head.split()[1])
+    assert status in (201, 400)
+    if status == 201:
+        assert f"/{db.name}/a/f\r\n".encode() in head
+    writer.close()
+    await writer.wait_closed()
