@@ -217,7 +217,7 @@ _HOST = re.compile(r"[0-9A-Za-z.:\[\]_-]+")
 
 
 def location_of(request: web.Request) -> str:
-    """Where what this request writes can be read: its URL, or the path alone where its host is no usable one."""
+    """Where what this request writes can be read: its URL, or its path where the host is unusable."""
     path = request.rel_url.raw_path
     return f"{request.scheme}://{request.host}{path}" if _HOST.fullmatch(request.host) else path
 
