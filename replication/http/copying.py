@@ -26,7 +26,11 @@ async def copy(call: Call) -> web.Response:
     # With their data, for the target's own ancestors need not have them.
     attachments = {
         name: Attachment(
-            kept.content_type, kept.digest, kept.length, data=await database.attachment_data(kept)
+            kept.content_type,
+            kept.digest,
+            kept.length,
+            data=await database.attachment_data(kept),
+            encoding=kept.encoding,
         )
         for name, kept in revision.attachments.items()
     }

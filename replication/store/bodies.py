@@ -9,13 +9,23 @@ import msgspec
 from replication.values import Rev
 
 
-class KeptAttachment(msgspec.Struct, frozen=True):
-    """An attachment's description as stored with a body; its data is found by the digest."""
+class KeptAttachment(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An attachment's description as stored with a body; its data is found by the digest.
+
+    `length` counts the bytes of the content, `encoded_length` those that are kept when they are packed.
+    """
 
     content_type: str
     revpos: int
     digest: str
     length: int
+    encoding: str | None = None
+    encoded_length: int | None = None
+
+    @property
+    def kept_length(self) -> int:
+        """Bytes of the data as it is kept."""
+        return self.length if self.encoded_length is None else self.encoded_length
 
 
 _attachments = msgspec.json.Decoder(dict[str, KeptAttachment])

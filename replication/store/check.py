@@ -32,7 +32,7 @@ from replication.store.connection import SCHEMA_VERSION
 from replication.store.purging import referenced
 from replication.store.registry import SUFFIX, lock_directory, name_of
 from replication.store.writing import encode_leaves, read_meta
-from replication.wire.decode import digest_of
+from replication.wire.attachments import digest_of
 
 MOST_PROBLEMS = 100
 """Told of one file; a broken one would have one for each document."""
@@ -187,8 +187,8 @@ def _problems_of_content(connection: sqlite3.Connection, node: Node) -> Iterator
         ).fetchone()
         if found is None:
             yield f"attachment {name!r} of {node.rev} is missing"
-        elif found[0] != kept.length:
-            yield f"attachment {name!r} of {node.rev} has {found[0]} bytes instead of {kept.length}"
+        elif found[0] != kept.kept_length:
+            yield f"attachment {name!r} of {node.rev} has {found[0]} bytes instead of {kept.kept_length}"
 
 
 def _check_attachments(

@@ -7,15 +7,16 @@ Sequences go out as `<number>-<database>`, opaque to clients: a sequence that an
 
 import asyncio
 import contextlib
+import functools
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, TypeVar
 
 from replication import revtree
 from replication.edits import Edit
-from replication.errors import BadRequest, NotFound
+from replication.errors import BadRequest, MissingStub, NotFound
 from replication.revtree import RevTree
 from replication.store import reading, writing
 from replication.store.bodies import KeptAttachment, Revision
@@ -30,6 +31,8 @@ from replication.values import Rev
 T = TypeVar("T")
 
 REVS_LIMIT = 1000
+PIECE_BYTES = 1024 * 1024
+"""Bytes of an attachment in memory at once, while it is sent."""
 _LONGEST_SEQUENCE = 18
 """Digits: more never fit the numbers of SQLite, so this store cannot have handed them out."""
 
@@ -173,6 +176,10 @@ class Database:
         """The revisions that are not here, by id, with possible ancestors."""
         return await self.read(lambda c: reading.revs_diff(c, asked))
 
+    async def missing_stubs(self, edits: Sequence[Edit]) -> list[MissingStub | None]:
+        """For each replicated edit, why it could not be written if one of its stubs leads nowhere."""
+        return await self.read(lambda c: [writing.missing_stub(c, edit) for edit in edits])
+
     async def revisions(self, doc_id: str, choose: Choose) -> Opened:
         """The document's tree, and the chosen revisions with their content where it is kept."""
         return await self.read(lambda c: reading.open_revisions(c, doc_id, choose))
@@ -213,9 +220,24 @@ class Database:
         """The bytes of an attachment."""
         return await self.read(lambda c: reading.read_attachment(c, kept.digest))
 
+    async def attachment_pieces(
+        self, kept: KeptAttachment, start: int = 0, end: int | None = None
+    ) -> AsyncIterator[bytes]:
+        """The bytes of an attachment as they are kept, from `start` to before `end`, at most PIECE_BYTES at
+        a time. Data is found by its digest and never changes, so no state has to be held between pieces.
+        """
+        end = kept.kept_length if end is None else end
+        for at in range(start, end, PIECE_BYTES):
+            size = min(PIECE_BYTES, end - at)
+            yield await self.read(functools.partial(_piece, kept.digest, at, size))
+
     async def local(self, local_id: str) -> tuple[str, bytes]:
         """A `_local` document as (revision, JSON body). Raises NotFound."""
         found = await self.read(lambda c: reading.read_local(c, local_id))
         if found is None:
             raise NotFound("missing")
         return found
+
+
+def _piece(digest: str, start: int, size: int, connection: sqlite3.Connection) -> bytes:
+    return reading.read_attachment_piece(connection, digest, start, size)

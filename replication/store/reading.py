@@ -277,6 +277,18 @@ def read_attachment(connection: sqlite3.Connection, digest: str) -> bytes:
     return bytes(row[0])
 
 
+def read_attachment_piece(connection: sqlite3.Connection, digest: str, start: int, size: int) -> bytes:
+    """At most `size` bytes of an attachment from `start` on, the rest of it unread. Raises NotFound when the
+    data went away since its document was read.
+    """
+    row = connection.execute("SELECT rowid FROM attachments WHERE digest = ?", (digest,)).fetchone()
+    if row is None:
+        raise NotFound("the attachment is gone")
+    with connection.blobopen("attachments", "data", row[0], readonly=True) as blob:
+        blob.seek(start)
+        return blob.read(size)
+
+
 def read_local(connection: sqlite3.Connection, local_id: str) -> tuple[str, bytes] | None:
     """A `_local` document as (revision, JSON body)."""
     row = connection.execute("SELECT rev, json FROM locals WHERE id = ?", (local_id,)).fetchone()

@@ -183,8 +183,31 @@ def _keep_attachments(
         counters.added += len(attachment.data) if kept_anew else 0
         sent_pos = attachment.revpos or 0
         revpos = sent_pos if replicated and 0 < sent_pos <= path[0].pos else path[0].pos
-        kept[name] = KeptAttachment(attachment.content_type, revpos, attachment.digest, attachment.length)
+        kept[name] = KeptAttachment(
+            attachment.content_type,
+            revpos,
+            attachment.digest,
+            attachment.length,
+            attachment.encoding,
+            None if attachment.encoding is None else len(attachment.data),
+        )
     return kept
+
+
+def missing_stub(connection: sqlite3.Connection, edit: Edit) -> MissingStub | None:
+    """Why a replicated edit could not be written now, if one of its stubs leads nowhere. Only reads."""
+    row = connection.execute("SELECT tree FROM docs WHERE id = ?", (edit.id,)).fetchone()
+    tree = revtree.EMPTY if row is None else revtree.decode_tree(row[0])
+    known = tree.get(edit.path[0])
+    if known is not None and known.body is not None:
+        return None
+    for name, attachment in edit.attachments.items():
+        if attachment.data is None:
+            try:
+                _of_ancestor(connection, name, attachment, tree, edit.path)
+            except MissingStub as failure:
+                return failure
+    return None
 
 
 def _of_ancestor(

@@ -16,7 +16,7 @@ from replication.store import purging
 from replication.store.database import Database
 from replication.store.registry import Registry
 from replication.values import Rev
-from replication.wire.decode import digest_of
+from replication.wire.attachments import digest_of
 from tests.replication.stored import push, replicated
 
 WRITERS = 4

@@ -1,6 +1,7 @@
 """`check_directory` finds what was broken, and nothing in what was not."""
 
 import contextlib
+import gzip
 import json
 import sqlite3
 from pathlib import Path
@@ -11,7 +12,7 @@ from click.testing import CliRunner
 from replication.edits import Attachment
 from replication.store.check import MOST_PROBLEMS, FileReport, check_directory
 from replication.store.registry import DirectoryInUse, Registry
-from replication.wire.decode import digest_of
+from replication.wire.attachments import digest_of
 from sync_server.cli import main
 from tests.replication.stored import push, replicated
 
@@ -53,6 +54,15 @@ def test_a_sound_store_has_no_problems(directory: Path) -> None:
         FileReport(file_of(directory).name, "site", documents=3, leaves=4, attachments=1)
     ]
     assert sorted(directory.iterdir()) == before
+
+
+async def test_a_packed_attachment_is_checked_as_it_is_kept(directory: Path) -> None:
+    packed = gzip.compress(b"packed " * 100)
+    file = Attachment("text/plain", digest_of(packed), 700, data=packed, encoding="gzip")
+    registry = Registry(directory)
+    await push(await registry.open("site"), replicated("d", "1-a", attachments={"f": file}))
+    await registry.close()
+    assert check_directory(directory)[0].problems == []
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ async def check(database: Database, acknowledged: dict[str, str]) -> None:
         _, revision = await database.winner(row.id)
         assert str(revision.rev) == row.rev
         for kept in revision.attachments.values():
-            assert len(await database.attachment_data(kept)) == kept.length
+            assert len(await database.attachment_data(kept)) == kept.kept_length
     # A batch is there as a whole or not at all.
     assert {row.id.removeprefix("file:") for row in rows if row.id.startswith("file:")} == {
         row.id.removeprefix("plain:") for row in rows if row.id.startswith("plain:") and row.rev == "2-b"

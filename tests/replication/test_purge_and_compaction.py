@@ -23,7 +23,7 @@ from replication.store.connection import open_writer
 from replication.store.database import Database
 from replication.store.registry import Registry
 from replication.values import Rev
-from replication.wire.decode import digest_of
+from replication.wire.attachments import digest_of
 from tests.replication.stored import feed, leaves, push, replicated
 from tests.replication.trees import Push, contradictions, histories, merged
 
