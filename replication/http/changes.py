@@ -6,6 +6,7 @@ page for the end of the feed, so a page must never be empty only because its row
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 from aiohttp import web
@@ -15,8 +16,11 @@ from replication.http.answers import UNLIMITED, flag, number, read_json
 from replication.http.call import Call
 from replication.http.documents import ReadOptions, readable_json
 from replication.http.streaming import ConnectionCut, JsonStream
+from replication.mango.refusal import QueryRefused
+from replication.mango.selector import parse_selector
 from replication.store.database import Database
 from replication.store.reading import BEYOND_EVERY_SEQUENCE, FeedRow, Selection
+from replication.store.selecting import LeafSelector
 from replication.values import Rev
 
 DEFAULT_TIMEOUT_MS = 60_000
@@ -27,6 +31,7 @@ LOOK_SECONDS = 15.0
 
 class _Body(msgspec.Struct):
     doc_ids: list[str] | None = None
+    selector: Any = None
 
 
 class _Options(msgspec.Struct, frozen=True):
@@ -85,7 +90,7 @@ async def _options(call: Call, database: Database) -> _Options:
         include_docs=flag(call.request, "include_docs"),
         wait_seconds=timeout_ms / 1000 if waits else 0,
         heartbeat_seconds=None if heartbeat_ms is None else heartbeat_ms / 1000,
-        selection=Selection(call.access.prefixes, _doc_ids(query.get("filter"), query.get("doc_ids"), body)),
+        selection=_selection(call, body, every_leaf=style == "all_docs"),
         reading=ReadOptions(
             conflicts=flag(call.request, "conflicts"), attachments=flag(call.request, "attachments")
         ),
@@ -101,11 +106,24 @@ def _heartbeat_ms(text: str | None) -> int | None:
     return beat
 
 
+def _selection(call: Call, body: _Body, *, every_leaf: bool) -> Selection:
+    query = call.request.query
+    if query.get("filter") != "_selector":
+        return Selection(call.access.prefixes, _doc_ids(query.get("filter"), query.get("doc_ids"), body))
+    if call.request.method != "POST":
+        raise BadRequest("Selector must be specified in POST payload")
+    try:
+        node = parse_selector(body.selector)
+    except QueryRefused as error:
+        raise BadRequest(f"Selector error: {error.reason}") from error
+    return Selection(call.access.prefixes, selector=LeafSelector(node, every_leaf=every_leaf))
+
+
 def _doc_ids(filter_name: str | None, in_query: str | None, body: _Body) -> tuple[str, ...] | None:
     if filter_name is None:
         return None
     if filter_name != "_doc_ids":
-        raise NotImplementedHere("only filter=_doc_ids is served")
+        raise NotImplementedHere("only filter=_doc_ids and filter=_selector are served")
     ids = body.doc_ids
     if ids is None and in_query is not None:
         try:

@@ -13,7 +13,17 @@ import structlog
 from aiohttp import web
 
 from replication.errors import BadRequest, CouchError, MethodNotAllowed
-from replication.http import attachments, bulk, changes, databases, documents, listing, local
+from replication.http import (
+    attachments,
+    bulk,
+    changes,
+    databases,
+    documents,
+    indexes,
+    listing,
+    local,
+    querying,
+)
 from replication.http.access import Authorize, Operation
 from replication.http.answers import error_answer
 from replication.http.call import Call
@@ -44,6 +54,13 @@ ROUTES: tuple[tuple[str, str, Operation, Handler], ...] = (
     ("POST", "/{db}/_all_docs", Operation.LIST_DOCUMENTS, listing.all_docs),
     ("GET", "/{db}/_changes", Operation.READ_FEED, changes.changes),
     ("POST", "/{db}/_changes", Operation.READ_FEED, changes.changes),
+    ("POST", "/{db}/_find", Operation.QUERY, querying.find),
+    ("POST", "/{db}/_explain", Operation.QUERY, querying.explain),
+    ("GET", "/{db}/_index", Operation.QUERY, indexes.list_indexes),
+    ("POST", "/{db}/_index", Operation.EDIT, indexes.create),
+    ("POST", "/{db}/_index/_bulk_delete", Operation.EDIT, indexes.bulk_delete),
+    ("DELETE", "/{db}/_index/_design/{design}/json/{index}", Operation.EDIT, indexes.delete),
+    ("DELETE", "/{db}/_index/{design}/json/{index}", Operation.EDIT, indexes.delete),
     ("GET", "/{db}/_local/{local}", Operation.LOCAL, local.get),
     ("PUT", "/{db}/_local/{local}", Operation.LOCAL, local.put),
     ("DELETE", "/{db}/_local/{local}", Operation.LOCAL, local.delete),

@@ -121,6 +121,10 @@ class Database:
         if not await self._write(delete):
             raise NotFound("missing")
 
+    async def maintain(self, job: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a job on the writer's thread that changes no document; returns when it is on disk."""
+        return await self._write(job)
+
     async def _write(self, job: Callable[[sqlite3.Connection], T]) -> T:
         result: T = await asyncio.wrap_future(self._writer.submit(job))
         return result

@@ -1,13 +1,15 @@
 """Queries on one database file, run on a reader's connection inside one consistent state."""
 
+import itertools
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
 from replication import revtree
 from replication.revtree import RevTree
 from replication.store.bodies import Revision, decode_attachments
+from replication.store.selecting import LeafSelector, chosen_leaves
 from replication.values import Rev
 
 BEYOND_EVERY_SEQUENCE = 2**63 - 1
@@ -33,10 +35,14 @@ class FeedSlice(msgspec.Struct, frozen=True):
 
 
 class Selection(msgspec.Struct, frozen=True):
-    """Which documents a feed shows: ids with one of the prefixes, or the named ones; None = no such limit."""
+    """Which documents a feed shows: ids with one of the prefixes, or the named ones; None = no such limit.
+
+    `selector` is a filter on top of that: changes that it hides are still counted as pending, as in CouchDB.
+    """
 
     prefixes: tuple[str, ...] | None = None
     doc_ids: tuple[str, ...] | None = None
+    selector: LeafSelector | None = None
 
 
 def read_feed(connection: sqlite3.Connection, since: int, limit: int, selection: Selection) -> FeedSlice:
@@ -87,7 +93,19 @@ def _changes(
     order = "DESC" if newest_first else "ASC"
     # Put together from constants; every value is a bound parameter.
     query = f"{_FEED_ROWS} AND {condition} ORDER BY seq {order} LIMIT ?"
+    if selection.selector is not None:
+        every = map(_feed_row, connection.execute(query, (since, before, *parameters, -1)))
+        return tuple(itertools.islice(_selected(connection, every, selection.selector), limit))
     return tuple(map(_feed_row, connection.execute(query, (since, before, *parameters, limit))))
+
+
+def _selected(
+    connection: sqlite3.Connection, rows: Iterable[FeedRow], selector: LeafSelector
+) -> Iterator[FeedRow]:
+    for row in rows:
+        leaves = chosen_leaves(connection, row.id, row.leaves, selector)
+        if leaves is not None:
+            yield msgspec.structs.replace(row, leaves=leaves)
 
 
 def _named_changes(

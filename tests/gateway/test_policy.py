@@ -56,6 +56,13 @@ ALLOWED: dict[tuple[str, str], Sent] = {
     ("POST", "/{db}/_all_docs"): Sent(200, {"keys": ["study:SRO"]}),
     ("GET", "/{db}/_changes"): Sent(200),
     ("POST", "/{db}/_changes"): Sent(200, {}),
+    ("POST", "/{db}/_find"): Sent(200, {"selector": {}}),
+    ("POST", "/{db}/_explain"): Sent(200, {"selector": {}}),
+    ("GET", "/{db}/_index"): Sent(200),
+    ("POST", "/{db}/_index"): Sent(200, {"index": {"fields": ["type"]}}, changes=True),
+    ("POST", "/{db}/_index/_bulk_delete"): Sent(200, {"docids": []}),
+    ("DELETE", "/{db}/_index/_design/{design}/json/{index}"): Sent(404),
+    ("DELETE", "/{db}/_index/{design}/json/{index}"): Sent(404),
     ("GET", "/{db}/_local/{local}"): Sent(200),
     ("PUT", "/{db}/_local/{local}"): Sent(201, {"last_seq": 1}),
     ("DELETE", "/{db}/_local/{local}"): Sent(200, changes=True),
@@ -70,7 +77,13 @@ ALLOWED: dict[tuple[str, str], Sent] = {
     ("DELETE", "/{db}/{doc}/{attachment:(?s:.+)}"): Sent(200, None, "?rev={rev}", changes=True),
 }
 
-NAMES = {"local": "checkpoint", "design": "views", "doc": "study:SRO", "attachment": "a.txt"}
+NAMES = {
+    "local": "checkpoint",
+    "design": "views",
+    "index": "by-type",
+    "doc": "study:SRO",
+    "attachment": "a.txt",
+}
 
 FORBIDDEN_IN_DETAIL = {("GET", "/{db}/_design/{design}"): {"tablet", "hub"}}
 """Reading is open to them, this document is not."""
@@ -174,5 +187,6 @@ def test_a_device_may_not_administer_edit_or_list(role: DeviceRole) -> None:
         Operation.DATABASE_UPDATES,
         Operation.EDIT,
         Operation.LIST_DOCUMENTS,
+        Operation.QUERY,
     }
     assert POLICY[role].operations == set(Operation) - closed
