@@ -1,10 +1,10 @@
 """Index definitions, and the design documents (`language` "query") that carry them from replica to replica.
 
-    POST _index {"index": {"fields": ["type", "started_at"]}, "ddoc": "by-start", "name": "start"}
-      → _design/by-start {"language": "query", "views": {"start": {"map": {"fields": {"type": "asc", …}}}}
+    POST _index {"index": {"fields": ["type", "start"]}, "ddoc": "visits", "name": "by-start"}
+      → _design/visits with the view "by-start", whose `map` is {"fields": {"type": "asc", "start": "asc"}}
 
-The document is the definition: whoever replicates or deletes it replicates or deletes the index. A view of such
-a document that is no index definition is left alone, as CouchDB leaves it.
+The document is the definition: whoever replicates or deletes it replicates or deletes the index. A view of
+such a document that is no index definition is left alone, as CouchDB leaves it.
 """
 
 import hashlib

@@ -27,8 +27,9 @@ def parse_field(name: str) -> Path:
 
 
 def join_field(path: Path) -> str:
-    """The inverse of `parse_field`, but for escapes: for people to read."""
-    return ".".join(path)
+    """The inverse of `parse_field`; an escaped dollar sign is no operator."""
+    name = ".".join(part.replace(".", "\\.") for part in path)
+    return "\\" + name if name.startswith("$") else name
 
 
 def lookup(value: Any, path: Path) -> Any:

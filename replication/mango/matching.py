@@ -4,7 +4,20 @@ from typing import Any
 
 from replication.mango.collation import Path, column_key, key
 from replication.mango.fields import Absent, join_field, lookup
-from replication.mango.selector import All, AnyOf, At, Check, Compare, Has, In, Inner, Node, Not, Test
+from replication.mango.selector import (
+    EVERYTHING,
+    All,
+    AnyOf,
+    At,
+    Check,
+    Compare,
+    Has,
+    In,
+    Inner,
+    Node,
+    Not,
+    Test,
+)
 
 
 def matches(node: Node, value: Any) -> bool:
@@ -106,23 +119,27 @@ def _type(value: Any) -> str:
 
 
 def selector_json(node: Node) -> dict[str, Any]:
-    """The conditions as JSON, every operator spelled out."""
+    """The conditions as JSON, every operator spelled out; parsed again they are the same conditions."""
+    return {} if node == EVERYTHING else _node_json(node)
+
+
+def _node_json(node: Node) -> dict[str, Any]:
     match node:
         case All(parts):
-            return {"$and": [selector_json(part) for part in parts]} if parts else {}
+            return {"$and": [_node_json(part) for part in parts]}
         case AnyOf(parts):
-            return {"$or": [selector_json(part) for part in parts]}
+            return {"$or": [_node_json(part) for part in parts]}
         case Not(part):
-            return {"$not": selector_json(part)}
+            return {"$not": _node_json(part)}
         case At(path, test, negated):
-            shown = _test_json(test)
-            return {join_field(path): {"$not": shown} if negated else shown}
+            shown = {"$not": _test_json(test)} if negated else _test_json(test)
+            return {join_field(path): shown} if path else shown
 
 
 def _test_json(test: Test) -> dict[str, Any]:
     match test:
         case Inner(op, node):
-            return {op: selector_json(node)}
+            return {op: _node_json(node)}
         case Has(arg, _):
             return {"$all": arg}
         case Compare(op, arg, _) | In(op, arg, _) | Check(op, arg, _):
