@@ -114,10 +114,14 @@ async def test_an_index_gives_what_a_scan_gives(people: Db) -> None:
         {"age": {"$ne": 30}},
         {"age": {"$beginsWith": "o"}},
         {"age": {"$lt": 0}},
+        {"name": {"$beginsWith": "C"}, "age": 41},
+        {"name": {"$gte": "A", "$lte": "A"}, "age": {"$gt": 3}},
+        {"name": "Ann", "age": {"$lte": 30}},
     ]
     scanned = [set(await ids(people, selector)) for selector in selectors]
     await make_index(people, "age")
     await make_index(people, "age", "name")
+    await make_index(people, "name", "age")
     assert [set(await ids(people, selector)) for selector in selectors] == scanned
 
 
