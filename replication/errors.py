@@ -11,7 +11,7 @@ class CouchError(Exception):
     """A request, or one document of it, could not be served."""
 
     status: ClassVar[int] = 500
-    error: ClassVar[str] = "internal_server_error"
+    error: str = "internal_server_error"
 
     def __init__(self, reason: str) -> None:
         self.reason = reason

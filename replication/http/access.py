@@ -28,6 +28,7 @@ class Operation(Enum):
     READ_FEED = "read the changes feed"
     READ = "read a document"
     LIST_DOCUMENTS = "list documents"
+    QUERY = "query documents"
     LOCAL = "read and write a checkpoint"
     FLUSH = "make sure that writes are on disk"
     SESSION = "ask who it is"

@@ -5,6 +5,8 @@ A feed shows what its caller may see, and `limit` counts rows after that filter:
 page for the end of the feed, so a page must never be empty only because its rows were filtered away.
 """
 
+from typing import Any
+
 import msgspec
 from aiohttp import web
 
@@ -15,8 +17,11 @@ from replication.http.documents import ReadOptions
 from replication.http.feed_rows import CONTINUOUS, EVENTS, LISTED, FeedRows, Frame, Shape
 from replication.http.feed_waiting import Waiting
 from replication.http.streaming import JsonStream
+from replication.mango.refusal import QueryRefused
+from replication.mango.selector import parse_selector
 from replication.store.database import Database
 from replication.store.reading import Selection
+from replication.store.selecting import LeafSelector
 
 _LONGEST_INTERVAL = 15
 """Digits, as of every other number in a URL."""
@@ -25,6 +30,7 @@ DEFAULT_TIMEOUT_MS = 60_000
 
 class _Body(msgspec.Struct):
     doc_ids: list[str] | None = None
+    selector: Any = None
 
 
 class _Options(msgspec.Struct, frozen=True):
@@ -89,7 +95,7 @@ async def _options(call: Call, database: Database) -> _Options:
         all_leaves=style == "all_docs",
         include_docs=flag(call.request, "include_docs"),
         seq_interval=_seq_interval(query.get("seq_interval", "")),
-        selection=Selection(call.access.prefixes, _doc_ids(query.get("filter"), query.get("doc_ids"), body)),
+        selection=_selection(call, body, every_leaf=style == "all_docs"),
         reading=ReadOptions(
             conflicts=flag(call.request, "conflicts"), attachments=flag(call.request, "attachments")
         ),
@@ -125,11 +131,24 @@ def _heartbeat_ms(text: str | None) -> int | None:
     return beat
 
 
+def _selection(call: Call, body: _Body, *, every_leaf: bool) -> Selection:
+    query = call.request.query
+    if query.get("filter") != "_selector":
+        return Selection(call.access.prefixes, _doc_ids(query.get("filter"), query.get("doc_ids"), body))
+    if call.request.method != "POST":
+        raise BadRequest("Selector must be specified in POST payload")
+    try:
+        node = parse_selector(body.selector)
+    except QueryRefused as error:
+        raise BadRequest(f"Selector error: {error.reason}") from error
+    return Selection(call.access.prefixes, selector=LeafSelector(node, every_leaf=every_leaf))
+
+
 def _doc_ids(filter_name: str | None, in_query: str | None, body: _Body) -> tuple[str, ...] | None:
     if filter_name is None:
         return None
     if filter_name != "_doc_ids":
-        raise NotImplementedHere("only filter=_doc_ids is served")
+        raise NotImplementedHere("only filter=_doc_ids and filter=_selector are served")
     ids = body.doc_ids
     if ids is None and in_query is not None:
         try:

@@ -129,6 +129,10 @@ class Database:
         if not await self.transact(delete):
             raise NotFound("missing")
 
+    async def maintain(self, job: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a job on the writer's thread that changes no document; returns when it is on disk."""
+        return await self.transact(job)
+
     async def transact(self, job: Callable[[sqlite3.Connection], T]) -> T:
         """Run a job of `replication.store` in a transaction of its own; returns when it is on disk."""
         result: T = await asyncio.wrap_future(self._writer.submit(job))
@@ -153,8 +157,13 @@ class Database:
         self, since: int, limit: int, selection: Selection, *, documents: bool = False
     ) -> FeedSlice:
         """A slice of the changes feed. Feeds that were woken by one commit and go on from one place share one
-        read: a thousand of them are one query.
+        read: a thousand of them are one query. A selector's feed reads for itself: its conditions are no
+        key to find others by.
         """
+        if selection.selector is not None:
+            return await self.read(
+                lambda c: reading.read_feed(c, since, limit, selection, documents=documents)
+            )
         return await self._feed_reads.answer(
             (self.changed.count, since, limit, selection, documents),
             lambda: self.read(lambda c: reading.read_feed(c, since, limit, selection, documents=documents)),

@@ -19,6 +19,7 @@ import msgspec
 from replication import revtree
 from replication.revtree import RevTree
 from replication.store.bodies import decode_attachments
+from replication.store.indexes import forget
 from replication.store.writing import counters_of, put_doc, read_meta, save_counters
 from replication.values import Rev
 
@@ -44,6 +45,7 @@ def purge(connection: sqlite3.Connection, asked: Mapping[str, Sequence[Rev]]) ->
         if not purged[doc_id]:
             continue
         freed |= _free_bodies(connection, tree, kept)
+        forget(connection, row[0])
         if kept:
             counters.update_seq += 1
             put_doc(connection, doc_id, row, kept, counters)

@@ -1,7 +1,8 @@
 """Queries on one database file, run on a reader's connection inside one consistent state."""
 
+import itertools
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -9,6 +10,7 @@ from replication import revtree
 from replication.errors import NotFound
 from replication.revtree import RevTree
 from replication.store.bodies import Revision, decode_attachments, shown_document
+from replication.store.selecting import LeafSelector, chosen_leaves
 from replication.values import Rev
 
 BEYOND_EVERY_SEQUENCE = 2**63 - 1
@@ -48,10 +50,14 @@ class FeedSlice(msgspec.Struct, frozen=True):
 
 
 class Selection(msgspec.Struct, frozen=True):
-    """Which documents a feed shows: ids with one of the prefixes, or the named ones; None = no such limit."""
+    """Which documents a feed shows: ids with one of the prefixes, or the named ones; None = no such limit.
+
+    `selector` is a filter on top of that: changes that it hides are still counted as pending, as in CouchDB.
+    """
 
     prefixes: tuple[str, ...] | None = None
     doc_ids: tuple[str, ...] | None = None
+    selector: LeafSelector | None = None
 
 
 def read_feed(
@@ -116,8 +122,22 @@ def _changes(
     order = "DESC" if newest_first else "ASC"
     # Put together from constants; every value is a bound parameter.
     query = f"{_FEED_DOCUMENTS if documents else _FEED_ROWS} AND {condition} ORDER BY seq {order} LIMIT ?"
-    found = connection.execute(query, (*bounds, *parameters, limit))
-    return tuple(map(_feed_row, found)) if not documents else _until_full(map(_document_row, found))
+    # A selector is held against the documents here, and what it hides does not count.
+    most = limit if selection.selector is None else -1
+    found = connection.execute(query, (*bounds, *parameters, most))
+    rows: Iterator[FeedRow] = map(_document_row, found) if documents else map(_feed_row, found)
+    if selection.selector is not None:
+        rows = itertools.islice(_selected(connection, rows, selection.selector), limit)
+    return _until_full(rows) if documents else tuple(rows)
+
+
+def _selected(
+    connection: sqlite3.Connection, rows: Iterable[FeedRow], selector: LeafSelector
+) -> Iterator[FeedRow]:
+    for row in rows:
+        leaves = chosen_leaves(connection, row.id, row.leaves, selector)
+        if leaves is not None:
+            yield msgspec.structs.replace(row, leaves=leaves)
 
 
 def _until_full(rows: Iterator[FeedRow]) -> tuple[FeedRow, ...]:

@@ -90,6 +90,13 @@ ALLOWED: dict[tuple[str, str], Sent] = {
     ("POST", "/{db}/_view_cleanup"): Sent(202, {}),
     ("GET", "/{db}/_changes"): Sent(200),
     ("POST", "/{db}/_changes"): Sent(200, {}),
+    ("POST", "/{db}/_find"): Sent(200, {"selector": {}}),
+    ("POST", "/{db}/_explain"): Sent(200, {"selector": {}}),
+    ("GET", "/{db}/_index"): Sent(200),
+    ("POST", "/{db}/_index"): Sent(200, {"index": {"fields": ["type"]}}, changes=True),
+    ("POST", "/{db}/_index/_bulk_delete"): Sent(200, {"docids": []}),
+    ("DELETE", "/{db}/_index/_design/{design}/json/{index}"): Sent(404),
+    ("DELETE", "/{db}/_index/{design}/json/{index}"): Sent(404),
     ("GET", "/{db}/_local/{local}"): Sent(200),
     ("PUT", "/{db}/_local/{local}"): Sent(201, {"last_seq": 1}),
     ("DELETE", "/{db}/_local/{local}"): Sent(200, changes=True),
@@ -114,6 +121,7 @@ ALLOWED: dict[tuple[str, str], Sent] = {
 NAMES = {
     "local": "checkpoint",
     "design": "views",
+    "index": "by-type",
     "doc": "study:SRO",
     "attachment": "a.txt",
     "node": "_local",
@@ -236,5 +244,6 @@ def test_a_device_may_not_administer_edit_or_list(role: DeviceRole) -> None:
         Operation.ADMINISTER,
         Operation.PURGE,
         Operation.COMPACT,
+        Operation.QUERY,
     }
     assert POLICY[role].operations == set(Operation) - closed
