@@ -1,12 +1,18 @@
 """`python -m benchmarks NAME`."""
 
 import json
+from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
 
+from benchmarks import replication as replication_benchmark
 from benchmarks.end_to_end import measure, tables
+from benchmarks.idle_feeds import KINDS, Figures, NotHeard, allow_connections, idle_table, measure_idle
+from benchmarks.servers import fresh_servers
 
 
 @click.group()
@@ -24,6 +30,54 @@ def end_to_end(documents: int | None, steady_seconds: int, json_file: Path | Non
     figures = measure(documents, steady_seconds, console)
     for table in tables(figures):
         console.print(table)
+    _written(figures, json_file)
+
+
+@main.command("replication")
+@click.option(
+    "--documents", type=click.IntRange(500), default=5_000, show_default=True, help="Of 2 kB, a round."
+)
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="The median counts.")
+@click.option("--feeds", type=click.IntRange(0), default=1_000, show_default=True, help="Idle ones.")
+@click.option(
+    "--pouchdb-server", "pouchdb", type=click.Path(exists=True, path_type=Path), help="Its program."
+)
+@click.option(
+    "--couchdb", "couchdbs", multiple=True, help="A CouchDB's URL with user and password; repeatable."
+)
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures to this file.")
+def replication(
+    *,
+    documents: int,
+    rounds: int,
+    feeds: int,
+    pouchdb: Path | None,
+    couchdbs: tuple[str, ...],
+    json_file: Path | None,
+) -> None:
+    """The replication protocol's requests on this store and on others, in turn, with ratios."""
+    console = Console()
+    allow_connections(feeds)
+    with fresh_servers(pouchdb=pouchdb, couchdbs=couchdbs) as servers:
+        kind, rates = replication_benchmark.measure(
+            servers, documents=documents, rounds=rounds, console=console
+        )
+        figures = replication_benchmark.medians(rates)
+        console.print(replication_benchmark.table(figures, servers))
+    idle: dict[str, dict[str, Figures]] = defaultdict(dict)
+    for feed in KINDS if feeds else ():
+        with fresh_servers(pouchdb=pouchdb, couchdbs=couchdbs) as servers:
+            for server in servers:
+                try:
+                    idle[server.name][feed] = measure_idle(server, kind=feed, count=feeds)
+                except (NotHeard, OSError) as failure:
+                    console.print(f"{server.name}: {feed}: {failure}", style="red")
+    if idle:
+        console.print(idle_table(idle, feeds))
+    _written({"field_documents": kind, "rates": figures, "idle_feeds": idle}, json_file)
+
+
+def _written(figures: Mapping[str, Any], json_file: Path | None) -> None:
     text = json.dumps(figures, indent=2)
     if json_file is not None:
         json_file.parent.mkdir(parents=True, exist_ok=True)

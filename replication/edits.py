@@ -31,7 +31,9 @@ from replication.values import Rev
 class Attachment(msgspec.Struct, frozen=True):
     """An attachment as a document brings it: `data` decoded, or None for a stub of what the target has.
 
-    The digest of a stub may be empty: then its name alone says which attachment is meant.
+    The digest of a stub may be empty: then its name alone says which attachment is meant. `data` and `digest`
+    are of the attachment as it is kept; `encoding` (`gzip`) says that it is packed, `length` is always that
+    of the content.
     """
 
     content_type: str
@@ -39,6 +41,7 @@ class Attachment(msgspec.Struct, frozen=True):
     length: int
     revpos: int | None = None
     data: bytes | None = None
+    encoding: str | None = None
 
 
 class Edit(msgspec.Struct, frozen=True):

@@ -11,7 +11,7 @@ class CouchError(Exception):
     """A request, or one document of it, could not be served."""
 
     status: ClassVar[int] = 500
-    error: ClassVar[str] = "internal_server_error"
+    error: str = "internal_server_error"
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
@@ -103,6 +103,33 @@ class TooLarge(CouchError):
 
     status = 413
     error = "too_large"
+
+
+class AttachmentTooLarge(CouchError):
+    """The attachment is over the limit for one. Its reason is the attachment's name, as CouchDB's."""
+
+    status = 413
+    error = "attachment_too_large"
+
+
+class ContentMd5Mismatch(CouchError):
+    """The bytes of an attachment are not those that its digest was made of."""
+
+    status = 400
+    error = "content_md5_mismatch"
+
+    def __init__(self, reason: str = "Possible message corruption.") -> None:
+        super().__init__(reason)
+
+
+class RangeNotSatisfiable(CouchError):
+    """Nothing of the attachment lies in the range that was asked for."""
+
+    status = 416
+    error = "requested_range_not_satisfiable"
+
+    def __init__(self, reason: str = "Requested range not satisfiable") -> None:
+        super().__init__(reason)
 
 
 class BadContentType(CouchError):

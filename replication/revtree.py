@@ -133,6 +133,19 @@ def stem(tree: RevTree, limit: int) -> RevTree:
     }
 
 
+def without_leaves(tree: RevTree, revs: Iterable[Rev]) -> tuple[RevTree, list[Rev]]:
+    """The tree after a purge, and those of `revs` that were leaves of it: only leaves can be purged.
+
+    Ancestors go with the last leaf that descends from them; what another leaf stands on stays.
+    """
+    purged = [rev for rev in dict.fromkeys(revs) if rev in tree and not tree[rev].superseded]
+    if not purged:
+        return tree, []
+    left = {leaf.rev for leaf in leaves(tree)}.difference(purged)
+    kept = {rev for leaf in left for rev in ancestry(tree, leaf)}
+    return {rev: node for rev, node in tree.items() if rev in kept}, purged
+
+
 def missing(tree: RevTree, revs: Iterable[Rev]) -> list[Rev]:
     """Those of `revs` that the tree does not know."""
     return [rev for rev in revs if rev not in tree]

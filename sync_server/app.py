@@ -11,6 +11,7 @@ from sync_server import lifespan
 from sync_server.api.routes import API_ROUTES
 from sync_server.gateway.access import authorize
 from sync_server.gateway.failures import PREFIX, couch_errors
+from sync_server.gateway.sessions import DeviceSessions
 from sync_server.keys import SETTINGS
 from sync_server.middleware import install_middleware
 from sync_server.settings import Settings, SettingsError
@@ -35,7 +36,7 @@ def build_app(settings: Settings) -> web.Application:
 
 def _mount_embedded_store(app: web.Application, settings: Settings) -> None:
     registry = Registry(settings.data_dir / "store")
-    app.add_routes(couch_routes(registry, authorize, prefix=PREFIX))
+    app.add_routes(couch_routes(registry, authorize, prefix=PREFIX, sessions=DeviceSessions()))
 
     async def open_and_close(app: web.Application) -> AsyncIterator[None]:  # noqa: ARG001 (aiohttp passes it)
         yield

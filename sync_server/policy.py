@@ -15,6 +15,9 @@ from sync_server.identity.device_credentials import DeviceCredential, DeviceRole
 PUBLISHED_TYPES = ("study", "battery", "item_bank", "consent_form", "participant", "visit")
 COLLECTED_TYPES = ("session", "consent", "device")
 
+OPEN = frozenset({Operation.SESSION})
+"""What needs no credential: asking whether one is valid."""
+
 REPLICATING = frozenset(
     {
         Operation.SERVER_INFO,
@@ -25,6 +28,7 @@ REPLICATING = frozenset(
         Operation.READ,
         Operation.LOCAL,
         Operation.FLUSH,
+        *OPEN,
     }
 )
 

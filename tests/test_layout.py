@@ -25,6 +25,7 @@ PURE = (
     "replication/revtree.py",
     "replication/edits.py",
     "replication/wire",
+    "replication/mango",
     "reporting/sites.py",
     "reporting/documents",
     "reporting/scoring",

@@ -28,8 +28,14 @@ class Operation(Enum):
     READ_FEED = "read the changes feed"
     READ = "read a document"
     LIST_DOCUMENTS = "list documents"
+    QUERY = "query documents"
     LOCAL = "read and write a checkpoint"
     FLUSH = "make sure that writes are on disk"
+    SESSION = "ask who it is"
+    MONITOR = "see what the server does"
+    ADMINISTER = "administer a database"
+    PURGE = "purge documents"
+    COMPACT = "compact a database"
 
 
 class Access(Protocol):

@@ -1,5 +1,6 @@
 """Answers and request parameters, in CouchDB's manner."""
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -110,7 +111,12 @@ async def read_json(request: web.Request, kind: type[T]) -> T:
 
 def flag(request: web.Request, name: str, *, default: bool = False) -> bool:
     """A boolean query parameter. Raises BadRequest for anything but true or false."""
-    text = request.query.get(name)
+    return flag_in(request.query, name, default=default)
+
+
+def flag_in(parameters: Mapping[str, str], name: str, *, default: bool = False) -> bool:
+    """A boolean among parameters. Raises BadRequest for anything but true or false."""
+    text = parameters.get(name)
     if text is None:
         return default
     if text not in ("true", "false"):

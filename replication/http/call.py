@@ -6,6 +6,7 @@ from aiohttp import web
 
 from replication.errors import Forbidden, NotFound
 from replication.http.access import Access, Authorize, Operation
+from replication.http.users import Sessions
 from replication.store.database import Database
 from replication.store.registry import Registry
 
@@ -19,6 +20,7 @@ class Call:
     access: Access
     database_name: str
     authorizer: Authorize
+    sessions: Sessions
 
     async def authorize(self, operation: Operation) -> None:
         """Ask for one more operation. Raises Forbidden."""

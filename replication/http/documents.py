@@ -1,6 +1,6 @@
 """Single documents: reading one or several revisions, writing, deleting."""
 
-import base64
+import re
 from collections.abc import Sequence
 
 import msgspec
@@ -9,6 +9,7 @@ from aiohttp import web
 from replication import revtree
 from replication.edits import Edit
 from replication.errors import BadRequest, NotFound
+from replication.http import multipart
 from replication.http.answers import (
     failure_of,
     flag,
@@ -20,7 +21,10 @@ from replication.http.answers import (
     rev_of,
     unchanged,
 )
+from replication.http.attachment_members import AttachmentOptions, attachments_member, sent_attachments
 from replication.http.call import Call
+from replication.http.negotiation import accepts
+from replication.http.uploads import read_related_document
 from replication.revtree import RevTree
 from replication.store.bodies import Revision, document_json, revisions_member
 from replication.store.database import Database
@@ -28,24 +32,37 @@ from replication.values import Rev
 from replication.wire.decode import Incoming, check_utf8, decode_document
 
 
-class ReadOptions(msgspec.Struct, frozen=True):
+class ReadOptions(AttachmentOptions, frozen=True, kw_only=True):
     """Which of the protocol's members a document is shown with."""
 
     revs: bool = False
     revs_info: bool = False
     conflicts: bool = False
-    attachments: bool = False
+
+
+PLAIN = ReadOptions()
+"""Nothing more is asked for: the document goes out as it is stored, and no tree is decoded."""
 
 
 def read_options(request: web.Request) -> ReadOptions:
     """The options of a GET. Raises BadRequest."""
     meta = flag(request, "meta")
+    since = request.query.get("atts_since")
     return ReadOptions(
         revs=flag(request, "revs"),
         revs_info=meta or flag(request, "revs_info"),
         conflicts=meta or flag(request, "conflicts"),
-        attachments=flag(request, "attachments"),
+        attachments=flag(request, "attachments") or since is not None,
+        atts_since=None if since is None else _revs(since, "atts_since must be a JSON array of revisions"),
+        att_encoding_info=flag(request, "att_encoding_info"),
     )
+
+
+def _revs(text: str, complaint: str) -> tuple[Rev, ...]:
+    try:
+        return tuple(rev_of(one) for one in msgspec.json.decode(text, type=list[str]))
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(complaint) from error
 
 
 async def readable_json(database: Database, tree: RevTree, revision: Revision, options: ReadOptions) -> bytes:
@@ -59,7 +76,7 @@ async def readable_json(database: Database, tree: RevTree, revision: Revision, o
         others = [str(leaf.rev) for leaf in revtree.leaves(tree)[1:] if not leaf.deleted]
         members.update({"_conflicts": others} if others else {})
     if revision.attachments:
-        members["_attachments"] = await _attachments_member(database, revision, inline=options.attachments)
+        members["_attachments"] = await attachments_member(database, revision, options)
     return document_json(revision, members)
 
 
@@ -70,20 +87,18 @@ def _status(tree: RevTree, rev: Rev) -> str:
     return "deleted" if node.deleted else "available"
 
 
-async def _attachments_member(database: Database, revision: Revision, *, inline: bool) -> dict[str, object]:
-    member: dict[str, object] = {}
-    for name, kept in revision.attachments.items():
-        described = {"content_type": kept.content_type, "revpos": kept.revpos, "digest": kept.digest}
-        if inline:
-            data = base64.b64encode(await database.attachment_data(kept)).decode()
-            member[name] = {**described, "data": data}
-        else:
-            member[name] = {**described, "length": kept.length, "stub": True}
-    return member
+async def related(
+    database: Database, tree: RevTree, revision: Revision, options: ReadOptions
+) -> multipart.RelatedDocument:
+    """A revision with its attachments behind it, as the options ask for them."""
+    options = msgspec.structs.replace(options, attachments=True, follows=True)
+    json = await readable_json(database, tree, revision, options)
+    return multipart.RelatedDocument(revision, json, sent_attachments(revision, options))
 
 
-async def get(call: Call) -> web.Response:
-    """`GET /{db}/{doc}` with `rev`, `open_revs`, `latest`, `revs`, `revs_info`, `conflicts` or `attachments`.
+async def get(call: Call) -> web.StreamResponse:
+    """`GET /{db}/{doc}` with `rev`, `open_revs`, `latest`, `revs`, `revs_info`, `conflicts`, `attachments`,
+    `atts_since`, `att_encoding_info`; in parts when attachments are asked for and the client takes parts.
 
     `latest` without `open_revs` shows the winner, whatever `rev` names.
     """
@@ -93,6 +108,8 @@ async def get(call: Call) -> web.Response:
     if "open_revs" in call.request.query:
         return await _open_revs(call, database, doc_id, options)
     asked = call.request.query.get("rev")
+    if options == PLAIN and asked is None:
+        return await _get_winner(call.request, database, doc_id)
     wanted = None if asked is None else rev_of(asked)
     tree, revision = await open_revision(database, doc_id, None if flag(call.request, "latest") else wanted)
     etag = f'"{revision.rev}"'
@@ -100,8 +117,22 @@ async def get(call: Call) -> web.Response:
     named = not (options.conflicts or options.revs_info)
     if named and unchanged(call.request, etag):
         return not_modified(etag)
+    headers = {"ETag": etag} if named else {}
+    if options.attachments and revision.attachments and accepts(call.request, "multipart/related"):
+        document = await related(database, tree, revision, options)
+        return await multipart.send_document(call.request, database, document, headers)
     body = await readable_json(database, tree, revision, options)
-    return raw_answer(body + b"\n", headers={"ETag": etag} if named else None)
+    return raw_answer(body + b"\n", headers=headers)
+
+
+async def _get_winner(request: web.Request, database: Database, doc_id: str) -> web.Response:
+    (found,) = await database.shown([doc_id])
+    if found is None or found.deleted:
+        raise NotFound("missing" if found is None else "deleted")
+    etag = f'"{found.rev}"'
+    if unchanged(request, etag):
+        return not_modified(etag)
+    return raw_answer(found.doc + b"\n", headers={"ETag": etag})
 
 
 async def open_revision(database: Database, doc_id: str, rev: Rev | None) -> tuple[RevTree, Revision]:
@@ -115,7 +146,7 @@ async def open_revision(database: Database, doc_id: str, rev: Rev | None) -> tup
     return tree, revision
 
 
-async def _open_revs(call: Call, database: Database, doc_id: str, options: ReadOptions) -> web.Response:
+async def _open_revs(call: Call, database: Database, doc_id: str, options: ReadOptions) -> web.StreamResponse:
     asked = call.request.query["open_revs"]
     latest = flag(call.request, "latest")
     if asked == "all":
@@ -123,11 +154,10 @@ async def _open_revs(call: Call, database: Database, doc_id: str, options: ReadO
         if not tree:
             raise NotFound("missing")
     else:
-        try:
-            revs = [rev_of(text) for text in msgspec.json.decode(asked, type=list[str])]
-        except (ValueError, RecursionError) as error:
-            raise BadRequest("open_revs must be `all` or a JSON array of revisions") from error
+        revs = _revs(asked, "open_revs must be `all` or a JSON array of revisions")
         tree, found = await database.revisions(doc_id, lambda tree: chosen(tree, revs, latest=latest))
+    if accepts(call.request, "multipart/mixed"):
+        return await _open_revs_in_parts(call, database, tree, found, options)
     rows = []
     for rev, revision in found:
         if revision is None:
@@ -135,6 +165,22 @@ async def _open_revs(call: Call, database: Database, doc_id: str, options: ReadO
         else:
             rows.append(b'{"ok":' + await readable_json(database, tree, revision, options) + b"}")
     return raw_answer(b"[" + b",\n".join(rows) + b"]\n")
+
+
+async def _open_revs_in_parts(
+    call: Call,
+    database: Database,
+    tree: RevTree,
+    found: Sequence[tuple[Rev, Revision | None]],
+    options: ReadOptions,
+) -> web.StreamResponse:
+    async with multipart.MixedStream(call.request) as out:
+        for rev, revision in found:
+            if revision is None:
+                await out.failure(msgspec.json.encode({"missing": str(rev)}))
+            else:
+                await out.document(database, await related(database, tree, revision, options))
+        return await out.end()
 
 
 def all_leaves(tree: RevTree) -> list[Rev]:
@@ -154,13 +200,19 @@ def chosen(tree: RevTree, revs: Sequence[Rev], *, latest: bool) -> list[Rev]:
 
 
 async def put(call: Call) -> web.Response:
-    """`PUT /{db}/{doc}`; with `new_edits=false` the document names its own revision."""
+    """`PUT /{db}/{doc}`, alone or with its attachments behind it; with `new_edits=false` the document names
+    its own revision.
+    """
     doc_id = call.document_id()
     new_edits = flag(call.request, "new_edits", default=True)
+    location = location_of(call.request)
+    if call.request.content_type == "multipart/related":
+        incoming = await read_related_document(call.request, doc_id, replicated=not new_edits)
+        return await write_one(call, incoming, new_edits=new_edits, location=location)
     text = await read_body(call.request)
     check_utf8(text)
     incoming = decode_document(text, doc_id=doc_id, replicated=not new_edits)
-    return await write_one(call, incoming, new_edits=new_edits)
+    return await write_one(call, incoming, new_edits=new_edits, location=location)
 
 
 async def post(call: Call) -> web.Response:
@@ -177,6 +229,15 @@ async def delete(call: Call) -> web.Response:
     return await write_one(call, Incoming(doc_id, None, edit=Edit(doc_id, (), b"{}", deleted=True)))
 
 
+_HOST = re.compile(r"[0-9A-Za-z.:\[\]_-]+")
+
+
+def location_of(request: web.Request) -> str:
+    """Where what this request writes can be read: its URL, or its path where the host is unusable."""
+    path = request.rel_url.raw_path
+    return f"{request.scheme}://{request.host}{path}" if _HOST.fullmatch(request.host) else path
+
+
 def base_rev(request: web.Request) -> Rev | None:
     """The revision that an edit is based on: `rev`, or `If-Match`. Raises BadRequest when they differ."""
     named = [request.query.get("rev"), request.headers.get("If-Match")]
@@ -187,11 +248,31 @@ def base_rev(request: web.Request) -> Rev | None:
 
 
 async def write_one(
-    call: Call, incoming: Incoming, *, new_edits: bool = True, status: int = 201
+    call: Call,
+    incoming: Incoming,
+    *,
+    new_edits: bool = True,
+    status: int = 201,
+    location: str | None = None,
 ) -> web.Response:
-    """Store one document; the answer has `status`, or 200 for a deletion. Raises what CouchDB answers."""
+    """Store one document, based on what the request names; see `store_one`."""
+    await call.database()
+    based = _based(incoming, base_rev(call.request)) if new_edits else incoming
+    return await store_one(call, based, new_edits=new_edits, status=status, location=location)
+
+
+async def store_one(
+    call: Call,
+    incoming: Incoming,
+    *,
+    new_edits: bool = True,
+    status: int = 201,
+    location: str | None = None,
+) -> web.Response:
+    """Store one document; the answer has `status`, or 200 for a deletion, and says the `location` of what was
+    written. Raises what CouchDB answers.
+    """
     database = await call.database()
-    incoming = _based(incoming, base_rev(call.request)) if new_edits else incoming
     (refused,) = await call.access.admit(database.name, [incoming])
     refusal = refused or incoming.refusal
     if refusal is not None:
@@ -205,7 +286,7 @@ async def write_one(
     return json_answer(
         {"ok": True, "id": written.id, "rev": written.rev},
         status=200 if edit.deleted else status,
-        headers={"ETag": f'"{written.rev}"'},
+        headers={"ETag": f'"{written.rev}"', **({} if location is None else {"Location": location})},
     )
 
 

@@ -1,27 +1,134 @@
-"""`_all_docs`: the documents of a database by id."""
+"""`_all_docs` and `_design_docs`: the documents of a database by id."""
 
 import itertools
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from aiohttp import web
 
 from replication.errors import BadRequest, NotFound
-from replication.http.answers import UNLIMITED, flag, number, read_json
+from replication.http.answers import read_json
 from replication.http.call import Call
-from replication.http.documents import ReadOptions, read_options, readable_json
+from replication.http.documents import PLAIN, ReadOptions, readable_json
+from replication.http.listing_query import ListQuery, list_query, texts
 from replication.http.streaming import JsonStream
 from replication.store.database import Database
-from replication.store.reading import IdRange
-
-T = TypeVar("T")
+from replication.store.reading import IdRange, Shown, count_docs
 
 PAGE = 1_000
 
 
-class _Keys(msgspec.Struct):
-    keys: list[str] | None = None
+class _Queries(msgspec.Struct):
+    queries: list[dict[str, msgspec.Raw]]
+
+
+class _Namespace(msgspec.Struct, frozen=True):
+    """The ids that a listing is about; None: all."""
+
+    first: str | None = None
+    last: str | None = None
+
+    def holds(self, doc_id: str) -> bool:
+        return self.first is None or self.last is None or self.first <= doc_id <= self.last
+
+    def clamped(self, ids: IdRange) -> IdRange:
+        """The part of the range that lies in here."""
+        if self.first is None or self.last is None:
+            return ids
+        low, high = (ids.end, ids.start) if ids.descending else (ids.start, ids.end)
+        low = max(low or self.first, self.first)
+        high = self.last if high is None else min(high, self.last)
+        start, end = (high, low) if ids.descending else (low, high)
+        return msgspec.structs.replace(ids, start=start, end=end)
+
+
+_ALL = _Namespace()
+# `0` follows `/`, and no document is called so.
+_DESIGN = _Namespace("_design/", "_design0")
+
+
+async def all_docs(call: Call) -> web.StreamResponse:
+    """`GET` and `POST /{db}/_all_docs` with `key` or `keys`, `startkey`, `endkey`, `inclusive_end`,
+    `descending`, `skip`, `limit`, `include_docs`, `conflicts`, `attachments`, `update_seq`.
+    """
+    return await _one(call, _ALL)
+
+
+async def design_docs(call: Call) -> web.StreamResponse:
+    """`GET` and `POST /{db}/_design_docs`: the same of design documents only."""
+    return await _one(call, _DESIGN)
+
+
+async def all_docs_queries(call: Call) -> web.StreamResponse:
+    """`POST /{db}/_all_docs/queries`: several questions, answered in their order."""
+    return await _several(call, _ALL)
+
+
+async def design_docs_queries(call: Call) -> web.StreamResponse:
+    """`POST /{db}/_design_docs/queries`."""
+    return await _several(call, _DESIGN)
+
+
+async def parameters_of(call: Call) -> Mapping[str, str]:
+    """The parameters of a listing's URL and, where it is a POST, of its body. Raises BadRequest."""
+    body: dict[str, msgspec.Raw] = {}
+    if call.request.method == "POST":
+        body = await read_json(call.request, dict[str, msgspec.Raw])
+    return {**call.request.query, **texts(body)}
+
+
+async def queries_of(call: Call) -> list[ListQuery]:
+    """The questions of a `queries` request. Raises BadRequest."""
+    asked = (await read_json(call.request, _Queries)).queries
+    if not asked:
+        raise BadRequest("`queries` must hold at least one query")
+    return [list_query(texts(query)) for query in asked]
+
+
+async def _one(call: Call, namespace: _Namespace) -> web.StreamResponse:
+    database = await call.database()
+    query = list_query(await parameters_of(call))
+    async with JsonStream(call.request) as out:
+        await _answer(database, namespace, query, out)
+        await out.write(b"\n")
+        return await out.finish()
+
+
+async def _several(call: Call, namespace: _Namespace) -> web.StreamResponse:
+    database = await call.database()
+    queries = await queries_of(call)
+    async with JsonStream(call.request) as out:
+        await out.write(b'{"results":[')
+        for index, query in enumerate(queries):
+            await out.write(b",\n" if index else b"\n")
+            await _answer(database, namespace, query, out)
+        await out.write(b"\n]}\n")
+        return await out.finish()
+
+
+async def _answer(database: Database, namespace: _Namespace, query: ListQuery, out: JsonStream) -> None:
+    meta = await database.meta()
+    everything = namespace.clamped(IdRange(descending=query.ids.descending))
+    total = (
+        int(meta["doc_count"])
+        if namespace == _ALL
+        else await database.read(lambda c: count_docs(c, everything))
+    )
+    head: dict[str, object] = {"total_rows": total, "offset": None}
+    if query.update_seq:
+        head["update_seq"] = database.sequence(int(meta["update_seq"]))
+    listing = _Listing(database, out, query.reading)
+    if query.keys is None:
+        ids = namespace.clamped(query.ids)
+        passed_over = await database.count_before(ids) - await database.count_before(everything)
+        head["offset"] = min(total, passed_over + query.skip)
+        await out.write(msgspec.json.encode(head)[:-1] + b',"rows":[\n')
+        await _list_range(listing, database, ids, query.skip, query.limit)
+    else:
+        keys = list(reversed(query.keys)) if query.ids.descending else query.keys
+        await out.write(msgspec.json.encode(head)[:-1] + b',"rows":[\n')
+        await _list_keys(listing, database, namespace, keys[query.skip :][: query.limit])
+    await out.write(b"\n]}")
 
 
 class _Listing:
@@ -33,46 +140,40 @@ class _Listing:
         self._options = options
         self._first = True
 
-    async def row(self, doc_id: str, rev: str, *, deleted: bool = False) -> None:
-        """A row for one document; `options` None: without the document itself."""
-        value = {"rev": rev, "deleted": True} if deleted else {"rev": rev}
-        line = msgspec.json.encode({"id": doc_id, "key": doc_id, "value": value})
-        if self._options is not None:
-            doc = await _winner_json(self._database, doc_id, self._options)
-            line = line[:-1] + b',"doc":' + doc + b"}"
-        await self.line(line)
+    async def rows(self, found: Sequence[tuple[str, str, bool]]) -> None:
+        """A row for each document of (id, revision, deleted); `options` None: without the documents."""
+        if self._options is None:
+            await self.lines([_line(*row) for row in found])
+            return
+        if self._options != PLAIN:
+            for doc_id, rev, deleted in found:
+                doc = await _winner_json(self._database, doc_id, self._options)
+                await self.lines([_line(doc_id, rev, deleted, doc)])
+            return
+        done = 0
+        while done < len(found):
+            shown = await self._database.shown([row[0] for row in found[done:]])
+            page = zip(found[done:], shown, strict=False)
+            await self.lines([_line(*row, _doc_member(one)) for row, one in page])
+            done += len(shown)
 
-    async def line(self, line: bytes) -> None:
-        """A row that is encoded already."""
-        await self._out.write(line if self._first else b",\n" + line)
-        self._first = False
+    async def lines(self, lines: Sequence[bytes]) -> None:
+        """Rows that are encoded already."""
+        if lines:
+            text = b",\n".join(lines)
+            await self._out.write(text if self._first else b",\n" + text)
+            self._first = False
 
 
-async def all_docs(call: Call) -> web.StreamResponse:
-    """`GET` and `POST /{db}/_all_docs` with `key` or `keys`, `startkey`, `endkey`, `inclusive_end`,
-    `descending`, `skip`, `limit`, `include_docs`.
-    """
-    database = await call.database()
-    request = call.request
-    body = await read_json(request, _Keys) if request.method == "POST" else _Keys()
-    keys = body.keys if body.keys is not None else _json_parameter(request, "keys", list[str])
-    skip = number(request.query.get("skip"), "skip", default=0)
-    limit = number(request.query.get("limit"), "limit", default=UNLIMITED)
-    ids = _range(request)
-    options = read_options(request) if flag(request, "include_docs") else None
-    total = int((await database.meta())["doc_count"])
-    async with JsonStream(request) as out:
-        listing = _Listing(database, out, options)
-        if keys is None:
-            passed_over = await database.count_before(ids) + skip
-            await out.write(b'{"total_rows":%d,"offset":%d,"rows":[\n' % (total, min(total, passed_over)))
-            await _list_range(listing, database, ids, skip, limit)
-        else:
-            chosen = list(reversed(keys)) if ids.descending else keys
-            await out.write(b'{"total_rows":%d,"offset":null,"rows":[\n' % total)
-            await _list_keys(listing, database, chosen[skip:][:limit])
-        await out.write(b"\n]}\n")
-        return await out.finish()
+def _line(doc_id: str, rev: str, deleted: bool, doc: bytes | None = None) -> bytes:
+    key = msgspec.json.encode(doc_id)
+    gone = b',"deleted":true' if deleted else b""
+    shown = b"" if doc is None else b',"doc":' + doc
+    return b'{"id":%b,"key":%b,"value":{"rev":%b%b}%b}' % (key, key, msgspec.json.encode(rev), gone, shown)
+
+
+def _doc_member(shown: Shown | None) -> bytes:
+    return b"null" if shown is None or shown.deleted else shown.doc
 
 
 async def _list_range(listing: _Listing, database: Database, ids: IdRange, skip: int, limit: int) -> None:
@@ -81,50 +182,28 @@ async def _list_range(listing: _Listing, database: Database, ids: IdRange, skip:
     while left > 0:
         page = min(left, PAGE)
         rows = await database.list_docs(ids, after=after, skip=skip if after is None else 0, limit=page)
-        for doc_id, rev in rows:
-            await listing.row(doc_id, rev)
+        await listing.rows([(doc_id, rev, False) for doc_id, rev in rows])
         if len(rows) < page:
             return
         after = rows[-1][0]
         left -= len(rows)
 
 
-async def _list_keys(listing: _Listing, database: Database, keys: Sequence[str]) -> None:
+async def _list_keys(
+    listing: _Listing, database: Database, namespace: _Namespace, keys: Sequence[str]
+) -> None:
     for start in itertools.count(0, PAGE):
         page = keys[start : start + PAGE]
         if not page:
             return
-        found = await database.winners(page)
-        for key in page:
-            if key in found:
-                rev, deleted = found[key]
-                await listing.row(key, rev, deleted=deleted)
+        found = await database.winners([key for key in page if namespace.holds(key)])
+        for known, group in itertools.groupby(page, found.__contains__):
+            if known:
+                await listing.rows([(key, *found[key]) for key in group])
             else:
-                await listing.line(msgspec.json.encode({"key": key, "error": "not_found"}))
-
-
-def _range(request: web.Request) -> IdRange:
-    start = _json_parameter(request, "startkey", str, "start_key")
-    end = _json_parameter(request, "endkey", str, "end_key")
-    key = _json_parameter(request, "key", str)
-    if key is not None:
-        start = end = key
-    return IdRange(
-        start,
-        end,
-        inclusive_end=flag(request, "inclusive_end", default=True),
-        descending=flag(request, "descending"),
-    )
-
-
-def _json_parameter(request: web.Request, name: str, kind: type[T], other_name: str = "") -> T | None:
-    text = request.query.get(name, request.query.get(other_name))
-    if text is None:
-        return None
-    try:
-        return msgspec.json.decode(text, type=kind)
-    except (ValueError, RecursionError) as error:
-        raise BadRequest(f"{name} is not JSON of the expected kind") from error
+                await listing.lines(
+                    [msgspec.json.encode({"key": key, "error": "not_found"}) for key in group]
+                )
 
 
 async def _winner_json(database: Database, doc_id: str, options: ReadOptions) -> bytes:

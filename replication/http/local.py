@@ -36,8 +36,13 @@ async def get(call: Call) -> web.Response:
     """`GET /{db}/_local/{id}`."""
     local_id = _local_id(call)
     rev, body = await (await call.database()).local(local_id)
-    front = msgspec.json.encode({"_id": f"_local/{local_id}", "_rev": rev})
-    return raw_answer(front[:-1] + (b"}" if body == b"{}" else b"," + body[1:]) + b"\n")
+    return raw_answer(local_json(f"_local/{local_id}", rev, body) + b"\n")
+
+
+def local_json(doc_id: str, rev: str, body: bytes) -> bytes:
+    """The document's JSON; `doc_id` begins with `_local/`."""
+    front = msgspec.json.encode({"_id": doc_id, "_rev": rev})
+    return front[:-1] + (b"}" if body == b"{}" else b"," + body[1:])
 
 
 async def put(call: Call) -> web.Response:

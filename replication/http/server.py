@@ -13,11 +13,30 @@ import structlog
 from aiohttp import web
 
 from replication.errors import BadRequest, CouchError, MethodNotAllowed
-from replication.http import attachments, bulk, changes, databases, documents, listing, local
+from replication.http import (
+    administration,
+    attachments,
+    bulk,
+    bulk_get,
+    changes,
+    copying,
+    database_updates,
+    databases,
+    documents,
+    indexes,
+    listing,
+    local,
+    local_listing,
+    node,
+    querying,
+    session,
+    unsupported,
+)
 from replication.http.access import Authorize, Operation
 from replication.http.answers import error_answer
 from replication.http.call import Call
 from replication.http.streaming import ConnectionCut
+from replication.http.users import OwnersOnly, Sessions
 from replication.store.registry import Registry
 
 log = structlog.get_logger()
@@ -25,46 +44,99 @@ log = structlog.get_logger()
 CLIENT_IS_GONE = 499
 """Never sent; for the access log."""
 
+_FUNCTION = f"/{{db}}/_design/{{design}}/{{function:{unsupported.PATTERN}}}"
+_FUNCTION_BELOW = _FUNCTION + "/{rest:(?s:.+)}"
+
 Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 
 ROUTES: tuple[tuple[str, str, Operation, Handler], ...] = (
     ("GET", "/", Operation.SERVER_INFO, databases.server_info),
     ("GET", "/_up", Operation.SERVER_INFO, databases.up),
     ("GET", "/_all_dbs", Operation.LIST_DATABASES, databases.all_dbs),
-    ("GET", "/_db_updates", Operation.DATABASE_UPDATES, databases.db_updates),
+    ("GET", "/_db_updates", Operation.DATABASE_UPDATES, database_updates.db_updates),
+    ("GET", "/_dbs_info", Operation.LIST_DATABASES, databases.dbs_info),
+    ("POST", "/_dbs_info", Operation.LIST_DATABASES, databases.dbs_info),
+    ("GET", "/_uuids", Operation.SERVER_INFO, node.uuids),
+    ("GET", "/_session", Operation.SESSION, session.get),
+    ("POST", "/_session", Operation.SESSION, session.post),
+    ("DELETE", "/_session", Operation.SESSION, session.delete),
+    ("GET", "/_active_tasks", Operation.MONITOR, node.active_tasks),
+    ("GET", "/_node/{node}", Operation.MONITOR, node.node),
+    ("GET", "/_node/{node}/{detail:(?s:.+)}", Operation.MONITOR, node.node_detail),
+    ("PUT", "/_node/{node}/{detail:(?s:.+)}", Operation.MONITOR, node.node_detail),
+    ("DELETE", "/_node/{node}/{detail:(?s:.+)}", Operation.MONITOR, node.node_detail),
     ("GET", "/{db}", Operation.DATABASE_INFO, databases.info),
     ("PUT", "/{db}", Operation.CREATE_DATABASE, databases.create),
     ("DELETE", "/{db}", Operation.DELETE_DATABASE, databases.delete),
     ("POST", "/{db}", Operation.EDIT, documents.post),
     ("POST", "/{db}/_ensure_full_commit", Operation.FLUSH, databases.ensure_full_commit),
     ("POST", "/{db}/_revs_diff", Operation.REVS_DIFF, bulk.revs_diff),
+    ("POST", "/{db}/_missing_revs", Operation.REVS_DIFF, bulk.missing_revs),
     ("POST", "/{db}/_bulk_docs", Operation.REPLICATE_IN, bulk.bulk_docs),
-    ("POST", "/{db}/_bulk_get", Operation.READ, bulk.bulk_get),
+    ("POST", "/{db}/_bulk_get", Operation.READ, bulk_get.bulk_get),
     ("GET", "/{db}/_all_docs", Operation.LIST_DOCUMENTS, listing.all_docs),
     ("POST", "/{db}/_all_docs", Operation.LIST_DOCUMENTS, listing.all_docs),
+    ("POST", "/{db}/_all_docs/queries", Operation.LIST_DOCUMENTS, listing.all_docs_queries),
+    ("GET", "/{db}/_design_docs", Operation.LIST_DOCUMENTS, listing.design_docs),
+    ("POST", "/{db}/_design_docs", Operation.LIST_DOCUMENTS, listing.design_docs),
+    ("POST", "/{db}/_design_docs/queries", Operation.LIST_DOCUMENTS, listing.design_docs_queries),
+    ("GET", "/{db}/_local_docs", Operation.LIST_DOCUMENTS, local_listing.local_docs),
+    ("POST", "/{db}/_local_docs", Operation.LIST_DOCUMENTS, local_listing.local_docs),
+    ("POST", "/{db}/_local_docs/queries", Operation.LIST_DOCUMENTS, local_listing.local_docs_queries),
+    ("GET", "/{db}/_security", Operation.ADMINISTER, administration.security),
+    ("PUT", "/{db}/_security", Operation.ADMINISTER, administration.set_security),
+    ("GET", "/{db}/_revs_limit", Operation.ADMINISTER, administration.revs_limit),
+    ("PUT", "/{db}/_revs_limit", Operation.ADMINISTER, administration.set_revs_limit),
+    ("POST", "/{db}/_purge", Operation.PURGE, administration.purge),
+    ("GET", "/{db}/_purged_infos", Operation.PURGE, administration.purged_infos),
+    ("GET", "/{db}/_purged_infos_limit", Operation.ADMINISTER, administration.purged_infos_limit),
+    ("PUT", "/{db}/_purged_infos_limit", Operation.ADMINISTER, administration.set_purged_infos_limit),
+    ("POST", "/{db}/_compact", Operation.COMPACT, administration.compact),
+    ("POST", "/{db}/_compact/{ddoc}", Operation.COMPACT, administration.compact_views),
+    ("POST", "/{db}/_view_cleanup", Operation.COMPACT, administration.view_cleanup),
     ("GET", "/{db}/_changes", Operation.READ_FEED, changes.changes),
     ("POST", "/{db}/_changes", Operation.READ_FEED, changes.changes),
+    ("POST", "/{db}/_find", Operation.QUERY, querying.find),
+    ("POST", "/{db}/_explain", Operation.QUERY, querying.explain),
+    ("GET", "/{db}/_index", Operation.QUERY, indexes.list_indexes),
+    ("POST", "/{db}/_index", Operation.EDIT, indexes.create),
+    ("POST", "/{db}/_index/_bulk_delete", Operation.EDIT, indexes.bulk_delete),
+    ("DELETE", "/{db}/_index/_design/{design}/json/{index}", Operation.EDIT, indexes.delete),
+    ("DELETE", "/{db}/_index/{design}/json/{index}", Operation.EDIT, indexes.delete),
     ("GET", "/{db}/_local/{local}", Operation.LOCAL, local.get),
     ("PUT", "/{db}/_local/{local}", Operation.LOCAL, local.put),
     ("DELETE", "/{db}/_local/{local}", Operation.LOCAL, local.delete),
     ("GET", "/{db}/_design/{design}", Operation.READ, documents.get),
     ("PUT", "/{db}/_design/{design}", Operation.EDIT, documents.put),
     ("DELETE", "/{db}/_design/{design}", Operation.EDIT, documents.delete),
+    ("COPY", "/{db}/_design/{design}", Operation.EDIT, copying.copy),
+    ("GET", _FUNCTION, Operation.LIST_DOCUMENTS, unsupported.design_function),
+    ("POST", _FUNCTION, Operation.LIST_DOCUMENTS, unsupported.design_function),
+    ("GET", _FUNCTION_BELOW, Operation.LIST_DOCUMENTS, unsupported.design_function),
+    ("POST", _FUNCTION_BELOW, Operation.LIST_DOCUMENTS, unsupported.design_function),
+    ("PUT", _FUNCTION_BELOW, Operation.LIST_DOCUMENTS, unsupported.design_function),
     ("GET", "/{db}/{doc}", Operation.READ, documents.get),
     ("PUT", "/{db}/{doc}", Operation.EDIT, documents.put),
     ("DELETE", "/{db}/{doc}", Operation.EDIT, documents.delete),
+    ("COPY", "/{db}/{doc}", Operation.EDIT, copying.copy),
     ("GET", "/{db}/{doc}/{attachment:(?s:.+)}", Operation.READ, attachments.get),
     ("PUT", "/{db}/{doc}/{attachment:(?s:.+)}", Operation.EDIT, attachments.put),
     ("DELETE", "/{db}/{doc}/{attachment:(?s:.+)}", Operation.EDIT, attachments.delete),
 )
 
 
-def couch_routes(registry: Registry, authorize: Authorize, *, prefix: str = "") -> list[web.RouteDef]:
-    """The API's routes below `prefix`, each also with a trailing slash where it names a database."""
+def couch_routes(
+    registry: Registry, authorize: Authorize, *, prefix: str = "", sessions: Sessions | None = None
+) -> list[web.RouteDef]:
+    """The API's routes below `prefix`, each also with a trailing slash where it names a database.
+
+    `sessions` knows users; None: every client is the owner.
+    """
+    users = sessions or OwnersOnly()
     routes = []
     for path in dict.fromkeys(path for _, path, _, _ in ROUTES):
         methods = {
-            method: _served(registry, authorize, operation, handler)
+            method: _served(registry, authorize, users, operation, handler)
             for method, other, operation, handler in ROUTES
             if other == path
         }
@@ -99,14 +171,14 @@ def _wrong_method(methods: Iterable[str]) -> Callable[[web.Request], Awaitable[w
 
 
 def _served(
-    registry: Registry, authorize: Authorize, operation: Operation, handler: Handler
+    registry: Registry, authorize: Authorize, sessions: Sessions, operation: Operation, handler: Handler
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def serve(request: web.Request) -> web.StreamResponse:
         database = request.match_info.get("db")
         try:
             _check_path(request)
             access = await authorize(request, operation, database)
-            return await handler(Call(request, registry, access, database or "", authorize))
+            return await handler(Call(request, registry, access, database or "", authorize, sessions))
         except CouchError as error:
             if error.status >= 500:
                 log.warning("request failed", path=request.path, error=error.error, reason=error.reason)

@@ -9,6 +9,7 @@ Nothing is sent before a good piece is together, so that what fails early still 
     the client goes away               ConnectionCut ends the handler
 """
 
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
@@ -16,7 +17,7 @@ from aiohttp import web
 
 from replication.errors import CouchError
 
-_PIECE_BYTES = 64 * 1024
+_PIECE_BYTES = 128 * 1024
 
 
 class ConnectionCut(Exception):
@@ -30,13 +31,25 @@ def cut(request: web.Request, reason: str) -> ConnectionCut:
     return ConnectionCut(reason)
 
 
-class JsonStream:
-    """An answer of JSON text: `async with JsonStream(request) as out`, `write`, and at last `finish`."""
+class Stream:
+    """An answer in pieces: `async with Stream(…) as out`, `write`, and at last `finish`.
 
-    def __init__(self, request: web.Request) -> None:
+    `headers` have to name the Content-Type; `length` is that of the whole in bytes, where it is known.
+    """
+
+    def __init__(
+        self,
+        request: web.Request,
+        headers: Mapping[str, str],
+        *,
+        status: int = 200,
+        length: int | None = None,
+    ) -> None:
         self._request = request
-        self._response = web.StreamResponse(headers={"Cache-Control": "must-revalidate"})
-        self._response.content_type = "application/json"
+        self._response = web.StreamResponse(
+            status=status, headers={"Cache-Control": "must-revalidate", **headers}
+        )
+        self._response.content_length = length
         self._held: list[bytes] = []
         self._size = 0
 
@@ -76,9 +89,23 @@ class JsonStream:
 
     async def finish(self) -> web.StreamResponse:
         """The complete answer, sent. Raises ConnectionCut."""
-        await self.flush()
+        # The rest and the end at once: most answers are one piece.
+        text = b"" if self._request.method == "HEAD" else b"".join(self._held)
+        self._held, self._size = [], 0
         try:
-            await self._response.write_eof()
+            if not self._response.prepared:
+                await self._response.prepare(self._request)
+            await self._response.write_eof(text)
         except ConnectionError as error:
             raise ConnectionCut("the client went away") from error
         return self._response
+
+
+class JsonStream(Stream):
+    """An answer of JSON text.
+
+    A feed of events is JSON text too, each in its frame; it has a `content_type` of its own.
+    """
+
+    def __init__(self, request: web.Request, *, content_type: str = "application/json") -> None:
+        super().__init__(request, {"Content-Type": content_type})

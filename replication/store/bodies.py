@@ -9,13 +9,23 @@ import msgspec
 from replication.values import Rev
 
 
-class KeptAttachment(msgspec.Struct, frozen=True):
-    """An attachment's description as stored with a body; its data is found by the digest."""
+class KeptAttachment(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An attachment's description as stored with a body; its data is found by the digest.
+
+    `length` counts the bytes of the content, `encoded_length` those that are kept when they are packed.
+    """
 
     content_type: str
     revpos: int
     digest: str
     length: int
+    encoding: str | None = None
+    encoded_length: int | None = None
+
+    @property
+    def kept_length(self) -> int:
+        """Bytes of the data as it is kept."""
+        return self.length if self.encoded_length is None else self.encoded_length
 
 
 _attachments = msgspec.json.Decoder(dict[str, KeptAttachment])
@@ -55,3 +65,27 @@ def document_json(revision: Revision, members: Mapping[str, object]) -> bytes:
     head.update(members)
     front = msgspec.json.encode(head)
     return front[:-1] + (b"}" if revision.body == b"{}" else b"," + revision.body[1:])
+
+
+def stub_member(kept: KeptAttachment) -> dict[str, object]:
+    """An attachment within `_attachments`, without its data."""
+    return {
+        "content_type": kept.content_type,
+        "revpos": kept.revpos,
+        "digest": kept.digest,
+        "length": kept.length,
+        "stub": True,
+    }
+
+
+def shown_document(doc_id: str, rev: str, body: bytes, attachments: bytes | None, *, deleted: bool) -> bytes:
+    """`document_json` of a stored row for whoever asks for no more: attachments are stubs, and neither the
+    tree nor the body is decoded.
+    """
+    front = b'{"_id":%b,"_rev":%b' % (msgspec.json.encode(doc_id), msgspec.json.encode(rev))
+    if deleted:
+        front += b',"_deleted":true'
+    if attachments is not None:
+        stubs = {name: stub_member(kept) for name, kept in decode_attachments(attachments).items()}
+        front += b',"_attachments":' + msgspec.json.encode(stubs)
+    return front + (b"}" if body == b"{}" else b"," + body[1:])

@@ -27,7 +27,9 @@ from typing import Any
 
 from replication.errors import CouchError, StorageFailed, StorageFull, Unavailable
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+_SCRIPTS = ("schema.sql", "schema_2.sql")
+"""Each brings the file from the version that is its place to the next."""
 GROUP_LIMIT = 64
 """Writes that share one commit at most; bounds how long the first of them waits."""
 
@@ -65,17 +67,20 @@ def open_writer(path: Path, *, initial: dict[str, str | int]) -> sqlite3.Connect
 def _prepare(connection: sqlite3.Connection, initial: dict[str, str | int]) -> None:
     if connection.execute("PRAGMA page_count").fetchone()[0] == 0:
         connection.execute("PRAGMA page_size = 8192")
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # compaction gives pages back
     connection.executescript(_PRAGMAS)
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version == SCHEMA_VERSION:
         return
-    if version != 0:
+    if version > SCHEMA_VERSION or version < 0:
         raise UnknownSchema(f"the file has schema {version}; this program knows {SCHEMA_VERSION}")
-    schema = resources.files(__package__).joinpath("schema.sql").read_text()
     connection.execute("BEGIN IMMEDIATE")
-    for statement in schema.split(";\n"):
-        connection.execute(statement)
-    connection.executemany("INSERT INTO meta VALUES (?, ?)", initial.items())
+    for script in _SCRIPTS[version:]:
+        text = resources.files(__package__).joinpath(script).read_text()
+        for statement in text.split(";\n"):
+            connection.execute(statement)
+    if version == 0:
+        connection.executemany("INSERT INTO meta VALUES (?, ?)", initial.items())
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     connection.execute("COMMIT")
 

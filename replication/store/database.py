@@ -7,20 +7,23 @@ Sequences go out as `<number>-<database>`, opaque to clients: a sequence that an
 
 import asyncio
 import contextlib
+import functools
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, TypeVar
 
 from replication import revtree
 from replication.edits import Edit
-from replication.errors import BadRequest, NotFound
+from replication.errors import BadRequest, MissingStub, NotFound
 from replication.revtree import RevTree
 from replication.store import reading, writing
 from replication.store.bodies import KeptAttachment, Revision
+from replication.store.compaction import Compaction
 from replication.store.connection import Readers, Writer, open_writer
-from replication.store.reading import FeedSlice, IdRange, Selection
+from replication.store.reading import Choose, FeedSlice, IdRange, Opened, Selection, Shown
+from replication.store.shared import SharedReads
 from replication.store.signal import Signal
 from replication.store.writing import Written
 from replication.values import Rev
@@ -28,6 +31,8 @@ from replication.values import Rev
 T = TypeVar("T")
 
 REVS_LIMIT = 1000
+PIECE_BYTES = 1024 * 1024
+"""Bytes of an attachment in memory at once, while it is sent."""
 _LONGEST_SEQUENCE = 18
 """Digits: more never fit the numbers of SQLite, so this store cannot have handed them out."""
 
@@ -46,6 +51,7 @@ class Database:
         self._loop = asyncio.get_running_loop()
         self.changed = Signal()
         self.closed = False
+        self._feed_reads: SharedReads[FeedSlice] = SharedReads()
         initial: dict[str, str | int] = {
             "uuid": uuid,
             "update_seq": 0,
@@ -57,11 +63,13 @@ class Database:
         self.uuid = str(writing.read_meta(connection)["uuid"])
         self._writer = Writer(connection, name=name, on_commit=self._committed)
         self._readers = Readers(path)
+        self.compaction = Compaction(path, read=self.read, transact=self.transact)
 
     async def close(self) -> None:
         """Finish the writes that were accepted, end the waiting feeds, close the file."""
         self.closed = True
         self.changed.notify()
+        await self.compaction.stop()
         await asyncio.to_thread(self._writer.close)
         self._readers.close()
 
@@ -102,7 +110,7 @@ class Database:
 
     async def write(self, edits: Sequence[Edit], *, new_edits: bool) -> list[Written]:
         """Store edits; returns when they are on disk, with one outcome an edit."""
-        return await self._write(lambda c: writing.apply_edits(c, edits, new_edits=new_edits))
+        return await self.transact(lambda c: writing.apply_edits(c, edits, new_edits=new_edits))
 
     async def put_local(self, local_id: str, number: int, json: bytes) -> None:
         """Write the `_local` document as its revision `0-<number>`. The last one wins, as in CouchDB."""
@@ -110,7 +118,7 @@ class Database:
         def put(connection: sqlite3.Connection) -> None:
             connection.execute("INSERT OR REPLACE INTO locals VALUES (?, ?, ?)", (local_id, number, json))
 
-        await self._write(put)
+        await self.transact(put)
 
     async def delete_local(self, local_id: str) -> None:
         """Remove a `_local` document. Raises NotFound."""
@@ -118,10 +126,15 @@ class Database:
         def delete(connection: sqlite3.Connection) -> int:
             return connection.execute("DELETE FROM locals WHERE id = ?", (local_id,)).rowcount
 
-        if not await self._write(delete):
+        if not await self.transact(delete):
             raise NotFound("missing")
 
-    async def _write(self, job: Callable[[sqlite3.Connection], T]) -> T:
+    async def maintain(self, job: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a job on the writer's thread that changes no document; returns when it is on disk."""
+        return await self.transact(job)
+
+    async def transact(self, job: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a job of `replication.store` in a transaction of its own; returns when it is on disk."""
         result: T = await asyncio.wrap_future(self._writer.submit(job))
         return result
 
@@ -137,35 +150,56 @@ class Database:
         return result
 
     async def meta(self) -> dict[str, str | int]:
-        """Identity and counters: uuid, update_seq, doc_count, deleted_count, revs_limit."""
+        """Identity and counters: uuid, update_seq, doc_count, deleted_count, revs_limit, purge_seq."""
         return await self.read(writing.read_meta)
 
-    async def feed(self, since: int, limit: int, selection: Selection) -> FeedSlice:
-        """A slice of the changes feed."""
-        return await self.read(lambda c: reading.read_feed(c, since, limit, selection))
+    async def feed(
+        self, since: int, limit: int, selection: Selection, *, documents: bool = False
+    ) -> FeedSlice:
+        """A slice of the changes feed. Feeds that were woken by one commit and go on from one place share one
+        read: a thousand of them are one query. A selector's feed reads for itself: its conditions are no
+        key to find others by.
+        """
+        if selection.selector is not None:
+            return await self.read(
+                lambda c: reading.read_feed(c, since, limit, selection, documents=documents)
+            )
+        return await self._feed_reads.answer(
+            (self.changed.count, since, limit, selection, documents),
+            lambda: self.read(lambda c: reading.read_feed(c, since, limit, selection, documents=documents)),
+        )
 
     async def count_changes(self, since: int, before: int, selection: Selection) -> int:
         """How many changes after `since` and before `before` the selection shows."""
         return await self.read(lambda c: reading.count_changes(c, since, before, selection))
 
-    async def feed_backwards(self, since: int, before: int, limit: int, selection: Selection) -> FeedSlice:
+    async def feed_backwards(
+        self, since: int, before: int, limit: int, selection: Selection, *, documents: bool = False
+    ) -> FeedSlice:
         """A slice of the changes feed, newest first."""
-        return await self.read(lambda c: reading.read_feed_backwards(c, since, before, limit, selection))
+        return await self.read(
+            lambda c: reading.read_feed_backwards(c, since, before, limit, selection, documents=documents)
+        )
 
     async def revs_diff(self, asked: Mapping[str, Sequence[Rev]]) -> dict[str, tuple[list[Rev], list[Rev]]]:
         """The revisions that are not here, by id, with possible ancestors."""
         return await self.read(lambda c: reading.revs_diff(c, asked))
 
-    async def revisions(
-        self, doc_id: str, choose: Callable[[RevTree], Sequence[Rev]]
-    ) -> tuple[RevTree, list[tuple[Rev, Revision | None]]]:
+    async def missing_stubs(self, edits: Sequence[Edit]) -> list[MissingStub | None]:
+        """For each replicated edit, why it could not be written if one of its stubs leads nowhere."""
+        return await self.read(lambda c: [writing.missing_stub(c, edit) for edit in edits])
+
+    async def revisions(self, doc_id: str, choose: Choose) -> Opened:
         """The document's tree, and the chosen revisions with their content where it is kept."""
+        return await self.read(lambda c: reading.open_revisions(c, doc_id, choose))
 
-        def open_revisions(c: sqlite3.Connection) -> tuple[RevTree, list[tuple[Rev, Revision | None]]]:
-            tree = reading.read_tree(c, doc_id)
-            return tree, [(rev, reading.read_revision(c, doc_id, tree, rev)) for rev in choose(tree)]
+    async def open_many(self, wanted: Sequence[tuple[str, Choose]]) -> list[Opened]:
+        """`revisions` of the first of the wanted documents, one or more: ask again for the others."""
+        return await self.read(lambda c: reading.open_many(c, wanted))
 
-        return await self.read(open_revisions)
+    async def shown(self, doc_ids: Sequence[str]) -> list[Shown | None]:
+        """The winners of the first of the documents, one or more: ask again for the others."""
+        return await self.read(lambda c: reading.read_shown(c, doc_ids))
 
     async def winner(self, doc_id: str) -> tuple[RevTree, Revision]:
         """The tree and its winning revision. Raises NotFound (`missing`; `deleted` for a deletion)."""
@@ -195,9 +229,24 @@ class Database:
         """The bytes of an attachment."""
         return await self.read(lambda c: reading.read_attachment(c, kept.digest))
 
+    async def attachment_pieces(
+        self, kept: KeptAttachment, start: int = 0, end: int | None = None
+    ) -> AsyncIterator[bytes]:
+        """The bytes of an attachment as they are kept, from `start` to before `end`, at most PIECE_BYTES at
+        a time. Data is found by its digest and never changes, so no state has to be held between pieces.
+        """
+        end = kept.kept_length if end is None else end
+        for at in range(start, end, PIECE_BYTES):
+            size = min(PIECE_BYTES, end - at)
+            yield await self.read(functools.partial(_piece, kept.digest, at, size))
+
     async def local(self, local_id: str) -> tuple[str, bytes]:
         """A `_local` document as (revision, JSON body). Raises NotFound."""
         found = await self.read(lambda c: reading.read_local(c, local_id))
         if found is None:
             raise NotFound("missing")
         return found
+
+
+def _piece(digest: str, start: int, size: int, connection: sqlite3.Connection) -> bytes:
+    return reading.read_attachment_piece(connection, digest, start, size)

@@ -10,16 +10,21 @@ import fcntl
 import os
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from replication.errors import DatabaseExists, IllegalDatabaseName, NotFound, Unavailable
 from replication.store.database import Database
+from replication.store.identity import server_uuid
 from replication.store.signal import Signal
+from replication.store.updates import DatabaseUpdates
 
 NAME = re.compile(r"[a-z][a-z0-9_$()+/-]{0,119}")
-_SUFFIX = ".sqlite"
+SUFFIX = ".sqlite"
+
+TaskSource = Callable[[], Iterable[Mapping[str, object]]]
+"""Tells what somebody runs in the background now, as rows of `_active_tasks`."""
 
 
 class DirectoryInUse(Exception):
@@ -38,16 +43,45 @@ class Registry:
         self._executor = ThreadPoolExecutor(readers, thread_name_prefix="reader")
         self.new_uuid = new_uuid or (lambda: uuid.uuid4().hex)
         self._closed = False
+        self._uuid: str | None = None
         self.changed = Signal()
+        self.task_sources: list[TaskSource] = [self._compactions]
         directory.mkdir(parents=True, exist_ok=True)
-        self._directory_lock: int | None = _lock(directory)
+        self._directory_lock: int | None = lock_directory(directory)
         for leftover in directory.glob("*.new*"):
             leftover.unlink()
+        self.updates = DatabaseUpdates(self.changed, epoch=uuid.uuid4().hex[:12], there=self.names())
 
     @property
     def closing(self) -> bool:
         """True once `stop_feeds` or `close` was called: feeds answer with what they have."""
         return self._closed
+
+    @property
+    def uuid(self) -> str:
+        """The server's identity, kept with its files. Raises StorageFailed."""
+        if self._uuid is None:
+            self._uuid = server_uuid(self._directory, self.new_uuid)
+        return self._uuid
+
+    def active_tasks(self) -> list[Mapping[str, object]]:
+        """What runs in the background, as rows of `_active_tasks`."""
+        return [row for source in self.task_sources for row in source()]
+
+    def _compactions(self) -> Iterable[Mapping[str, object]]:
+        for name, database in self._open.items():
+            progress = database.compaction.progress
+            if progress is not None:
+                yield {
+                    "type": "database_compaction",
+                    "database": name,
+                    "phase": progress.phase,
+                    "changes_done": progress.done,
+                    "total_changes": progress.total,
+                    "progress": 100 * progress.done // max(progress.total, 1),
+                    "started_on": progress.started_on,
+                    "updated_on": progress.updated_on,
+                }
 
     def stop_feeds(self) -> None:
         """Let every waiting feed end now; requests in flight go on."""
@@ -70,8 +104,8 @@ class Registry:
 
     def names(self) -> list[str]:
         """Every database's name, sorted."""
-        files = self._directory.glob(f"*{_SUFFIX}")
-        return sorted(name for name in map(_name_of, files) if name is not None)
+        files = self._directory.glob(f"*{SUFFIX}")
+        return sorted(name for name in map(name_of, files) if name is not None)
 
     async def create(self, name: str) -> Database:
         """A new, empty database. Raises DatabaseExists, IllegalDatabaseName."""
@@ -95,7 +129,9 @@ class Registry:
             _unlink_side_files(path)
             blank.rename(path)
             _sync_directory(self._directory)
-            return self._opened(name)
+            database = self._opened(name)
+            self.updates.note(name, "created")
+            return database
 
     async def open(self, name: str) -> Database:
         """The database, opened at its first use. Raises NotFound."""
@@ -110,7 +146,6 @@ class Registry:
     async def delete(self, name: str) -> None:
         """Remove the database and its files. Raises NotFound."""
         await asyncio.shield(self._delete(name))
-        self.changed.notify()
 
     async def _delete(self, name: str) -> None:
         async with self._lock:
@@ -123,6 +158,7 @@ class Registry:
             path.unlink()
             _unlink_side_files(path)
             _sync_directory(self._directory)
+            self.updates.note(name, "deleted")
 
     def _opened(self, name: str) -> Database:
         if self._closed:
@@ -133,16 +169,17 @@ class Registry:
         return database
 
     def _load(self, path: Path, name: str) -> Database:
-        return Database(
-            path, name=name, uuid=self.new_uuid(), executor=self._executor, on_change=self.changed.notify
-        )
+        def updated() -> None:
+            self.updates.note(name, "updated")
+
+        return Database(path, name=name, uuid=self.new_uuid(), executor=self._executor, on_change=updated)
 
     def _exists(self, name: str) -> bool:
         # An illegal name is asked for too, and may be too long for a file.
         return NAME.fullmatch(name) is not None and self._path(name).exists()
 
     def _path(self, name: str) -> Path:
-        return self._directory / (name.encode().hex() + _SUFFIX)
+        return self._directory / (name.encode().hex() + SUFFIX)
 
 
 def _unlink_side_files(path: Path) -> None:
@@ -150,10 +187,10 @@ def _unlink_side_files(path: Path) -> None:
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
-def _name_of(file: Path) -> str | None:
+def name_of(file: Path) -> str | None:
     """The database that a file holds; None for a file that somebody else put there."""
     try:
-        name = bytes.fromhex(file.name.removesuffix(_SUFFIX)).decode()
+        name = bytes.fromhex(file.name.removesuffix(SUFFIX)).decode()
     except ValueError:
         return None
     return name if NAME.fullmatch(name) else None
@@ -167,8 +204,10 @@ def _sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def _lock(directory: Path) -> int:
-    """The descriptor of the directory's lock, which the kernel drops with the process."""
+def lock_directory(directory: Path) -> int:
+    """The descriptor of the directory's lock, which the kernel drops with the process. Raises
+    DirectoryInUse.
+    """
     descriptor = os.open(directory / "store.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

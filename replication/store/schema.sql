@@ -20,7 +20,7 @@ CREATE TABLE docs (
 CREATE TABLE bodies (
   body        INTEGER PRIMARY KEY,
   json        BLOB NOT NULL,        -- the object as sent, without the members that begin with an underscore
-  attachments BLOB                  -- JSON {name: {content_type, revpos, digest, length}}, or NULL
+  attachments BLOB                  -- JSON {name: KeptAttachment}, or NULL
 );
 
 CREATE TABLE attachments (

@@ -28,12 +28,25 @@ class Signal:
         """Wait until it happened after `count`, at most `seconds`; whether it did."""
         if self.count != count:
             return True
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[None] = loop.create_future()
         self._waiting.add(waiter)
+        # Not `wait_for`: a thousand feeds may wake at once, and each is the later by what the others cost.
+        timer = loop.call_later(seconds, _time_is_up, waiter)
         try:
-            await asyncio.wait_for(waiter, seconds)
-        except TimeoutError:
+            await waiter
+        except _TimeIsUp:
             return False
         finally:
+            timer.cancel()
             self._waiting.discard(waiter)
         return True
+
+
+class _TimeIsUp(Exception):
+    """Nothing happened in time."""
+
+
+def _time_is_up(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_exception(_TimeIsUp())

@@ -31,6 +31,8 @@ class Counters(msgspec.Struct):
     update_seq: int
     doc_count: int
     deleted_count: int
+    added: int = 0
+    """Bytes of content that were stored."""
 
 
 def read_meta(connection: sqlite3.Connection) -> dict[str, str | int]:
@@ -43,7 +45,7 @@ def apply_edits(connection: sqlite3.Connection, edits: Sequence[Edit], *, new_ed
     themselves.
     """
     meta = read_meta(connection)
-    counters = Counters(int(meta["update_seq"]), int(meta["doc_count"]), int(meta["deleted_count"]))
+    counters = counters_of(meta)
     limit = int(meta["revs_limit"])
     written = []
     for edit in edits:
@@ -52,6 +54,17 @@ def apply_edits(connection: sqlite3.Connection, edits: Sequence[Edit], *, new_ed
             written.append(Written(edit.id, str(rev)))
         except (Conflict, MissingStub) as failure:
             written.append(Written(edit.id, None, failure))
+    save_counters(connection, counters)
+    return written
+
+
+def counters_of(meta: Mapping[str, str | int]) -> Counters:
+    """The counters among the meta rows."""
+    return Counters(int(meta["update_seq"]), int(meta["doc_count"]), int(meta["deleted_count"]))
+
+
+def save_counters(connection: sqlite3.Connection, counters: Counters) -> None:
+    """Write the counters back."""
     connection.executemany(
         "UPDATE meta SET value = ? WHERE name = ?",
         [
@@ -60,7 +73,8 @@ def apply_edits(connection: sqlite3.Connection, edits: Sequence[Edit], *, new_ed
             (counters.deleted_count, "deleted_count"),
         ],
     )
-    return written
+    # Not as a whole: what was freed meanwhile is subtracted by triggers.
+    connection.execute("UPDATE meta SET value = value + ? WHERE name = 'data_size'", (counters.added,))
 
 
 def _apply(
@@ -73,13 +87,16 @@ def _apply(
     known = tree.get(rev)
     if known is not None and known.body is not None:
         return _graft(connection, edit.id, tree, path, revs_limit)
-    attachments = _keep_attachments(connection, edit.attachments, tree, path, replicated=not new_edits)
+    attachments = _keep_attachments(
+        connection, edit.attachments, tree, path, counters, replicated=not new_edits
+    )
     body = connection.execute(
         "INSERT INTO bodies (json, attachments) VALUES (?, ?)", (edit.body, encode_attachments(attachments))
     ).lastrowid
+    counters.added += len(edit.body)
     grown, _ = revtree.merge(tree, path, deleted=edit.deleted, body=body)
     counters.update_seq += 1
-    _put_doc(connection, edit.id, row, revtree.stem(grown, revs_limit), counters)
+    put_doc(connection, edit.id, row, _stemmed(connection, grown, revs_limit), counters)
     return rev
 
 
@@ -89,7 +106,7 @@ def _graft(
     """A known revision may still bring ancestors that a shorter path had left out; no feed needs to hear of
     it.
     """
-    grown = revtree.stem(revtree.merge(tree, path)[0], revs_limit)
+    grown = _stemmed(connection, revtree.merge(tree, path)[0], revs_limit)
     if grown != tree:
         connection.execute(
             "UPDATE docs SET tree = ?, leaves = ? WHERE id = ?",
@@ -98,13 +115,23 @@ def _graft(
     return path[0]
 
 
-def _put_doc(
+def _stemmed(connection: sqlite3.Connection, tree: RevTree, revs_limit: int) -> RevTree:
+    """The tree kept to its limit; the content of what is dropped would be found by nobody, and goes too."""
+    stemmed = revtree.stem(tree, revs_limit)
+    if len(stemmed) < len(tree):
+        dropped = [(node.body,) for rev, node in tree.items() if rev not in stemmed and node.body is not None]
+        connection.executemany("DELETE FROM bodies WHERE body = ?", dropped)
+    return stemmed
+
+
+def put_doc(
     connection: sqlite3.Connection,
     doc_id: str,
     row: tuple[int, int, bytes] | None,
     tree: RevTree,
     counters: Counters,
 ) -> None:
+    """Write the document's row at the counters' sequence. `row`: what it was, as (doc, deleted, tree)."""
     winner = revtree.winner(tree)
     values = (
         counters.update_seq,
@@ -141,6 +168,7 @@ def _keep_attachments(
     sent: Mapping[str, Attachment],
     tree: RevTree,
     path: Sequence[Rev],
+    counters: Counters,
     *,
     replicated: bool,
 ) -> dict[str, KeptAttachment]:
@@ -149,13 +177,37 @@ def _keep_attachments(
         if attachment.data is None:
             kept[name] = _of_ancestor(connection, name, attachment, tree, path)
             continue
-        connection.execute(
+        kept_anew = connection.execute(
             "INSERT OR IGNORE INTO attachments VALUES (?, ?)", (attachment.digest, attachment.data)
-        )
+        ).rowcount
+        counters.added += len(attachment.data) if kept_anew else 0
         sent_pos = attachment.revpos or 0
         revpos = sent_pos if replicated and 0 < sent_pos <= path[0].pos else path[0].pos
-        kept[name] = KeptAttachment(attachment.content_type, revpos, attachment.digest, attachment.length)
+        kept[name] = KeptAttachment(
+            attachment.content_type,
+            revpos,
+            attachment.digest,
+            attachment.length,
+            attachment.encoding,
+            None if attachment.encoding is None else len(attachment.data),
+        )
     return kept
+
+
+def missing_stub(connection: sqlite3.Connection, edit: Edit) -> MissingStub | None:
+    """Why a replicated edit could not be written now, if one of its stubs leads nowhere. Only reads."""
+    row = connection.execute("SELECT tree FROM docs WHERE id = ?", (edit.id,)).fetchone()
+    tree = revtree.EMPTY if row is None else revtree.decode_tree(row[0])
+    known = tree.get(edit.path[0])
+    if known is not None and known.body is not None:
+        return None
+    for name, attachment in edit.attachments.items():
+        if attachment.data is None:
+            try:
+                _of_ancestor(connection, name, attachment, tree, edit.path)
+            except MissingStub as failure:
+                return failure
+    return None
 
 
 def _of_ancestor(

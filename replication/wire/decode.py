@@ -15,17 +15,16 @@ thrown away: that is the cheapest complete proof that it is JSON, UTF-8 and with
     document has to name its revision
 """
 
-import base64
-import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from replication.edits import Attachment, Edit
+from replication.edits import Edit
 from replication.errors import BadRequest, CouchError, DocValidation, Forbidden, IllegalDocId
 from replication.values import Rev
+from replication.wire.attachments import AttachmentMember, Part, decode_attachments
 from replication.wire.normalise import has_huge_integer, normalise
 from replication.wire.split import nesting, split
 
@@ -72,16 +71,6 @@ class _Revisions(msgspec.Struct):
     ids: list[str]
 
 
-class _AttachmentMember(msgspec.Struct):
-    content_type: str = "application/octet-stream"
-    data: str | None = None
-    stub: bool = False
-    follows: bool = False
-    revpos: int | None = None
-    digest: str | None = None
-    length: int | None = None
-
-
 class _Special(msgspec.Struct, rename={"id": "_id", "rev": "_rev"}):
     """The protocol's members of a document."""
 
@@ -89,7 +78,7 @@ class _Special(msgspec.Struct, rename={"id": "_id", "rev": "_rev"}):
     rev: str | UnsetType = UNSET
     deleted: bool = msgspec.field(default=False, name="_deleted")
     revisions: _Revisions | UnsetType = msgspec.field(default=UNSET, name="_revisions")
-    attachments: dict[str, _AttachmentMember] = msgspec.field(default_factory=dict, name="_attachments")
+    attachments: dict[str, AttachmentMember] = msgspec.field(default_factory=dict, name="_attachments")
 
 
 class _Identity(msgspec.Struct, rename={"id": "_id", "rev": "_rev"}):
@@ -161,12 +150,19 @@ def _cut(body: bytes) -> tuple[list[bytes], bool]:
 
 
 def decode_document(
-    text: bytes, *, doc_id: str | None = None, new_id: NewId | None = None, replicated: bool = False
+    text: bytes,
+    *,
+    doc_id: str | None = None,
+    new_id: NewId | None = None,
+    replicated: bool = False,
+    parts: Sequence[Part] | None = None,
 ) -> Incoming:
     """One document, UTF-8. `doc_id` is the URL's and holds, whatever the document says; `new_id` names one
-    that has no id at all. A replicated document has to name its revision.
+    that has no id at all. A replicated document has to name its revision. `parts` are the attachments behind
+    it in a multipart body.
 
-    Raises BadRequest when the text is not JSON; every other problem is a refusal of this document.
+    Raises BadRequest when the text is not JSON, ContentMd5Mismatch or AttachmentTooLarge for a part; every
+    other problem is a refusal of this document.
     """
     if len(text) > MAX_DOCUMENT_BYTES:
         reason = f"document is larger than {MAX_DOCUMENT_BYTES} bytes"
@@ -186,7 +182,7 @@ def decode_document(
         return _refused((doc_id or "", None), BadRequest("Document must be a JSON object"))
     claimed = (doc_id or _text(members.get("_id")) or "", _text(members.get("_rev")))
     try:
-        incoming = _incoming(members, doc_id, new_id, replicated=replicated)
+        incoming = _incoming(members, doc_id, new_id, replicated=replicated, parts=parts)
     except (BadRequest, DocValidation, Forbidden, IllegalDocId) as failure:
         incoming = _refused(claimed, failure)
     if original is None:
@@ -203,7 +199,12 @@ def _decodable(text: bytes) -> bool:
 
 
 def _incoming(
-    members: Mapping[str, msgspec.Raw], doc_id: str | None, new_id: NewId | None, *, replicated: bool
+    members: Mapping[str, msgspec.Raw],
+    doc_id: str | None,
+    new_id: NewId | None,
+    *,
+    replicated: bool,
+    parts: Sequence[Part] | None,
 ) -> Incoming:
     underscored = {name: raw for name, raw in members.items() if name.startswith("_")}
     unknown = sorted(underscored.keys() - _SPECIAL - _DERIVED)
@@ -222,7 +223,7 @@ def _incoming(
     path = _path(special)
     if replicated and not path:
         raise BadRequest("When `new_edits: false`, the document needs `_rev` or `_revisions` specified")
-    attachments = {name: _attachment(name, sent) for name, sent in special.attachments.items()}
+    attachments = decode_attachments(special.attachments, parts)
     body = _object({name: raw for name, raw in members.items() if not name.startswith("_")})
     edit = Edit(named, path, body, special.deleted, attachments)
     rev = str(path[0]) if path else None
@@ -256,30 +257,6 @@ def _path(special: _Special) -> tuple[Rev, ...]:
     if rev is not None and path[0] != rev:
         raise DocValidation(f"_rev {rev} is not the newest of _revisions ({path[0]})")
     return path
-
-
-def digest_of(data: bytes) -> str:
-    """An attachment's digest as CouchDB writes it."""
-    return "md5-" + base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
-
-
-def _attachment(name: str, sent: _AttachmentMember) -> Attachment:
-    check_attachment_name(name)
-    if sent.data is not None:
-        try:
-            data = base64.b64decode(sent.data, validate=True)
-        except ValueError as error:
-            raise DocValidation(f"Attachment {name!r}: data is not base64") from error
-        return Attachment(sent.content_type, digest_of(data), len(data), sent.revpos, data)
-    if not sent.stub:
-        raise DocValidation(f"Attachment {name!r} needs `data`, or to be a `stub`")
-    return Attachment(sent.content_type, sent.digest or "", sent.length or 0, sent.revpos)
-
-
-def check_attachment_name(name: str) -> None:
-    """Raises BadRequest unless an attachment may be called so."""
-    if not name or name.startswith("_"):
-        raise BadRequest(f"Attachment name {name!r} is empty or starts with prohibited character '_'")
 
 
 def _object(members: Mapping[str, msgspec.Raw]) -> bytes:

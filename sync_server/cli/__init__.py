@@ -15,6 +15,7 @@ COMMANDS: Mapping[str, str] = {
     "devices": "sync_server.cli.devices",
     "users": "sync_server.cli.users",
     "load": "sync_server.cli.load",
+    "store": "sync_server.cli.store",
 }
 """Each command, and the module that has it under the same name."""
 

@@ -28,7 +28,7 @@ from sync_server.identity.device_credentials import DeviceCredential
 from sync_server.identity.principals import require_device
 from sync_server.keys import ENGINE
 from sync_server.middleware import OWN_REQUEST, REQUEST_ID
-from sync_server.policy import POLICY, RESERVED_LOCALS, refusal_of_write
+from sync_server.policy import OPEN, POLICY, RESERVED_LOCALS, refusal_of_write
 
 log = structlog.get_logger()
 
@@ -42,6 +42,8 @@ Record = Callable[[Sequence[IngestEntry]], Awaitable[None]]
 
 async def authorize(request: web.Request, operation: Operation, database: str | None) -> Access:
     """The access of the request's device. Raises Unauthorized, Forbidden or Unavailable."""
+    if operation in OPEN:
+        return NoAccess()
     try:
         credential = await require_device(request)
     except errors.NotAuthenticated as error:
@@ -85,6 +87,24 @@ def _recorder(engine: AsyncEngine) -> Record:
             raise Unavailable("the ingest log cannot be written at the moment; send again") from error
 
     return record
+
+
+class NoAccess:
+    """Whoever asks for what is open to everybody: no document at all."""
+
+    prefixes: tuple[str, ...] | None = ()
+
+    def may_read(self, doc_id: str) -> bool:  # noqa: ARG002 (the interface's)
+        """None."""
+        return False
+
+    def may_use_local(self, local_id: str) -> bool:  # noqa: ARG002 (the interface's)
+        """None."""
+        return False
+
+    async def admit(self, database: str, docs: Sequence[Incoming]) -> list[Refusal | None]:  # noqa: ARG002
+        """Nothing."""
+        return [Refusal("forbidden", "nobody may write here") for _ in docs]
 
 
 class ServiceAccess:

@@ -121,6 +121,13 @@ class Db(Couch):
         """The changes feed."""
         return (await self.get("/_changes", **query)).ok()
 
+    @contextlib.asynccontextmanager
+    async def listen(self, **query: str) -> AsyncIterator[aiohttp.StreamReader]:
+        """A feed that does not end by itself, as the bytes that arrive."""
+        async with self.session.get(self.url("/_changes", query)) as response:
+            assert response.status == 200, await response.read()
+            yield response.content
+
     async def leaves(self, doc_id: str) -> set[str]:
         """All leaf revisions of a document, deleted ones too."""
         rows = (await self.get(f"/{quote(doc_id, safe='')}", open_revs="all")).ok()

@@ -3,6 +3,7 @@
 A route without an entry in ALLOWED fails: whoever adds one decides who may use it.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -10,8 +11,9 @@ import pytest
 
 from replication.http.access import Operation
 from replication.http.server import ROUTES
+from replication.http.unsupported import PATTERN
 from sync_server.identity.device_credentials import DeviceRole
-from sync_server.policy import POLICY
+from sync_server.policy import OPEN, POLICY
 from tests.gateway.conftest import SITE
 from tests.gateway.gateway import Gateway
 
@@ -39,38 +41,96 @@ class Sent(NamedTuple):
     """Whether what it leaves behind would change the answers to others."""
 
 
+FUNCTION = "/{db}/_design/{design}/{function:" + PATTERN + "}"
+
 ALLOWED: dict[tuple[str, str], Sent] = {
     ("GET", "/"): Sent(200),
     ("GET", "/_up"): Sent(200),
     ("GET", "/_all_dbs"): Sent(200),
     ("GET", "/_db_updates"): Sent(200),
+    ("GET", "/_dbs_info"): Sent(200),
+    ("POST", "/_dbs_info"): Sent(200, {"keys": ["site-lima"]}),
+    ("GET", "/_uuids"): Sent(200),
+    ("GET", "/_session"): Sent(200),
+    ("POST", "/_session"): Sent(501, {"name": "tab-1", "password": "x"}),
+    ("DELETE", "/_session"): Sent(200),
+    ("GET", "/_active_tasks"): Sent(200),
+    ("GET", "/_node/{node}"): Sent(200),
+    ("GET", "/_node/{node}/{detail:(?s:.+)}"): Sent(404),
+    ("PUT", "/_node/{node}/{detail:(?s:.+)}"): Sent(404, "x"),
+    ("DELETE", "/_node/{node}/{detail:(?s:.+)}"): Sent(404),
     ("GET", "/{db}"): Sent(200),
     ("PUT", "/{db}"): Sent(412),
     ("DELETE", "/{db}"): Sent(200, changes=True),
     ("POST", "/{db}"): Sent(201, {"_id": "visit:1"}, changes=True),
     ("POST", "/{db}/_ensure_full_commit"): Sent(201, {}),
     ("POST", "/{db}/_revs_diff"): Sent(200, {"session:1": ["1-aa"]}),
+    ("POST", "/{db}/_missing_revs"): Sent(200, {"session:1": ["1-aa"]}),
     ("POST", "/{db}/_bulk_docs"): Sent(201, {"new_edits": False, "docs": []}),
     ("POST", "/{db}/_bulk_get"): Sent(200, {"docs": [{"id": "study:SRO"}]}),
     ("GET", "/{db}/_all_docs"): Sent(200),
     ("POST", "/{db}/_all_docs"): Sent(200, {"keys": ["study:SRO"]}),
+    ("POST", "/{db}/_all_docs/queries"): Sent(200, {"queries": [{}]}),
+    ("GET", "/{db}/_design_docs"): Sent(200),
+    ("POST", "/{db}/_design_docs"): Sent(200, {}),
+    ("POST", "/{db}/_design_docs/queries"): Sent(200, {"queries": [{}]}),
+    ("GET", "/{db}/_local_docs"): Sent(200),
+    ("POST", "/{db}/_local_docs"): Sent(200, {}),
+    ("POST", "/{db}/_local_docs/queries"): Sent(200, {"queries": [{}]}),
+    ("GET", "/{db}/_security"): Sent(200),
+    ("PUT", "/{db}/_security"): Sent(200, {}),
+    ("GET", "/{db}/_revs_limit"): Sent(200),
+    ("PUT", "/{db}/_revs_limit"): Sent(200, 1000),
+    ("POST", "/{db}/_purge"): Sent(201, {"study:SRO": ["1-aa"]}),
+    ("GET", "/{db}/_purged_infos"): Sent(200),
+    ("GET", "/{db}/_purged_infos_limit"): Sent(200),
+    ("PUT", "/{db}/_purged_infos_limit"): Sent(200, 1000),
+    ("POST", "/{db}/_compact"): Sent(202, {}),
+    ("POST", "/{db}/_compact/{ddoc}"): Sent(404, {}),
+    ("POST", "/{db}/_view_cleanup"): Sent(202, {}),
     ("GET", "/{db}/_changes"): Sent(200),
     ("POST", "/{db}/_changes"): Sent(200, {}),
+    ("POST", "/{db}/_find"): Sent(200, {"selector": {}}),
+    ("POST", "/{db}/_explain"): Sent(200, {"selector": {}}),
+    ("GET", "/{db}/_index"): Sent(200),
+    ("POST", "/{db}/_index"): Sent(200, {"index": {"fields": ["type"]}}, changes=True),
+    ("POST", "/{db}/_index/_bulk_delete"): Sent(200, {"docids": []}),
+    ("DELETE", "/{db}/_index/_design/{design}/json/{index}"): Sent(404),
+    ("DELETE", "/{db}/_index/{design}/json/{index}"): Sent(404),
     ("GET", "/{db}/_local/{local}"): Sent(200),
     ("PUT", "/{db}/_local/{local}"): Sent(201, {"last_seq": 1}),
     ("DELETE", "/{db}/_local/{local}"): Sent(200, changes=True),
     ("GET", "/{db}/_design/{design}"): Sent(404),
     ("PUT", "/{db}/_design/{design}"): Sent(201, {}, changes=True),
     ("DELETE", "/{db}/_design/{design}"): Sent(404),
+    ("COPY", "/{db}/_design/{design}"): Sent(404),
+    ("GET", FUNCTION): Sent(501),
+    ("POST", FUNCTION): Sent(501, {}),
+    ("GET", FUNCTION + "/{rest:(?s:.+)}"): Sent(501),
+    ("POST", FUNCTION + "/{rest:(?s:.+)}"): Sent(501, {}),
+    ("PUT", FUNCTION + "/{rest:(?s:.+)}"): Sent(501, {}),
     ("GET", "/{db}/{doc}"): Sent(200),
     ("PUT", "/{db}/{doc}"): Sent(201, {"type": "study"}, "?rev={rev}", changes=True),
     ("DELETE", "/{db}/{doc}"): Sent(200, None, "?rev={rev}", changes=True),
+    ("COPY", "/{db}/{doc}"): Sent(201, changes=True),
     ("GET", "/{db}/{doc}/{attachment:(?s:.+)}"): Sent(200),
     ("PUT", "/{db}/{doc}/{attachment:(?s:.+)}"): Sent(201, {}, "?rev={rev}", changes=True),
     ("DELETE", "/{db}/{doc}/{attachment:(?s:.+)}"): Sent(200, None, "?rev={rev}", changes=True),
 }
 
-NAMES = {"local": "checkpoint", "design": "views", "doc": "study:SRO", "attachment": "a.txt"}
+NAMES = {
+    "local": "checkpoint",
+    "design": "views",
+    "index": "by-type",
+    "doc": "study:SRO",
+    "attachment": "a.txt",
+    "node": "_local",
+    "detail": "_config/log",
+    "ddoc": "views",
+    "function": "_view",
+    "rest": "all",
+}
+HEADERS = {"COPY": {"Destination": "study:copied"}}
 
 FORBIDDEN_IN_DETAIL = {("GET", "/{db}/_design/{design}"): {"tablet", "hub"}}
 """Reading is open to them, this document is not."""
@@ -98,6 +158,10 @@ def _cells() -> Iterator[Cell]:
 
 def _expected(route: tuple[str, str], operation: Operation, caller: str, database: str) -> int:
     role = ROLES[caller]
+    if operation in OPEN:
+        # Whoever says who it is has to be that.
+        false = caller in ("garbage", "revoked tablet") and route == ("GET", "/_session")
+        return 401 if false else ALLOWED[route].status
     if role is None:
         return 401
     if operation not in POLICY[role].operations:
@@ -120,7 +184,7 @@ async def _prepare(gateway: Gateway, database: str) -> str:
 
 
 def _path(route: str, database: str, rev: str, sent: Sent) -> str:
-    path = route.replace(":(?s:.+)", "").format(db=database, **NAMES)
+    path = re.sub(r":[^}]*", "", route).format(db=database, **NAMES)
     return path + sent.query.format(rev=rev)
 
 
@@ -133,7 +197,9 @@ async def test_policy_holds_on_every_route_for_every_caller_and_database(
     for cell in _cells():
         sent = ALLOWED[cell.route]
         path = _path(cell.route[1], DATABASES[cell.database], revs.get(cell.database, "1-a"), sent)
-        answer = await gateway.call(cell.method, path, token=tokens[cell.caller], body=sent.body)
+        answer = await gateway.call(
+            cell.method, path, token=tokens[cell.caller], body=sent.body, headers=HEADERS.get(cell.method)
+        )
         cells += 1
         if answer.status != cell.status:
             wrong.append((cell, answer.status, answer.body))
@@ -174,5 +240,10 @@ def test_a_device_may_not_administer_edit_or_list(role: DeviceRole) -> None:
         Operation.DATABASE_UPDATES,
         Operation.EDIT,
         Operation.LIST_DOCUMENTS,
+        Operation.MONITOR,
+        Operation.ADMINISTER,
+        Operation.PURGE,
+        Operation.COMPACT,
+        Operation.QUERY,
     }
     assert POLICY[role].operations == set(Operation) - closed

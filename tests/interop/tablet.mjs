@@ -80,4 +80,5 @@ for (const step of job.steps ?? ['push']) {
 }
 const rows = (await local.allDocs()).rows;
 result.revs = Object.fromEntries(rows.map((row) => [row.id, row.value.rev]));
+// A pipe takes a long answer in pieces: leave only when the last one is out.
 process.stdout.write(JSON.stringify(result), () => process.exit(0));

@@ -13,7 +13,7 @@ from replication.edits import Attachment
 from replication.errors import NotFound
 from replication.store.database import Database
 from replication.store.registry import Registry
-from replication.wire.decode import digest_of
+from replication.wire.attachments import digest_of
 from tests.replication.stored import push, replicated
 
 WRITERS = 8

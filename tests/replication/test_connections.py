@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from replication.http import changes
+from replication.http import feed_waiting
 from replication.http.access import allow_everything
 from replication.store.database import Database
 from replication.store.registry import Registry
@@ -71,7 +71,7 @@ async def test_waiting_feeds_are_forgotten_when_they_are_answered(db: Db, databa
 async def test_a_feed_whose_client_went_away_does_not_wait_on(
     db: Db, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(changes, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(feed_waiting, "LOOK_SECONDS", 0.01)
     for query in ("", "&heartbeat=10"):
         writer = await raw_request(db, "GET", f"/_changes?feed=longpoll&since=now&timeout=600000{query}")
         await until(lambda: database.changed.waiting == 1)
@@ -161,17 +161,17 @@ async def test_an_answer_that_fails_half_way_does_not_look_complete(
 ) -> None:
     docs = [replicated(f"d{number:03}", "1-a", x="y" * 30_000) for number in range(50)]
     await db.push(*docs)
-    read = database.revisions
+    read = database.feed
     count = 0
 
-    async def closed_half_way(*arguments: Any) -> Any:
+    async def closed_half_way(*arguments: Any, **rest: Any) -> Any:
         nonlocal count
         count += 1
-        if count == 30:
+        if count == 4:
             database._readers.close()
-        return await read(*arguments)
+        return await read(*arguments, **rest)
 
-    monkeypatch.setattr(database, "revisions", closed_half_way)
+    monkeypatch.setattr(database, "feed", closed_half_way)
     async with db.session.get(db.url("/_changes", {"include_docs": "true"})) as response:
         assert response.status == 200
         with pytest.raises(aiohttp.ClientPayloadError):

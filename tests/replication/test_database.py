@@ -11,7 +11,7 @@ from replication.store.database import Database
 from replication.store.reading import Selection
 from replication.store.registry import Registry
 from replication.values import Rev
-from replication.wire.decode import digest_of
+from replication.wire.attachments import digest_of
 from tests.replication.stored import EVERYTHING, feed, leaves, push, replicated
 
 

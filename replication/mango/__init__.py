@@ -1,0 +1,1 @@
+"""Mango as values: selectors, collation order, index definitions and the choice of an index. Pure."""
