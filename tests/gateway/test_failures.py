@@ -94,7 +94,7 @@ async def test_what_no_route_has_is_told_in_couchdbs_shape(gateway: Gateway, lim
         ("PATCH", "/", 405, "method_not_allowed"),
         ("PATCH", f"/{lima}", 405, "method_not_allowed"),
         ("DELETE", f"/{lima}/_bulk_docs", 405, "method_not_allowed"),
-        ("COPY", f"/{lima}/visit:1", 405, "method_not_allowed"),
+        ("PATCH", f"/{lima}/visit:1", 405, "method_not_allowed"),
     ):
         answer = await gateway.call(method, path, token=tablet)
         assert answer.error == (status, error), path
