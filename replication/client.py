@@ -189,6 +189,15 @@ class CouchClient:
         rows = await self._json("POST", _path(database, "_bulk_docs"), list[NotWritten], raw_body=body)
         return [row for row in rows if row.error]
 
+    async def document(self, database: str, doc_id: str) -> dict[str, Any]:
+        """The winning revision of a document. Raises NotFound."""
+        return await self._json("GET", _path(database, doc_id), dict[str, Any])
+
+    async def put(self, database: str, document: Mapping[str, Any]) -> str:
+        """Write a document based on its `_rev`; its new revision. Raises Conflict."""
+        path = _path(database, document["_id"])
+        return str((await self._json("PUT", path, dict[str, Any], body=document))["rev"])
+
     async def local(self, database: str, local_id: str) -> Mapping[str, Any] | None:
         """A `_local` document, `_rev` included; None when there is none. Raises NotFound without database."""
         try:
@@ -203,6 +212,22 @@ class CouchClient:
         path = _path(database, "_local", local_id)
         answer = await self._json("PUT", path, dict[str, Any], body=document)
         return str(answer["rev"])
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        kind: type[T],
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+        raw_body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> T:
+        """A request of somebody who knows more of the API than this module. Raises CouchError."""
+        return await self._json(
+            method, path, kind, query=query, body=body, raw_body=raw_body, headers=headers
+        )
 
     async def _json(
         self,
@@ -230,7 +255,7 @@ class CouchClient:
 
         status, answer = await _answered(exchange)
         if status >= 400:
-            raise _failure(status, answer)
+            raise failure_of(status, answer)
         return _decoded(answer, kind, f"{method} {path}")
 
 
@@ -241,7 +266,8 @@ async def _answered(exchange: Callable[[], Awaitable[tuple[int, bytes]]]) -> tup
         raise Unreachable(f"no answer: {type(error).__name__} {error}") from error
 
 
-def _failure(status: int, answer: bytes) -> CouchError:
+def failure_of(status: int, answer: bytes) -> CouchError:
+    """The failure that an answer with this status tells of."""
     try:
         told = msgspec.json.decode(answer, type=_Failure)
     except msgspec.DecodeError:

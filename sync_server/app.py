@@ -6,13 +6,14 @@ from aiohttp import web
 
 from replication.http.answers import MAX_REQUEST_BYTES
 from replication.http.server import couch_routes
+from replication.replicator.replicator import Replicator
 from replication.store.registry import Registry
 from sync_server import lifespan
 from sync_server.api.routes import API_ROUTES
 from sync_server.gateway.access import authorize
 from sync_server.gateway.failures import PREFIX, couch_errors
 from sync_server.gateway.sessions import DeviceSessions
-from sync_server.keys import SETTINGS
+from sync_server.keys import REPLICATOR, SETTINGS
 from sync_server.middleware import install_middleware
 from sync_server.settings import Settings, SettingsError
 
@@ -30,13 +31,18 @@ def build_app(settings: Settings) -> web.Application:
     app.add_routes(API_ROUTES)
     # First in, last out: whatever fails to start after it, the store is closed in order.
     _mount_embedded_store(app, settings)
-    app.cleanup_ctx.extend([lifespan.postgres, lifespan.redis, lifespan.store, lifespan.credentials])
+    app.cleanup_ctx.extend(
+        [lifespan.postgres, lifespan.redis, lifespan.store, lifespan.credentials, lifespan.replicator]
+    )
     return app
 
 
 def _mount_embedded_store(app: web.Application, settings: Settings) -> None:
     registry = Registry(settings.data_dir / "store")
-    app.add_routes(couch_routes(registry, authorize, prefix=PREFIX, sessions=DeviceSessions()))
+    replicator = app[REPLICATOR] = Replicator(registry)
+    app.add_routes(
+        couch_routes(registry, authorize, prefix=PREFIX, sessions=DeviceSessions(), replicator=replicator)
+    )
 
     async def open_and_close(app: web.Application) -> AsyncIterator[None]:  # noqa: ARG001 (aiohttp passes it)
         yield

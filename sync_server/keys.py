@@ -4,8 +4,9 @@ from aiohttp import web
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from replication.replicator.replicator import Replicator
 from sync_server.api.seams import LeafLookup, StoreProbe
-from sync_server.identity.device_credentials import CredentialVerifier
+from sync_server.identity.device_credentials import CredentialVerifier, SigningKey
 from sync_server.identity.revocations import KnownCredentials
 from sync_server.settings import Settings
 
@@ -14,5 +15,7 @@ ENGINE = web.AppKey("engine", AsyncEngine)
 REDIS = web.AppKey("redis", Redis)
 VERIFIER = web.AppKey("verifier", CredentialVerifier)
 KNOWN_CREDENTIALS = web.AppKey("known_credentials", KnownCredentials)
+REPLICATOR = web.AppKey("replicator", Replicator)
+SIGNING_KEY = web.AppKey("signing_key", SigningKey)
 LEAF_LOOKUP: web.AppKey[LeafLookup] = web.AppKey("leaf_lookup")
 STORE_PROBE: web.AppKey[StoreProbe] = web.AppKey("store_probe")

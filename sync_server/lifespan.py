@@ -26,7 +26,9 @@ from sync_server.keys import (
     KNOWN_CREDENTIALS,
     LEAF_LOOKUP,
     REDIS,
+    REPLICATOR,
     SETTINGS,
+    SIGNING_KEY,
     STORE_PROBE,
     VERIFIER,
 )
@@ -89,6 +91,7 @@ async def store(app: web.Application) -> AsyncIterator[None]:
     """The signing key, and the client with which the API asks the site databases."""
     settings = app[SETTINGS]
     key = await asyncio.to_thread(load_or_create_signing_key, settings.data_dir)
+    app[SIGNING_KEY] = key
     app[VERIFIER] = RememberingVerifier.from_pem(key.verifier.public_pem)
     async with aiohttp.ClientSession(timeout=STORE_CLIENT_TIMEOUT) as session:
         client = CouchClient(session, settings.feed_url, headers=service_headers(key, service="api"))
@@ -96,3 +99,11 @@ async def store(app: web.Application) -> AsyncIterator[None]:
         app[LEAF_LOOKUP] = site_store
         app[STORE_PROBE] = site_store
         yield
+
+
+async def replicator(app: web.Application) -> AsyncIterator[None]:
+    """The replications of this server, with its own credential towards its own databases."""
+    running = app[REPLICATOR]
+    await running.start(app[SETTINGS].feed_url, service_headers(app[SIGNING_KEY], service="replicator"))
+    yield
+    await running.stop()

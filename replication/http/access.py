@@ -36,6 +36,7 @@ class Operation(Enum):
     ADMINISTER = "administer a database"
     PURGE = "purge documents"
     COMPACT = "compact a database"
+    RUN_REPLICATION = "run replications"
 
 
 class Access(Protocol):

@@ -7,6 +7,7 @@ from aiohttp import web
 from replication.errors import Forbidden, NotFound
 from replication.http.access import Access, Authorize, Operation
 from replication.http.users import Sessions
+from replication.replicator.replicator import Replicator
 from replication.store.database import Database
 from replication.store.registry import Registry
 
@@ -21,6 +22,7 @@ class Call:
     database_name: str
     authorizer: Authorize
     sessions: Sessions
+    replicator: Replicator | None = None
 
     async def authorize(self, operation: Operation) -> None:
         """Ask for one more operation. Raises Forbidden."""

@@ -29,14 +29,16 @@ from replication.http import (
     local_listing,
     node,
     querying,
+    replicating,
     session,
     unsupported,
 )
-from replication.http.access import Authorize, Operation
+from replication.http.access import Access, Authorize, Operation
 from replication.http.answers import error_answer
 from replication.http.call import Call
 from replication.http.streaming import ConnectionCut
 from replication.http.users import OwnersOnly, Sessions
+from replication.replicator.replicator import Replicator
 from replication.store.registry import Registry
 
 log = structlog.get_logger()
@@ -60,6 +62,12 @@ ROUTES: tuple[tuple[str, str, Operation, Handler], ...] = (
     ("GET", "/_session", Operation.SESSION, session.get),
     ("POST", "/_session", Operation.SESSION, session.post),
     ("DELETE", "/_session", Operation.SESSION, session.delete),
+    ("POST", "/_replicate", Operation.RUN_REPLICATION, replicating.replicate),
+    ("GET", "/_scheduler/jobs", Operation.RUN_REPLICATION, replicating.jobs),
+    ("GET", "/_scheduler/jobs/{job}", Operation.RUN_REPLICATION, replicating.job),
+    ("GET", "/_scheduler/docs", Operation.RUN_REPLICATION, replicating.docs),
+    ("GET", "/_scheduler/docs/{replicator}", Operation.RUN_REPLICATION, replicating.docs),
+    ("GET", "/_scheduler/docs/{replicator}/{doc:(?s:.+)}", Operation.RUN_REPLICATION, replicating.doc),
     ("GET", "/_active_tasks", Operation.MONITOR, node.active_tasks),
     ("GET", "/_node/{node}", Operation.MONITOR, node.node),
     ("GET", "/_node/{node}/{detail:(?s:.+)}", Operation.MONITOR, node.node_detail),
@@ -126,17 +134,28 @@ ROUTES: tuple[tuple[str, str, Operation, Handler], ...] = (
 
 
 def couch_routes(
-    registry: Registry, authorize: Authorize, *, prefix: str = "", sessions: Sessions | None = None
+    registry: Registry,
+    authorize: Authorize,
+    *,
+    prefix: str = "",
+    sessions: Sessions | None = None,
+    replicator: Replicator | None = None,
 ) -> list[web.RouteDef]:
     """The API's routes below `prefix`, each also with a trailing slash where it names a database.
 
-    `sessions` knows users; None: every client is the owner.
+    `sessions` knows users; None: every client is the owner. `replicator` runs replications; None: nobody
+    does.
     """
     users = sessions or OwnersOnly()
+
+    def call_of(request: web.Request, access: Access) -> Call:
+        database = request.match_info.get("db") or ""
+        return Call(request, registry, access, database, authorize, users, replicator)
+
     routes = []
     for path in dict.fromkeys(path for _, path, _, _ in ROUTES):
         methods = {
-            method: _served(registry, authorize, users, operation, handler)
+            method: _served(call_of, authorize, operation, handler)
             for method, other, operation, handler in ROUTES
             if other == path
         }
@@ -171,14 +190,17 @@ def _wrong_method(methods: Iterable[str]) -> Callable[[web.Request], Awaitable[w
 
 
 def _served(
-    registry: Registry, authorize: Authorize, sessions: Sessions, operation: Operation, handler: Handler
+    call_of: Callable[[web.Request, Access], Call],
+    authorize: Authorize,
+    operation: Operation,
+    handler: Handler,
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def serve(request: web.Request) -> web.StreamResponse:
         database = request.match_info.get("db")
         try:
             _check_path(request)
             access = await authorize(request, operation, database)
-            return await handler(Call(request, registry, access, database or "", authorize, sessions))
+            return await handler(call_of(request, access))
         except CouchError as error:
             if error.status >= 500:
                 log.warning("request failed", path=request.path, error=error.error, reason=error.reason)

@@ -20,7 +20,7 @@ from replication.store.identity import server_uuid
 from replication.store.signal import Signal
 from replication.store.updates import DatabaseUpdates
 
-NAME = re.compile(r"[a-z][a-z0-9_$()+/-]{0,119}")
+NAME = re.compile(r"[a-z][a-z0-9_$()+/-]{0,119}|_replicator")
 SUFFIX = ".sqlite"
 
 TaskSource = Callable[[], Iterable[Mapping[str, object]]]

@@ -100,6 +100,14 @@ _anything = msgspec.json.Decoder()
 
 # Members that a client may send back because a server once sent them; they are derived, never stored.
 _DERIVED = {"_conflicts", "_deleted_conflicts", "_local_seq", "_revs_info"}
+_REPLICATION = {
+    "_replication_id",
+    "_replication_state",
+    "_replication_state_reason",
+    "_replication_state_time",
+    "_replication_stats",
+}
+"""What a replicator writes into the documents that ask for replications: content, as in CouchDB."""
 _SPECIAL = {"_id", "_rev", "_deleted", "_revisions", "_attachments"}
 
 
@@ -207,7 +215,7 @@ def _incoming(
     parts: Sequence[Part] | None,
 ) -> Incoming:
     underscored = {name: raw for name, raw in members.items() if name.startswith("_")}
-    unknown = sorted(underscored.keys() - _SPECIAL - _DERIVED)
+    unknown = sorted(underscored.keys() - _SPECIAL - _DERIVED - _REPLICATION)
     if unknown:
         raise DocValidation(f"Bad special document member: {unknown[0]}")
     if "_id" in members and _text(members["_id"]) is None:
@@ -224,7 +232,9 @@ def _incoming(
     if replicated and not path:
         raise BadRequest("When `new_edits: false`, the document needs `_rev` or `_revisions` specified")
     attachments = decode_attachments(special.attachments, parts)
-    body = _object({name: raw for name, raw in members.items() if not name.startswith("_")})
+    body = _object(
+        {name: raw for name, raw in members.items() if name not in underscored or name in _REPLICATION}
+    )
     edit = Edit(named, path, body, special.deleted, attachments)
     rev = str(path[0]) if path else None
     return Incoming(named, rev, edit=edit, type=_text(members.get("type")))

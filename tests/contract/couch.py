@@ -1,5 +1,6 @@
 """A CouchDB over HTTP, as the contract's tests talk to it: nothing here knows what answers."""
 
+import base64
 import contextlib
 import io
 import json
@@ -17,6 +18,7 @@ from yarl import URL
 from replication.http.access import Authorize
 from replication.http.answers import MAX_REQUEST_BYTES
 from replication.http.server import couch_routes
+from replication.replicator.replicator import Replicator
 from replication.store.registry import Registry
 
 JSON = {"Content-Type": "application/json"}
@@ -147,7 +149,8 @@ async def embedded(
 ) -> AsyncIterator[Couch]:
     """The embedded store behind its HTTP API, on a free port of the loopback interface."""
     app = web.Application(client_max_size=MAX_REQUEST_BYTES)
-    app.add_routes(couch_routes(registry, authorize, prefix="/db"))
+    replicator = Replicator(registry)
+    app.add_routes(couch_routes(registry, authorize, prefix="/db", replicator=replicator))
     runner = web.AppRunner(
         app, access_log=None, shutdown_timeout=5, handler_cancellation=handler_cancellation
     )
@@ -155,10 +158,12 @@ async def embedded(
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     port = runner.addresses[0][1]
+    await replicator.start(f"http://127.0.0.1:{port}/db")
     try:
         async with aiohttp.ClientSession(headers={"Accept": "application/json"}) as session:
             yield Couch(f"http://127.0.0.1:{port}/db", session)
     finally:
+        await replicator.stop()
         registry.stop_feeds()
         await runner.cleanup()
 
@@ -178,8 +183,9 @@ async def embedded_in(directory: Path, authorize: Authorize) -> AsyncIterator[Co
 async def apache(url: str) -> AsyncIterator[Couch]:
     """A running Apache CouchDB, `http://user:password@host:port`."""
     address = URL(url)
-    auth = aiohttp.BasicAuth(address.user or "", address.password or "")
-    async with aiohttp.ClientSession(headers={"Accept": "application/json"}, auth=auth) as session:
+    token = base64.b64encode(f"{address.user or ''}:{address.password or ''}".encode()).decode()
+    headers = {"Accept": "application/json", "Authorization": f"Basic {token}"}
+    async with aiohttp.ClientSession(headers=headers) as session:
         yield Couch(str(address.with_user(None)).rstrip("/"), session)
 
 
