@@ -54,6 +54,12 @@ ALLOWED: dict[tuple[str, str], Sent] = {
     ("GET", "/_session"): Sent(200),
     ("POST", "/_session"): Sent(501, {"name": "tab-1", "password": "x"}),
     ("DELETE", "/_session"): Sent(200),
+    ("POST", "/_replicate"): Sent(400, {"source": "site-lima"}),
+    ("GET", "/_scheduler/jobs"): Sent(200),
+    ("GET", "/_scheduler/jobs/{job}"): Sent(404),
+    ("GET", "/_scheduler/docs"): Sent(200),
+    ("GET", "/_scheduler/docs/{replicator}"): Sent(200),
+    ("GET", "/_scheduler/docs/{replicator}/{doc:(?s:.+)}"): Sent(404),
     ("GET", "/_active_tasks"): Sent(200),
     ("GET", "/_node/{node}"): Sent(200),
     ("GET", "/_node/{node}/{detail:(?s:.+)}"): Sent(404),
@@ -129,6 +135,8 @@ NAMES = {
     "ddoc": "views",
     "function": "_view",
     "rest": "all",
+    "job": "nothing",
+    "replicator": "_replicator",
 }
 HEADERS = {"COPY": {"Destination": "study:copied"}}
 

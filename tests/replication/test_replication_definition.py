@@ -129,7 +129,13 @@ def test_what_is_no_checkpoint_is_none(document: dict[str, Any] | None) -> None:
 
 
 def test_numeric_sequences_of_other_servers_are_read() -> None:
-    session = {"session_id": "a", "start_time": "", "end_time": "", "recorded_seq": 7, "end_last_seq": [7, "x"]}
+    session = {
+        "session_id": "a",
+        "start_time": "",
+        "end_time": "",
+        "recorded_seq": 7,
+        "end_last_seq": [7, "x"],
+    }
     read = read_checkpoint({"session_id": "a", "source_last_seq": 7, "history": [session]})
     assert read is not None
     assert (read.source_last_seq, read.history[0].end_last_seq) == ("7", '[7,"x"]')

@@ -1,0 +1,181 @@
+"""Replications through failures: refusals, bad networks, killed processes, big attachments."""
+
+import asyncio
+import base64
+import contextlib
+import os
+import random
+import signal
+import sys
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from replication.http.access import Access, FullAccess, Operation, allow_everything
+from replication.wire.decode import Incoming, Refusal
+from tests.contract.couch import Couch, Db, embedded_in, fresh_database, replicated
+from tests.gateway.flaky import Fate, Flaky
+
+PATIENCE = 60.0
+
+
+@pytest.fixture
+async def couch(tmp_path: Path) -> AsyncIterator[Couch]:
+    async with embedded_in(tmp_path / "here", allow_everything) as running:
+        yield running
+
+
+@pytest.fixture
+async def db(couch: Couch) -> AsyncIterator[Db]:
+    async with fresh_database(couch) as database:
+        yield database
+
+
+class RefusingAccess(FullAccess):
+    """Takes no document whose id begins with `bad`."""
+
+    async def admit(self, database: str, docs: Sequence[Incoming]) -> list[Refusal | None]:  # noqa: ARG002
+        return [Refusal("forbidden", "not here") if doc.id.startswith("bad") else None for doc in docs]
+
+
+async def refusing(request: web.Request, operation: Operation, database: str | None) -> Access:
+    return RefusingAccess()
+
+
+def port_of(couch: Couch) -> int:
+    return int(couch.base.removesuffix("/db").rpartition(":")[2])
+
+
+async def count(db: Db) -> int:
+    return int((await db.get("")).ok()["doc_count"])
+
+
+async def test_documents_the_target_refuses_are_counted_and_the_others_arrive(
+    couch: Couch, db: Db, tmp_path: Path
+) -> None:
+    data = base64.b64encode(b"x" * 1000).decode()
+    attached = {"f": {"content_type": "text/plain", "data": data}}
+    await db.push(
+        replicated("bad-1", "1-a"),
+        replicated("bad-2", "1-a", _attachments=attached),
+        replicated("good-1", "1-a"),
+        replicated("good-2", "1-a", _attachments=attached),
+    )
+    async with embedded_in(tmp_path / "there", refusing) as there, fresh_database(there) as target:
+        body = {"source": db.name, "target": target.base}
+        history = (await couch.post("/_replicate", body)).ok()["history"]
+        assert (history[0]["docs_written"], history[0]["doc_write_failures"]) == (2, 2)
+        assert await count(target) == 2
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+async def test_bad_network_costs_time_and_nothing_else(
+    couch: Couch, db: Db, tmp_path: Path, side: str
+) -> None:
+    await db.push(*(replicated(f"d{number}", "1-a", n=number) for number in range(250)))
+    chance = random.Random(7)
+    fates = [Fate.PASS, Fate.PASS, Fate.LOSE_REQUEST, Fate.LOSE_ANSWER, Fate.CUT_ANSWER, Fate.BAD_GATEWAY]
+    async with embedded_in(tmp_path / "there", allow_everything) as there, fresh_database(there) as target:
+        flaky = Flaky(port_of(couch if side == "source" else there))
+        server = await asyncio.start_server(flaky.serve, "127.0.0.1", 0, limit=2**26)
+        proxied = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/db"
+        flaky.will(*chance.choices(fates, k=60))
+        async with server:
+            body = {
+                "source": f"{proxied}/{db.name}" if side == "source" else db.name,
+                "target": f"{proxied}/{target.name}" if side == "target" else target.base,
+                "worker_batch_size": 50,
+                "retries_per_request": 12,
+            }
+            history = (await couch.post("/_replicate", body)).ok()["history"]
+        assert await count(target) == 250
+        assert history[0]["doc_write_failures"] == 0
+        assert len(flaky.requests) > 20
+
+
+async def test_large_attachment_is_relayed_without_being_held(couch: Couch, db: Db, tmp_path: Path) -> None:
+    data = os.urandom(24 * 1024 * 1024)
+    answer = await db.put("/a", {})
+    put = await db.call(
+        "PUT",
+        "/a/scan.bin",
+        query={"rev": answer.ok(201)["rev"]},
+        data=data,
+        headers={"Content-Type": "application/octet-stream"},
+    )
+    rev = put.ok(201)["rev"]
+    async with embedded_in(tmp_path / "there", allow_everything) as there, fresh_database(there) as target:
+        (await couch.post("/_replicate", {"source": db.name, "target": target.base})).ok()
+        assert (await target.get("/a")).ok()["_rev"] == rev
+        assert (await target.get("/a/scan.bin")).body == data
+
+
+@contextlib.asynccontextmanager
+async def a_process(directory: Path, port: int) -> AsyncIterator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.replication.child_that_serves",
+        str(directory),
+        str(port),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while (await process.stdout.readline()).strip() != b"serving":
+                assert process.returncode is None
+        yield process
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGKILL)
+        await process.wait()
+
+
+def free_port() -> int:
+    import socket  # noqa: PLC0415 (only here)
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def test_killed_in_the_middle_a_replication_goes_on_and_writes_nothing_twice(
+    couch: Couch, db: Db, tmp_path: Path
+) -> None:
+    """The process with the source and the replicator is killed again and again; the target counts."""
+    port = free_port()
+    directory = tmp_path / "killed"
+    chance = random.Random(3)
+    async with aiohttp.ClientSession(headers={"Accept": "application/json"}) as session:
+        killed = Couch(f"http://127.0.0.1:{port}/db", session)
+        source = Db(f"{killed.base}/field", session, "field")
+        async with a_process(directory, port):
+            (await killed.put("/field", None)).ok(201)
+            (await killed.put("/_replicator", None)).ok(201)
+            for batch in range(20):
+                await source.push(
+                    *(replicated(f"d{batch}-{number}", "2-b", "1-a", n=number) for number in range(100))
+                )
+            definition: dict[str, Any] = {
+                "source": "field",
+                "target": db.base,
+                "continuous": True,
+                "worker_batch_size": 10,
+                "checkpoint_interval": 100,
+            }
+            (await killed.put("/_replicator/job", definition)).ok(201)
+        for _ in range(6):
+            async with a_process(directory, port):
+                await asyncio.sleep(chance.uniform(0.05, 0.5))
+        async with a_process(directory, port), asyncio.timeout(PATIENCE):
+            while await count(db) < 2000:  # noqa: ASYNC110 (another process changes it)
+                await asyncio.sleep(0.05)
+            assert [row["changes"] for row in (await db.changes())["results"]] == [[{"rev": "2-b"}]] * 2000
+            # Written once each: a document that came again would have another sequence.
+            assert (await db.get("")).ok()["update_seq"].startswith("2000-")
