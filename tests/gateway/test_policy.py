@@ -253,5 +253,6 @@ def test_a_device_may_not_administer_edit_or_list(role: DeviceRole) -> None:
         Operation.PURGE,
         Operation.COMPACT,
         Operation.QUERY,
+        Operation.RUN_REPLICATION,
     }
     assert POLICY[role].operations == set(Operation) - closed
