@@ -34,6 +34,7 @@ from sync_server.identity.authorization import basic_credentials, bearer_token
 
 DeviceRole = Literal["tablet", "hub", "service"]
 ALGORITHM = "ES256"
+REPLICATOR_DATABASE = "_replicator"
 SERVICE_LIFETIME = timedelta(minutes=10)
 
 
@@ -47,6 +48,8 @@ class DeviceCredential(msgspec.Struct, frozen=True):
 
     def opens(self, database: str) -> bool:
         """Whether this credential is for that database; what it may do there is policy, not identity."""
+        if self.role == "service" and database == REPLICATOR_DATABASE:
+            return True
         site = site_of(database)
         return site is not None and (self.role == "service" or site == self.site)
 

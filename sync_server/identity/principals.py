@@ -22,6 +22,7 @@ from sync_server.identity.access_tokens import AccessTokenError, Person, read_ac
 from sync_server.identity.authorization import bearer_token
 from sync_server.identity.device_credentials import CredentialError, DeviceCredential, extract_token
 from sync_server.identity.revocations import Standing
+from sync_server.identity.session_cookie import session_token
 from sync_server.identity.users import select_person
 from sync_server.keys import ENGINE, KNOWN_CREDENTIALS, SETTINGS, VERIFIER
 
@@ -72,9 +73,14 @@ async def require_device(request: web.Request) -> DeviceCredential:
     A `service` credential is enrolled nowhere; its signature and its expiry are enough. Raises
     NotAuthenticated or Unavailable.
     """
-    token = extract_token(request.headers.get("Authorization"))
+    token = extract_token(request.headers.get("Authorization")) or session_token(request)
     if token is None:
         raise NotAuthenticated("This needs a device credential, as Bearer or as the device's Basic password.")
+    return await device_of_token(request, token)
+
+
+async def device_of_token(request: web.Request, token: str) -> DeviceCredential:
+    """The device whose credential this is, wherever it came from. Raises as `require_device`."""
     try:
         credential = request.app[VERIFIER].verify(token, now=datetime.now(UTC))
     except CredentialError as error:

@@ -6,11 +6,11 @@ import contextlib
 import uuid
 from collections.abc import AsyncIterator, Callable
 from typing import Any
-from urllib.parse import quote
 
 import pytest
 
-from tests.contract.couch import Couch, Db, replicated
+from tests.contract.couch import Couch, Db
+from tests.contract.varied import varied_documents
 
 PATIENCE = 20.0
 
@@ -18,16 +18,6 @@ PATIENCE = 20.0
 async def replicate(couch: Couch, source: Db, target: Db, **members: Any) -> Any:
     body = {"source": source.name, "target": target.name, **members}
     return (await couch.post("/_replicate", body)).ok()
-
-
-async def everything(db: Db) -> dict[str, list[Any]]:
-    """Every leaf of every document: revision, history, content, attachments with their bytes."""
-    found = {}
-    for row in (await db.changes(style="all_docs"))["results"]:
-        path = f"/{quote(row['id'], safe='')}"
-        rows = (await db.get(path, open_revs="all", revs="true", attachments="true")).ok()
-        found[row["id"]] = sorted((each["ok"] for each in rows), key=lambda document: document["_rev"])
-    return found
 
 
 async def until(look: Callable[[], Any], wanted: Callable[[Any], bool]) -> Any:
@@ -49,36 +39,13 @@ async def replicator_db(couch: Couch) -> AsyncIterator[Db]:
             await db.remove(row["id"], row["value"]["rev"])
 
 
-async def a_varied_database(db: Db) -> None:
-    """Conflicts, deletions, deep histories, attachments."""
-    await db.push(
-        replicated("plain", "1-a", n=1),
-        replicated("deep", "3-c", "2-b", "1-a", n=3),
-        replicated("conflict", "2-b", "1-a", who="b"),
-        replicated("conflict", "2-c", "1-a", who="c"),
-        replicated("gone", "2-d", "1-a", _deleted=True, why="withdrawn"),
-        replicated("half-gone", "2-x", "1-a", _deleted=True),
-        replicated("half-gone", "2-b", "1-a", n=2),
-        replicated("ünïcode/ and +", "1-a", text="\u0000 \U0001f600"),
-    )
-    attached = {
-        "empty": {"content_type": "text/plain", "data": ""},
-        "big.bin": {
-            "content_type": "application/octet-stream",
-            "data": base64.b64encode(bytes(range(256)) * 2000).decode(),
-        },
-        "notes.txt": {"content_type": "text/plain", "data": base64.b64encode(b"same " * 900).decode()},
-    }
-    await db.push(replicated("attached", "1-a", _attachments=attached))
-
-
 async def test_everything_arrives_revision_by_revision(couch: Couch, db: Db, other_db: Db) -> None:
-    await a_varied_database(db)
+    await db.push(*varied_documents())
     answer = await replicate(couch, db, other_db)
     assert answer["ok"]
     assert answer["history"][0]["docs_written"] == 9
     assert answer["history"][0]["doc_write_failures"] == 0
-    assert await everything(other_db) == await everything(db)
+    assert await other_db.everything() == await db.everything()
 
 
 async def test_second_run_looks_at_nothing_again(couch: Couch, db: Db, other_db: Db) -> None:

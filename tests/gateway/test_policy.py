@@ -52,7 +52,7 @@ ALLOWED: dict[tuple[str, str], Sent] = {
     ("POST", "/_dbs_info"): Sent(200, {"keys": ["site-lima"]}),
     ("GET", "/_uuids"): Sent(200),
     ("GET", "/_session"): Sent(200),
-    ("POST", "/_session"): Sent(501, {"name": "tab-1", "password": "x"}),
+    ("POST", "/_session"): Sent(401, {"name": "tab-1", "password": "x"}),
     ("DELETE", "/_session"): Sent(200),
     ("POST", "/_replicate"): Sent(400, {"source": "site-lima"}),
     ("GET", "/_scheduler/jobs"): Sent(200),

@@ -4,7 +4,10 @@
 //   url       the site database, login inside
 //   files     NDJSON files (.gz or not) of documents to save before replicating
 //   docs      documents to save: without `_rev` new ones, with `_rev` changes of saved ones
-//   steps     what to do after that, in order: "push", "pull", "save" (saves `later`), "get" (reads `ids`)
+//   steps     what to do after that, in order: "push", "pull", "sync" (both ways at once), "save" (saves
+//             `later`), "remove" (deletes `ids`), "get" (reads `ids`), "leaves" (every leaf of every document)
+//   edits     replicated edits (with `_revisions`) to save before replicating
+//   options   of the replications: `doc_ids`, `selector`, `checkpoint`, …
 //   later     documents to save at the step "save"; `_rev` is taken from the tablet's own copy
 //   attempts  how often a replication that fails is started again (a server may be killed meanwhile)
 import { createReadStream } from 'node:fs';
@@ -60,8 +63,25 @@ for (const file of job.files ?? []) {
   if (batch.length) await save(batch);
 }
 if (job.docs?.length) await save(job.docs);
+if (job.edits?.length) await local.bulkDocs(job.edits, { new_edits: false });
 
-const options = { batch_size: job.batch_size ?? 25, batches_limit: 2 };
+const everyLeaf = async () => {
+  const leaves = {};
+  for (const { id } of (await local.changes({ style: 'all_docs' })).results) {
+    const rows = await local.get(id, { open_revs: 'all', revs: true });
+    leaves[id] = [];
+    for (const { ok } of rows) {
+      // PouchDB inlines attachments of one revision, not of all.
+      const whole = ok._attachments && !ok._deleted
+        ? await local.get(id, { rev: ok._rev, revs: true, attachments: true }) : ok;
+      leaves[id].push(whole);
+    }
+    leaves[id].sort((a, b) => (a._rev < b._rev ? -1 : 1));
+  }
+  return leaves;
+};
+
+const options = { batch_size: job.batch_size ?? 25, batches_limit: 2, ...job.options };
 for (const step of job.steps ?? ['push']) {
   if (step === 'push') {
     const start = () => local.replicate.to(remote, options);
@@ -69,6 +89,13 @@ for (const step of job.steps ?? ['push']) {
   } else if (step === 'pull') {
     const start = () => local.replicate.from(remote, options);
     result.steps.push(await replicate(start, job.attempts ?? 1, result.denied));
+  } else if (step === 'sync') {
+    const done = await local.sync(remote, options);
+    result.steps.push({ pushed: done.push.docs_written, pulled: done.pull.docs_written });
+  } else if (step === 'remove') {
+    for (const id of job.ids) await local.remove(await local.get(id));
+  } else if (step === 'leaves') {
+    result.leaves = await everyLeaf();
   } else if (step === 'save') {
     const docs = [];
     for (const doc of job.later) docs.push({ ...doc, _rev: (await local.get(doc._id))._rev });
