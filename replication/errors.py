@@ -46,6 +46,13 @@ class BadRequest(CouchError):
     error = "bad_request"
 
 
+class QueryParseError(CouchError):
+    """A parameter of a query has the wrong type."""
+
+    status = 400
+    error = "query_parse_error"
+
+
 class Unauthorized(CouchError):
     """No credential, or one that is not valid (any more)."""
 

@@ -94,7 +94,7 @@ async def _options(call: Call, database: Database) -> _Options:
         descending=descending,
         all_leaves=style == "all_docs",
         include_docs=flag(call.request, "include_docs"),
-        seq_interval=_seq_interval(query.get("seq_interval", "")),
+        seq_interval=_seq_interval(query.get("seq_interval", "1")),
         selection=_selection(call, body, every_leaf=style == "all_docs"),
         reading=ReadOptions(
             conflicts=flag(call.request, "conflicts"), attachments=flag(call.request, "attachments")
@@ -118,8 +118,9 @@ def _since(request: web.Request, feed: str) -> str:
 
 
 def _seq_interval(text: str) -> int:
-    """CouchDB passes over what is no positive number."""
-    return max(1, int(text)) if text.isascii() and text.isdigit() and len(text) <= _LONGEST_INTERVAL else 1
+    if not (text.isascii() and text.isdigit() and len(text) <= _LONGEST_INTERVAL and int(text)):
+        raise BadRequest("invalid_seq_interval")
+    return int(text)
 
 
 def _heartbeat_ms(text: str | None) -> int | None:

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import msgspec
 
-from replication.errors import BadRequest
+from replication.errors import BadRequest, QueryParseError
 from replication.http.answers import UNLIMITED, flag_in, number
 from replication.http.documents import ReadOptions
 from replication.store.reading import IdRange
@@ -47,12 +47,19 @@ def list_query(parameters: Mapping[str, str]) -> ListQuery:
             inclusive_end=flag_in(parameters, "inclusive_end", default=True),
             descending=flag_in(parameters, "descending"),
         ),
-        keys=_json(parameters, "keys", list[str]),
+        keys=_keys(parameters),
         skip=number(parameters.get("skip"), "skip", default=0),
         limit=number(parameters.get("limit"), "limit", default=UNLIMITED),
         reading=reading if flag_in(parameters, "include_docs") else None,
         update_seq=flag_in(parameters, "update_seq"),
     )
+
+
+def _keys(parameters: Mapping[str, str]) -> list[str] | None:
+    try:
+        return _json(parameters, "keys", list[str])
+    except BadRequest as error:
+        raise QueryParseError("`keys` must be an array of strings.") from error
 
 
 def texts(members: Mapping[str, msgspec.Raw]) -> dict[str, str]:

@@ -148,13 +148,15 @@ def document_row(doc_id: str, *, state: str, node: str, info: Any, **members: An
 
 def answer_of(outcome: Outcome) -> Mapping[str, Any]:
     """What `POST /_replicate` is answered with when the end was reached."""
-    session = outcome.session
+    # A run that found nothing to look at leaves no entry: the answer is the checkpoint as it was.
+    unchanged = bool(outcome.history) and not outcome.changed
+    history = outcome.history if unchanged else (outcome.session, *outcome.history)
     answer = {
         "ok": True,
-        "session_id": session.session_id,
-        "source_last_seq": session.recorded_seq,
+        "session_id": history[0].session_id,
+        "source_last_seq": outcome.session.recorded_seq,
         "replication_id_version": 4,
-        "history": msgspec.to_builtins([session, *outcome.history]),
+        "history": msgspec.to_builtins(history),
     }
     return answer if outcome.changed else {"no_changes": True, **answer}
 

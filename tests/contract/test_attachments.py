@@ -19,7 +19,7 @@ def inline(data: bytes = PICTURE, content_type: str = "image/png") -> dict[str, 
 @pytest.fixture
 async def signed(db: Db) -> Db:
     """A document `a` at its first revision with one attachment."""
-    await db.push(replicated("a", "1-a", x=1, _attachments={"signature.png": inline()}))
+    await db.push(replicated("a", "1-a", x=1, _attachments={"signature.png": {**inline(), "revpos": 1}}))
     return db
 
 

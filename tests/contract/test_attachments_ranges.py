@@ -77,8 +77,7 @@ async def test_a_packed_attachment_is_sent_as_the_client_takes_it(kept: Db) -> N
             aiohttp.ClientSession(auto_decompress=False) as session,
             session.get(
                 kept.url("/a/t.csv"),
-                headers={"Accept-Encoding": encoding, "Range": "bytes=0-3"},
-                auth=kept.session.auth,
+                headers={**kept.session.headers, "Accept-Encoding": encoding, "Range": "bytes=0-3"},
             ) as response,
         ):
             return Answer(response.status, response.headers, b""), await response.read()

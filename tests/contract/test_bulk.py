@@ -35,17 +35,24 @@ async def test_a_comparison_with_no_revisions_is_refused(db: Db, asked: dict[str
     (await db.post("/_revs_diff", asked)).refused(400, "bad_request")
 
 
+async def test_an_edit_of_an_unknown_revision_conflicts_in_any_batch(db: Db) -> None:
+    await db.save("there", x=0)
+    docs = [{"_id": "there", "x": 1}, {"_id": "other", "_rev": "1-abc"}]
+    rows = (await db.post("/_bulk_docs", {"docs": docs})).ok(201)
+    assert [row.get("error") for row in rows] == ["conflict", "conflict"]
+
+
 async def test_edits_are_answered_in_their_order(db: Db) -> None:
     rev = await db.save("there", x=0)
     docs: list[dict[str, Any]] = [
         {"_id": "new", "x": 1},
         {"_id": "there", "x": 1},
-        {"_id": "other", "_rev": "1-abc", "x": 1},
+        {"_id": "other", "x": 1},
         {"_id": "there", "_rev": rev, "x": 2},
         {"x": 3},
     ]
     rows = (await db.post("/_bulk_docs", {"docs": docs})).ok(201)
-    assert [row.get("ok", row.get("error")) for row in rows] == [True, "conflict", "conflict", True, True]
+    assert [row.get("ok", row.get("error")) for row in rows] == [True, "conflict", True, True, True]
     assert [row["id"] for row in rows[:4]] == ["new", "there", "other", "there"]
     assert rows[1] == {"id": "there", "error": "conflict", "reason": "Document update conflict."}
     assert rows[3]["rev"].startswith("2-")

@@ -86,9 +86,14 @@ async def test_several_questions_are_answered_in_their_order(listed: Db) -> None
     assert ids(local) == ["_local/k1"]
 
 
-@pytest.mark.parametrize("asked", [{}, {"queries": {}}, {"queries": ["a"]}, {"queries": [{"keys": "a"}]}])
+@pytest.mark.parametrize("asked", [{}, {"queries": {}}, {"queries": ["a"]}])
 async def test_malformed_questions_are_refused(listed: Db, asked: Any) -> None:
     (await listed.post("/_all_docs/queries", asked)).refused(400, "bad_request")
+
+
+async def test_keys_that_are_no_array_are_refused(listed: Db) -> None:
+    asked = {"queries": [{"keys": "a"}]}
+    (await listed.post("/_all_docs/queries", asked)).refused(400, "query_parse_error")
 
 
 async def test_a_listing_may_tell_the_sequence(listed: Db) -> None:

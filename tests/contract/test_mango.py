@@ -276,7 +276,11 @@ async def test_a_plan_is_explained(people: Db) -> None:
     assert plan["selector"] == {"$and": [{"age": {"$gt": 3}}, {"name": {"$exists": True}}]}
     assert plan["opts"]["use_index"] == []
     assert plan["mrargs"]["direction"] == "fwd"
-    (await people.post("/_explain", {"selector": selector, "sort": ["n"]})).refused(400, "no_usable_index")
+
+
+async def test_a_sort_without_an_index_is_explained_as_it_would_be_refused(people: Db) -> None:
+    asked = {"selector": {"age": {"$gt": 3}}, "sort": ["n"]}
+    (await people.post("/_explain", asked)).refused(400, "no_usable_index")
 
 
 @pytest.mark.parametrize(
