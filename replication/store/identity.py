@@ -11,12 +11,12 @@ from pathlib import Path
 
 from replication.errors import StorageFailed
 
-_FILE = "server.uuid"
+FILE = "server.uuid"
 
 
 def server_uuid(directory: Path, new_uuid: Callable[[], str]) -> str:
     """The uuid of the store in `directory`, made at the first call. Raises StorageFailed."""
-    path = directory / _FILE
+    path = directory / FILE
     try:
         if path.exists():
             return path.read_text().strip()

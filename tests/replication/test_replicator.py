@@ -2,11 +2,8 @@
 
 import asyncio
 import base64
-import contextlib
 import os
 import random
-import signal
-import sys
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +16,7 @@ from replication.http.access import Access, FullAccess, Operation, allow_everyth
 from replication.wire.decode import Incoming, Refusal
 from tests.contract.couch import Couch, Db, embedded_in, fresh_database, replicated
 from tests.gateway.flaky import Fate, Flaky
+from tests.replication.served import free_port, served
 
 PATIENCE = 60.0
 
@@ -114,37 +112,6 @@ async def test_large_attachment_is_relayed_without_being_held(couch: Couch, db: 
         assert (await target.get("/a/scan.bin")).body == data
 
 
-@contextlib.asynccontextmanager
-async def a_process(directory: Path, port: int) -> AsyncIterator[asyncio.subprocess.Process]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.replication.child_that_serves",
-        str(directory),
-        str(port),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    assert process.stdout is not None
-    try:
-        async with asyncio.timeout(PATIENCE):
-            while (await process.stdout.readline()).strip() != b"serving":
-                assert process.returncode is None
-        yield process
-    finally:
-        if process.returncode is None:
-            process.send_signal(signal.SIGKILL)
-        await process.wait()
-
-
-def free_port() -> int:
-    import socket  # noqa: PLC0415 (only here)
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 async def test_killed_in_the_middle_a_replication_goes_on_and_writes_nothing_twice(
     couch: Couch, db: Db, tmp_path: Path
 ) -> None:
@@ -155,7 +122,7 @@ async def test_killed_in_the_middle_a_replication_goes_on_and_writes_nothing_twi
     async with aiohttp.ClientSession(headers={"Accept": "application/json"}) as session:
         killed = Couch(f"http://127.0.0.1:{port}/db", session)
         source = Db(f"{killed.base}/field", session, "field")
-        async with a_process(directory, port):
+        async with served(directory, port):
             (await killed.put("/field", None)).ok(201)
             (await killed.put("/_replicator", None)).ok(201)
             for batch in range(20):
@@ -171,9 +138,9 @@ async def test_killed_in_the_middle_a_replication_goes_on_and_writes_nothing_twi
             }
             (await killed.put("/_replicator/job", definition)).ok(201)
         for _ in range(6):
-            async with a_process(directory, port):
+            async with served(directory, port):
                 await asyncio.sleep(chance.uniform(0.05, 0.5))
-        async with a_process(directory, port), asyncio.timeout(PATIENCE):
+        async with served(directory, port), asyncio.timeout(PATIENCE):
             while await count(db) < 2000:  # noqa: ASYNC110 (another process changes it)
                 await asyncio.sleep(0.05)
             assert [row["changes"] for row in (await db.changes())["results"]] == [[{"rev": "2-b"}]] * 2000

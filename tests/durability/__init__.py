@@ -1,0 +1,1 @@
+"""What survives a process that is killed and a machine that loses its power; `docs/DURABILITY.md`."""
