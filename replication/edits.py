@@ -44,6 +44,17 @@ class Attachment(msgspec.Struct, frozen=True):
     encoding: str | None = None
 
 
+class Author(msgspec.Struct, frozen=True):
+    """Who writes, as functions of design documents are told it (`userCtx`)."""
+
+    name: str | None
+    roles: tuple[str, ...] = ()
+
+
+OWNER = Author(None, ("_admin",))
+"""This program itself."""
+
+
 class Edit(msgspec.Struct, frozen=True):
     """One document to write. `body` is its JSON object without the members that begin with an underscore.
 

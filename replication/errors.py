@@ -172,3 +172,13 @@ class StorageFull(CouchError):
 
     status = 507
     error = "insufficient_storage"
+
+
+class FunctionFailed(CouchError):
+    """A function of a design document threw, could not be compiled, or was stopped. `error` is its name."""
+
+    status = 500
+
+    def __init__(self, error: str, reason: str) -> None:
+        super().__init__(reason)
+        self.error = error

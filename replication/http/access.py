@@ -10,6 +10,7 @@ from typing import Protocol
 
 from aiohttp import web
 
+from replication.edits import OWNER, Author
 from replication.wire.decode import Incoming, Refusal
 
 
@@ -43,6 +44,10 @@ class Access(Protocol):
     """One caller's rights in one request."""
 
     @property
+    def author(self) -> Author:
+        """Who writes, as functions of design documents are told it."""
+
+    @property
     def prefixes(self) -> tuple[str, ...] | None:
         """Documents whose id begins so are visible in feeds; None = all."""
 
@@ -67,6 +72,7 @@ Authorize = Callable[[web.Request, Operation, str | None], Awaitable[Access]]
 class FullAccess:
     """A caller who may do everything: tests, benchmarks, and a store that nobody else can reach."""
 
+    author: Author = OWNER
     prefixes: tuple[str, ...] | None = None
 
     def may_read(self, doc_id: str) -> bool:  # noqa: ARG002

@@ -57,7 +57,8 @@ async def bulk_docs(call: Call) -> web.Response:
         for incoming, refusal in zip(docs, refusals, strict=True)
         if refusal is None and incoming.edit is not None
     ]
-    written = iter(await database.write(edits, new_edits=request.new_edits) if edits else ())
+    author = call.access.author
+    written = iter(await database.write(edits, new_edits=request.new_edits, author=author) if edits else ())
     rows: list[Mapping[str, object]] = []
     for incoming, refusal in zip(docs, refusals, strict=True):
         if refusal is not None:

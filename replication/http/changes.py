@@ -5,32 +5,22 @@ A feed shows what its caller may see, and `limit` counts rows after that filter:
 page for the end of the feed, so a page must never be empty only because its rows were filtered away.
 """
 
-from typing import Any
-
 import msgspec
 from aiohttp import web
 
-from replication.errors import BadRequest, NotImplementedHere
+from replication.errors import BadRequest
 from replication.http.answers import UNLIMITED, flag, number, read_json
 from replication.http.call import Call
 from replication.http.documents import ReadOptions
+from replication.http.feed_filters import FilterBody, selection
 from replication.http.feed_rows import CONTINUOUS, EVENTS, LISTED, FeedRows, Frame, Shape
 from replication.http.feed_waiting import Waiting
 from replication.http.streaming import JsonStream
-from replication.mango.refusal import QueryRefused
-from replication.mango.selector import parse_selector
 from replication.store.database import Database
-from replication.store.reading import Selection
-from replication.store.selecting import LeafSelector
 
 _LONGEST_INTERVAL = 15
 """Digits, as of every other number in a URL."""
 DEFAULT_TIMEOUT_MS = 60_000
-
-
-class _Body(msgspec.Struct):
-    doc_ids: list[str] | None = None
-    selector: Any = None
 
 
 class _Options(msgspec.Struct, frozen=True):
@@ -81,7 +71,7 @@ async def _options(call: Call, database: Database) -> _Options:
     style = query.get("style", "main_only")
     if style not in ("main_only", "all_docs"):
         raise BadRequest(f"Unknown style: {style!r}")
-    body = await read_json(call.request, _Body) if call.request.method == "POST" else _Body()
+    body = await read_json(call.request, FilterBody) if call.request.method == "POST" else FilterBody()
     descending = flag(call.request, "descending")
     heartbeat_ms = _heartbeat_ms(query.get("heartbeat"))
     timeout_ms = number(query.get("timeout"), "timeout", default=DEFAULT_TIMEOUT_MS)
@@ -95,9 +85,11 @@ async def _options(call: Call, database: Database) -> _Options:
         all_leaves=style == "all_docs",
         include_docs=flag(call.request, "include_docs"),
         seq_interval=_seq_interval(query.get("seq_interval", "1")),
-        selection=_selection(call, body, every_leaf=style == "all_docs"),
+        selection=await selection(call, body, every_leaf=style == "all_docs"),
         reading=ReadOptions(
-            conflicts=flag(call.request, "conflicts"), attachments=flag(call.request, "attachments")
+            conflicts=flag(call.request, "conflicts"),
+            attachments=flag(call.request, "attachments"),
+            att_encoding_info=flag(call.request, "att_encoding_info"),
         ),
     )
     return _Options(
@@ -130,32 +122,3 @@ def _heartbeat_ms(text: str | None) -> int | None:
     if beat == 0:
         raise BadRequest("The heartbeat value should be a positive integer (in milliseconds).")
     return beat
-
-
-def _selection(call: Call, body: _Body, *, every_leaf: bool) -> Selection:
-    query = call.request.query
-    if query.get("filter") != "_selector":
-        return Selection(call.access.prefixes, _doc_ids(query.get("filter"), query.get("doc_ids"), body))
-    if call.request.method != "POST":
-        raise BadRequest("Selector must be specified in POST payload")
-    try:
-        node = parse_selector(body.selector)
-    except QueryRefused as error:
-        raise BadRequest(f"Selector error: {error.reason}") from error
-    return Selection(call.access.prefixes, selector=LeafSelector(node, every_leaf=every_leaf))
-
-
-def _doc_ids(filter_name: str | None, in_query: str | None, body: _Body) -> tuple[str, ...] | None:
-    if filter_name is None:
-        return None
-    if filter_name != "_doc_ids":
-        raise NotImplementedHere("only filter=_doc_ids and filter=_selector are served")
-    ids = body.doc_ids
-    if ids is None and in_query is not None:
-        try:
-            ids = msgspec.json.decode(in_query, type=list[str])
-        except (ValueError, RecursionError) as error:
-            raise BadRequest("`doc_ids` filter parameter is not a JSON array of ids.") from error
-    if ids is None:
-        raise BadRequest("`doc_ids` filter parameter is missing.")
-    return tuple(ids)

@@ -280,7 +280,7 @@ async def store_one(
     edit = incoming.edit
     if edit is None:
         raise BadRequest("no document")
-    (written,) = await database.write([edit], new_edits=new_edits)
+    (written,) = await database.write([edit], new_edits=new_edits, author=call.access.author)
     if written.failure is not None:
         raise written.failure
     return json_answer(

@@ -134,6 +134,6 @@ async def _write(call: Call, database: Database, edit: Edit) -> None:
     (refusal,) = await call.access.admit(database.name, [Incoming(edit.id, None, edit=edit)])
     if refusal is not None:
         raise failure_of(refusal)
-    (written,) = await database.write([edit], new_edits=True)
+    (written,) = await database.write([edit], new_edits=True, author=call.access.author)
     if written.failure is not None:
         raise written.failure

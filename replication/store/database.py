@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from replication import revtree
-from replication.edits import Edit
+from replication.edits import OWNER, Author, Edit
 from replication.errors import BadRequest, MissingStub, NotFound
 from replication.revtree import RevTree
 from replication.store import reading, writing
@@ -25,6 +25,7 @@ from replication.store.connection import Readers, Writer, open_writer
 from replication.store.reading import Choose, FeedSlice, IdRange, Opened, Selection, Shown
 from replication.store.shared import SharedReads
 from replication.store.signal import Signal
+from replication.store.validating import Validation
 from replication.store.writing import Written
 from replication.values import Rev
 
@@ -108,9 +109,14 @@ class Database:
 
     # --- writing -----------------------------------------------------------------------------------------
 
-    async def write(self, edits: Sequence[Edit], *, new_edits: bool) -> list[Written]:
+    async def write(self, edits: Sequence[Edit], *, new_edits: bool, author: Author = OWNER) -> list[Written]:
         """Store edits; returns when they are on disk, with one outcome an edit."""
-        return await self.transact(lambda c: writing.apply_edits(c, edits, new_edits=new_edits))
+
+        def write(connection: sqlite3.Connection) -> list[Written]:
+            validation = Validation(connection, self.name, author)
+            return writing.apply_edits(connection, edits, new_edits=new_edits, validation=validation)
+
+        return await self.transact(write)
 
     async def put_local(self, local_id: str, number: int, json: bytes) -> None:
         """Write the `_local` document as its revision `0-<number>`. The last one wins, as in CouchDB."""
@@ -157,10 +163,10 @@ class Database:
         self, since: int, limit: int, selection: Selection, *, documents: bool = False
     ) -> FeedSlice:
         """A slice of the changes feed. Feeds that were woken by one commit and go on from one place share one
-        read: a thousand of them are one query. A selector's feed reads for itself: its conditions are no
-        key to find others by.
+        read: a thousand of them are one query. One with a filter of its own reads for itself: that is no key
+        to find others by.
         """
-        if selection.selector is not None:
+        if selection.leaf_filter is not None:
             return await self.read(
                 lambda c: reading.read_feed(c, since, limit, selection, documents=documents)
             )

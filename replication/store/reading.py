@@ -10,7 +10,7 @@ from replication import revtree
 from replication.errors import NotFound
 from replication.revtree import RevTree
 from replication.store.bodies import Revision, decode_attachments, shown_document
-from replication.store.selecting import LeafSelector, chosen_leaves
+from replication.store.selecting import LeafFilter, chosen_leaves
 from replication.values import Rev
 
 BEYOND_EVERY_SEQUENCE = 2**63 - 1
@@ -52,12 +52,12 @@ class FeedSlice(msgspec.Struct, frozen=True):
 class Selection(msgspec.Struct, frozen=True):
     """Which documents a feed shows: ids with one of the prefixes, or the named ones; None = no such limit.
 
-    `selector` is a filter on top of that: changes that it hides are still counted as pending, as in CouchDB.
+    `leaf_filter` comes on top of that: changes that it hides are still counted as pending, as in CouchDB.
     """
 
     prefixes: tuple[str, ...] | None = None
     doc_ids: tuple[str, ...] | None = None
-    selector: LeafSelector | None = None
+    leaf_filter: LeafFilter | None = None
 
 
 def read_feed(
@@ -122,20 +122,20 @@ def _changes(
     order = "DESC" if newest_first else "ASC"
     # Put together from constants; every value is a bound parameter.
     query = f"{_FEED_DOCUMENTS if documents else _FEED_ROWS} AND {condition} ORDER BY seq {order} LIMIT ?"
-    # A selector is held against the documents here, and what it hides does not count.
-    most = limit if selection.selector is None else -1
+    # A filter looks at the documents here, and what it hides does not count.
+    most = limit if selection.leaf_filter is None else -1
     found = connection.execute(query, (*bounds, *parameters, most))
     rows: Iterator[FeedRow] = map(_document_row, found) if documents else map(_feed_row, found)
-    if selection.selector is not None:
-        rows = itertools.islice(_selected(connection, rows, selection.selector), limit)
+    if selection.leaf_filter is not None:
+        rows = itertools.islice(_selected(connection, rows, selection.leaf_filter), limit)
     return _until_full(rows) if documents else tuple(rows)
 
 
 def _selected(
-    connection: sqlite3.Connection, rows: Iterable[FeedRow], selector: LeafSelector
+    connection: sqlite3.Connection, rows: Iterable[FeedRow], leaf_filter: LeafFilter
 ) -> Iterator[FeedRow]:
     for row in rows:
-        leaves = chosen_leaves(connection, row.id, row.leaves, selector)
+        leaves = chosen_leaves(connection, row.id, row.leaves, leaf_filter)
         if leaves is not None:
             yield msgspec.structs.replace(row, leaves=leaves)
 

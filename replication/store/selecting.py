@@ -1,13 +1,12 @@
-"""`filter=_selector`: the leaves in a feed that meet a selector; deletions by what their tombstones say."""
+"""Filters that look at documents: the leaves in a feed that pass; deletions by what their tombstones say."""
 
 import sqlite3
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from replication import revtree
-from replication.mango.matching import matches
-from replication.mango.selector import Node
 from replication.store.bodies import decode_attachments
 from replication.store.winners import stubs
 from replication.values import Rev
@@ -15,25 +14,27 @@ from replication.values import Rev
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-class LeafSelector(msgspec.Struct, frozen=True):
-    """The conditions, and whether every leaf is held against them or the winner alone."""
+Passes = Callable[[dict[str, Any]], bool]
+"""Whether a document, as one JSON object with its `_id` and `_rev`, is shown. Called on a reader's thread."""
 
-    node: Node
+
+class LeafFilter(msgspec.Struct, frozen=True):
+    """The condition, and whether every leaf is held against it or the winner alone."""
+
+    passes: Passes
     every_leaf: bool = False
 
 
 def chosen_leaves(
-    connection: sqlite3.Connection, doc_id: str, leaves: bytes, selector: LeafSelector
+    connection: sqlite3.Connection, doc_id: str, leaves: bytes, leaf_filter: LeafFilter
 ) -> bytes | None:
-    """Those of a row's leaves (JSON, winner first) that meet the selector, as JSON; None when none does."""
+    """Those of a row's leaves (JSON, winner first) that pass, as JSON; None when none does."""
     revs = [Rev.parse(leaf["rev"]) for leaf in msgspec.json.decode(leaves, type=list[dict[str, str]])]
     (stored,) = connection.execute("SELECT tree FROM docs WHERE id = ?", (doc_id,)).fetchone()
     tree = revtree.decode_tree(stored)
-    looked_at = revs if selector.every_leaf else revs[:1]
+    looked_at = revs if leaf_filter.every_leaf else revs[:1]
     passed = [
-        {"rev": str(rev)}
-        for rev in looked_at
-        if matches(selector.node, _value(connection, doc_id, tree[rev]))
+        {"rev": str(rev)} for rev in looked_at if leaf_filter.passes(_value(connection, doc_id, tree[rev]))
     ]
     return msgspec.json.encode(passed) if passed else None
 

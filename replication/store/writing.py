@@ -11,10 +11,22 @@ import msgspec
 
 from replication import revtree
 from replication.edits import Attachment, Edit, interactive_path
-from replication.errors import Conflict, CouchError, MissingStub
+from replication.errors import (
+    Conflict,
+    CouchError,
+    Forbidden,
+    FunctionFailed,
+    MissingStub,
+    NotImplementedHere,
+    Unauthorized,
+)
 from replication.revtree import RevTree
 from replication.store.bodies import KeptAttachment, decode_attachments, encode_attachments
+from replication.store.validating import Validation
 from replication.values import Rev
+
+_OF_ONE_EDIT = (Conflict, MissingStub, Forbidden, Unauthorized, FunctionFailed, NotImplementedHere)
+"""Why one edit is not made while the others of its batch are."""
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -40,7 +52,9 @@ def read_meta(connection: sqlite3.Connection) -> dict[str, str | int]:
     return dict(connection.execute("SELECT name, value FROM meta"))
 
 
-def apply_edits(connection: sqlite3.Connection, edits: Sequence[Edit], *, new_edits: bool) -> list[Written]:
+def apply_edits(
+    connection: sqlite3.Connection, edits: Sequence[Edit], *, new_edits: bool, validation: Validation
+) -> list[Written]:
     """Write the edits in order; one outcome an edit. `new_edits=False`: replicated edits that name
     themselves.
     """
@@ -50,9 +64,9 @@ def apply_edits(connection: sqlite3.Connection, edits: Sequence[Edit], *, new_ed
     written = []
     for edit in edits:
         try:
-            rev = _apply(connection, edit, counters, new_edits=new_edits, revs_limit=limit)
+            rev = _apply(connection, edit, counters, validation, new_edits=new_edits, revs_limit=limit)
             written.append(Written(edit.id, str(rev)))
-        except (Conflict, MissingStub) as failure:
+        except _OF_ONE_EDIT as failure:
             written.append(Written(edit.id, None, failure))
     save_counters(connection, counters)
     return written
@@ -78,7 +92,13 @@ def save_counters(connection: sqlite3.Connection, counters: Counters) -> None:
 
 
 def _apply(
-    connection: sqlite3.Connection, edit: Edit, counters: Counters, *, new_edits: bool, revs_limit: int
+    connection: sqlite3.Connection,
+    edit: Edit,
+    counters: Counters,
+    validation: Validation,
+    *,
+    new_edits: bool,
+    revs_limit: int,
 ) -> Rev:
     row = connection.execute("SELECT doc, deleted, tree FROM docs WHERE id = ?", (edit.id,)).fetchone()
     tree = revtree.EMPTY if row is None else revtree.decode_tree(row[2])
@@ -87,6 +107,7 @@ def _apply(
     known = tree.get(rev)
     if known is not None and known.body is not None:
         return _graft(connection, edit.id, tree, path, revs_limit)
+    validation.check(edit, path, tree)
     attachments = _keep_attachments(
         connection, edit.attachments, tree, path, counters, replicated=not new_edits
     )

@@ -18,6 +18,7 @@ import structlog
 from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from replication.edits import OWNER, Author
 from replication.errors import Forbidden, Unauthorized, Unavailable
 from replication.http.access import Access, Operation
 from replication.wire.decode import Incoming, Refusal
@@ -92,6 +93,7 @@ def _recorder(engine: AsyncEngine) -> Record:
 class NoAccess:
     """Whoever asks for what is open to everybody: no document at all."""
 
+    author: Author = Author(None)
     prefixes: tuple[str, ...] | None = ()
 
     def may_read(self, doc_id: str) -> bool:  # noqa: ARG002 (the interface's)
@@ -110,6 +112,7 @@ class NoAccess:
 class ServiceAccess:
     """The server's own processes: everything; what they write was not received from anybody."""
 
+    author: Author = OWNER
     prefixes: tuple[str, ...] | None = None
 
     def may_read(self, doc_id: str) -> bool:  # noqa: ARG002 (the interface's)
@@ -131,6 +134,7 @@ class DeviceAccess:
     def __init__(self, credential: DeviceCredential, site: str, request_id: str, record: Record) -> None:
         readable = POLICY[credential.role].readable
         self.prefixes = None if readable is None else tuple(f"{kind}:" for kind in readable)
+        self.author = Author(credential.device, (credential.role,))
         self._credential = credential
         self._site = site
         self._request_id = request_id

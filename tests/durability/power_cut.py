@@ -30,7 +30,7 @@ from tests.replication.stored import feed, push, replicated
 DOCUMENTS = 24
 CHECKPOINT_PAGES = 12
 """A checkpoint after so few pages that the work holds many of them."""
-WRITTEN, CREATED, DELETING, DELETED = "written", "created", "deleting", "deleted"
+WRITTEN, CREATING, CREATED, DELETING, DELETED = "written", "creating", "created", "deleting", "deleted"
 
 
 def with_pragmas(*, synchronous: str) -> "mock._patch[str]":
@@ -55,6 +55,7 @@ async def work(directory: Path, recorder: Recorder, seed: int) -> None:
 
 
 async def _write(registry: Registry, recorder: Recorder, name: str, chance: random.Random) -> None:
+    recorder.tell(CREATING, name)
     database = await registry.create(name)
     recorder.tell(CREATED, name)
 
@@ -91,7 +92,7 @@ class Promises:
             match event:
                 case Told(what="created", value=str(name)):
                     self.there[name] = {}
-                case Told(what="deleting" | "deleted", value=str(name)):
+                case Told(what="creating" | "deleting" | "deleted", value=str(name)):
                     self.there[name] = None
                 case Told(what="written", value=(str(name), str(doc_id), int(pos))):
                     documents = self.there[name]

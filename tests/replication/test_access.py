@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from replication.edits import Author
 from replication.errors import Forbidden, Unauthorized
 from replication.http.access import Access, FullAccess, Operation
 from replication.store.registry import Registry
@@ -17,6 +18,7 @@ from tests.contract.couch import Db, embedded, fresh_database, replicated
 class Tablet:
     """Reads published batteries and items, writes sessions, and has one checkpoint of its own."""
 
+    author = Author("tablet")
     prefixes: tuple[str, ...] | None = ("battery:", "item:")
 
     def __init__(self, judged: list[tuple[str, str | None]]) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replication import revtree
-from replication.edits import Attachment, Edit
+from replication.edits import OWNER, Attachment, Edit
 from replication.errors import NotFound
 from replication.revtree import RevTree
 from replication.store import compaction, properties, purging, reading, writing
@@ -22,6 +22,7 @@ from replication.store.check import check_directory, check_file
 from replication.store.connection import open_writer
 from replication.store.database import Database
 from replication.store.registry import Registry
+from replication.store.validating import Validation
 from replication.values import Rev
 from replication.wire.attachments import digest_of
 from tests.replication.stored import feed, leaves, push, replicated
@@ -44,7 +45,9 @@ def stored(pushes: dict[str, list[Push]]) -> Iterator[sqlite3.Connection]:
         with contextlib.closing(open_writer(path, initial=META)) as connection:
             connection.execute("BEGIN")
             edits = [edit_of(doc_id, push) for doc_id, some in pushes.items() for push in some]
-            writing.apply_edits(connection, edits, new_edits=False)
+            writing.apply_edits(
+                connection, edits, new_edits=False, validation=Validation(connection, "site", OWNER)
+            )
             yield connection
             connection.execute("COMMIT")
         assert check_file(path).problems == []

@@ -1,0 +1,98 @@
+"""`validate_doc_update`: design documents' own word on what may be written, within the write's transaction.
+
+Every such function of the database is asked about every new revision of every document, whoever writes it
+and however it came; design documents and `_local` ones are exempt, as in CouchDB. A function sees the new
+document, the revision that it follows (null where that is no leaf here), who writes, and the security object.
+
+It runs on the writer's thread: what it was told of the old revision is true when the new one is stored. The
+price is that other writers wait for it; `replication.javascript` limits for how long.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+
+import msgspec
+
+from replication.edits import Author, Edit
+from replication.javascript.sandbox import sandbox_of
+from replication.revtree import Node, RevTree
+from replication.store.bodies import decode_attachments, revisions_member, stub_member
+from replication.store.properties import read_security
+from replication.values import Rev
+
+FUNCTION = "validate_doc_update"
+
+_DESIGNS = """
+SELECT b.json FROM docs d JOIN bodies b ON b.body = d.body
+WHERE d.id >= '_design/' AND d.id < '_design0' AND NOT d.deleted ORDER BY d.id
+"""
+
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_encode = msgspec.json.Encoder().encode
+
+
+class Validation:
+    """The functions of a database at the beginning of a transaction, asked in the name of one author."""
+
+    def __init__(self, connection: sqlite3.Connection, database: str, author: Author) -> None:
+        self._connection = connection
+        # Most design documents have none: looked for as text before anything is decoded.
+        self._designs = [
+            design
+            for (design,) in connection.execute(_DESIGNS)
+            if FUNCTION.encode() in design and FUNCTION in _members.decode(design)
+        ]
+        if self._designs:
+            self._user = _encode({"db": database, "name": author.name, "roles": author.roles})
+            self._security = _encode(read_security(connection))
+
+    def check(self, edit: Edit, path: Sequence[Rev], tree: RevTree) -> None:
+        """Raises Forbidden or Unauthorized as a function throws them, FunctionFailed, NotImplementedHere."""
+        if not self._designs or edit.id.startswith("_design/"):
+            return
+        after = _document(edit.id, edit.path, edit.body, deleted=edit.deleted, attachments=_sent(edit))
+        # What an interactive edit follows is its base; its path here begins with the revision that it makes.
+        before = self._before(edit.id, tree.get(path[1]) if len(path) > 1 else None, path[1:])
+        for design in self._designs:
+            sandbox_of(design).validate(after, before, self._user, self._security)
+
+    def _before(self, doc_id: str, node: Node | None, path: Sequence[Rev]) -> bytes:
+        if node is None or node.superseded or node.body is None:
+            return b"null"
+        json, stored = self._connection.execute(
+            "SELECT json, attachments FROM bodies WHERE body = ?", (node.body,)
+        ).fetchone()
+        stubs = {name: stub_member(kept) for name, kept in decode_attachments(stored).items()}
+        return _document(doc_id, path, json, deleted=node.deleted, attachments=stubs)
+
+
+def _sent(edit: Edit) -> dict[str, dict[str, object]]:
+    return {
+        name: {
+            "content_type": attachment.content_type,
+            "revpos": attachment.revpos or 0,
+            "digest": attachment.digest,
+            "length": attachment.length,
+            "stub": True,
+        }
+        for name, attachment in edit.attachments.items()
+    }
+
+
+def _document(
+    doc_id: str,
+    path: Sequence[Rev],
+    body: bytes,
+    *,
+    deleted: bool,
+    attachments: dict[str, dict[str, object]],
+) -> bytes:
+    head: dict[str, object] = {"_id": doc_id}
+    if path:
+        head |= {"_rev": str(path[0]), "_revisions": revisions_member(path)}
+    if deleted:
+        head["_deleted"] = True
+    if attachments:
+        head["_attachments"] = attachments
+    front = _encode(head)
+    return front[:-1] + (b"}" if body == b"{}" else b"," + body[1:])
