@@ -17,6 +17,7 @@ nor of one that somebody deleted there before it had rows.
 | no | its receipt, and nothing of the document | `stored`: not yet read |
 | no | its receipt, and other leaves of the document | `superseded?` |
 | no | no receipt, but a refusal | `refused`, with the reason |
+| no | both: refused once, or by the store at last | as with a receipt, with the reason if it is not there |
 | no | nothing | `unknown` |
 
 `superseded?` is not for tablets. Either the revision has been replaced by one of the leaves, or it is newer
@@ -111,9 +112,10 @@ def decide_receipt(doc_id: str, rev: str, known: Known) -> DocumentReceipt:
     if known.state == State.DELETED and known.rows_rev == key_text(rev):
         return DocumentReceipt(doc_id, rev, Told.PROJECTED)
     if known.received:
+        refusal = known.refusal if known.refused else None
         if known.state is None:
-            return DocumentReceipt(doc_id, rev, Told.STORED)
-        return DocumentReceipt(doc_id, rev, Told.SUPERSEDED_OR_NEWER, leaves=tuple(known.leaves or ()))
+            return DocumentReceipt(doc_id, rev, Told.STORED, refusal)
+        return DocumentReceipt(doc_id, rev, Told.SUPERSEDED_OR_NEWER, refusal, tuple(known.leaves or ()))
     if known.refused:
         return DocumentReceipt(doc_id, rev, Told.REFUSED, known.refusal)
     return DocumentReceipt(doc_id, rev, Told.UNKNOWN)

@@ -64,6 +64,9 @@ class Access(Protocol):
         before a document is acknowledged is written here.
         """
 
+    async def refused(self, database: str, docs: Sequence[tuple[Incoming, Refusal]]) -> None:
+        """Hear of documents that `admit` let through and the store then refused."""
+
 
 Authorize = Callable[[web.Request, Operation, str | None], Awaitable[Access]]
 """The caller's access for an operation on a database (None: the server). Raises Unauthorized or Forbidden."""
@@ -83,6 +86,9 @@ class FullAccess:
 
     async def admit(self, database: str, docs: Sequence[Incoming]) -> list[Refusal | None]:  # noqa: ARG002
         return [None for _ in docs]
+
+    async def refused(self, database: str, docs: Sequence[tuple[Incoming, Refusal]]) -> None:
+        pass
 
 
 async def allow_everything(request: web.Request, operation: Operation, database: str | None) -> Access:  # noqa: ARG001

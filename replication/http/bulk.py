@@ -10,7 +10,7 @@ from replication.http.answers import error_row, json_answer, read_json, read_jso
 from replication.http.call import Call
 from replication.http.stubs import as_refusal, refuse_missing_stubs
 from replication.values import Rev
-from replication.wire.decode import BulkDocs, decode_bulk_docs
+from replication.wire.decode import BulkDocs, Incoming, Refusal, decode_bulk_docs
 
 DECODED_AT_ONCE = 1024 * 1024
 """Bytes of a batch that are decoded on the event loop; a larger one would hold up every other client."""
@@ -60,6 +60,7 @@ async def bulk_docs(call: Call) -> web.Response:
     author = call.access.author
     written = iter(await database.write(edits, new_edits=request.new_edits, author=author) if edits else ())
     rows: list[Mapping[str, object]] = []
+    refused_by_store: list[tuple[Incoming, Refusal]] = []
     for incoming, refusal in zip(docs, refusals, strict=True):
         if refusal is not None:
             rows.append(error_row(incoming.id, incoming.rev, refusal.error, refusal.reason))
@@ -69,8 +70,11 @@ async def bulk_docs(call: Call) -> web.Response:
         if failure is not None:
             failure = failure if request.new_edits else as_refusal(failure)
             rows.append(error_row(outcome.id, incoming.rev, failure.error, failure.reason))
+            refused_by_store.append((incoming, Refusal(failure.error, failure.reason)))
         elif request.new_edits:
             rows.append({"ok": True, "id": outcome.id, "rev": outcome.rev})
+    if refused_by_store:
+        await call.access.refused(database.name, refused_by_store)
     return json_answer(rows, status=201)
 
 

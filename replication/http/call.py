@@ -36,11 +36,16 @@ class Call:
         """The document id of the URL. Raises Forbidden when the caller may not read it, NotFound for a
         reserved name that is no document.
         """
+        doc_id = self.named_document()
+        self.check_readable(doc_id)
+        return doc_id
+
+    def named_document(self) -> str:
+        """The document id of the URL, for whoever only writes it. Raises NotFound."""
         match = self.request.match_info
         doc_id = f"_design/{match['design']}" if "design" in match else match["doc"]
         if doc_id.startswith("_") and not doc_id.startswith("_design/"):
             raise NotFound(f"{doc_id} is not served here")
-        self.check_readable(doc_id)
         return doc_id
 
     def check_readable(self, doc_id: str) -> None:

@@ -10,6 +10,7 @@ from replication import revtree
 from replication.edits import Edit
 from replication.errors import BadRequest, NotFound
 from replication.http import multipart
+from replication.http.access import Operation
 from replication.http.answers import (
     failure_of,
     flag,
@@ -29,7 +30,7 @@ from replication.revtree import RevTree
 from replication.store.bodies import Revision, document_json, revisions_member
 from replication.store.database import Database
 from replication.values import Rev
-from replication.wire.decode import Incoming, check_utf8, decode_document
+from replication.wire.decode import Incoming, Refusal, check_utf8, decode_document
 
 
 class ReadOptions(AttachmentOptions, frozen=True, kw_only=True):
@@ -203,8 +204,11 @@ async def put(call: Call) -> web.Response:
     """`PUT /{db}/{doc}`, alone or with its attachments behind it; with `new_edits=false` the document names
     its own revision.
     """
-    doc_id = call.document_id()
     new_edits = flag(call.request, "new_edits", default=True)
+    if new_edits:
+        await call.authorize(Operation.EDIT)
+    # Who replicates in need not be able to read: what it may write is for the policy to say.
+    doc_id = call.document_id() if new_edits else call.named_document()
     location = location_of(call.request)
     if call.request.content_type == "multipart/related":
         incoming = await read_related_document(call.request, doc_id, replicated=not new_edits)
@@ -282,6 +286,8 @@ async def store_one(
         raise BadRequest("no document")
     (written,) = await database.write([edit], new_edits=new_edits, author=call.access.author)
     if written.failure is not None:
+        refusal = Refusal(written.failure.error, written.failure.reason)
+        await call.access.refused(database.name, [(incoming, refusal)])
         raise written.failure
     return json_answer(
         {"ok": True, "id": written.id, "rev": written.rev},

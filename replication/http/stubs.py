@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from replication.edits import Attachment, Edit
-from replication.errors import CouchError, Forbidden, MissingStub
+from replication.errors import CouchError, Forbidden, MissingStub, Unauthorized
 from replication.store.database import Database
 from replication.values import Rev
 from replication.wire.decode import Incoming, Refusal
@@ -53,8 +53,10 @@ def _brings(ancestor: Edit, name: str, stub: Attachment) -> bool:
 
 
 def as_refusal(failure: CouchError) -> CouchError:
-    """What a replicated document is told of its failure."""
-    return Forbidden(f"missing_stub: {failure.reason}") if isinstance(failure, MissingStub) else failure
+    """What a replicated document is told of its failure: nothing that would end the replication."""
+    if isinstance(failure, Forbidden | Unauthorized):
+        return failure
+    return Forbidden(f"{failure.error}: {failure.reason}")
 
 
 def _judged(incoming: Incoming, failure: MissingStub | None) -> Incoming:

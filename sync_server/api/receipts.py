@@ -109,6 +109,8 @@ def _resolve(
     leaves: AbstractSet[str],
     judged: Mapping[Revision, DocumentReceipt],
 ) -> DocumentReceipt:
+    if not leaves and receipt.reason is not None:
+        return DocumentReceipt(receipt.id, receipt.rev, Told.REFUSED, receipt.reason)
     if not leaves:
         return DocumentReceipt(receipt.id, receipt.rev, Told.UNKNOWN)
     found = [judged[receipt.id, leaf] for leaf in sorted(leaves) if (receipt.id, leaf) in judged]

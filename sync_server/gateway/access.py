@@ -108,6 +108,9 @@ class NoAccess:
         """Nothing."""
         return [Refusal("forbidden", "nobody may write here") for _ in docs]
 
+    async def refused(self, database: str, docs: Sequence[tuple[Incoming, Refusal]]) -> None:
+        """Nothing was let through."""
+
 
 class ServiceAccess:
     """The server's own processes: everything; what they write was not received from anybody."""
@@ -126,6 +129,9 @@ class ServiceAccess:
     async def admit(self, database: str, docs: Sequence[Incoming]) -> list[Refusal | None]:  # noqa: ARG002
         """Everything that could be read."""
         return [incoming.refusal for incoming in docs]
+
+    async def refused(self, database: str, docs: Sequence[tuple[Incoming, Refusal]]) -> None:
+        """Not on record: nothing was received from a device."""
 
 
 class DeviceAccess:
@@ -164,6 +170,10 @@ class DeviceAccess:
                 log.info("document received", site=self._site, id=doc_id, rev=rev, notes=incoming.notes)
         # Always `forbidden`: it is the only refusal after which PouchDB goes on with its other documents.
         return [None if reason is None else Refusal("forbidden", reason) for reason in reasons]
+
+    async def refused(self, database: str, docs: Sequence[tuple[Incoming, Refusal]]) -> None:  # noqa: ARG002
+        """Put beside their receipts that the store refused them. Raises Unavailable."""
+        await self._record([self._entry(incoming, refusal.reason) for incoming, refusal in docs])
 
     def _entry(self, incoming: Incoming, reason: str | None) -> IngestEntry:
         return IngestEntry(

@@ -92,6 +92,20 @@ async def test_revision_on_record_that_never_reached_the_store_is_unknown(
     assert await states(api, token, ("session:a", "1-a")) == [("unknown", None)]
 
 
+@pytest.mark.parametrize("other", [[], ["2-b"]])
+async def test_revision_let_through_and_refused_by_the_store_is_refused(
+    api: Api, engine: Engine, token: str, store: TreeStore, other: list[str]
+) -> None:
+    log_receipt(engine, "lima", "session:a", "1-a")
+    log_receipt(engine, "lima", "session:a", "1-a", outcome="refused", reason="no bad ones")
+    if other:
+        put_document(engine, "lima", "session:a", "projected", *other)
+    assert await states(api, token, ("session:a", "1-a")) == [("refused", "no bad ones")]
+    # Sent again after the rule was changed, it is there.
+    store.lineages["site-lima", "session:a"] = [["1-a"]]
+    assert await states(api, token, ("session:a", "1-a")) == [("stored", None)]
+
+
 async def test_revision_that_nobody_knows_is_unknown(api: Api, token: str) -> None:
     asked = [("session:a", "1-a"), ("", ""), ("session:\x00", "x"), ("' OR 1=1 --", "1-a")]
     assert await states(api, token, *asked) == [("unknown", None)] * 4

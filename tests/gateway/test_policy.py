@@ -140,8 +140,12 @@ NAMES = {
 }
 HEADERS = {"COPY": {"Destination": "study:copied"}}
 
-FORBIDDEN_IN_DETAIL = {("GET", "/{db}/_design/{design}"): {"tablet", "hub"}}
-"""Reading is open to them, this document is not."""
+FORBIDDEN_IN_DETAIL = {
+    ("GET", "/{db}/_design/{design}"): {"tablet", "hub"},
+    ("PUT", "/{db}/_design/{design}"): {"tablet", "hub"},
+    ("PUT", "/{db}/{doc}"): {"tablet", "hub"},
+}
+"""Reading is open to them, this document is not; replicated documents are, edits are not."""
 
 
 class Cell(NamedTuple):

@@ -74,7 +74,8 @@ def test_what_replaces_its_surroundings_harms_only_itself() -> None:
 
 
 def test_a_broken_interpreter_is_made_anew() -> None:
-    design = b'{"filters":{"f":"function (doc) { if (doc === 1) { while (true) { doc += \'x\'; } } return true; }"}}'
+    source = "function (doc) { while (doc === 1 || doc.length) { doc += 'x'; } return true; }"
+    design = json.dumps({"filters": {"f": source}}).encode()
     first = sandbox_of(design)
     with pytest.raises(FunctionFailed):
         first.passes(("filters", "f"), b"1", b"{}")

@@ -34,6 +34,9 @@ class Tablet:
         self._judged += [(doc.id, doc.rev) for doc in docs]
         return [self._judge(doc) for doc in docs]
 
+    async def refused(self, database: str, docs: Sequence[tuple[Incoming, Refusal]]) -> None:
+        """Nobody is told."""
+
     def _judge(self, doc: Incoming) -> Refusal | None:
         if doc.refusal is not None:
             return Refusal("forbidden", doc.refusal.reason)
