@@ -14,7 +14,7 @@ import structlog
 from aiohttp import web
 
 from replication.http.access import allow_everything
-from replication.http.answers import MAX_REQUEST_BYTES
+from replication.http.intake import MAX_REQUEST_BYTES
 from replication.http.server import couch_routes
 from replication.store.registry import Registry
 

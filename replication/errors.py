@@ -105,6 +105,13 @@ class MissingStub(CouchError):
     error = "missing_stub"
 
 
+class RequestTimeout(CouchError):
+    """The client stopped sending in the middle of its request."""
+
+    status = 408
+    error = "request_timeout"
+
+
 class TooLarge(CouchError):
     """The request's body is over the limit."""
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from replication.http.answers import MAX_REQUEST_BYTES
+from replication.http.intake import MAX_REQUEST_BYTES, Room
 from replication.http.server import couch_routes
 from replication.replicator.replicator import Replicator
 from replication.store.registry import Registry
@@ -41,7 +41,14 @@ def _mount_embedded_store(app: web.Application, settings: Settings) -> None:
     registry = Registry(settings.data_dir / "store")
     replicator = app[REPLICATOR] = Replicator(registry)
     app.add_routes(
-        couch_routes(registry, authorize, prefix=PREFIX, sessions=DeviceSessions(), replicator=replicator)
+        couch_routes(
+            registry,
+            authorize,
+            prefix=PREFIX,
+            sessions=DeviceSessions(),
+            replicator=replicator,
+            room=Room(settings.request_memory_mb * 1024 * 1024),
+        )
     )
 
     async def open_and_close(app: web.Application) -> AsyncIterator[None]:  # noqa: ARG001 (aiohttp passes it)

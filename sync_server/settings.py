@@ -65,6 +65,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Life of an access token, minutes."""
     allowed_origins: tuple[str, ...] = ()
     """Origins (comma-separated) whose pages may call the API and sync from a browser; `*` for any."""
+    request_memory_mb: Annotated[int, Meta(ge=16, le=1024 * 1024)] = 256
+    """Megabytes of request bodies in memory at once; writing them takes about three times as much on top."""
     admin_email: str | None = None
     """With `ADMIN_PASSWORD`: the first admin, created at boot while there is none."""
     admin_password: str | None = None

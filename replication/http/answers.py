@@ -13,15 +13,13 @@ from replication.errors import (
     DocValidation,
     Forbidden,
     IllegalDocId,
-    TooLarge,
 )
-from replication.http.streaming import ConnectionCut, cut
+from replication.http.intake import body_pieces
 from replication.values import Rev
 from replication.wire.decode import Refusal, check_utf8
 
 T = TypeVar("T")
 
-MAX_REQUEST_BYTES = 256 * 1024 * 1024
 UNLIMITED = 10**15
 """No parameter counts further; as milliseconds it is longer than any server runs."""
 
@@ -75,18 +73,8 @@ def failure_of(refusal: Refusal) -> CouchError:
 
 
 async def read_body(request: web.Request) -> bytes:
-    """The whole body, at most MAX_REQUEST_BYTES. Raises TooLarge, ConnectionCut."""
-    if (request.content_length or 0) > MAX_REQUEST_BYTES:
-        raise TooLarge(f"the request is larger than {MAX_REQUEST_BYTES} bytes")
-    try:
-        return await request.read()
-    except web.HTTPRequestEntityTooLarge as error:
-        raise TooLarge(f"the request is larger than {MAX_REQUEST_BYTES} bytes") from error
-    except web.RequestPayloadError as error:
-        # Where the body ends is unknown, so there is no place for an answer either.
-        raise cut(request, f"the body cannot be unpacked: {error}") from error
-    except ConnectionError as error:
-        raise ConnectionCut("the client went away while it was sending") from error
+    """The whole body. Raises what `body_pieces` raises."""
+    return b"".join([piece async for piece in body_pieces(request)])
 
 
 async def read_json_body(request: web.Request) -> bytes:

@@ -23,10 +23,10 @@ from replication.errors import (
 from replication.http.answers import not_modified, rev_of, unchanged
 from replication.http.call import Call
 from replication.http.documents import base_rev, location_of, open_revision, write_one
+from replication.http.intake import body_pieces
 from replication.http.multipart import UNPRINTABLE, header_content_type, new_boundary
 from replication.http.negotiation import accepts_gzip
 from replication.http.streaming import Stream
-from replication.http.uploads import body_pieces
 from replication.store.bodies import KeptAttachment
 from replication.store.database import Database
 from replication.wire.attachments import (

@@ -9,12 +9,14 @@ import re
 import msgspec
 from aiohttp import web
 
-from replication.errors import BadRequest, Forbidden
+from replication.errors import BadRequest, Forbidden, TooLarge
 from replication.http.answers import json_answer, raw_answer, read_body
 from replication.http.call import Call
 from replication.wire.decode import MAX_NESTING, check_utf8
 from replication.wire.split import nesting
 
+MAX_LOCAL_BYTES = 1024 * 1024
+"""A replicator's checkpoint with its whole history takes some ten kilobytes."""
 _REV = re.compile("0-[0-9]{1,15}")
 
 
@@ -56,6 +58,8 @@ async def put(call: Call) -> web.Response:
 
 def _checkpoint(text: bytes) -> tuple[int, bytes]:
     """The number of the new revision, and the JSON to store. Raises BadRequest."""
+    if len(text) > MAX_LOCAL_BYTES:
+        raise TooLarge(f"a checkpoint is larger than {MAX_LOCAL_BYTES} bytes")
     check_utf8(text)
     if nesting(text) > MAX_NESTING:
         raise BadRequest(f"document is nested deeper than {MAX_NESTING} levels")

@@ -36,6 +36,7 @@ from replication.http import (
 from replication.http.access import Access, Authorize, Operation
 from replication.http.answers import error_answer
 from replication.http.call import Call
+from replication.http.intake import Room, give_portion
 from replication.http.streaming import ConnectionCut
 from replication.http.users import OwnersOnly, Sessions
 from replication.replicator.replicator import Replicator
@@ -140,12 +141,14 @@ def couch_routes(
     prefix: str = "",
     sessions: Sessions | None = None,
     replicator: Replicator | None = None,
+    room: Room | None = None,
 ) -> list[web.RouteDef]:
     """The API's routes below `prefix`, each also with a trailing slash where it names a database.
 
     `sessions` knows users; None: every client is the owner. `replicator` runs replications; None: nobody
-    does.
+    does. `room` bounds the memory of requests' bodies.
     """
+    room = room or Room()
     users = sessions or OwnersOnly()
 
     def call_of(request: web.Request, access: Access) -> Call:
@@ -155,7 +158,7 @@ def couch_routes(
     routes = []
     for path in dict.fromkeys(path for _, path, _, _ in ROUTES):
         methods = {
-            method: _served(call_of, authorize, operation, handler)
+            method: _served(call_of, authorize, operation, handler, room)
             for method, other, operation, handler in ROUTES
             if other == path
         }
@@ -194,9 +197,11 @@ def _served(
     authorize: Authorize,
     operation: Operation,
     handler: Handler,
+    room: Room,
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def serve(request: web.Request) -> web.StreamResponse:
         database = request.match_info.get("db")
+        portion = give_portion(request, room)
         try:
             _check_path(request)
             access = await authorize(request, operation, database)
@@ -208,6 +213,8 @@ def _served(
         except ConnectionCut as cut:
             log.info("connection cut", path=request.path, reason=str(cut))
             return web.Response(status=CLIENT_IS_GONE)
+        finally:
+            portion.release()
 
     return serve
 

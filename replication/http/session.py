@@ -1,5 +1,7 @@
 """`_session`: who the server takes the client for (see `users`)."""
 
+from urllib.parse import parse_qsl
+
 import msgspec
 from aiohttp import web
 
@@ -41,12 +43,11 @@ async def delete(call: Call) -> web.Response:  # noqa: ARG001
 async def _login(request: web.Request) -> _Login:
     if request.content_type != FORM:
         return await read_json(request, _Login)
-    await read_body(request)
-    form = await request.post()
-    name, password = form.get("name", ""), form.get("password", "")
-    if not isinstance(name, str) or not isinstance(password, str):
-        raise BadRequest("name and password must be text")
-    return _Login(name, password)
+    try:
+        form = dict(parse_qsl((await read_body(request)).decode(), keep_blank_values=True))
+    except ValueError as error:
+        raise BadRequest("the form is not UTF-8") from error
+    return _Login(form.get("name", ""), form.get("password", ""))
 
 
 def _context(user: User) -> dict[str, object]:

@@ -7,8 +7,10 @@ Nothing is sent before a good piece is together, so that what fails early still 
     a failure before the first bytes   the failure's status and JSON
     a failure after them               a connection cut in the middle: JSON that does not end
     the client goes away               ConnectionCut ends the handler
+    the client stops reading           after TAKING_SECONDS the connection is cut
 """
 
+import asyncio
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
@@ -18,6 +20,8 @@ from aiohttp import web
 from replication.errors import CouchError
 
 _PIECE_BYTES = 128 * 1024
+TAKING_SECONDS = 120.0
+NOT_TAKEN = "the client took nothing of the answer for too long"
 
 
 class ConnectionCut(Exception):
@@ -83,7 +87,10 @@ class Stream:
             if not self._response.prepared:
                 await self._response.prepare(self._request)
             if self._request.method != "HEAD":
-                await self._response.write(text)
+                async with asyncio.timeout(TAKING_SECONDS):
+                    await self._response.write(text)
+        except TimeoutError as error:
+            raise cut(self._request, NOT_TAKEN) from error
         except ConnectionError as error:
             raise ConnectionCut("the client went away") from error
 
@@ -95,7 +102,10 @@ class Stream:
         try:
             if not self._response.prepared:
                 await self._response.prepare(self._request)
-            await self._response.write_eof(text)
+            async with asyncio.timeout(TAKING_SECONDS):
+                await self._response.write_eof(text)
+        except TimeoutError as error:
+            raise cut(self._request, NOT_TAKEN) from error
         except ConnectionError as error:
             raise ConnectionCut("the client went away") from error
         return self._response

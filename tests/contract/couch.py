@@ -16,7 +16,7 @@ from aiohttp import web
 from yarl import URL
 
 from replication.http.access import Authorize
-from replication.http.answers import MAX_REQUEST_BYTES
+from replication.http.intake import MAX_REQUEST_BYTES
 from replication.http.server import couch_routes
 from replication.replicator.replicator import Replicator
 from replication.store.registry import Registry

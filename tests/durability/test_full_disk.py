@@ -41,7 +41,7 @@ async def test_a_full_disk_is_told_and_nothing_acknowledged_is_lost(tmp_path: Pa
 
         bulk: dict[str, Any] = {"docs": [{"_id": f"bulk{n}", **DOCUMENT} for n in range(3)]}
         (await db.post("/_bulk_docs", bulk)).refused(507, "insufficient_storage")
-        (await db.put("/_local/checkpoint", {"x": "x" * ROOM_BYTES})).refused(507, "insufficient_storage")
+        (await db.put("/_local/checkpoint", {"x": "x" * 1_000_000})).refused(507, "insufficient_storage")
 
         rows = (await db.changes(include_docs="true"))["results"]
         assert {row["id"] for row in rows if row["doc"]["x"] == DOCUMENT["x"]} == set(taken)

@@ -10,7 +10,7 @@ from pathlib import Path
 from aiohttp import web
 
 from replication.http.access import allow_everything
-from replication.http.answers import MAX_REQUEST_BYTES
+from replication.http.intake import MAX_REQUEST_BYTES
 from replication.http.server import couch_routes
 from replication.replicator.replicator import Replicator
 from replication.store.registry import Registry
