@@ -29,6 +29,7 @@ from replication.http.uploads import read_related_document
 from replication.revtree import RevTree
 from replication.store.bodies import Revision, document_json, revisions_member
 from replication.store.database import Database
+from replication.store.reading import read_sequence
 from replication.values import Rev
 from replication.wire.decode import Incoming, Refusal, check_utf8, decode_document
 
@@ -39,6 +40,14 @@ class ReadOptions(AttachmentOptions, frozen=True, kw_only=True):
     revs: bool = False
     revs_info: bool = False
     conflicts: bool = False
+    deleted_conflicts: bool = False
+    local_seq: bool = False
+
+    def of_a_named_revision(self) -> "ReadOptions":
+        """What is shown beside a revision that was asked for by name: nothing about the document's others."""
+        return msgspec.structs.replace(
+            self, revs_info=False, conflicts=False, deleted_conflicts=False, local_seq=False
+        )
 
 
 PLAIN = ReadOptions()
@@ -53,6 +62,8 @@ def read_options(request: web.Request) -> ReadOptions:
         revs=flag(request, "revs"),
         revs_info=meta or flag(request, "revs_info"),
         conflicts=meta or flag(request, "conflicts"),
+        deleted_conflicts=meta or flag(request, "deleted_conflicts"),
+        local_seq=flag(request, "local_seq"),
         attachments=flag(request, "attachments") or since is not None,
         atts_since=None if since is None else _revs(since, "atts_since must be a JSON array of revisions"),
         att_encoding_info=flag(request, "att_encoding_info"),
@@ -73,9 +84,14 @@ async def readable_json(database: Database, tree: RevTree, revision: Revision, o
         members["_revisions"] = revisions_member(revision.ancestry)
     if options.revs_info:
         members["_revs_info"] = [{"rev": str(rev), "status": _status(tree, rev)} for rev in revision.ancestry]
-    if options.conflicts:
-        others = [str(leaf.rev) for leaf in revtree.leaves(tree)[1:] if not leaf.deleted]
-        members.update({"_conflicts": others} if others else {})
+    for name, asked, deleted in (
+        ("_conflicts", options.conflicts, False),
+        ("_deleted_conflicts", options.deleted_conflicts, True),
+    ):
+        others = [str(leaf.rev) for leaf in revtree.leaves(tree)[1:] if leaf.deleted is deleted]
+        members.update({name: others} if asked and others else {})
+    if options.local_seq:
+        members["_local_seq"] = await database.read(lambda c: read_sequence(c, revision.id))
     if revision.attachments:
         members["_attachments"] = await attachments_member(database, revision, options)
     return document_json(revision, members)
@@ -98,8 +114,9 @@ async def related(
 
 
 async def get(call: Call) -> web.StreamResponse:
-    """`GET /{db}/{doc}` with `rev`, `open_revs`, `latest`, `revs`, `revs_info`, `conflicts`, `attachments`,
-    `atts_since`, `att_encoding_info`; in parts when attachments are asked for and the client takes parts.
+    """`GET /{db}/{doc}` with `rev`, `open_revs`, `latest`, `revs`, `revs_info`, `conflicts`,
+    `deleted_conflicts`, `local_seq`, `attachments`, `atts_since`, `att_encoding_info`; in parts when
+    attachments are asked for and the client takes parts.
 
     `latest` without `open_revs` shows the winner, whatever `rev` names.
     """
@@ -107,15 +124,16 @@ async def get(call: Call) -> web.StreamResponse:
     database = await call.database()
     options = read_options(call.request)
     if "open_revs" in call.request.query:
-        return await _open_revs(call, database, doc_id, options)
+        return await _open_revs(call, database, doc_id, options.of_a_named_revision())
     asked = call.request.query.get("rev")
     if options == PLAIN and asked is None:
         return await _get_winner(call.request, database, doc_id)
     wanted = None if asked is None else rev_of(asked)
+    options = options if wanted is None else options.of_a_named_revision()
     tree, revision = await open_revision(database, doc_id, None if flag(call.request, "latest") else wanted)
     etag = f'"{revision.rev}"'
     # The revision names the content; its conflicts and what is kept of its ancestors change beside it.
-    named = not (options.conflicts or options.revs_info)
+    named = options == options.of_a_named_revision()
     if named and unchanged(call.request, etag):
         return not_modified(etag)
     headers = {"ETag": etag} if named else {}

@@ -375,3 +375,9 @@ def winners(connection: sqlite3.Connection, keys: Sequence[str]) -> dict[str, tu
         if row is not None:
             found[key] = (row[0], bool(row[1]))
     return found
+
+
+def read_sequence(connection: sqlite3.Connection, doc_id: str) -> int:
+    """The number of the document's last change; 0 for one that is not here."""
+    row = connection.execute("SELECT seq FROM docs WHERE id = ?", (doc_id,)).fetchone()
+    return 0 if row is None else int(row[0])

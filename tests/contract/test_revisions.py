@@ -161,3 +161,24 @@ async def test_an_old_revision_that_comes_again_changes_nothing(db: Db) -> None:
     after = await db.changes(style="all_docs")
     assert [row["changes"] for row in after["results"]] == [row["changes"] for row in before["results"]]
     assert await db.leaves("a") == {revs[1]}
+
+
+async def test_deleted_leaves_and_the_sequence_are_told_of_the_winner(db: Db) -> None:
+    await db.push(
+        replicated("a", "2-b", "1-a"),
+        replicated("a", "2-c", "1-a", _deleted=True),
+        replicated("a", "2-a", "1-a"),
+    )
+    assert (await db.get("/a", deleted_conflicts="true")).ok()["_deleted_conflicts"] == ["2-c"]
+    meta = (await db.get("/a", meta="true")).ok()
+    assert (meta["_conflicts"], meta["_deleted_conflicts"]) == (["2-a"], ["2-c"])
+    assert isinstance((await db.get("/a", local_seq="true")).ok()["_local_seq"], int)
+    assert "_deleted_conflicts" not in (await db.get("/a", conflicts="true")).ok()
+
+
+@pytest.mark.parametrize("option", ["meta", "conflicts", "deleted_conflicts", "revs_info", "local_seq"])
+async def test_a_named_revision_is_shown_without_what_is_said_of_the_document(db: Db, option: str) -> None:
+    await db.push(replicated("a", "2-b", "1-a"), replicated("a", "2-a", "1-a"))
+    assert (await db.get("/a", **{"rev": "2-a", option: "true"})).ok() == {"_id": "a", "_rev": "2-a"}
+    rows = (await db.get("/a", **{"open_revs": '["2-a"]', option: "true"})).ok()
+    assert rows == [{"ok": {"_id": "a", "_rev": "2-a"}}]
