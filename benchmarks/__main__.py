@@ -12,6 +12,7 @@ from rich.console import Console
 from benchmarks import replication as replication_benchmark
 from benchmarks.end_to_end import measure, tables
 from benchmarks.idle_feeds import KINDS, Figures, NotHeard, allow_connections, idle_table, measure_idle
+from benchmarks.initial_pull import NoPouchDB
 from benchmarks.servers import fresh_servers
 
 
@@ -59,9 +60,12 @@ def replication(
     console = Console()
     allow_connections(feeds)
     with fresh_servers(pouchdb=pouchdb, couchdbs=couchdbs) as servers:
-        kind, rates = replication_benchmark.measure(
-            servers, documents=documents, rounds=rounds, console=console
-        )
+        try:
+            kind, rates = replication_benchmark.measure(
+                servers, documents=documents, rounds=rounds, console=console
+            )
+        except NoPouchDB as error:
+            raise click.ClickException(str(error)) from error
         figures = replication_benchmark.medians(rates)
         console.print(replication_benchmark.table(figures, servers))
     idle: dict[str, dict[str, Figures]] = defaultdict(dict)

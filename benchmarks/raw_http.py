@@ -5,7 +5,10 @@ made before the clock runs; an answer is read to its end, its status is checked,
 """
 
 import base64
+import collections
+import selectors
 import socket
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
@@ -47,13 +50,18 @@ class Connection:
     ) -> None:
         self._socket.close()
 
-    def send(self, request: bytes) -> None:
-        """Send without waiting for an answer."""
-        self._socket.sendall(request)
+    @property
+    def socket(self) -> socket.socket:
+        """The connection's socket."""
+        return self._socket
 
     def exchange(self, request: bytes) -> bytes:
         """The answer to a request: its body, chunk marks included. Raises Refused."""
         self._socket.sendall(request)
+        return self.answer()
+
+    def answer(self) -> bytes:
+        """The answer to what was sent. Raises Refused."""
         head, pieces, size = self._head()
         length = _content_length(head)
         while size < length if length is not None else not _ended(pieces):
@@ -98,3 +106,26 @@ def _ended(pieces: list[bytes]) -> bool:
     if len(tail) < len(_LAST_CHUNK):
         tail = b"".join(pieces[-len(_LAST_CHUNK) :])
     return tail.endswith(_LAST_CHUNK)
+
+
+def drive(base: str, requests: Sequence[bytes], clients: int) -> None:
+    """Send the requests over so many connections at once and read their answers. Raises Refused.
+
+    One thread does it: clients with a thread each would spend the servers' time on taking turns.
+    """
+    left = collections.deque(requests)
+    with selectors.DefaultSelector() as ready:
+        for _ in range(min(clients, len(left))):
+            connection = Connection(base)
+            ready.register(connection.socket, selectors.EVENT_READ, connection)
+            connection.socket.sendall(left.popleft())
+        while ready.get_map():
+            for key, _ in ready.select():
+                connection = key.data
+                # The rest of an answer follows its beginning at once: no other client is kept waiting.
+                connection.answer()
+                if left:
+                    connection.socket.sendall(left.popleft())
+                else:
+                    ready.unregister(connection.socket)
+                    connection.socket.close()

@@ -11,14 +11,14 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.corpus import corpus
-from benchmarks.raw_http import Connection, Refused, request_bytes
+from benchmarks.initial_pull import check_installed, pull
+from benchmarks.raw_http import Connection, Refused, drive, request_bytes
 from benchmarks.servers import Server
 from replication.push import Outgoing
 
@@ -76,6 +76,11 @@ class Target:
         """Delete the database."""
         self._ask("DELETE", f"/{self._name}")
 
+    @property
+    def url(self) -> str:
+        """The database's, with user and password where the server wants them."""
+        return f"{self.server.base.rstrip('/')}/{self._name}"
+
     def _ask(self, method: str, path: str) -> None:
         with Connection(self.server.base) as connection:
             connection.exchange(request_bytes(self.server.base, method, path))
@@ -93,17 +98,10 @@ class Target:
         ]
 
     def timed(self, requests: Sequence[bytes], clients: int = 1) -> float:
-        """Seconds until all are answered; the clients take turns with the requests."""
-
-        def work(own: Sequence[bytes]) -> None:
-            with Connection(self.server.base) as connection:
-                for request in own:
-                    connection.exchange(request)
-
-        with ThreadPoolExecutor(clients) as threads:
-            started = time.perf_counter()
-            list(threads.map(work, [requests[number::clients] for number in range(clients)]))
-            return time.perf_counter() - started
+        """Seconds until all are answered; whichever client is free sends the next request."""
+        started = time.perf_counter()
+        drive(self.server.base, requests, clients)
+        return time.perf_counter() - started
 
 
 class Round:
@@ -113,6 +111,7 @@ class Round:
         self._server = server
         self._documents = documents
         self._field = field
+        self._spent_ms: float | None = None
 
     def workloads(self) -> Iterator[tuple[str, Callable[[], float]]]:
         """Each with the function that runs it and returns its rate a second."""
@@ -157,7 +156,18 @@ class Round:
             who = f"{clients} client{'s' * (clients > 1)}"
             yield f"_bulk_get of 100, {who} (docs/s)", lambda n=clients: self._bulk_get(target(), n)  # type: ignore[misc]
             yield f"GET, {who} (requests/s)", lambda n=clients: self._gets(target(), n)  # type: ignore[misc]
+        yield "initial pull by PouchDB (docs/s)", lambda: self._pull(target())
+        yield "… documents for a second of the server's processor", self._documents_a_cpu_second
         yield "", lambda: self._drop(filled)
+
+    def _pull(self, target: Target) -> float:
+        rate, self._spent_ms = pull(self._server, target.url)
+        return rate
+
+    def _documents_a_cpu_second(self) -> float:
+        if self._spent_ms is None:
+            raise Refused("its process is not on this machine")
+        return 1000 / self._spent_ms
 
     @staticmethod
     def _drop(filled: list[Target]) -> float:
@@ -188,6 +198,7 @@ class Round:
 
 def measure(servers: Sequence[Server], *, documents: int, rounds: int, console: Console) -> tuple[str, Rates]:
     """What the field documents are, and the rates. A workload that a server refuses has no figure."""
+    check_installed()
     kind, field = field_documents()
     rates: Rates = defaultdict(lambda: defaultdict(list))
     for number in range(rounds):
