@@ -14,6 +14,7 @@ import structlog
 from aiohttp import web
 
 from replication.http.access import allow_everything
+from replication.http.collector import collect_seldom
 from replication.http.intake import MAX_REQUEST_BYTES
 from replication.http.server import couch_routes
 from replication.store.registry import Registry
@@ -40,4 +41,5 @@ async def serve(directory: Path) -> None:
 if __name__ == "__main__":
     # Clients that hang up are part of the load, and nobody reads what would be said of them.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    collect_seldom()
     asyncio.run(serve(Path(sys.argv[1])))

@@ -104,6 +104,8 @@ async def body_pieces(request: web.Request, *, limit: int = MAX_REQUEST_BYTES) -
     """The body, unpacked, in pieces as the network gives them. Raises TooLarge, RequestTimeout, Unavailable,
     ConnectionCut.
     """
+    # Whoever mounts the API may have set less for the whole application.
+    limit = min(limit, request.client_max_size or limit)
     too_large = TooLarge(f"the request is larger than {limit} bytes")
     if (request.content_length or 0) > limit:
         raise too_large

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from replication.http.collector import collect_seldom
 from replication.store.registry import DirectoryInUse
 from sync_server.cli.target import fail
 from sync_server.embedded.data_directory import DataDirectory, DirectoryLock
@@ -82,6 +83,7 @@ def serve() -> None:
     settings = _settings("serve")
     watch_lifeline()
     with _told_in_a_sentence(f"The service cannot start on {settings.host} port {settings.port}"):
+        collect_seldom()
         run_server(settings)
 
 

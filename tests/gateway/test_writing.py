@@ -88,7 +88,6 @@ async def test_a_tablet_that_was_enrolled_again_hands_in_sessions_of_its_old_sel
 
 EDITS: list[tuple[str, str, Any]] = [
     ("PUT", "/session:x", {}),
-    ("PUT", "/session:x?new_edits=false", {"_rev": "1-aa"}),
     ("POST", "", {"_id": "session:x"}),
     ("DELETE", "/session:x?rev=1-aa", None),
     ("PUT", "/session:x/a.txt", {}),

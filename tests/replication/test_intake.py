@@ -39,7 +39,7 @@ def room() -> Room:
 async def db(tmp_path: Path, room: Room) -> AsyncIterator[Db]:
     """A database of a server with little room."""
     registry = Registry(tmp_path)
-    app = web.Application()
+    app = web.Application(client_max_size=intake.MAX_REQUEST_BYTES)
     app.add_routes(couch_routes(registry, allow_everything, room=room))
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
