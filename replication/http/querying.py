@@ -97,7 +97,7 @@ class _Answer:
 
     async def _slice(self, place: Place | None, skip: int, left: int) -> Found:
         return await self._database.read(
-            lambda connection: finding.find(connection, self._search, place, skip, left)
+            lambda connection: finding.find(connection, self._search, place, skip, left), long=True
         )
 
     def _trailer(self) -> dict[str, Any]:

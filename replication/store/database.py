@@ -10,7 +10,7 @@ import contextlib
 import functools
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -38,16 +38,33 @@ _LONGEST_SEQUENCE = 18
 """Digits: more never fit the numbers of SQLite, so this store cannot have handed them out."""
 
 
+class ReaderThreads:
+    """The threads on which the databases of a store are read.
+
+    Few: Python runs one at a time, and the more wait for their turn, the longer the event loop waits for
+    its own. Queries and filters have threads of their own, so that single documents pass them by.
+    """
+
+    def __init__(self, short: int = 2, long: int = 2) -> None:
+        self.short = ThreadPoolExecutor(short, thread_name_prefix="reader")
+        self.long = ThreadPoolExecutor(long, thread_name_prefix="long reader")
+
+    def shutdown(self) -> None:
+        """Wait for what runs and end."""
+        self.short.shutdown()
+        self.long.shutdown()
+
+
 class Database:
     """An open database. Make one with `Registry.create` or `Registry.open`."""
 
     def __init__(
-        self, path: Path, *, name: str, uuid: str, executor: Executor, on_change: Callable[[], None]
+        self, path: Path, *, name: str, uuid: str, threads: "ReaderThreads", on_change: Callable[[], None]
     ) -> None:
         """Open the file, or create it as a new database with the identity `uuid`."""
         self.name = name
         self.path = path
-        self._executor = executor
+        self._threads = threads
         self._on_change = on_change
         self._loop = asyncio.get_running_loop()
         self.changed = Signal()
@@ -146,13 +163,16 @@ class Database:
 
     # --- reading -----------------------------------------------------------------------------------------
 
-    async def read(self, job: Callable[[sqlite3.Connection], T]) -> T:
-        """Run a query of `replication.store.reading` on a reader's thread."""
+    async def read(self, job: Callable[[sqlite3.Connection], T], *, long: bool = False) -> T:
+        """Run a query of `replication.store.reading` on a reader's thread. `long`: it may look at many
+        documents, and others should not have to wait for it.
+        """
 
         def run() -> Any:
             return self._readers.run(job)
 
-        result: T = await self._loop.run_in_executor(self._executor, run)
+        executor = self._threads.long if long else self._threads.short
+        result: T = await self._loop.run_in_executor(executor, run)
         return result
 
     async def meta(self) -> dict[str, str | int]:
@@ -168,7 +188,7 @@ class Database:
         """
         if selection.leaf_filter is not None:
             return await self.read(
-                lambda c: reading.read_feed(c, since, limit, selection, documents=documents)
+                lambda c: reading.read_feed(c, since, limit, selection, documents=documents), long=True
             )
         return await self._feed_reads.answer(
             (self.changed.count, since, limit, selection, documents),
@@ -184,7 +204,8 @@ class Database:
     ) -> FeedSlice:
         """A slice of the changes feed, newest first."""
         return await self.read(
-            lambda c: reading.read_feed_backwards(c, since, before, limit, selection, documents=documents)
+            lambda c: reading.read_feed_backwards(c, since, before, limit, selection, documents=documents),
+            long=selection.leaf_filter is not None,
         )
 
     async def revs_diff(self, asked: Mapping[str, Sequence[Rev]]) -> dict[str, tuple[list[Rev], list[Rev]]]:

@@ -11,11 +11,10 @@ import os
 import re
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from replication.errors import DatabaseExists, IllegalDatabaseName, NotFound, Unavailable
-from replication.store.database import Database
+from replication.store.database import Database, ReaderThreads
 from replication.store.identity import server_uuid
 from replication.store.signal import Signal
 from replication.store.updates import DatabaseUpdates
@@ -35,12 +34,16 @@ class Registry:
     """All databases below a directory. Raises DirectoryInUse: one process has a directory at a time."""
 
     def __init__(
-        self, directory: Path, *, readers: int = 4, new_uuid: Callable[[], str] | None = None
+        self,
+        directory: Path,
+        *,
+        threads: ReaderThreads | None = None,
+        new_uuid: Callable[[], str] | None = None,
     ) -> None:
         self._directory = directory
         self._open: dict[str, Database] = {}
         self._lock = asyncio.Lock()
-        self._executor = ThreadPoolExecutor(readers, thread_name_prefix="reader")
+        self._threads = threads or ReaderThreads()
         self.new_uuid = new_uuid or (lambda: uuid.uuid4().hex)
         self._closed = False
         self._uuid: str | None = None
@@ -97,7 +100,7 @@ class Registry:
             for database in self._open.values():
                 await database.close()
             self._open.clear()
-        self._executor.shutdown()
+        self._threads.shutdown()
         if self._directory_lock is not None:
             os.close(self._directory_lock)
             self._directory_lock = None
@@ -172,7 +175,7 @@ class Registry:
         def updated() -> None:
             self.updates.note(name, "updated")
 
-        return Database(path, name=name, uuid=self.new_uuid(), executor=self._executor, on_change=updated)
+        return Database(path, name=name, uuid=self.new_uuid(), threads=self._threads, on_change=updated)
 
     def _exists(self, name: str) -> bool:
         # An illegal name is asked for too, and may be too long for a file.

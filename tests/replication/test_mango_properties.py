@@ -23,7 +23,7 @@ from replication.mango.query import Place, Query, decode_bookmark, encode_bookma
 from replication.mango.refusal import QueryRefused
 from replication.mango.selector import AnyOf, parse_selector
 from replication.mango.text_order import prefix_key, text_key
-from replication.store.database import Database
+from replication.store.database import Database, ReaderThreads
 from replication.store.finding import Search, find
 from replication.store.indexes import catch_up
 from replication.store.registry import Registry
@@ -172,7 +172,7 @@ def test_an_index_gives_what_looking_at_every_document_gives(data: st.DataObject
 
 async def _compare(documents: dict[str, Any], changed: dict[str, Any], index: Index, search: Search) -> None:
     with tempfile.TemporaryDirectory() as directory:
-        registry = Registry(Path(directory) / "store", readers=1)
+        registry = Registry(Path(directory) / "store", threads=ReaderThreads(1, 1))
         try:
             database = await registry.create("site")
             for at, batch in enumerate((documents, changed)):
