@@ -8,11 +8,14 @@ from replication.client import CouchClient
 from replication.errors import CouchError
 from replication.values import Change, ChangesPage, Leaf
 from reporting.errors import FeedUnavailable
-from reporting.projection.feed import Mark, SiteDatabase
+from reporting.projection.feed import START, Mark, SiteDatabase
 from reporting.sites import site_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+NAMED_AT_ONCE = 100
+"""Documents named in one request: past 100, Apache CouchDB reads the whole feed for them."""
 
 MARK = "projector"
 """Id of the `_local` document that holds the mark."""
@@ -46,6 +49,16 @@ class CouchFeed:
     async def read(self, database: str, since: str, limit: int) -> ChangesPage:
         """At most `limit` changes after `since`."""
         return await self._client.changes(database, since, limit=limit)
+
+    @_translated
+    async def look_up(self, database: str, doc_ids: Sequence[str]) -> Sequence[Change]:
+        """The leaves that these documents have now."""
+        found: list[Change] = []
+        for start in range(0, len(doc_ids), NAMED_AT_ONCE):
+            named = doc_ids[start : start + NAMED_AT_ONCE]
+            page = await self._client.changes(database, START, limit=len(named), doc_ids=named)
+            found.extend(page.changes)
+        return found
 
     @_translated
     async def leaves(self, database: str, changes: Sequence[Change]) -> Mapping[str, Sequence[Leaf]]:

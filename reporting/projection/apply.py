@@ -4,7 +4,7 @@
 |---|---|
 | the same batch again, or one read from another checkpoint | StaleBatch, nothing changed |
 | a document whose leaves are recorded already | untouched, `projected_at` too; noted as seen in this epoch |
-| a document that changed | all its rows are replaced |
+| a document that changed, or is replayed | all its rows are replaced |
 | every leaf is a deletion | its rows stay, marked `source_missing_at` |
 | a leaf that is no longer one | leaves the quarantine |
 | a document that Postgres cannot take although it looked valid | found by halving the batch, quarantined |
@@ -54,7 +54,7 @@ def apply_batch(connection: psycopg.Connection, batch: Batch) -> Applied:
         unchanged = {
             key: recorded[key]
             for key, document in documents.items()
-            if key in recorded and recorded[key].leaf_revs == document.leaf_revs
+            if key in recorded and recorded[key].leaf_revs == document.leaf_revs and not batch.replayed
         }
         changed = [document for key, document in documents.items() if key not in unchanged]
         if any(document.leaves is None for document in changed):
@@ -64,6 +64,7 @@ def apply_batch(connection: psycopg.Connection, batch: Batch) -> Applied:
         receipts = _load_receipts(connection, checkpoint.site, changed)
         writer = DocumentWriter(connection, checkpoint, receipts=receipts)
         judgements = writer.write(changed)
+        _end_replays(connection, batch)
         advanced = advance_checkpoint(connection, batch)
     outcomes = tuple(_outcome(judgement, receipts) for judgement in judgements)
     return Applied(advanced, outcomes, unchanged=len(unchanged))
@@ -118,6 +119,13 @@ def _refresh(
             statements.REFRESH_DOCUMENTS,
             {"site": checkpoint.site, "epoch": checkpoint.epoch, "doc_ids": sorted(seen)},
         )
+
+
+def _end_replays(connection: psycopg.Connection, batch: Batch) -> None:
+    if batch.replayed:
+        keys, tickets = zip(*batch.replayed, strict=True)
+        parameters = {"site": batch.read_from.site, "doc_ids": list(keys), "tickets": list(tickets)}
+        connection.execute(statements.END_REPLAYS, parameters)
 
 
 def _outcome(judgement: Judgement, receipts: Receipts) -> Outcome:

@@ -59,6 +59,10 @@ class Batch(NamedTuple):
     at_end: bool
     """Nothing was left to read after this batch."""
     documents: tuple[FedDocument, ...]
+    replayed: tuple[tuple[str, int], ...] = ()
+    """Of a batch of replays: the keys and tickets that are done with it. Its documents are written whatever
+    is recorded of them, and it does not move on in the feed.
+    """
 
     @property
     def advances_to(self) -> Checkpoint:

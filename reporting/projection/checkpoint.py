@@ -53,7 +53,13 @@ def advance_checkpoint(connection: psycopg.Connection, batch: Batch) -> Checkpoi
     with `source_missing_at` set.
     """
     checkpoint = batch.advances_to
-    connection.execute(statements.ADVANCE_CHECKPOINT, {**checkpoint._asdict(), "pending": batch.pending})
+    if batch.replayed:
+        connection.execute(statements.NOTE_REPLAYED_BATCH, checkpoint._asdict())
+        return checkpoint
+    connection.execute(
+        statements.ADVANCE_CHECKPOINT,
+        {**checkpoint._asdict(), "pending": batch.pending, "has_changes": bool(batch.documents)},
+    )
     if batch.read_from.rereading and not checkpoint.rereading:
         for statement in statements.MARK_GONE:
             connection.execute(statement, {"site": checkpoint.site, "epoch": checkpoint.epoch})

@@ -41,6 +41,10 @@ class SiteFeed(Protocol):
         """At most `limit` changes after `since` (START: all): all leaf revisions, no bodies."""
         ...
 
+    async def look_up(self, database: str, doc_ids: Sequence[str]) -> Sequence[Change]:
+        """The leaf revisions that these documents have now, no bodies. Documents that are gone are absent."""
+        ...
+
     async def leaves(self, database: str, changes: Sequence[Change]) -> Mapping[str, Sequence[Leaf]]:
         """The bodies of all leaf revisions of these documents, by document id.
 

@@ -37,6 +37,7 @@ from reporting.projection.checkpoint import load_checkpoint, start_epoch
 from reporting.projection.connections import Connections
 from reporting.projection.feed import Mark, SiteDatabase, SiteFeed
 from reporting.projection.reading import Limits, read_batch
+from reporting.projection.replays import load_replays, read_replays, sites_with_replays
 from reporting.projection.rewind import is_continued
 from reporting.projection.turns import Turns
 
@@ -49,6 +50,7 @@ _BODIES_TIMEOUT_S: Final = 120.0
 _PAGES_AT_ONCE: Final = 8
 
 _RESOLVE_INTERVAL_S: Final = 2.0
+_REPLAYS_INTERVAL_S: Final = 1.0
 
 log = structlog.get_logger()
 
@@ -63,6 +65,10 @@ class _Site:
     database: SiteDatabase
     checkpoint: Checkpoint | None = None
     """As this process committed it; None: to be read from Postgres."""
+    has_replays: bool = False
+    """There may be documents to project again."""
+    page_is_next: bool = False
+    """Feed pages and replays take turns, so that neither waits for the other's backlog."""
 
 
 class Pump:
@@ -96,6 +102,7 @@ class Pump:
         """Project until `stop` is set. A batch that is then being committed is finished, others dropped."""
         self._turns.add("site databases", self._watch)
         self._turns.add("references", self._resolve)
+        self._turns.add("replays", self._find_replays)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._connections.close)
             await self._turns.run(stop)
@@ -105,7 +112,7 @@ class Pump:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._connections.close)
             for database in await self._feed.databases():
-                site = _Site(database)
+                site = _Site(database, has_replays=True)
                 while await self._project(site):
                     pass
             await self._resolve()
@@ -141,6 +148,14 @@ class Pump:
             log.info("references resolved", flags=resolved)
         return _RESOLVE_INTERVAL_S
 
+    async def _find_replays(self) -> float:
+        async with self._connections.lease() as lease:
+            found = await lease.run(sites_with_replays)
+        for name in {f"site {site}" for site in found} & self._sites.keys():
+            self._sites[name].has_replays = True
+            self._turns.wake([name])
+        return _REPLAYS_INTERVAL_S
+
     async def _turn(self, site: _Site) -> float:
         return 0.0 if await self._project(site) else math.inf
 
@@ -149,14 +164,33 @@ class Pump:
         # Whatever ends this early, the next turn asks Postgres what was committed.
         known, site.checkpoint = site.checkpoint, None
         checkpoint = await self._continue(site.database, known or await self._load(site.database))
+        if site.has_replays and not site.page_is_next:
+            replayed = await self._replay(checkpoint)
+            site.has_replays, site.page_is_next = replayed is not None, True
+            site.checkpoint = replayed or checkpoint
+            return True
+        site.page_is_next = False
         page = await self._read(checkpoint)
         if not page.changes and not checkpoint.rereading:
             site.checkpoint = checkpoint
-            return False
+            return site.has_replays
         batch, applied = await self._commit(checkpoint, page)
         site.checkpoint = applied.checkpoint
         _log_applied(batch, applied)
-        return not batch.at_end
+        return site.has_replays or not batch.at_end
+
+    async def _replay(self, checkpoint: Checkpoint) -> Checkpoint | None:
+        """Work off the site's oldest replays; the checkpoint after them, None when there were none."""
+        async with self._connections.lease() as lease:
+            replays = await lease.run(load_replays, checkpoint.site)
+            if not replays:
+                return None
+            async with asyncio.timeout(_BODIES_TIMEOUT_S):
+                batch = await read_replays(self._feed, checkpoint, replays, self._limits)
+                await self._write_ahead(checkpoint)
+            applied = await lease.run(apply_batch, batch)
+        _log_applied(batch, applied)
+        return applied.checkpoint
 
     async def _load(self, database: SiteDatabase) -> Checkpoint | None:
         async with self._connections.lease() as lease:
@@ -239,6 +273,7 @@ def _log_applied(batch: Batch, applied: Applied) -> None:
         site=site,
         batch=applied.checkpoint.batch,
         documents=len(batch.documents),
+        replayed=len(batch.replayed),
         unchanged=applied.unchanged,
         pending=batch.pending,
     )

@@ -31,8 +31,33 @@ WHERE site = %(site)s
 ADVANCE_CHECKPOINT: Final = """
 UPDATE checkpoints
 SET batch = %(batch)s, since = %(since)s, pending = %(pending)s, rereading = %(rereading)s,
-    advanced_at = now()
+    advanced_at = now(), changed_at = CASE WHEN %(has_changes)s THEN now() ELSE changed_at END
 WHERE site = %(site)s
+"""
+
+NOTE_REPLAYED_BATCH: Final = """
+UPDATE checkpoints SET batch = %(batch)s, advanced_at = now() WHERE site = %(site)s
+"""
+
+# --- replays -----------------------------------------------------------------------------------------------
+
+SITES_WITH_REPLAYS: Final = "SELECT DISTINCT site FROM replays"
+
+LOAD_REPLAYS: Final = """
+SELECT doc_id, ticket FROM replays WHERE site = %(site)s ORDER BY ticket LIMIT %(limit)s
+"""
+
+REQUEST_REPLAYS: Final = """
+INSERT INTO replays (site, doc_id, cause, requested_by)
+SELECT %(site)s, doc_id, %(cause)s, %(requested_by)s FROM unnest(%(doc_ids)s::text[]) AS asked (doc_id)
+ON CONFLICT (site, doc_id) DO UPDATE
+SET ticket = DEFAULT, cause = excluded.cause, requested_by = excluded.requested_by, requested_at = now()
+"""
+
+END_REPLAYS: Final = """
+DELETE FROM replays
+USING unnest(%(doc_ids)s::text[], %(tickets)s::bigint[]) AS done (doc_id, ticket)
+WHERE replays.site = %(site)s AND replays.doc_id = done.doc_id AND replays.ticket = done.ticket
 """
 
 # --- what is known of the batch's documents ----------------------------------------------------------------

@@ -103,6 +103,10 @@ class MemoryFeed:
     async def read(self, database: str, since: str, limit: int) -> ChangesPage:
         return (await self._asked("read", database)).read(since, limit)
 
+    async def look_up(self, database: str, doc_ids: Sequence[str]) -> Sequence[Change]:
+        memory = await self._asked("look_up", database)
+        return [change for change in memory.read("0", len(memory.leaves)).changes if change.id in doc_ids]
+
     async def leaves(self, database: str, changes: Sequence[Change]) -> Mapping[str, Sequence[Leaf]]:
         memory = await self._asked("leaves", database)
         return {

@@ -167,7 +167,7 @@ async def test_conflict_is_projected_as_the_union_and_a_contradiction_listed(
         ("stroop", 4),
     ]
     assert rows(connection, "SELECT * FROM conflicts") == [
-        ("lima", "s1", "$.tasks[simon,1].trials[1]", "2-b", {"rt": 500}, "2-a", {"rt": 600})
+        ("lima", "s1", "$.tasks[simon,1].trials[1]", "2-b", {"rt": 500}, "2-a", {"rt": 600}, "open", None)
     ]
     assert rows(connection, "SELECT rev FROM sessions WHERE id = 's1'") == [("2-b",)]
 

@@ -16,6 +16,7 @@ from reporting.documents.trials import Trial
 from reporting.projection import rows, statements
 from reporting.projection.copy_text import encode_trials, row_encoder
 from reporting.projection.rows import TaskRunTrials
+from reporting.tables.base import Timestamp
 from tests.documents.examples import nested
 
 # Hypothesis runs many examples on one database; each one cleans up after itself.
@@ -96,7 +97,7 @@ scratch = Table(
     Column("words", ARRAY(Text)),
     Column("value", JSONB),
     Column("number", tables.scores.c.value.type),
-    Column("moment", tables.Timestamp),
+    Column("moment", Timestamp),
 )
 moments = st.datetimes(datetime(1900, 1, 1), datetime(2999, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001
 
