@@ -118,18 +118,31 @@ def descendants(tree: RevTree, rev: Rev) -> list[Node]:
 
 
 def stem(tree: RevTree, limit: int) -> RevTree:
-    """The tree with at most `limit` generations counted from each leaf. Leaves always survive."""
-    kept: dict[Rev, Node] = {}
+    """The tree with at most `limit` generations counted from each leaf. Leaves always survive.
+
+    A tree of no more revisions than that stays whole: what contradicting paths have cut off from every leaf
+    is still known to be no leaf, should it come again.
+    """
+    if len(tree) <= limit:
+        return tree
+    kept: dict[Rev, int] = {}
     for leaf in leaves(tree):
-        for rev in ancestry(tree, leaf.rev)[:limit]:
-            kept[rev] = tree[rev]
+        left, node = limit, leaf
+        # Branches share their ancestors: where another leaf keeps as many generations, its walk was this one.
+        while left > kept.get(node.rev, 0):
+            kept[node.rev] = left
+            parent = node.parent_rev
+            if parent is None or parent not in tree:
+                break
+            left, node = left - 1, tree[parent]
     if len(kept) == len(tree):
         return tree
     return {
         rev: msgspec.structs.replace(node, parent=None)
         if node.parent_rev is not None and node.parent_rev not in kept
         else node
-        for rev, node in kept.items()
+        for rev, node in tree.items()
+        if rev in kept
     }
 
 

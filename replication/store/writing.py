@@ -1,7 +1,8 @@
 """Applying edits to a database, inside the writer thread's transaction.
 
 Each edit is merged into its document's tree; what is new gets a body row, a sequence number and a new `docs`
-row. An edit that is known already changes nothing and takes no sequence number: a batch pushed twice is free.
+row. An edit that is known already takes no sequence number, unless it brings an ancestor that was taken for a
+leaf: a batch pushed twice is free.
 """
 
 import sqlite3
@@ -106,7 +107,8 @@ def _apply(
     rev = path[0]
     known = tree.get(rev)
     if known is not None and known.body is not None:
-        return _graft(connection, edit.id, tree, path, revs_limit)
+        _graft(connection, edit.id, row, path, counters, revs_limit=revs_limit)
+        return rev
     validation.check(edit, path, tree)
     attachments = _keep_attachments(
         connection, edit.attachments, tree, path, counters, replicated=not new_edits
@@ -122,18 +124,26 @@ def _apply(
 
 
 def _graft(
-    connection: sqlite3.Connection, doc_id: str, tree: RevTree, path: Sequence[Rev], revs_limit: int
-) -> Rev:
-    """A known revision may still bring ancestors that a shorter path had left out; no feed needs to hear of
-    it.
+    connection: sqlite3.Connection,
+    doc_id: str,
+    row: tuple[int, int, bytes],
+    path: Sequence[Rev],
+    counters: Counters,
+    *,
+    revs_limit: int,
+) -> None:
+    """A known revision may still bring ancestors that a shorter path had left out.
+
+    Where one of them was a leaf until now, the document has a leaf less and may have another winner: a change
+    like any other. Other ancestors are nothing that a feed shows, and nobody needs to hear of them.
     """
+    tree = revtree.decode_tree(row[2])
     grown = _stemmed(connection, revtree.merge(tree, path)[0], revs_limit)
-    if grown != tree:
-        connection.execute(
-            "UPDATE docs SET tree = ?, leaves = ? WHERE id = ?",
-            (revtree.encode_tree(grown), encode_leaves(grown), doc_id),
-        )
-    return path[0]
+    if encode_leaves(grown) != encode_leaves(tree):
+        counters.update_seq += 1
+        put_doc(connection, doc_id, row, grown, counters)
+    elif grown != tree:
+        connection.execute("UPDATE docs SET tree = ? WHERE id = ?", (revtree.encode_tree(grown), doc_id))
 
 
 def _stemmed(connection: sqlite3.Connection, tree: RevTree, revs_limit: int) -> RevTree:
