@@ -2,7 +2,11 @@
 
 Every such function of the database is asked about every new revision of every document, whoever writes it
 and however it came; design documents and `_local` ones are exempt, as in CouchDB. A function sees the new
-document, the revision that it follows (null where that is no leaf here), who writes, and the security object.
+document, the newest of its ancestors that has content here (null for a new document, and for one that is
+written anew after its deletion), who writes, and the security object.
+
+The ancestor need not be the revision right before: a tablet that edits twice offline sends its leaf alone. If
+that counted as new, a rule about what may be changed could be passed by naming a revision in between.
 
 It runs on the writer's thread: what it was told of the old revision is true when the new one is stored. The
 price is that other writers wait for it; `replication.javascript` limits for how long.
@@ -13,9 +17,10 @@ from collections.abc import Sequence
 
 import msgspec
 
+from replication import revtree
 from replication.edits import Author, Edit
 from replication.javascript.sandbox import sandbox_of
-from replication.revtree import Node, RevTree
+from replication.revtree import RevTree
 from replication.store.bodies import decode_attachments, revisions_member, stub_member
 from replication.store.properties import read_security
 from replication.values import Rev
@@ -51,19 +56,23 @@ class Validation:
         if not self._designs or edit.id.startswith("_design/"):
             return
         after = _document(edit.id, edit.path, edit.body, deleted=edit.deleted, attachments=_sent(edit))
-        # What an interactive edit follows is its base; its path here begins with the revision that it makes.
-        before = self._before(edit.id, tree.get(path[1]) if len(path) > 1 else None, path[1:])
+        before = self._before(edit, path, tree)
         for design in self._designs:
             sandbox_of(design).validate(after, before, self._user, self._security)
 
-    def _before(self, doc_id: str, node: Node | None, path: Sequence[Rev]) -> bytes:
-        if node is None or node.superseded or node.body is None:
-            return b"null"
-        json, stored = self._connection.execute(
-            "SELECT json, attachments FROM bodies WHERE body = ?", (node.body,)
-        ).fetchone()
-        stubs = {name: stub_member(kept) for name, kept in decode_attachments(stored).items()}
-        return _document(doc_id, path, json, deleted=node.deleted, attachments=stubs)
+    def _before(self, edit: Edit, path: Sequence[Rev], tree: RevTree) -> bytes:
+        # An edit that names no revision starts anew, though its path goes on from the deletion.
+        ancestry = revtree.ancestry(revtree.merge(tree, path)[0], path[0])[1:] if edit.path else []
+        for generations, rev in enumerate(ancestry):
+            node = tree.get(rev)
+            if node is None or node.body is None:
+                continue
+            json, stored = self._connection.execute(
+                "SELECT json, attachments FROM bodies WHERE body = ?", (node.body,)
+            ).fetchone()
+            stubs = {name: stub_member(kept) for name, kept in decode_attachments(stored).items()}
+            return _document(edit.id, ancestry[generations:], json, deleted=node.deleted, attachments=stubs)
+        return b"null"
 
 
 def _sent(edit: Edit) -> dict[str, dict[str, object]]:
