@@ -85,6 +85,15 @@ async def test_the_same_edit_gets_the_same_revision_everywhere(db: Db, other_db:
     assert await db.save("b", x=1) != await other_db.save("b", x=2)
 
 
+async def test_how_an_edit_is_spelt_does_not_name_its_revision(db: Db, other_db: Db) -> None:
+    texts = '{"x":{"y":[1,"é"]}}'.encode(), b'{ "x": {"y": [1, "\\u00e9"]} }'
+    there, here = [
+        (await each.call("PUT", "/a", data=text, headers=JSON)).ok(201)["rev"]
+        for each, text in zip((db, other_db), texts, strict=True)
+    ]
+    assert there == here
+
+
 async def test_a_deleted_document_is_gone_and_its_deletion_is_not(db: Db) -> None:
     rev = await db.save("a", x=1)
     answer = await db.delete("/a", rev=rev)
