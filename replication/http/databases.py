@@ -8,6 +8,7 @@ from aiohttp import web
 from replication.errors import BadRequest, NotFound
 from replication.http.answers import json_answer, read_json, read_json_body
 from replication.http.call import Call
+from replication.http.documents import location_of
 from replication.http.listing_query import list_query
 from replication.store.database import Database
 from replication.store.properties import read_sizes
@@ -100,7 +101,7 @@ async def _info(database: Database) -> dict[str, object]:
 async def create(call: Call) -> web.Response:
     """`PUT /{db}`."""
     await call.registry.create(call.database_name)
-    return json_answer({"ok": True}, status=201)
+    return json_answer({"ok": True}, status=201, headers={"Location": location_of(call.request)})
 
 
 async def delete(call: Call) -> web.Response:

@@ -155,6 +155,12 @@ async def test_a_posted_document_brings_its_id_or_gets_one(db: Db) -> None:
     (await db.post("", {"_id": "a", "x": 2})).refused(409, "conflict")
 
 
+async def test_a_posted_document_is_told_its_url(db: Db) -> None:
+    answer = await db.post("", {"_id": "a b/c", "x": 1})
+    assert answer.headers["Location"].endswith(f"/{db.name}/a%20b%2Fc")
+    assert (await db.get(answer.headers["Location"].rpartition(db.name)[2])).ok()["x"] == 1
+
+
 async def test_the_id_of_the_url_holds(db: Db) -> None:
     assert (await db.put("/a", {"_id": "b", "x": 1})).ok(201)["id"] == "a"
     assert (await db.get("/a")).ok()["_id"] == "a"
