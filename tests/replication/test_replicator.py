@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from replication.errors import Unauthorized
 from replication.http.access import Access, FullAccess, Operation, allow_everything
 from replication.wire.decode import Incoming, Refusal
 from tests.contract.couch import Couch, Db, embedded_in, fresh_database, replicated
@@ -42,6 +43,14 @@ class RefusingAccess(FullAccess):
 
 async def refusing(request: web.Request, operation: Operation, database: str | None) -> Access:
     return RefusingAccess()
+
+
+async def with_new_password(request: web.Request, operation: Operation, database: str | None) -> Access:
+    """Lets in whoever names the password `new`."""
+    token = base64.b64encode(b"tablet:new").decode()
+    if request.headers.get("Authorization") != f"Basic {token}":
+        raise Unauthorized("Name or password is incorrect.")
+    return FullAccess()
 
 
 def port_of(couch: Couch) -> int:
@@ -93,6 +102,34 @@ async def test_bad_network_costs_time_and_nothing_else(
         assert await count(target) == 250
         assert history[0]["doc_write_failures"] == 0
         assert len(flaky.requests) > 20
+
+
+async def test_a_changed_password_is_used_at_once(couch: Couch, db: Db, tmp_path: Path) -> None:
+    """The replication keeps its name: only the user's is part of it."""
+    await db.save("a")
+    login = {"Authorization": f"Basic {base64.b64encode(b'tablet:new').decode()}"}
+    async with (
+        embedded_in(tmp_path / "there", with_new_password) as there,
+        aiohttp.ClientSession(headers=login) as session,
+    ):
+        target = Db(f"{there.base}/field", session, "field")
+        (await target.call("PUT", "")).ok(201)
+        (await couch.put("/_replicator", None)).ok(201)
+        job = {"source": db.name, "target": target.base.replace("//", "//tablet:old@"), "continuous": True}
+        rev = (await couch.put("/_replicator/job", job)).ok(201)["rev"]
+        async with asyncio.timeout(PATIENCE):
+            while not await crashed(couch):  # noqa: ASYNC110 (another task changes it)
+                await asyncio.sleep(0.05)
+        job |= {"_rev": rev, "target": target.base.replace("//", "//tablet:new@")}
+        (await couch.put("/_replicator/job", job)).ok(201)
+        async with asyncio.timeout(PATIENCE / 2):
+            while await count(target) < 1:  # noqa: ASYNC110 (another task changes it)
+                await asyncio.sleep(0.05)
+
+
+async def crashed(couch: Couch) -> bool:
+    rows = (await couch.get("/_scheduler/docs")).ok()["docs"]
+    return [row["state"] for row in rows] == ["crashing"]
 
 
 async def test_large_attachment_is_relayed_without_being_held(couch: Couch, db: Db, tmp_path: Path) -> None:
