@@ -15,6 +15,7 @@ from replication.edits import OWNER, Edit
 from replication.store.connection import open_writer
 from replication.store.validating import Validation
 from replication.store.writing import apply_edits, read_meta
+from replication.values import Rev
 from tests.replication.trees import Push, contradictions, histories, push
 
 
@@ -43,11 +44,11 @@ def in_memory(revs_limit: int) -> sqlite3.Connection:
     return open_writer(Path(":memory:"), initial=initial)
 
 
-def write(connection: sqlite3.Connection, pushed: Push) -> None:
-    edit = Edit("a", pushed.path, b'{"body":%d}' % pushed.body, deleted=pushed.deleted)
+def write(connection: sqlite3.Connection, *batch: Push) -> None:
+    edits = [Edit("a", pushed.path, b'{"body":%d}' % pushed.body, deleted=pushed.deleted) for pushed in batch]
     validation = Validation(connection, "site", OWNER)
-    (written,) = apply_edits(connection, [edit], new_edits=False, validation=validation)
-    assert written.failure is None
+    written = apply_edits(connection, edits, new_edits=False, validation=validation)
+    assert [each.failure for each in written] == [None for _ in batch]
 
 
 def row_of(connection: sqlite3.Connection) -> tuple[Any, ...] | None:
@@ -105,3 +106,34 @@ def test_an_ancestor_that_was_a_leaf_stops_being_one() -> None:
         after = row_of(connection)
         assert after is not None
         assert after[:4] == (3, "3-c", 1, b'[{"rev":"3-c"}]')
+
+
+@given(any_edits, st.sampled_from([3, 1000]))
+def test_one_batch_ends_as_edits_one_by_one(pushes: list[Push], revs_limit: int) -> None:
+    ends = []
+    for batches in ([pushes], [[pushed] for pushed in pushes]):
+        with contextlib.closing(in_memory(revs_limit)) as connection:
+            for batch in batches:
+                write(connection, *batch)
+            row, meta = row_of(connection), read_meta(connection)
+            assert row is not None
+            _, rev, deleted, leaves, _, body = row
+            content = connection.execute("SELECT json FROM bodies WHERE body = ?", (body,)).fetchone()
+            ends.append((rev, deleted, leaves, content, meta["doc_count"], meta["deleted_count"]))
+    assert ends[0] == ends[1]
+
+
+def test_a_batch_of_many_branches_writes_the_documents_row_once() -> None:
+    pushes = [
+        Push((Rev(2, f"{number:04d}"), Rev(1, "a")), deleted=False, body=number) for number in range(50)
+    ]
+    with contextlib.closing(in_memory(1000)) as connection:
+        statements: list[str] = []
+        connection.set_trace_callback(statements.append)
+        write(connection, *pushes)
+        connection.set_trace_callback(None)
+        assert len([each for each in statements if each.startswith(("INSERT INTO docs", "UPDATE docs"))]) == 1
+        row = row_of(connection)
+    assert row is not None
+    assert len(msgspec.json.decode(row[3])) == 50
+    assert row[0] == 50
