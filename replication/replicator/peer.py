@@ -95,6 +95,12 @@ class Peer:
         """The database's info. Raises NotFound."""
         return await self._client.request("GET", self._path, dict[str, Any])
 
+    async def instance(self) -> str:
+        """What names the database as it was created: another one under its name has another. The same for
+        all, where the server does not tell. Raises NotFound.
+        """
+        return str((await self.info()).get("instance_start_time", "0"))
+
     async def create(self, params: Mapping[str, str]) -> None:
         """Create the database unless it is there."""
         try:

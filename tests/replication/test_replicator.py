@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 
 from replication.http.access import Access, FullAccess, Operation, allow_everything
+from replication.replicator.peer import Peer
 from replication.wire.decode import Incoming, Refusal
 from tests.contract.couch import Couch, Db, embedded_in, fresh_database, replicated
 from tests.gateway.flaky import Fate, Flaky
@@ -93,6 +94,34 @@ async def test_bad_network_costs_time_and_nothing_else(
         assert await count(target) == 250
         assert history[0]["doc_write_failures"] == 0
         assert len(flaky.requests) > 20
+
+
+@pytest.mark.parametrize("tells", [True, False])
+async def test_a_target_that_is_recreated_during_a_replication_gets_everything_again(
+    couch: Couch, db: Db, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, tells: bool
+) -> None:
+    if not tells:  # as servers before CouchDB 3.3
+
+        async def silent(_: Peer) -> str:
+            return "0"
+
+        monkeypatch.setattr(Peer, "instance", silent)
+    monkeypatch.setattr("replication.replicator.backoff.FIRST_WAIT", 0.1)
+    await db.push(*(replicated(f"d{number}", "1-a") for number in range(10)))
+    async with (
+        embedded_in(tmp_path / "there", allow_everything) as there,
+        fresh_database(there) as target,
+        asyncio.timeout(PATIENCE),
+    ):
+        definition = {"source": db.name, "target": target.base, "checkpoint_interval": 100}
+        (await couch.post("/_replicate", {**definition, "continuous": True})).ok(202)
+        while not (await target.get("/_local_docs")).ok()["rows"]:  # noqa: ASYNC110 (another server changes it)
+            await asyncio.sleep(0.05)
+        (await target.delete("")).ok()
+        (await target.put("", None)).ok(201)
+        await db.push(replicated("later", "1-a"))
+        while await count(target) < 11:  # noqa: ASYNC110 (another server changes it)
+            await asyncio.sleep(0.05)
 
 
 async def test_large_attachment_is_relayed_without_being_held(couch: Couch, db: Db, tmp_path: Path) -> None:
