@@ -5,9 +5,11 @@ and however it came; design documents and `_local` ones are exempt, as in CouchD
 document, the revision that it follows (null where that is no leaf here), who writes, and the security object.
 
 It runs on the writer's thread: what it was told of the old revision is true when the new one is stored. The
-price is that other writers wait for it; `replication.javascript` limits for how long.
+price is that other writers wait for it; `replication.javascript` limits for how long, and `runaways` how
+often.
 """
 
+import functools
 import sqlite3
 from collections.abc import Sequence
 
@@ -18,6 +20,7 @@ from replication.javascript.sandbox import sandbox_of
 from replication.revtree import Node, RevTree
 from replication.store.bodies import decode_attachments, revisions_member, stub_member
 from replication.store.properties import read_security
+from replication.store.runaways import Runaways
 from replication.values import Rev
 
 FUNCTION = "validate_doc_update"
@@ -34,8 +37,11 @@ _encode = msgspec.json.Encoder().encode
 class Validation:
     """The functions of a database at the beginning of a transaction, asked in the name of one author."""
 
-    def __init__(self, connection: sqlite3.Connection, database: str, author: Author) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, database: str, author: Author, runaways: Runaways
+    ) -> None:
         self._connection = connection
+        self._runaways = runaways
         # Most design documents have none: looked for as text before anything is decoded.
         self._designs = [
             design
@@ -47,14 +53,18 @@ class Validation:
             self._security = _encode(read_security(connection))
 
     def check(self, edit: Edit, path: Sequence[Rev], tree: RevTree) -> None:
-        """Raises Forbidden or Unauthorized as a function throws them, FunctionFailed, NotImplementedHere."""
+        """Raises Forbidden or Unauthorized as a function throws them, FunctionFailed, NotImplementedHere;
+        Unavailable when too much time was spent already.
+        """
         if not self._designs or edit.id.startswith("_design/"):
             return
         after = _document(edit.id, edit.path, edit.body, deleted=edit.deleted, attachments=_sent(edit))
         # What an interactive edit follows is its base; its path here begins with the revision that it makes.
         before = self._before(edit.id, tree.get(path[1]) if len(path) > 1 else None, path[1:])
         for design in self._designs:
-            sandbox_of(design).validate(after, before, self._user, self._security)
+            told = (after, before, self._user, self._security)
+            validate = functools.partial(_validate, design, *told)
+            self._runaways.run(validate, (design, *told))
 
     def _before(self, doc_id: str, node: Node | None, path: Sequence[Rev]) -> bytes:
         if node is None or node.superseded or node.body is None:
@@ -64,6 +74,10 @@ class Validation:
         ).fetchone()
         stubs = {name: stub_member(kept) for name, kept in decode_attachments(stored).items()}
         return _document(doc_id, path, json, deleted=node.deleted, attachments=stubs)
+
+
+def _validate(design: bytes, after: bytes, before: bytes, user: bytes, security: bytes) -> None:
+    sandbox_of(design).validate(after, before, user, security)
 
 
 def _sent(edit: Edit) -> dict[str, dict[str, object]]:
