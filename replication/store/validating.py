@@ -9,9 +9,11 @@ The ancestor need not be the revision right before: a tablet that edits twice of
 that counted as new, a rule about what may be changed could be passed by naming a revision in between.
 
 It runs on the writer's thread: what it was told of the old revision is true when the new one is stored. The
-price is that other writers wait for it; `replication.javascript` limits for how long.
+price is that other writers wait for it; `replication.javascript` limits for how long, and `runaways` how
+often.
 """
 
+import functools
 import sqlite3
 from collections.abc import Sequence
 
@@ -23,6 +25,7 @@ from replication.javascript.sandbox import sandbox_of
 from replication.revtree import RevTree
 from replication.store.bodies import decode_attachments, revisions_member, stub_member
 from replication.store.properties import read_security
+from replication.store.runaways import Runaways
 from replication.values import Rev
 
 FUNCTION = "validate_doc_update"
@@ -39,8 +42,11 @@ _encode = msgspec.json.Encoder().encode
 class Validation:
     """The functions of a database at the beginning of a transaction, asked in the name of one author."""
 
-    def __init__(self, connection: sqlite3.Connection, database: str, author: Author) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, database: str, author: Author, runaways: Runaways
+    ) -> None:
         self._connection = connection
+        self._runaways = runaways
         # Most design documents have none: looked for as text before anything is decoded.
         self._designs = [
             design
@@ -52,13 +58,17 @@ class Validation:
             self._security = _encode(read_security(connection))
 
     def check(self, edit: Edit, path: Sequence[Rev], tree: RevTree) -> None:
-        """Raises Forbidden or Unauthorized as a function throws them, FunctionFailed, NotImplementedHere."""
+        """Raises Forbidden or Unauthorized as a function throws them, FunctionFailed, NotImplementedHere;
+        Unavailable when too much time was spent already.
+        """
         if not self._designs or edit.id.startswith("_design/"):
             return
         after = _document(edit.id, edit.path, edit.body, deleted=edit.deleted, attachments=_sent(edit))
         before = self._before(edit, path, tree)
         for design in self._designs:
-            sandbox_of(design).validate(after, before, self._user, self._security)
+            told = (after, before, self._user, self._security)
+            validate = functools.partial(_validate, design, *told)
+            self._runaways.run(validate, (design, *told))
 
     def _before(self, edit: Edit, path: Sequence[Rev], tree: RevTree) -> bytes:
         # An edit that names no revision starts anew, though its path goes on from the deletion.
@@ -73,6 +83,10 @@ class Validation:
             stubs = {name: stub_member(kept) for name, kept in decode_attachments(stored).items()}
             return _document(edit.id, ancestry[generations:], json, deleted=node.deleted, attachments=stubs)
         return b"null"
+
+
+def _validate(design: bytes, after: bytes, before: bytes, user: bytes, security: bytes) -> None:
+    sandbox_of(design).validate(after, before, user, security)
 
 
 def _sent(edit: Edit) -> dict[str, dict[str, object]]:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from replication import revtree
 from replication.edits import OWNER, Edit
 from replication.store.connection import open_writer
+from replication.store.runaways import Runaways
 from replication.store.validating import Validation
 from replication.store.writing import apply_edits, read_meta
 from replication.values import Rev
@@ -46,7 +47,7 @@ def in_memory(revs_limit: int) -> sqlite3.Connection:
 
 def write(connection: sqlite3.Connection, *batch: Push) -> None:
     edits = [Edit("a", pushed.path, b'{"body":%d}' % pushed.body, deleted=pushed.deleted) for pushed in batch]
-    validation = Validation(connection, "site", OWNER)
+    validation = Validation(connection, "site", OWNER, Runaways())
     written = apply_edits(connection, edits, new_edits=False, validation=validation)
     assert [each.failure for each in written] == [None for _ in batch]
 
