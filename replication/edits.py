@@ -93,7 +93,10 @@ def _base(tree: RevTree, edit: Edit) -> Rev | None:
 
 
 def revision_id(edit: Edit, base: Rev | None) -> str:
-    """32 hex digits, a function of the edit and what it is based on, and of nothing else."""
+    """32 hex digits, a function of the edit and what it is based on, and of nothing else: not of the blanks
+    and escapes that one client writes and another does not.
+    """
     attachments: list[Any] = sorted((name, a.digest, a.content_type) for name, a in edit.attachments.items())
     named = msgspec.json.encode([edit.deleted, None if base is None else str(base), attachments])
-    return hashlib.md5(named + edit.body, usedforsecurity=False).hexdigest()
+    content = msgspec.json.encode(msgspec.json.decode(edit.body))
+    return hashlib.md5(named + content, usedforsecurity=False).hexdigest()

@@ -16,7 +16,7 @@ A tree is kept to `revs_limit` generations by *stemming*: ancestors further than
 dropped, and the oldest kept node becomes a root. A later path that still knows the dropped part is grafted
 where it meets.
 
-Trees are values: nothing here changes its argument.
+Trees are values: nothing here changes its argument, `add_path` excepted.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -66,18 +66,27 @@ def merge(
 
     The content (`deleted`, `body`) belongs to `path[0]` and is taken only where the tree has none for it yet.
     """
-    rev = path[0]
-    known = rev in tree
-    extends = not tree or any(ancestor in tree and not tree[ancestor].superseded for ancestor in path[1:])
     grown = dict(tree)
+    return grown, add_path(grown, path, deleted=deleted, body=body)
+
+
+def add_path(
+    grown: dict[Rev, Node], path: Sequence[Rev], *, deleted: bool = False, body: int | None = None
+) -> Merged:
+    """`merge` into a tree that is being built: a batch with thousands of branches of one document would copy
+    it as often.
+    """
+    rev = path[0]
+    known = rev in grown
+    extends = not grown or any(ancestor in grown and not grown[ancestor].superseded for ancestor in path[1:])
     for child, parent in zip(path, [*path[1:], None], strict=True):
         node = grown.get(child) or Node(child.pos, child.id, None)
         grown[child] = _joined(node, None if parent is None else parent.id, ancestor=child != rev)
     if grown[rev].body is None:
         grown[rev] = msgspec.structs.replace(grown[rev], deleted=deleted, body=body)
     if known:
-        return grown, Merged.KNOWN
-    return grown, Merged.NEW_LEAF if extends else Merged.NEW_BRANCH
+        return Merged.KNOWN
+    return Merged.NEW_LEAF if extends else Merged.NEW_BRANCH
 
 
 def _joined(node: Node, parent: str | None, *, ancestor: bool) -> Node:
@@ -118,18 +127,31 @@ def descendants(tree: RevTree, rev: Rev) -> list[Node]:
 
 
 def stem(tree: RevTree, limit: int) -> RevTree:
-    """The tree with at most `limit` generations counted from each leaf. Leaves always survive."""
-    kept: dict[Rev, Node] = {}
+    """The tree with at most `limit` generations counted from each leaf. Leaves always survive.
+
+    A tree of no more revisions than that stays whole: what contradicting paths have cut off from every leaf
+    is still known to be no leaf, should it come again.
+    """
+    if len(tree) <= limit:
+        return tree
+    kept: dict[Rev, int] = {}
     for leaf in leaves(tree):
-        for rev in ancestry(tree, leaf.rev)[:limit]:
-            kept[rev] = tree[rev]
+        left, node = limit, leaf
+        # Branches share their ancestors: where another leaf keeps as many generations, its walk was this one.
+        while left > kept.get(node.rev, 0):
+            kept[node.rev] = left
+            parent = node.parent_rev
+            if parent is None or parent not in tree:
+                break
+            left, node = left - 1, tree[parent]
     if len(kept) == len(tree):
         return tree
     return {
         rev: msgspec.structs.replace(node, parent=None)
         if node.parent_rev is not None and node.parent_rev not in kept
         else node
-        for rev, node in kept.items()
+        for rev, node in tree.items()
+        if rev in kept
     }
 
 

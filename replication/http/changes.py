@@ -92,8 +92,10 @@ async def _options(call: Call, database: Database) -> _Options:
             att_encoding_info=flag(call.request, "att_encoding_info"),
         ),
     )
+    since = await database.since(_since(call.request, feed))
     return _Options(
-        since=await database.since(_since(call.request, feed)),
+        # From the newest to the first one, as CouchDB: where the client was is no end of it.
+        since=0 if descending else since,
         limit=limit,
         frame=_FRAMES[feed],
         shape=shape,

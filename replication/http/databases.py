@@ -8,6 +8,7 @@ from aiohttp import web
 from replication.errors import BadRequest, NotFound
 from replication.http.answers import json_answer, read_json, read_json_body
 from replication.http.call import Call
+from replication.http.documents import location_of
 from replication.http.listing_query import list_query
 from replication.store.database import Database
 from replication.store.properties import read_sizes
@@ -90,17 +91,24 @@ async def _info(database: Database) -> dict[str, object]:
         "purge_seq": database.sequence(int(meta["purge_seq"])),
         "compact_running": database.compaction.running,
         "disk_format_version": 8,
-        "instance_start_time": "0",
+        "instance_start_time": _instance(database),
         "sizes": await database.read(read_sizes),
         "props": {},
         "cluster": {"q": 1, "n": 1, "w": 1, "r": 1},
     }
 
 
+def _instance(database: Database) -> str:
+    """What replicators compare to notice a database that was recreated. CouchDB tells when it was created;
+    here it is a number of its identity, which a restored backup does not share either.
+    """
+    return str(int(database.uuid[:12], 16))
+
+
 async def create(call: Call) -> web.Response:
     """`PUT /{db}`."""
     await call.registry.create(call.database_name)
-    return json_answer({"ok": True}, status=201)
+    return json_answer({"ok": True}, status=201, headers={"Location": location_of(call.request)})
 
 
 async def delete(call: Call) -> web.Response:
@@ -115,5 +123,5 @@ async def delete(call: Call) -> web.Response:
 async def ensure_full_commit(call: Call) -> web.Response:
     """`POST /{db}/_ensure_full_commit`: every acknowledged write is on disk already."""
     await read_json_body(call.request)
-    await call.database()
-    return json_answer({"ok": True, "instance_start_time": "0"}, status=201)
+    database = await call.database()
+    return json_answer({"ok": True, "instance_start_time": _instance(database)}, status=201)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from urllib.parse import quote
 
 import msgspec
 from aiohttp import web
@@ -241,7 +242,9 @@ async def post(call: Call) -> web.Response:
     """`POST /{db}`: a document with its id inside, or one that gets an id here."""
     text = await read_json_body(call.request)
     check_utf8(text)
-    return await write_one(call, decode_document(text, new_id=call.registry.new_uuid), new_edits=True)
+    incoming = decode_document(text, new_id=call.registry.new_uuid)
+    location = f"{location_of(call.request).rstrip('/')}/{quote(incoming.id, safe='')}"
+    return await write_one(call, incoming, new_edits=True, location=location)
 
 
 async def delete(call: Call) -> web.Response:

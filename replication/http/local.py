@@ -1,18 +1,20 @@
 """`_local` documents: replicators keep their checkpoints here; they are never replicated.
 
 They have no history. CouchDB numbers a write from the `_rev` that came with it and lets the last one win: two
-replicators that share a checkpoint both go on, and at worst one of them reads a few changes again.
+replicators that share a checkpoint both go on, and at worst one of them reads a few changes again. A write
+with `"_deleted": true` takes the document away, and is no failure where there is none.
 """
 
+import contextlib
 import re
 
 import msgspec
 from aiohttp import web
 
-from replication.errors import BadRequest, Forbidden, TooLarge
+from replication.errors import BadRequest, Forbidden, NotFound, TooLarge
 from replication.http.answers import json_answer, raw_answer, read_body
 from replication.http.call import Call
-from replication.wire.decode import MAX_NESTING, check_utf8
+from replication.wire.decode import MAX_NESTING, check_reserved_members, check_utf8
 from replication.wire.split import nesting
 
 MAX_LOCAL_BYTES = 1024 * 1024
@@ -20,8 +22,16 @@ MAX_LOCAL_BYTES = 1024 * 1024
 _REV = re.compile("0-[0-9]{1,15}")
 
 
-class _Rev(msgspec.Struct):
+class _Special(msgspec.Struct):
     rev: str = msgspec.field(default="0-0", name="_rev")
+    deleted: bool = msgspec.field(default=False, name="_deleted")
+
+
+class _Checkpoint(msgspec.Struct, frozen=True):
+    """What a PUT asks for: the number of the new revision, and the JSON to store; None: nothing, any more."""
+
+    number: int
+    body: bytes | None
 
 
 _anything = msgspec.json.Decoder()
@@ -50,14 +60,18 @@ def local_json(doc_id: str, rev: str, body: bytes) -> bytes:
 async def put(call: Call) -> web.Response:
     """`PUT /{db}/_local/{id}`."""
     local_id = _local_id(call)
-    text = await read_body(call.request)
-    number, body = _checkpoint(text)
-    await (await call.database()).put_local(local_id, number, body)
-    return json_answer({"ok": True, "id": f"_local/{local_id}", "rev": f"0-{number}"}, status=201)
+    asked = _checkpoint(await read_body(call.request))
+    database = await call.database()
+    if asked.body is None:
+        with contextlib.suppress(NotFound):
+            await database.delete_local(local_id)
+        return _gone(local_id)
+    await database.put_local(local_id, asked.number, asked.body)
+    return json_answer({"ok": True, "id": f"_local/{local_id}", "rev": f"0-{asked.number}"}, status=201)
 
 
-def _checkpoint(text: bytes) -> tuple[int, bytes]:
-    """The number of the new revision, and the JSON to store. Raises BadRequest."""
+def _checkpoint(text: bytes) -> _Checkpoint:
+    """Raises BadRequest, DocValidation."""
     if len(text) > MAX_LOCAL_BYTES:
         raise TooLarge(f"a checkpoint is larger than {MAX_LOCAL_BYTES} bytes")
     check_utf8(text)
@@ -65,18 +79,25 @@ def _checkpoint(text: bytes) -> tuple[int, bytes]:
         raise BadRequest(f"document is nested deeper than {MAX_NESTING} levels")
     try:
         _anything.decode(text)
-        base = msgspec.json.decode(text, type=_Rev).rev
+        special = msgspec.json.decode(text, type=_Special)
         members = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
     except (ValueError, RecursionError) as error:
         raise BadRequest(f"invalid_json: {error}") from error
-    if not _REV.fullmatch(base):
+    if not _REV.fullmatch(special.rev):
         raise BadRequest("Invalid rev format")
+    check_reserved_members(members)
+    if special.deleted:
+        return _Checkpoint(0, None)
     body = msgspec.json.encode({name: raw for name, raw in members.items() if not name.startswith("_")})
-    return int(base.removeprefix("0-")) + 1, body
+    return _Checkpoint(int(special.rev.removeprefix("0-")) + 1, body)
 
 
 async def delete(call: Call) -> web.Response:
     """`DELETE /{db}/_local/{id}`."""
     local_id = _local_id(call)
     await (await call.database()).delete_local(local_id)
+    return _gone(local_id)
+
+
+def _gone(local_id: str) -> web.Response:
     return json_answer({"ok": True, "id": f"_local/{local_id}", "rev": "0-0"})

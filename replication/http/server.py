@@ -49,6 +49,7 @@ CLIENT_IS_GONE = 499
 
 _FUNCTION = f"/{{db}}/_design/{{design}}/{{function:{unsupported.PATTERN}}}"
 _FUNCTION_BELOW = _FUNCTION + "/{rest:(?s:.+)}"
+_OF_DESIGN = "/{db}/_design/{design}/{attachment:(?s:.+)}"
 
 Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 
@@ -124,6 +125,9 @@ ROUTES: tuple[tuple[str, str, Operation, Handler], ...] = (
     ("GET", _FUNCTION_BELOW, Operation.LIST_DOCUMENTS, unsupported.design_function),
     ("POST", _FUNCTION_BELOW, Operation.LIST_DOCUMENTS, unsupported.design_function),
     ("PUT", _FUNCTION_BELOW, Operation.LIST_DOCUMENTS, unsupported.design_function),
+    ("GET", _OF_DESIGN, Operation.READ, attachments.get),
+    ("PUT", _OF_DESIGN, Operation.EDIT, attachments.put),
+    ("DELETE", _OF_DESIGN, Operation.EDIT, attachments.delete),
     ("GET", "/{db}/{doc}", Operation.READ, documents.get),
     ("PUT", "/{db}/{doc}", Operation.REPLICATE_IN, documents.put),
     ("DELETE", "/{db}/{doc}", Operation.EDIT, documents.delete),

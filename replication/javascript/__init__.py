@@ -8,6 +8,9 @@ limits are for mistakes, and for the day when such a credential is stolen.
     ----------------------------------------    ------------------------------------------------------------
     throws, or is no JavaScript                 `FunctionFailed` with the error's name, for that request
     never ends                                  interrupted after CPU_SECONDS, `timeout`
+    … within one built-in function              not interrupted: the engine looks at its time between steps of
+                                                the code, and `new Array(4294967295).join()` is one step. The
+                                                thread is lost until the process ends
     takes memory without end, recurses          stopped at MEMORY_BYTES or STACK_BYTES, by an error of its own
     replaces what the prelude gave it           answers nonsense about its own documents, nothing else
     asks for a module that is not there         throws, as in CouchDB

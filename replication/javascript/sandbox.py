@@ -23,6 +23,8 @@ CPU_SECONDS = 5
 """Of one call. The whole process's time counts, so a busy server interrupts sooner."""
 MEMORY_BYTES = 64 * 1024 * 1024
 STACK_BYTES = 256 * 1024
+TIMEOUT = "timeout"
+"""`error` of the FunctionFailed of a call that was interrupted."""
 KEPT_A_THREAD = 4
 """Interpreters; one takes some hundred kilobytes, and a millisecond to make."""
 
@@ -101,7 +103,7 @@ class Sandbox:
             self.broken = True
             text = str(error).partition("\n")[0]
             if "interrupted" in text:
-                raise FunctionFailed("timeout", f"the function took longer than {CPU_SECONDS} s") from error
+                raise FunctionFailed(TIMEOUT, f"the function took longer than {CPU_SECONDS} s") from error
             raise FunctionFailed("out_of_memory" if "memory" in text else "unknown_error", text) from error
 
 

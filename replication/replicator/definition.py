@@ -15,6 +15,7 @@ What is shown of a peer never holds its credentials.
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -27,6 +28,8 @@ VERSION: Final = 4
 """Of how replication ids are made, as checkpoints carry it."""
 
 _REFUSED: Final = ("proxy", "source_proxy", "target_proxy", "winning_revs_only")
+_HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\U0010ffff]*")
 
 
 class _Basic(msgspec.Struct):
@@ -130,15 +133,18 @@ def _endpoint(asked: Mapping[str, Any], side: str) -> Endpoint:
     if not isinstance(url, str) or not url:
         raise BadRequest(f"`{side}` has to be a database, a URL, or an object with `url`")
     headers = {name.lower(): value for name, value in _texts(details, "headers", of=side)}
+    if not all(_HEADER.fullmatch(name) and _VALUE.fullmatch(value) for name, value in headers.items()):
+        raise BadRequest(f"`{side}.headers` has a name or a value that no header can have")
     if not url.startswith(("http://", "https://")):
         if "://" in url:
             raise BadRequest(f"`{side}` has to be a http or https URL")
         return Endpoint(url, database=url, headers=tuple(sorted(headers.items())))
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise BadRequest(f"`{side}` is no URL: {error}") from error
+    except ValueError:
+        # Not from the error, which quotes what may be a password with a character that ends a host.
+        raise BadRequest(f"`{side}` is no URL: its host or port cannot be understood") from None
     if not host or not parts.path.strip("/"):
         raise BadRequest(f"`{side}` has to name a host and a database")
     login = _login(details, unquote(parts.username or ""), unquote(parts.password or ""), side)

@@ -115,7 +115,9 @@ class ReplicatorDocuments:
             await self._write(row.id, "failed", reason=failure.reason)
             return
         job_id = self._scheduler.job_id(definition)
-        if self._job_of.get(row.id) == job_id:
+        running = self._scheduler.jobs.get(job_id)
+        # Not by its name alone: another password, or another pace, makes no other replication of it.
+        if self._job_of.get(row.id) == job_id and running is not None and running.definition == definition:
             return
         await self._forget(row.id)
         other = self._scheduler.jobs.get(job_id)

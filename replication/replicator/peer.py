@@ -14,11 +14,12 @@ import aiohttp
 import msgspec
 
 from replication.client import CouchClient, NotWritten, RevsDiff, Unreachable, failure_of
-from replication.errors import BadRequest, DatabaseExists, NotFound
+from replication.errors import BadRequest, DatabaseExists, NotFound, Unavailable
 from replication.replicator.definition import Definition, Endpoint
 from replication.replicator.history import sequence_text
 
 _PIECE: Final = 64 * 1024
+_PASSED_OVER: Final = ("not_found", "forbidden", "unauthorized")
 
 
 class ChangedDocument(msgspec.Struct, frozen=True):
@@ -60,12 +61,19 @@ class _Page(msgspec.Struct):
     pending: int | None = None
 
 
+class _Failure(msgspec.Struct):
+    error: str = ""
+    reason: str | None = ""
+
+
 class _Doc(msgspec.Struct):
     ok: msgspec.Raw = msgspec.Raw()
+    error: _Failure = msgspec.field(default_factory=_Failure)
 
 
 class _Docs(msgspec.Struct):
     docs: list[_Doc]
+    id: str = ""
 
 
 class _BulkGet(msgspec.Struct):
@@ -94,6 +102,12 @@ class Peer:
     async def info(self) -> Mapping[str, Any]:
         """The database's info. Raises NotFound."""
         return await self._client.request("GET", self._path, dict[str, Any])
+
+    async def instance(self) -> str:
+        """What names the database as it was created: another one under its name has another. The same for
+        all, where the server does not tell. Raises NotFound.
+        """
+        return str((await self.info()).get("instance_start_time", "0"))
 
     async def create(self, params: Mapping[str, str]) -> None:
         """Create the database unless it is there."""
@@ -125,14 +139,19 @@ class Peer:
         return await self._client.request("POST", f"{self._path}/_revs_diff", dict[str, RevsDiff], body=body)
 
     async def fetch(self, wanted: Sequence[tuple[str, str]]) -> list[Fetched]:
-        """These (id, rev), or what has replaced them since; those that are gone are left out."""
+        """These (id, rev), or what has replaced them since; those that are gone or hidden are left out.
+        Raises Unavailable when the source has no answer for one.
+        """
         body = {"docs": [{"id": doc_id, "rev": rev} for doc_id, rev in wanted]}
         query = {"revs": "true", "latest": "true"}
         answer = await self._client.request(
             "POST", f"{self._path}/_bulk_get", _BulkGet, query=query, body=body
         )
-        texts = [bytes(doc.ok) for row in answer.results for doc in row.docs if bytes(doc.ok)]
-        return [_fetched(text) for text in texts]
+        docs = [(row.id, doc) for row in answer.results for doc in row.docs]
+        for doc_id, doc in docs:
+            if not bytes(doc.ok) and doc.error.error not in _PASSED_OVER:
+                raise Unavailable(f"the source did not give {doc_id}: {doc.error.error} {doc.error.reason}")
+        return [_fetched(bytes(doc.ok)) for _, doc in docs if bytes(doc.ok)]
 
     async def write(self, documents: Sequence[Fetched]) -> list[NotWritten]:
         """Store replicated documents that have no attachments; those that were refused."""

@@ -3,7 +3,7 @@
 what happens                                what follows
 ----------------------------------------    ------------------------------------------------------
 more are wanted than may run                the others are pending; continuous ones take turns
-a run fails                                 crashing: tried again after a wait that doubles (`backoff`)
+a run fails, by a defect too                crashing: tried again after a wait that doubles (`backoff`)
 `POST /_replicate`, not continuous, fails   its caller is told, and it is forgotten
 the same replication is asked for again     the one that is there is joined
 the server stops                            runs are cancelled; the next start goes on from checkpoints
@@ -20,6 +20,7 @@ import aiohttp
 import msgspec
 import structlog
 
+from replication.client import UnexpectedAnswer
 from replication.errors import CouchError, NotFound, Unavailable
 from replication.replicator.definition import Definition, Endpoint
 from replication.replicator.jobs import Job
@@ -169,6 +170,10 @@ class Scheduler:
                 outcome = await job.run()
         except CouchError as failure:
             self._crashed(job, failure)
+        except Exception as defect:
+            # Not its text, which may quote headers. Without this it would be started again at once, for ever.
+            log.exception("replication failed by a defect", id=job.id, **_shown(job))
+            self._crashed(job, UnexpectedAnswer(f"a defect of the replicator: {type(defect).__name__}"))
         else:
             self._ended(job, outcome)
         finally:

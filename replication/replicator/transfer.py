@@ -10,6 +10,8 @@
     the target refuses a batch for its size        the batch in halves, down to one document
     a revision is gone when it is fetched          passed over: what replaced it comes later in the feed
     a stub whose attachment the target lacks       the document once more, with all its attachments
+    a side is recreated or put back meanwhile      the run fails before it writes a checkpoint: the next one
+                                                   compares from what both sides remember
     anything else                                  the run fails; the scheduler tries again later
 
 A checkpoint is written only after the target has everything before it on disk, to both sides.
@@ -97,6 +99,7 @@ class Run:
         self._session = Session(session_id=session_id, start_time=now, end_time=now)
         self._before: tuple[Session, ...] = ()
         self._local_revs: dict[Peer, str | None] = {}
+        self._instances: dict[Peer, str] = {}
         self._recorded_at = clock()
 
     async def __call__(self) -> Outcome:
@@ -118,10 +121,10 @@ class Run:
     async def _begin(self) -> str:
         """Look at both sides; where to go on."""
         definition = self._definition
-        await self._retried(self._source.info)
+        self._instances[self._source] = await self._retried(self._source.instance)
         if definition.create_target:
             await self._retried(lambda: self._target.create(dict(definition.create_target_params)))
-        await self._retried(self._target.info)
+        self._instances[self._target] = await self._retried(self._target.instance)
         source, target = await self._remembered(self._source), await self._remembered(self._target)
         if target is not None:
             self._before = tuple(target.history)
@@ -230,6 +233,8 @@ class Run:
         """Write the checkpoint to both sides, once the target has everything before it on disk."""
         statistics, session = self.statistics, self._session
         await self._retried(self._target.flush)
+        for side in (self._target, self._source):
+            await self._check_same(side)
         self._recorded_at = self._clock()
         session.end_time = formatdate(self._recorded_at, usegmt=True)
         session.end_last_seq = session.recorded_seq = since
@@ -243,6 +248,17 @@ class Run:
             document = msgspec.to_builtins(checkpoint_after(session, self._before))
             for side in (self._target, self._source):
                 await self._remember(side, document)
+
+    async def _check_same(self, side: Peer) -> None:
+        """Raises Unavailable when the database is another one than at the beginning: it may lack what was
+        written to it, and would be told by the checkpoint that it has everything.
+        """
+        same = await self._retried(side.instance) == self._instances[side]
+        if same and self._definition.use_checkpoints and self._local_revs.get(side) is not None:
+            # Older servers tell no instance, but a database that is new has forgotten the checkpoint.
+            same = await self._retried(lambda: side.local(self._checkpoint_id)) is not None
+        if not same:
+            raise Unavailable(f"{side.shown} was recreated or put back during the replication")
 
     async def _remember(self, side: Peer, document: Mapping[str, Any]) -> None:
         try:

@@ -152,8 +152,11 @@ def restore(backup: Path, store: Path, *, new_uuid: Callable[[], str]) -> Manife
     store.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = lock_directory(store)
     try:
-        if any(store.glob(f"*{SUFFIX}")):
-            raise BackupRefused(f"{store} holds databases; move them away first.")
+        # A log without its database too: SQLite would take it for that of the file that is put back.
+        if any(store.glob(f"*{SUFFIX}*")):
+            raise BackupRefused(f"{store} holds databases, or logs (-wal) of some; move them away first.")
+        for leftover in store.glob("*.new*"):
+            leftover.unlink()
         for one in manifest.databases:
             blank = store / f"{Path(one.file).stem}.new"
             shutil.copyfile(backup / Path(one.file).name, blank)

@@ -6,6 +6,7 @@ would need, one document after the other and never the whole database at once:
     what is checked                                   what a defect would mean
     ----------------------------------------------    -------------------------------------------------
     the file opens, its pages are whole               nothing in it can be trusted
+    identity, counters and limits are there           the database cannot be opened or written
     trees decode and have a leaf                      the document cannot be read or written
     the row agrees with its tree (winner, leaves)     feeds and listings show another revision than reads
     kept revisions have their content, as JSON        a read fails
@@ -36,6 +37,10 @@ from replication.wire.attachments import digest_of
 
 MOST_PROBLEMS = 100
 """Told of one file; a broken one would have one for each document."""
+
+_META = {"uuid": str, "update_seq": int, "doc_count": int, "deleted_count": int, "revs_limit": int}
+_META_2 = {"purge_seq": int, "purged_infos_limit": int, "data_size": int}
+"""What schema 2 keeps besides."""
 
 _any = msgspec.json.Decoder()
 
@@ -80,6 +85,9 @@ def check_file(path: Path) -> FileReport:
                 _check(connection, report)
     except sqlite3.Error as error:
         report.problems.append(f"SQLite cannot read it: {error}")
+    except (LookupError, TypeError, ValueError, msgspec.MsgspecError) as error:
+        # Values of another kind than the store writes; nobody can list all of them.
+        report.problems.append(f"what it holds cannot be understood: {type(error).__name__}: {error}")
     return report
 
 
@@ -104,6 +112,15 @@ def _check(connection: sqlite3.Connection, report: FileReport) -> None:
     if damaged:
         return
     meta = read_meta(connection)
+    wrong = [
+        name
+        for name, kind in (_META if version == 1 else _META | _META_2).items()
+        if not isinstance(meta.get(name), kind)
+    ]
+    for name in wrong:
+        tell(f"meta: {name} is {meta.get(name)!r}")
+    if wrong:
+        return
     used = _check_documents(connection, meta, report, tell)
     _check_attachments(connection, report, tell)
     _check_sizes(connection, meta, tell)

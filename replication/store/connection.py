@@ -11,6 +11,7 @@ down.
     a caller goes away before its group begins    its job is not run
     a caller goes away later                      its job is committed with the group; nobody is told
     the disk is full, in a job or at commit       the group is rolled back, every caller gets StorageFull
+    memory ends, between jobs or at commit        the group is rolled back, every caller gets Unavailable
     the process dies before the commit returned   SQLite drops the group at the next open; nobody was told
     the process dies after it                     the group is there; a caller who was not told asks again
 """
@@ -141,9 +142,12 @@ class Writer:
             for job, future in group:
                 outcomes.append((future, *self._attempt(job)))
             self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+        except (sqlite3.Error, MemoryError) as error:
+            # A thread that ended here would leave every writer waiting for ever. What cannot be rolled back
+            # now lets the next group fail too, which tries again.
+            with contextlib.suppress(sqlite3.Error, MemoryError):
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
             failure = _translated(error)
             failure.__cause__ = error
             for _, future in group:
@@ -186,7 +190,9 @@ def _of_storage(error: sqlite3.Error) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE in _OF_STORAGE
 
 
-def _translated(error: sqlite3.Error) -> CouchError:
+def _translated(error: sqlite3.Error | MemoryError) -> CouchError:
+    if isinstance(error, MemoryError):  # Python's own for SQLITE_NOMEM
+        return Unavailable("there is not enough memory for this at the moment")
     code = getattr(error, "sqlite_errorcode", 0)
     if code in _FULL:
         return StorageFull("the disk is full; nothing of this request was stored")

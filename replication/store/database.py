@@ -23,6 +23,7 @@ from replication.store.bodies import KeptAttachment, Revision
 from replication.store.compaction import Compaction
 from replication.store.connection import Readers, Writer, open_writer
 from replication.store.reading import Choose, FeedSlice, IdRange, Opened, Selection, Shown
+from replication.store.runaways import Runaways
 from replication.store.shared import SharedReads
 from replication.store.signal import Signal
 from replication.store.validating import Validation
@@ -81,6 +82,7 @@ class Database:
         self.uuid = str(writing.read_meta(connection)["uuid"])
         self._writer = Writer(connection, name=name, on_commit=self._committed)
         self._readers = Readers(path)
+        self._runaways = Runaways()
         self.compaction = Compaction(path, read=self.read, transact=self.transact)
 
     async def close(self) -> None:
@@ -130,7 +132,7 @@ class Database:
         """Store edits; returns when they are on disk, with one outcome an edit."""
 
         def write(connection: sqlite3.Connection) -> list[Written]:
-            validation = Validation(connection, self.name, author)
+            validation = Validation(connection, self.name, author, self._runaways)
             return writing.apply_edits(connection, edits, new_edits=new_edits, validation=validation)
 
         return await self.transact(write)

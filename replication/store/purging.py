@@ -48,7 +48,7 @@ def purge(connection: sqlite3.Connection, asked: Mapping[str, Sequence[Rev]]) ->
         forget(connection, row[0])
         if kept:
             counters.update_seq += 1
-            put_doc(connection, doc_id, row, kept, counters)
+            put_doc(connection, doc_id, row, kept, counters, seq=counters.update_seq)
         else:
             connection.execute("DELETE FROM docs WHERE doc = ?", (row[0],))
             counters.doc_count -= not row[1]

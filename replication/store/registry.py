@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from replication.errors import DatabaseExists, IllegalDatabaseName, NotFound, Unavailable
+from replication.errors import DatabaseExists, IllegalDatabaseName, NotFound, StorageFull, Unavailable
 from replication.store.database import Database, ReaderThreads
 from replication.store.identity import server_uuid
 from replication.store.signal import Signal
@@ -125,16 +125,31 @@ class Registry:
             path = self._path(name)
             if path.exists():
                 raise DatabaseExists("The database could not be created, the file already exists.")
-            blank = path.with_suffix(".new")
-            first = self._load(blank, name)
-            await first.close()
-            # A deletion that was cut short may have left them; SQLite would take them for the new file's.
-            _unlink_side_files(path)
-            blank.rename(path)
-            _sync_directory(self._directory)
-            database = self._opened(name)
+            try:
+                await self._make(path, name)
+                database = self._opened(name)
+            except Exception:
+                # Of what could not be made nothing stays, or the name would be taken by a file of no use.
+                for leftover in (path.with_suffix(".new"), path):
+                    leftover.unlink(missing_ok=True)
+                    _unlink_side_files(leftover)
+                _sync_directory(self._directory)
+                raise
             self.updates.note(name, "created")
             return database
+
+    async def _make(self, path: Path, name: str) -> None:
+        """A new database's file under its final name, whole and on disk."""
+        blank = path.with_suffix(".new")
+        first = self._load(blank, name)
+        await first.close()
+        if side_files(blank)[0].exists():
+            # Closing brings the log back into the file, and does not tell when there was no room for that.
+            raise StorageFull("the disk is full; the database was not created")
+        # A deletion that was cut short may have left them; SQLite would take them for the new file's.
+        _unlink_side_files(path)
+        blank.rename(path)
+        _sync_directory(self._directory)
 
     async def open(self, name: str) -> Database:
         """The database, opened at its first use. Raises NotFound."""
@@ -185,9 +200,14 @@ class Registry:
         return self._directory / (name.encode().hex() + SUFFIX)
 
 
+def side_files(path: Path) -> tuple[Path, Path]:
+    """Where SQLite keeps the log of a database's file, and the index of the log."""
+    return path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")
+
+
 def _unlink_side_files(path: Path) -> None:
-    for suffix in ("-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    for file in side_files(path):
+        file.unlink(missing_ok=True)
 
 
 def name_of(file: Path) -> str | None:

@@ -2,22 +2,30 @@
 
 Every such function of the database is asked about every new revision of every document, whoever writes it
 and however it came; design documents and `_local` ones are exempt, as in CouchDB. A function sees the new
-document, the revision that it follows (null where that is no leaf here), who writes, and the security object.
+document, the newest of its ancestors that has content here (null for a new document, and for one that is
+written anew after its deletion), who writes, and the security object.
+
+The ancestor need not be the revision right before: a tablet that edits twice offline sends its leaf alone. If
+that counted as new, a rule about what may be changed could be passed by naming a revision in between.
 
 It runs on the writer's thread: what it was told of the old revision is true when the new one is stored. The
-price is that other writers wait for it; `replication.javascript` limits for how long.
+price is that other writers wait for it; `replication.javascript` limits for how long, and `runaways` how
+often.
 """
 
+import functools
 import sqlite3
 from collections.abc import Sequence
 
 import msgspec
 
+from replication import revtree
 from replication.edits import Author, Edit
 from replication.javascript.sandbox import sandbox_of
-from replication.revtree import Node, RevTree
+from replication.revtree import RevTree
 from replication.store.bodies import decode_attachments, revisions_member, stub_member
 from replication.store.properties import read_security
+from replication.store.runaways import Runaways
 from replication.values import Rev
 
 FUNCTION = "validate_doc_update"
@@ -34,8 +42,11 @@ _encode = msgspec.json.Encoder().encode
 class Validation:
     """The functions of a database at the beginning of a transaction, asked in the name of one author."""
 
-    def __init__(self, connection: sqlite3.Connection, database: str, author: Author) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, database: str, author: Author, runaways: Runaways
+    ) -> None:
         self._connection = connection
+        self._runaways = runaways
         # Most design documents have none: looked for as text before anything is decoded.
         self._designs = [
             design
@@ -47,23 +58,35 @@ class Validation:
             self._security = _encode(read_security(connection))
 
     def check(self, edit: Edit, path: Sequence[Rev], tree: RevTree) -> None:
-        """Raises Forbidden or Unauthorized as a function throws them, FunctionFailed, NotImplementedHere."""
+        """Raises Forbidden or Unauthorized as a function throws them, FunctionFailed, NotImplementedHere;
+        Unavailable when too much time was spent already.
+        """
         if not self._designs or edit.id.startswith("_design/"):
             return
         after = _document(edit.id, edit.path, edit.body, deleted=edit.deleted, attachments=_sent(edit))
-        # What an interactive edit follows is its base; its path here begins with the revision that it makes.
-        before = self._before(edit.id, tree.get(path[1]) if len(path) > 1 else None, path[1:])
+        before = self._before(edit, path, tree)
         for design in self._designs:
-            sandbox_of(design).validate(after, before, self._user, self._security)
+            told = (after, before, self._user, self._security)
+            validate = functools.partial(_validate, design, *told)
+            self._runaways.run(validate, (design, *told))
 
-    def _before(self, doc_id: str, node: Node | None, path: Sequence[Rev]) -> bytes:
-        if node is None or node.superseded or node.body is None:
-            return b"null"
-        json, stored = self._connection.execute(
-            "SELECT json, attachments FROM bodies WHERE body = ?", (node.body,)
-        ).fetchone()
-        stubs = {name: stub_member(kept) for name, kept in decode_attachments(stored).items()}
-        return _document(doc_id, path, json, deleted=node.deleted, attachments=stubs)
+    def _before(self, edit: Edit, path: Sequence[Rev], tree: RevTree) -> bytes:
+        # An edit that names no revision starts anew, though its path goes on from the deletion.
+        ancestry = revtree.ancestry(revtree.merge(tree, path)[0], path[0])[1:] if edit.path else []
+        for generations, rev in enumerate(ancestry):
+            node = tree.get(rev)
+            if node is None or node.body is None:
+                continue
+            json, stored = self._connection.execute(
+                "SELECT json, attachments FROM bodies WHERE body = ?", (node.body,)
+            ).fetchone()
+            stubs = {name: stub_member(kept) for name, kept in decode_attachments(stored).items()}
+            return _document(edit.id, ancestry[generations:], json, deleted=node.deleted, attachments=stubs)
+        return b"null"
+
+
+def _validate(design: bytes, after: bytes, before: bytes, user: bytes, security: bytes) -> None:
+    sandbox_of(design).validate(after, before, user, security)
 
 
 def _sent(edit: Edit) -> dict[str, dict[str, object]]:

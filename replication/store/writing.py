@@ -1,7 +1,8 @@
 """Applying edits to a database, inside the writer thread's transaction.
 
 Each edit is merged into its document's tree; what is new gets a body row, a sequence number and a new `docs`
-row. An edit that is known already changes nothing and takes no sequence number: a batch pushed twice is free.
+row. An edit that is known already takes no sequence number, unless it brings an ancestor that was taken for a
+leaf: a batch pushed twice is free.
 """
 
 import sqlite3
@@ -20,7 +21,7 @@ from replication.errors import (
     NotImplementedHere,
     Unauthorized,
 )
-from replication.revtree import RevTree
+from replication.revtree import Node, RevTree
 from replication.store.bodies import KeptAttachment, decode_attachments, encode_attachments
 from replication.store.validating import Validation
 from replication.values import Rev
@@ -61,13 +62,19 @@ def apply_edits(
     meta = read_meta(connection)
     counters = counters_of(meta)
     limit = int(meta["revs_limit"])
+    documents: dict[str, _Document] = {}
     written = []
     for edit in edits:
+        document = documents.get(edit.id)
+        if document is None:
+            document = documents[edit.id] = _Document(connection, edit.id)
         try:
-            rev = _apply(connection, edit, counters, validation, new_edits=new_edits, revs_limit=limit)
+            rev = _apply(document, edit, connection, counters, validation, new_edits=new_edits)
             written.append(Written(edit.id, str(rev)))
         except _OF_ONE_EDIT as failure:
             written.append(Written(edit.id, None, failure))
+    for document in documents.values():
+        document.write(counters, limit)
     save_counters(connection, counters)
     return written
 
@@ -91,49 +98,77 @@ def save_counters(connection: sqlite3.Connection, counters: Counters) -> None:
     connection.execute("UPDATE meta SET value = value + ? WHERE name = 'data_size'", (counters.added,))
 
 
+class _Document:
+    """A document that a batch writes to: its tree as the batch has it so far, written once at the end.
+
+    One batch may bring thousands of branches of one document. If each of them decoded, copied, sorted and
+    encoded the tree, the writer, and with it every other client, would wait for minutes.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, doc_id: str) -> None:
+        self._connection = connection
+        self._id = doc_id
+        self._row: tuple[int, int, bytes] | None = connection.execute(
+            "SELECT doc, deleted, tree FROM docs WHERE id = ?", (doc_id,)
+        ).fetchone()
+        self.tree: dict[Rev, Node] = {} if self._row is None else dict(revtree.decode_tree(self._row[2]))
+        self._seq: int | None = None
+        """Of its last change in this batch; None: nothing that a feed shows has changed."""
+
+    def add(self, path: Sequence[Rev], counters: Counters, *, deleted: bool, body: int | None) -> None:
+        """A new revision: a change, with a sequence of its own."""
+        revtree.add_path(self.tree, path, deleted=deleted, body=body)
+        counters.update_seq += 1
+        self._seq = counters.update_seq
+
+    def graft(self, path: Sequence[Rev], counters: Counters) -> None:
+        """A known revision may still bring ancestors that a shorter path had left out.
+
+        Where one of them was a leaf until now, the document has a leaf less and may have another winner: a
+        change like any other. Other ancestors are nothing that a feed shows: nobody needs to hear of them.
+        """
+        ends_leaf = any(rev in self.tree and not self.tree[rev].superseded for rev in path[1:])
+        revtree.add_path(self.tree, path)
+        if ends_leaf:
+            counters.update_seq += 1
+            self._seq = counters.update_seq
+
+    def write(self, counters: Counters, revs_limit: int) -> None:
+        """Write what has changed of the row."""
+        if not self.tree:
+            return
+        tree = _stemmed(self._connection, self.tree, revs_limit)
+        if self._seq is not None:
+            put_doc(self._connection, self._id, self._row, tree, counters, seq=self._seq)
+        elif self._row is not None and (stored := revtree.encode_tree(tree)) != self._row[2]:
+            self._connection.execute("UPDATE docs SET tree = ? WHERE id = ?", (stored, self._id))
+
+
 def _apply(
-    connection: sqlite3.Connection,
+    document: _Document,
     edit: Edit,
+    connection: sqlite3.Connection,
     counters: Counters,
     validation: Validation,
     *,
     new_edits: bool,
-    revs_limit: int,
 ) -> Rev:
-    row = connection.execute("SELECT doc, deleted, tree FROM docs WHERE id = ?", (edit.id,)).fetchone()
-    tree = revtree.EMPTY if row is None else revtree.decode_tree(row[2])
-    path = interactive_path(tree, edit) if new_edits else edit.path
+    path = interactive_path(document.tree, edit) if new_edits else edit.path
     rev = path[0]
-    known = tree.get(rev)
+    known = document.tree.get(rev)
     if known is not None and known.body is not None:
-        return _graft(connection, edit.id, tree, path, revs_limit)
-    validation.check(edit, path, tree)
+        document.graft(path, counters)
+        return rev
+    validation.check(edit, path, document.tree)
     attachments = _keep_attachments(
-        connection, edit.attachments, tree, path, counters, replicated=not new_edits
+        connection, edit.attachments, document.tree, path, counters, replicated=not new_edits
     )
     body = connection.execute(
         "INSERT INTO bodies (json, attachments) VALUES (?, ?)", (edit.body, encode_attachments(attachments))
     ).lastrowid
     counters.added += len(edit.body)
-    grown, _ = revtree.merge(tree, path, deleted=edit.deleted, body=body)
-    counters.update_seq += 1
-    put_doc(connection, edit.id, row, _stemmed(connection, grown, revs_limit), counters)
+    document.add(path, counters, deleted=edit.deleted, body=body)
     return rev
-
-
-def _graft(
-    connection: sqlite3.Connection, doc_id: str, tree: RevTree, path: Sequence[Rev], revs_limit: int
-) -> Rev:
-    """A known revision may still bring ancestors that a shorter path had left out; no feed needs to hear of
-    it.
-    """
-    grown = _stemmed(connection, revtree.merge(tree, path)[0], revs_limit)
-    if grown != tree:
-        connection.execute(
-            "UPDATE docs SET tree = ?, leaves = ? WHERE id = ?",
-            (revtree.encode_tree(grown), encode_leaves(grown), doc_id),
-        )
-    return path[0]
 
 
 def _stemmed(connection: sqlite3.Connection, tree: RevTree, revs_limit: int) -> RevTree:
@@ -151,11 +186,13 @@ def put_doc(
     row: tuple[int, int, bytes] | None,
     tree: RevTree,
     counters: Counters,
+    *,
+    seq: int,
 ) -> None:
-    """Write the document's row at the counters' sequence. `row`: what it was, as (doc, deleted, tree)."""
+    """Write the document's row at sequence `seq`. `row`: what it was, as (doc, deleted, tree)."""
     winner = revtree.winner(tree)
     values = (
-        counters.update_seq,
+        seq,
         str(winner.rev),
         winner.body,
         winner.deleted,

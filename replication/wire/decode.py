@@ -15,7 +15,7 @@ thrown away: that is the cheapest complete proof that it is JSON, UTF-8 and with
     document has to name its revision
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -214,10 +214,8 @@ def _incoming(
     replicated: bool,
     parts: Sequence[Part] | None,
 ) -> Incoming:
+    check_reserved_members(members)
     underscored = {name: raw for name, raw in members.items() if name.startswith("_")}
-    unknown = sorted(underscored.keys() - _SPECIAL - _DERIVED - _REPLICATION)
-    if unknown:
-        raise DocValidation(f"Bad special document member: {unknown[0]}")
     if "_id" in members and _text(members["_id"]) is None:
         raise IllegalDocId("Document id must be a string")
     try:
@@ -238,6 +236,14 @@ def _incoming(
     edit = Edit(named, path, body, special.deleted, attachments)
     rev = str(path[0]) if path else None
     return Incoming(named, rev, edit=edit, type=_text(members.get("type")))
+
+
+def check_reserved_members(names: Iterable[str]) -> None:
+    """Raises DocValidation for a member that begins with an underscore and is none of the protocol's."""
+    reserved = {name for name in names if name.startswith("_")}
+    unknown = sorted(reserved - _SPECIAL - _DERIVED - _REPLICATION)
+    if unknown:
+        raise DocValidation(f"Bad special document member: {unknown[0]}")
 
 
 def check_id(doc_id: str) -> None:

@@ -147,3 +147,16 @@ async def test_two_documents_may_have_the_same_attachment(signed: Db) -> None:
     rev = (await signed.put("/b", {"_attachments": {"copy.png": inline()}})).ok(201)["rev"]
     await signed.remove("b", rev)
     assert (await signed.get("/a/signature.png")).body == PICTURE
+
+
+@pytest.mark.parametrize("path", ["/_design/app", "/_design%2Fapp"])
+async def test_a_design_document_may_have_attachments(db: Db, path: str) -> None:
+    rev = await db.save("_design/app", language="javascript")
+    html = {"Content-Type": "text/html"}
+    put = await db.call("PUT", f"{path}/pages/index.html", query={"rev": rev}, data=b"<p>", headers=html)
+    assert put.ok(201)["id"] == "_design/app"
+    got = await db.get(f"{path}/pages/index.html")
+    assert (got.status, got.body, got.headers["Content-Type"]) == (200, b"<p>", "text/html")
+    assert set((await db.get(path)).ok()["_attachments"]) == {"pages/index.html"}
+    (await db.delete(f"{path}/pages/index.html", rev=put.json["rev"])).ok()
+    assert (await db.get(f"{path}/pages/index.html")).refused(404, "not_found")

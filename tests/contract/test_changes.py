@@ -99,6 +99,8 @@ async def test_newest_first(db: Db) -> None:
     assert ids(await db.changes(descending="true")) == ["c", "b", "a"]
     last = await db.changes(descending="true", limit="1")
     assert (ids(last), last["pending"]) == (["c"], 2)
+    for since in ("now", last["last_seq"]):
+        assert ids(await db.changes(descending="true", since=since)) == ["c", "b", "a"]
 
 
 async def test_a_feed_may_carry_the_documents(db: Db) -> None:

@@ -163,6 +163,30 @@ async def test_replicated_documents_are_asked_about_too(guarded: Db) -> None:
     assert (await guarded.get("/b")).ok()["x"] == "yes"
 
 
+@pytest.mark.parametrize(
+    ("path", "was"),
+    [
+        (("3-d", "2-c", "1-a"), "was yes"),  # an edit in between was never sent
+        (("2-d", "1-a"), "was yes"),  # a branch beside 2-b
+        (("3-d", "2-b"), "was edited"),
+        (("3-d", "2-c"), "was null"),  # no ancestor is known here
+    ],
+)
+async def test_a_replicated_document_is_held_against_its_newest_ancestor_here(
+    guarded: Db, path: tuple[str, ...], was: str
+) -> None:
+    await guarded.push(replicated("a", "1-a", x="yes"), replicated("a", "2-b", "1-a", x="edited"))
+    docs = [replicated("a", *path, x="moved")]
+    (row,) = (await guarded.post("/_bulk_docs", {"docs": docs, "new_edits": False})).ok(201)
+    assert (row["error"], row["reason"]) == ("forbidden", was)
+
+
+async def test_a_document_written_again_after_its_deletion_follows_nothing(db: Db) -> None:
+    await db.remove("a", await db.save("a", x="yes"))
+    await db.save("_design/v", validate_doc_update=VALIDATE)
+    assert (await db.put("/a", {"x": "moved"})).refused(403, "forbidden") == "was null"
+
+
 async def test_checkpoints_and_design_documents_are_exempt(guarded: Db) -> None:
     (await guarded.put("/_local/a", {"x": "no"})).ok(201)
     await guarded.save("_design/other", x="no")

@@ -85,6 +85,15 @@ async def test_the_same_edit_gets_the_same_revision_everywhere(db: Db, other_db:
     assert await db.save("b", x=1) != await other_db.save("b", x=2)
 
 
+async def test_how_an_edit_is_spelt_does_not_name_its_revision(db: Db, other_db: Db) -> None:
+    texts = '{"x":{"y":[1,"é"]}}'.encode(), b'{ "x": {"y": [1, "\\u00e9"]} }'
+    there, here = [
+        (await each.call("PUT", "/a", data=text, headers=JSON)).ok(201)["rev"]
+        for each, text in zip((db, other_db), texts, strict=True)
+    ]
+    assert there == here
+
+
 async def test_a_deleted_document_is_gone_and_its_deletion_is_not(db: Db) -> None:
     rev = await db.save("a", x=1)
     answer = await db.delete("/a", rev=rev)
@@ -144,6 +153,12 @@ async def test_a_posted_document_brings_its_id_or_gets_one(db: Db) -> None:
     assert len({"a", *unnamed}) == 3
     assert (await db.get(f"/{unnamed[0]}")).ok()["x"] == 2
     (await db.post("", {"_id": "a", "x": 2})).refused(409, "conflict")
+
+
+async def test_a_posted_document_is_told_its_url(db: Db) -> None:
+    answer = await db.post("", {"_id": "a b/c", "x": 1})
+    assert answer.headers["Location"].endswith(f"/{db.name}/a%20b%2Fc")
+    assert (await db.get(answer.headers["Location"].rpartition(db.name)[2])).ok()["x"] == 1
 
 
 async def test_the_id_of_the_url_holds(db: Db) -> None:

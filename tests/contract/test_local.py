@@ -47,6 +47,19 @@ async def test_a_deleted_checkpoint_is_gone(db: Db) -> None:
     assert (await db.put("/_local/mark", {"seq": 2})).ok(201)["rev"] == "0-1"
 
 
+async def test_a_checkpoint_may_be_deleted_by_writing_so(db: Db) -> None:
+    await db.put("/_local/mark", {"seq": 1})
+    gone = {"ok": True, "id": "_local/mark", "rev": "0-0"}
+    assert (await db.put("/_local/mark", {"_rev": "0-1", "_deleted": True})).ok() == gone
+    (await db.get("/_local/mark")).refused(404, "not_found")
+    assert (await db.put("/_local/mark", {"_deleted": True})).ok() == gone
+
+
+async def test_an_unknown_reserved_member_is_refused(db: Db) -> None:
+    reason = (await db.put("/_local/mark", {"_mark": 1})).refused(400, "doc_validation")
+    assert reason == "Bad special document member: _mark"
+
+
 @pytest.mark.parametrize("name", ["a.b_c==", "%C3%A9", "a%2Fb", "a%20b"])
 async def test_a_checkpoint_may_have_any_name(db: Db, name: str) -> None:
     (await db.put(f"/_local/{name}", {"seq": 1})).ok(201)

@@ -22,7 +22,9 @@ async def test_the_server_says_that_it_is_up(couch: Couch) -> None:
 
 async def test_a_created_database_is_listed_and_a_deleted_one_is_not(couch: Couch) -> None:
     name = f"contract-{uuid.uuid4().hex}"
-    assert (await couch.call("PUT", f"/{name}")).ok(201) == {"ok": True}
+    created = await couch.call("PUT", f"/{name}")
+    assert created.ok(201) == {"ok": True}
+    assert created.headers["Location"].endswith(f"/{name}")
     names = (await couch.get("/_all_dbs")).ok()
     assert name in names
     assert names == sorted(names)

@@ -176,9 +176,9 @@ class _Shim:
             return int(truncate(file, size))
 
         def syncing(file: int, flags: int) -> int:
-            outcome = int(sync(file, flags))
+            # Before it, not after: what another connection writes meanwhile is not covered.
             tell(file, Sync)
-            return outcome
+            return int(sync(file, flags))
 
         own.write = self._keep(_Write(writing))
         own.truncate = self._keep(_Truncate(truncating))

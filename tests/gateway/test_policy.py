@@ -119,6 +119,9 @@ ALLOWED: dict[tuple[str, str], Sent] = {
     ("PUT", "/{db}/{doc}"): Sent(201, {"type": "study"}, "?rev={rev}", changes=True),
     ("DELETE", "/{db}/{doc}"): Sent(200, None, "?rev={rev}", changes=True),
     ("COPY", "/{db}/{doc}"): Sent(201, changes=True),
+    ("GET", "/{db}/_design/{design}/{attachment:(?s:.+)}"): Sent(404),
+    ("PUT", "/{db}/_design/{design}/{attachment:(?s:.+)}"): Sent(201, {}, changes=True),
+    ("DELETE", "/{db}/_design/{design}/{attachment:(?s:.+)}"): Sent(404),
     ("GET", "/{db}/{doc}/{attachment:(?s:.+)}"): Sent(200),
     ("PUT", "/{db}/{doc}/{attachment:(?s:.+)}"): Sent(201, {}, "?rev={rev}", changes=True),
     ("DELETE", "/{db}/{doc}/{attachment:(?s:.+)}"): Sent(200, None, "?rev={rev}", changes=True),
@@ -142,6 +145,7 @@ HEADERS = {"COPY": {"Destination": "study:copied"}}
 
 FORBIDDEN_IN_DETAIL = {
     ("GET", "/{db}/_design/{design}"): {"tablet", "hub"},
+    ("GET", "/{db}/_design/{design}/{attachment:(?s:.+)}"): {"tablet", "hub"},
     ("PUT", "/{db}/_design/{design}"): {"tablet", "hub"},
     ("PUT", "/{db}/{doc}"): {"tablet", "hub"},
 }

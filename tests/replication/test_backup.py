@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import threading
 from pathlib import Path
@@ -112,6 +113,45 @@ def test_nothing_is_overwritten(store: Path, tmp_path: Path) -> None:
         back_up(store, tmp_path / "backup")
     with pytest.raises(BackupRefused, match="holds databases"):
         restore(tmp_path / "backup", store, new_uuid=lambda: "f" * 32)
+
+
+@pytest.mark.parametrize("move", [["*.sqlite"], ["*.sqlite", "*.sqlite-shm"]])
+async def test_a_log_that_was_left_behind_does_not_become_part_of_what_is_put_back(
+    store: Path, tmp_path: Path, move: list[str]
+) -> None:
+    """A server was killed, and its databases moved away without their logs."""
+    back_up(store, tmp_path / "backup")
+    registry = Registry(store)
+    database = await registry.open("site-a")
+    await push(database, *(replicated(f"later{n}", "1-a") for n in range(50)))
+    killed = tmp_path / "killed"
+    shutil.copytree(store, killed)
+    await registry.close()
+    for file in (file for pattern in move for file in killed.glob(pattern)):
+        file.unlink()
+    with pytest.raises(BackupRefused, match="-wal"):
+        restore(tmp_path / "backup", killed, new_uuid=lambda: "f" * 32)
+    for file in killed.glob("*.sqlite-*"):
+        file.unlink()
+    restore(tmp_path / "backup", killed, new_uuid=lambda: "f" * 32)
+    assert await everything(killed) == await everything(tmp_path / "backup")
+
+
+async def test_what_a_restoring_that_was_cut_short_left_does_not_become_part_of_the_next(
+    store: Path, tmp_path: Path
+) -> None:
+    back_up(store, tmp_path / "backup")
+    restored = tmp_path / "restored"
+    restored.mkdir()
+    registry = Registry(store)
+    database = await registry.open("site-a")
+    await push(database, *(replicated(f"later{n}", "1-a") for n in range(50)))
+    name = b"site-a".hex()
+    shutil.copyfile(store / f"{name}.sqlite-wal", restored / f"{name}.new-wal")
+    await registry.close()
+    restore(tmp_path / "backup", restored, new_uuid=lambda: "f" * 32)
+    assert [report.problems for report in check_directory(restored)] == [[], []]
+    assert await everything(restored) == await everything(tmp_path / "backup")
 
 
 def test_a_backup_cut_short_is_none_and_does_not_hinder_the_next(store: Path, tmp_path: Path) -> None:

@@ -79,6 +79,11 @@ async def test_a_packed_attachment_is_checked_as_it_is_kept(directory: Path) -> 
         ("UPDATE docs SET seq = 99 WHERE id = 'a'", "update_seq is 5"),
         ("UPDATE meta SET value = 7 WHERE name = 'doc_count'", "doc_count is 7, and there are 2"),
         ("UPDATE meta SET value = 7 WHERE name = 'data_size'", "data_size is 7"),
+        ("DELETE FROM meta WHERE name = 'update_seq'", "meta: update_seq is None"),
+        ("DELETE FROM meta WHERE name = 'uuid'", "meta: uuid is None"),
+        ("UPDATE meta SET value = 'x' WHERE name = 'purge_seq'", "meta: purge_seq is 'x'"),
+        ("UPDATE docs SET tree = '[]' WHERE id = 'a'", "cannot be understood"),
+        ("UPDATE bodies SET attachments = x'ff' WHERE body = 1", "is not JSON"),
         ("PRAGMA user_version = 99", "schema 99 is unknown"),
     ],
 )

@@ -104,3 +104,10 @@ def test_the_order_of_attachments_does_not_name_a_revision() -> None:
     there = Edit("d", (), b"{}", attachments={"a": one, "b": two})
     back = Edit("d", (), b"{}", attachments={"b": two, "a": one})
     assert revision_id(there, None) == revision_id(back, None)
+
+
+@pytest.mark.parametrize("text", [b'{"a": {"b" : [1, "\\u00e9"]}}', b'{"a":{"b":[ 1,"\xc3\xa9"]}}'])
+def test_the_spelling_of_an_edit_does_not_name_a_revision(text: bytes) -> None:
+    plain = Edit("d", (), '{"a":{"b":[1,"é"]}}'.encode())
+    assert revision_id(Edit("d", (), text), None) == revision_id(plain, None)
+    assert revision_id(Edit("d", (), b'{"a":{"b":[1.0,"e"]}}'), None) != revision_id(plain, None)

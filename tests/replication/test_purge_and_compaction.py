@@ -22,6 +22,7 @@ from replication.store.check import check_directory, check_file
 from replication.store.connection import open_writer
 from replication.store.database import Database
 from replication.store.registry import Registry
+from replication.store.runaways import Runaways
 from replication.store.validating import Validation
 from replication.values import Rev
 from replication.wire.attachments import digest_of
@@ -46,7 +47,10 @@ def stored(pushes: dict[str, list[Push]]) -> Iterator[sqlite3.Connection]:
             connection.execute("BEGIN")
             edits = [edit_of(doc_id, push) for doc_id, some in pushes.items() for push in some]
             writing.apply_edits(
-                connection, edits, new_edits=False, validation=Validation(connection, "site", OWNER)
+                connection,
+                edits,
+                new_edits=False,
+                validation=Validation(connection, "site", OWNER, Runaways()),
             )
             yield connection
             connection.execute("COMMIT")

@@ -7,8 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from replication.errors import DatabaseExists, IllegalDatabaseName, NotFound, StorageFailed, Unavailable
+from replication.errors import (
+    DatabaseExists,
+    IllegalDatabaseName,
+    NotFound,
+    StorageFailed,
+    StorageFull,
+    Unavailable,
+)
 from replication.store.connection import UnknownSchema
+from replication.store.database import Database
 from replication.store.registry import DirectoryInUse, Registry
 from tests.replication.stored import feed, push, replicated
 
@@ -122,6 +130,45 @@ async def test_what_a_cut_deletion_left_does_not_become_part_of_a_new_database(
     assert await feed(new) == []
     await push(new, replicated("new", "1-a"))
     assert [row.id for row in await feed(new)] == ["new"]
+
+
+async def test_a_database_whose_log_stays_outside_is_not_created(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the disk is full by then: closing keeps the log, and the file alone is part of a database."""
+    load = registry._load
+    with contextlib.ExitStack() as held:
+
+        def loaded(path: Path, name: str) -> Database:
+            database = load(path, name)
+            other = held.enter_context(contextlib.closing(sqlite3.connect(path)))
+            other.execute("SELECT count(*) FROM meta").fetchone()
+            return database
+
+        monkeypatch.setattr(registry, "_load", loaded)
+        with pytest.raises(StorageFull):
+            await registry.create("site")
+    monkeypatch.undo()
+    assert [file.name for file in (tmp_path / "store").iterdir()] == ["store.lock"]
+    await push(await registry.create("site"), replicated("a", "1-a"))
+
+
+async def test_a_creation_that_fails_at_the_last_step_leaves_nothing(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = registry._load
+
+    def refused(path: Path, name: str) -> Database:
+        if path.suffix == ".sqlite":
+            raise StorageFull("the disk is full")
+        return load(path, name)
+
+    monkeypatch.setattr(registry, "_load", refused)
+    with pytest.raises(StorageFull):
+        await registry.create("site")
+    monkeypatch.undo()
+    assert [file.name for file in (tmp_path / "store").iterdir()] == ["store.lock"]
+    await registry.create("site")
 
 
 async def test_files_of_others_are_no_databases(registry: Registry, tmp_path: Path) -> None:

@@ -46,6 +46,10 @@ def test_login_of_an_object_goes_before_that_of_its_url() -> None:
         ({"target": "http://x"}, "`target`"),
         ({"target": {"url": "http://x/y", "auth": {"basic": {"username": "a"}}}}, "`target.auth`"),
         ({"target": {"url": "http://x/y", "headers": ["a"]}}, "`target.headers`"),
+        ({"target": "http://[::1/y"}, "`target`"),
+        ({"target": "http://\u2100/y"}, "`target`"),
+        ({"target": {"url": "http://x/y", "headers": {"a": "b\r\nc: d"}}}, "`target.headers`"),
+        ({"target": {"url": "http://x/y", "headers": {"a b": "c"}}}, "`target.headers`"),
         ({"continuous": "yes"}, "`continuous`"),
         ({"doc_ids": "a"}, "`doc_ids`"),
         ({"doc_ids": [1]}, "`doc_ids`"),
@@ -63,6 +67,13 @@ def test_what_cannot_be_done_is_refused_and_named(members: dict[str, Any], named
     with pytest.raises(BadRequest) as refused:
         parse_definition(asked(**members))
     assert named in refused.value.reason
+
+
+@pytest.mark.parametrize("url", ["http://ana:sec/ret@x/y", "http://ana:secret@\u2100/y"])
+def test_a_refusal_quotes_no_password(url: str) -> None:
+    with pytest.raises(BadRequest) as refused:
+        parse_definition(asked(target=url))
+    assert "sec" not in refused.value.reason
 
 
 def test_same_replication_has_the_same_id_however_it_is_spelled() -> None:

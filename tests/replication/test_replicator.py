@@ -11,8 +11,12 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import TestServer
 
+from replication.errors import Unauthorized, Unavailable
 from replication.http.access import Access, FullAccess, Operation, allow_everything
+from replication.replicator.definition import Endpoint
+from replication.replicator.peer import Peer
 from replication.wire.decode import Incoming, Refusal
 from tests.contract.couch import Couch, Db, embedded_in, fresh_database, replicated
 from tests.gateway.flaky import Fate, Flaky
@@ -42,6 +46,14 @@ class RefusingAccess(FullAccess):
 
 async def refusing(request: web.Request, operation: Operation, database: str | None) -> Access:
     return RefusingAccess()
+
+
+async def with_new_password(request: web.Request, operation: Operation, database: str | None) -> Access:
+    """Lets in whoever names the password `new`."""
+    token = base64.b64encode(b"tablet:new").decode()
+    if request.headers.get("Authorization") != f"Basic {token}":
+        raise Unauthorized("Name or password is incorrect.")
+    return FullAccess()
 
 
 def port_of(couch: Couch) -> int:
@@ -93,6 +105,103 @@ async def test_bad_network_costs_time_and_nothing_else(
         assert await count(target) == 250
         assert history[0]["doc_write_failures"] == 0
         assert len(flaky.requests) > 20
+
+
+async def test_a_changed_password_is_used_at_once(couch: Couch, db: Db, tmp_path: Path) -> None:
+    """The replication keeps its name: only the user's is part of it."""
+    await db.save("a")
+    login = {"Authorization": f"Basic {base64.b64encode(b'tablet:new').decode()}"}
+    async with (
+        embedded_in(tmp_path / "there", with_new_password) as there,
+        aiohttp.ClientSession(headers=login) as session,
+    ):
+        target = Db(f"{there.base}/field", session, "field")
+        (await target.call("PUT", "")).ok(201)
+        (await couch.put("/_replicator", None)).ok(201)
+        job = {"source": db.name, "target": target.base.replace("//", "//tablet:old@"), "continuous": True}
+        rev = (await couch.put("/_replicator/job", job)).ok(201)["rev"]
+        async with asyncio.timeout(PATIENCE):
+            while not await crashed(couch):  # noqa: ASYNC110 (another task changes it)
+                await asyncio.sleep(0.05)
+        job |= {"_rev": rev, "target": target.base.replace("//", "//tablet:new@")}
+        (await couch.put("/_replicator/job", job)).ok(201)
+        async with asyncio.timeout(PATIENCE / 2):
+            while await count(target) < 1:  # noqa: ASYNC110 (another task changes it)
+                await asyncio.sleep(0.05)
+
+
+async def crashed(couch: Couch) -> bool:
+    rows = (await couch.get("/_scheduler/docs")).ok()["docs"]
+    return [row["state"] for row in rows] == ["crashing"]
+
+
+@pytest.mark.parametrize("tells", [True, False])
+async def test_a_target_that_is_recreated_during_a_replication_gets_everything_again(
+    couch: Couch, db: Db, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, tells: bool
+) -> None:
+    if not tells:  # as servers before CouchDB 3.3
+
+        async def silent(_: Peer) -> str:
+            return "0"
+
+        monkeypatch.setattr(Peer, "instance", silent)
+    monkeypatch.setattr("replication.replicator.backoff.FIRST_WAIT", 0.1)
+    await db.push(*(replicated(f"d{number}", "1-a") for number in range(10)))
+    async with (
+        embedded_in(tmp_path / "there", allow_everything) as there,
+        fresh_database(there) as target,
+        asyncio.timeout(PATIENCE),
+    ):
+        definition = {"source": db.name, "target": target.base, "checkpoint_interval": 100}
+        (await couch.post("/_replicate", {**definition, "continuous": True})).ok(202)
+        while not (await target.get("/_local_docs")).ok()["rows"]:  # noqa: ASYNC110 (another server changes it)
+            await asyncio.sleep(0.05)
+        (await target.delete("")).ok()
+        (await target.put("", None)).ok(201)
+        await db.push(replicated("later", "1-a"))
+        while await count(target) < 11:  # noqa: ASYNC110 (another server changes it)
+            await asyncio.sleep(0.05)
+
+
+async def test_a_defect_fails_its_replication_and_is_told(
+    couch: Couch, db: Db, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for ever, and the run is not started again at once."""
+    runs: list[None] = []
+
+    async def defective(_: Peer) -> str:
+        runs.append(None)
+        raise KeyError("unforeseen")
+
+    monkeypatch.setattr(Peer, "instance", defective)
+    body = {"source": db.name, "target": f"{db.name}-copy"}
+    async with asyncio.timeout(PATIENCE):
+        answer = await couch.post("/_replicate", body)
+    assert "KeyError" in answer.refused(500, "unexpected_answer")
+    (await couch.post("/_replicate", {**body, "continuous": True})).ok(202)
+    await asyncio.sleep(1)
+    assert len(runs) == 2
+    (job,) = (await couch.get("/_scheduler/jobs")).ok()["jobs"]
+    assert [event["type"] for event in job["history"]] == ["crashed", "started", "added"]
+
+
+@pytest.mark.parametrize(("error", "passed_over"), [("not_found", True), ("timeout", False)])
+async def test_only_what_is_gone_is_passed_over(error: str, *, passed_over: bool) -> None:
+    """Apache CouchDB tells of a shard that does not answer in the row of the document."""
+
+    async def bulk_get(_: web.Request) -> web.Response:
+        row = {"id": "a", "docs": [{"error": {"id": "a", "rev": "1-a", "error": error, "reason": "x"}}]}
+        return web.json_response({"results": [row]})
+
+    app = web.Application()
+    app.router.add_post("/source/_bulk_get", bulk_get)
+    async with TestServer(app) as server, aiohttp.ClientSession() as session:
+        source = Peer(session, Endpoint(str(server.make_url("/source"))))
+        if passed_over:
+            assert await source.fetch([("a", "1-a")]) == []
+        else:
+            with pytest.raises(Unavailable, match="did not give a"):
+                await source.fetch([("a", "1-a")])
 
 
 async def test_large_attachment_is_relayed_without_being_held(couch: Couch, db: Db, tmp_path: Path) -> None:

@@ -145,3 +145,15 @@ def test_a_revision_id_may_hold_a_dash() -> None:
 def test_revisions_that_make_no_path_are_refused(start: int, ids: list[str]) -> None:
     with pytest.raises(ValueError, match="_revisions"):
         Rev.path(start, ids)
+
+
+def test_a_tree_within_its_limit_keeps_what_no_leaf_descends_from() -> None:
+    contradicting = merged([push("2-a", "1-a"), push("3-a", "2-a"), push("3-a", "2-b")])
+    assert revtree.stem(contradicting, 10) == contradicting
+    assert Rev(2, "a") not in revtree.ancestry(contradicting, Rev(3, "a"))
+
+
+def test_branches_with_shared_ancestors_are_stemmed_by_their_own_length() -> None:
+    tree = merged([push("5-e", "4-d", "3-c", "2-b", "1-a"), push("4-x", "3-c", "2-b", "1-a")])
+    assert {str(rev) for rev in revtree.stem(tree, 2)} == {"5-e", "4-d", "4-x", "3-c"}
+    assert {str(rev) for rev in revtree.stem(tree, 3)} == {"5-e", "4-d", "4-x", "3-c", "2-b"}

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from replication.errors import StorageFailed, Unavailable
+from replication.errors import CouchError, StorageFailed, Unavailable
 from replication.store.connection import GROUP_LIMIT, Readers, Writer, open_writer
 
 Job = Callable[[sqlite3.Connection], Any]
@@ -99,6 +99,54 @@ def test_a_number_beyond_the_database_is_its_jobs_own_failure(bench: Bench) -> N
     with pytest.raises(OverflowError):
         too_large.result()
     assert names(bench) == set()
+
+
+class Failing:
+    """A connection, some of whose statements fail once each."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self.failures: dict[str, Exception] = {}
+
+    @property
+    def in_transaction(self) -> bool:
+        return self._connection.in_transaction
+
+    def execute(self, statement: str) -> sqlite3.Cursor:
+        failure = self.failures.pop(statement, None)
+        if failure is not None:
+            raise failure
+        return self._connection.execute(statement)
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+@pytest.mark.parametrize(
+    ("failures", "told"),
+    [
+        ({"COMMIT": MemoryError()}, Unavailable),
+        ({"BEGIN IMMEDIATE": MemoryError()}, Unavailable),
+        ({"COMMIT": sqlite3.OperationalError("disk I/O error"), "ROLLBACK": MemoryError()}, StorageFailed),
+        (
+            {"COMMIT": sqlite3.OperationalError("disk I/O error"), "ROLLBACK": sqlite3.OperationalError("x")},
+            StorageFailed,
+        ),
+    ],
+)
+def test_a_writer_survives_whatever_fails_around_its_jobs(
+    tmp_path: Path, failures: dict[str, Exception], told: type[CouchError]
+) -> None:
+    connection: Any = Failing(open_writer(tmp_path / "bench.sqlite", initial={}))
+    writer = Writer(connection, name="bench", on_commit=lambda: None)
+    connection.failures = dict(failures)
+    with pytest.raises(told):
+        writer.submit(lambda _: None).result(timeout=5)
+    if "ROLLBACK" in failures:
+        with pytest.raises(StorageFailed):
+            writer.submit(lambda _: None).result(timeout=5)
+    assert writer.submit(lambda _: "written").result(timeout=5) == "written"
+    writer.close()
 
 
 def test_a_job_that_nobody_waits_for_any_more_is_not_run(bench: Bench) -> None:
