@@ -87,7 +87,7 @@ def replication(
 def quality(json_file: Path | None) -> None:
     """Whom the quality rules flag, by kind of field session; generated ones where those are absent."""
     kinds = quality_table.measure()
-    Console().print(quality_table.table(kinds))
+    Console(width=120).print(quality_table.table(kinds))
     if json_file is not None:
         _written(quality_table.figures_of(kinds), json_file)
 

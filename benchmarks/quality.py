@@ -2,8 +2,8 @@
 
 The field sessions were judged by people: `complete` passed their quality control, `failed-qc` did not. A rule
 that is worth its name flags the latter far more often. Rules on task runs and trials are the projector's own;
-what only SQL finds needs more than one document and is not in this table, except duplicates, found by the same
-digest.
+what only SQL finds needs more than one document and is not in this table, except duplicates, found by the
+same digest.
 """
 
 import gzip
