@@ -25,7 +25,7 @@ from reporting.quality import RULES
 
 
 def companions(connection: psycopg.Connection, site: str, session_ids: Sequence[str]) -> set[str]:
-    """The sessions whose duplicate flags may depend on these, as their rows are now."""
+    """The sessions whose duplicate flags may depend on these, and these, as their rows are now."""
     if not session_ids:
         return set()
     parameters = {"site": site, "session_ids": list(session_ids)}

@@ -8,17 +8,25 @@ from typing import Final
 
 # --- sessions that are the same sitting ---------------------------------------------------------------------
 
+# One index scan a distinct key, by subqueries that the planner cannot turn into joins: of a table that has
+# just been filled it knows nothing yet, and would read all of it for every batch.
 COMPANIONS: Final = """
-SELECT other.id
-FROM sessions AS mine
-JOIN sessions AS other ON other.site = mine.site AND other.trials_digest = mine.trials_digest
-WHERE mine.site = %(site)s AND mine.id = ANY(%(session_ids)s) AND other.id <> mine.id
+WITH mine AS (
+    SELECT trials_digest, study, participant, started_at FROM sessions
+    WHERE site = %(site)s AND id = ANY(%(session_ids)s)
+)
+SELECT unnest(ARRAY(
+    SELECT id FROM sessions
+    WHERE site = %(site)s AND trials_digest = digests.trials_digest
+))
+FROM (SELECT DISTINCT trials_digest FROM mine WHERE trials_digest IS NOT NULL) AS digests
 UNION
-SELECT other.id
-FROM sessions AS mine
-JOIN sessions AS other ON other.study = mine.study AND other.started_at = mine.started_at
-    AND other.site = mine.site AND other.participant = mine.participant
-WHERE mine.site = %(site)s AND mine.id = ANY(%(session_ids)s) AND other.id <> mine.id
+SELECT unnest(ARRAY(
+    SELECT id FROM sessions
+    WHERE site = %(site)s AND study = starts.study AND started_at = starts.started_at
+      AND participant = starts.participant
+))
+FROM (SELECT DISTINCT study, participant, started_at FROM mine) AS starts
 """
 
 DROP_DUPLICATE_FLAGS: Final = """
@@ -33,16 +41,20 @@ WITH mine AS (
     SELECT id, trials_digest, study, participant, started_at FROM sessions
     WHERE site = %(site)s AND id = ANY(%(session_ids)s) AND source_missing_at IS NULL
 ), same_trials AS (
-    SELECT trials_digest, (array_agg(id ORDER BY id COLLATE "C"))[1:2] AS first_two FROM sessions
-    WHERE site = %(site)s AND source_missing_at IS NULL
-      AND trials_digest IN (SELECT trials_digest FROM mine)
-    GROUP BY trials_digest
+    SELECT trials_digest, ARRAY(
+        SELECT id FROM sessions
+        WHERE site = %(site)s AND trials_digest = digests.trials_digest AND source_missing_at IS NULL
+        ORDER BY id COLLATE "C" LIMIT 2
+    ) AS first_two
+    FROM (SELECT DISTINCT trials_digest FROM mine WHERE trials_digest IS NOT NULL) AS digests
 ), same_start AS (
-    SELECT study, participant, started_at, (array_agg(id ORDER BY id COLLATE "C"))[1:2] AS first_two
-    FROM sessions
-    WHERE site = %(site)s AND source_missing_at IS NULL
-      AND (study, started_at) IN (SELECT study, started_at FROM mine)
-    GROUP BY study, participant, started_at
+    SELECT study, participant, started_at, ARRAY(
+        SELECT id FROM sessions
+        WHERE site = %(site)s AND study = starts.study AND started_at = starts.started_at
+          AND participant = starts.participant AND source_missing_at IS NULL
+        ORDER BY id COLLATE "C" LIMIT 2
+    ) AS first_two
+    FROM (SELECT DISTINCT study, participant, started_at FROM mine) AS starts
 ), twins AS (
     SELECT id,
            CASE WHEN same_trials.first_two[1] = id THEN same_trials.first_two[2]
