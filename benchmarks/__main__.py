@@ -9,6 +9,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from benchmarks import quality as quality_table
 from benchmarks import replication as replication_benchmark
 from benchmarks.end_to_end import measure, tables
 from benchmarks.idle_feeds import KINDS, Figures, NotHeard, allow_connections, idle_table, measure_idle
@@ -79,6 +80,16 @@ def replication(
     if idle:
         console.print(idle_table(idle, feeds))
     _written({"field_documents": kind, "rates": figures, "idle_feeds": idle}, json_file)
+
+
+@main.command("quality")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures to this file.")
+def quality(json_file: Path | None) -> None:
+    """Whom the quality rules flag, by kind of field session; generated ones where those are absent."""
+    kinds = quality_table.measure()
+    Console(width=120).print(quality_table.table(kinds))
+    if json_file is not None:
+        _written(quality_table.figures_of(kinds), json_file)
 
 
 def _written(figures: Mapping[str, Any], json_file: Path | None) -> None:

@@ -9,6 +9,7 @@ import click
 import pytest
 
 from replication.http.server import ROUTES
+from reporting.quality import RULES
 from sync_server.api.routes import API_ROUTES
 from sync_server.cli import main
 from sync_server.settings import SETTING_NAMES
@@ -64,6 +65,13 @@ def test_every_replication_route_is_documented_and_every_documented_one_exists()
             documented |= {f"{method.strip()} {path}" for method in methods.split(",")}
     served = {f"{method} {re.sub(r':[^}]*', '', path)}" for method, path, _, _ in ROUTES}
     assert documented == served
+
+
+def test_every_quality_rule_is_documented_as_it_is_and_every_documented_one_exists() -> None:
+    text = (ROOT / "docs" / "QUALITY.md").read_text()
+    documented = re.findall(r"^\| `(\w+)` \| ([\w ]+) \| (\w+) \| (\d+) \|", text, re.MULTILINE)
+    rules = [(code, rule.subject, rule.level, str(rule.version)) for code, rule in RULES.items()]
+    assert sorted(documented) == sorted(rules)
 
 
 @pytest.mark.parametrize("command", _commands(main))

@@ -32,6 +32,7 @@ PURE = (
     "reporting/sites.py",
     "reporting/documents",
     "reporting/scoring",
+    "reporting/quality",
     "reporting/projection/batch.py",
     "reporting/projection/copy_text.py",
     "reporting/projection/judge.py",

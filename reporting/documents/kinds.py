@@ -24,6 +24,7 @@ import msgspec
 from msgspec import Meta
 
 SCHEMA: Final = 1
+"""The newest, of every type. Older ones are upcast, see `reporting.documents.upcast`."""
 
 INT4_MIN: Final = -(2**31)
 INT4_MAX: Final = 2**31 - 1
@@ -117,6 +118,8 @@ class Session(NamedTuple):
     id: str
     document: SessionDocument
     nul_replaced: bool = False
+    schema: int = SCHEMA
+    """As sent; the document itself is brought to the newest."""
 
 
 class Kept(NamedTuple):

@@ -107,7 +107,8 @@ def merge(leaves: Sequence[ValidLeaf]) -> Merged:
                 union[identity] = kept._replace(task_run=completed)
     document = msgspec.structs.replace(members, tasks=[_as_task_run(kept) for kept in union.values()])
     nul_replaced = any(leaf.session.nul_replaced for leaf in by_rev.values())
-    return Merged(winner.rev, Session(winner.session.id, document, nul_replaced), tuple(contradictions))
+    session = winner.session._replace(document=document, nul_replaced=nul_replaced)
+    return Merged(winner.rev, session, tuple(contradictions))
 
 
 def _keep(rev: str, task_run: TaskRun) -> _Kept:

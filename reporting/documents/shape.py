@@ -66,7 +66,7 @@ def _look_up(raw: Any, path: str) -> Any:
 
 def _missing(match: re.Match[str], path: str, _: str) -> Invalid:
     member = f"{path}.{match['member']}"
-    return Invalid("missing_member", member, f"{member} is missing: schema 1 requires it.")
+    return Invalid("missing_member", member, f"{member} is missing: it is required.")
 
 
 def _no_zone(_: re.Match[str], path: str, found: str) -> Invalid:

@@ -12,7 +12,7 @@ can act on. Only what rows and scores are made of is judged: members without a n
 | an object | `wrong_type` |
 | `type` is the id's prefix | `type_mismatch` |
 | something follows the prefix | `empty` |
-| `schema` is one that this version knows | `unknown_schema` |
+| `schema` is one that this version knows, or can upcast | `unknown_schema` `not_upcast` |
 | `site` is this database's site | `missing_member` `wrong_site` |
 | required members and types | `missing_member` `wrong_type` `unknown_value` |
 | ranges and lengths | `out_of_range` `empty` `too_long` |
@@ -22,17 +22,17 @@ can act on. Only what rows and scores are made of is judged: members without a n
 | each trial, see `reporting.documents.trial_rules` | among others `duplicate_trial_index` |
 
 Decoding goes straight into the typed structs, once. Only a document that fails is decoded again, untyped, to
-tell an unknown schema from a wrong shape and to quote the value that is wrong.
+tell an unknown schema from a wrong shape and to quote the value that is wrong; so is one of an older schema,
+which is upcast first (see `reporting.documents.upcast`).
 """
 
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from reporting.documents.kinds import (
     JUDGED,
-    SCHEMA,
     Envelope,
     Invalid,
     Kept,
@@ -42,6 +42,7 @@ from reporting.documents.kinds import (
 from reporting.documents.shape import describe_failure, quote
 from reporting.documents.text import NUL_ESCAPE, key_text, without_nul, without_nul_deep
 from reporting.documents.trial_rules import check_trials
+from reporting.documents.upcast import CONTRACT, Contract, upcast
 
 # A dead battery gives 1970, a wrong setting 2099: neither is an error. Beyond these years Python's and
 # Postgres's calendars part, and no reader could load the row.
@@ -59,7 +60,9 @@ def document_type(doc_id: str) -> str | None:
     return without_nul(prefix) if colon and not doc_id.startswith("_") else None
 
 
-def validate(doc_id: str, body: bytes, *, site: str) -> Session | Kept | Invalid:
+def validate(
+    doc_id: str, body: bytes, *, site: str, contract: Contract = CONTRACT
+) -> Session | Kept | Invalid:
     """Judge one live leaf: `doc_id` with its prefix, `body` as stored, `site` of the database it is in.
 
     Never raises on what a document can hold.
@@ -70,14 +73,23 @@ def validate(doc_id: str, body: bytes, *, site: str) -> Session | Kept | Invalid
     try:
         document, nul_replaced = _decode(type_, body)
     except msgspec.ValidationError as failure:
-        return _explain(doc_id, body, str(failure), site=site)
+        return _judge_raw(doc_id, type_, body, str(failure), site=site, contract=contract)
     except (ValueError, RecursionError) as failure:
         return _unreadable(failure)
-    invalid = _check_envelope(doc_id, document, site=site) or _check_session(document)
+    if _is_older(document.schema, contract):
+        return _judge_raw(doc_id, type_, body, "", site=site, contract=contract)
+    return _judge_typed(doc_id, document, nul_replaced, contract.schema, site=site, contract=contract)
+
+
+def _judge_typed(
+    doc_id: str, document: Envelope, nul_replaced: bool, sent: int, *, site: str, contract: Contract
+) -> Session | Kept | Invalid:
+    """Judge what has the right types; `sent` is the schema in which it was."""
+    invalid = _check_envelope(doc_id, document, site=site, contract=contract) or _check_session(document)
     if invalid is not None:
         return invalid
     if isinstance(document, SessionDocument):
-        return Session(key_text(doc_id).removeprefix("session:"), document, nul_replaced)
+        return Session(key_text(doc_id).removeprefix("session:"), document, nul_replaced, sent)
     return Kept(judged=True)
 
 
@@ -105,15 +117,49 @@ def _judge_other(body: bytes) -> Kept | Invalid:
     return Kept(judged=False)
 
 
-def _explain(doc_id: str, body: bytes, complaint: str, *, site: str) -> Invalid:
+def _judge_raw(
+    doc_id: str, type_: str, body: bytes, complaint: str, *, site: str, contract: Contract
+) -> Session | Kept | Invalid:
+    """Judge a document that is older, or of which the decoder complains: one that has to be read untyped."""
     try:
         raw = _decode_any(body)
     except (ValueError, RecursionError) as failure:
         return _unreadable(failure)
     if not isinstance(raw, dict):
         return Invalid("wrong_type", "$", f"The document is {quote(raw)}: it has to be an object.")
+    if _is_older(raw.get("schema"), contract) and raw.get("type") == type_:
+        return _judge_older(doc_id, type_, raw, site=site, contract=contract)
     envelope = Envelope(type=raw.get("type"), schema=raw.get("schema"), site=raw.get("site"))
-    return _check_envelope(doc_id, envelope, site=site) or describe_failure(complaint, raw)
+    return _check_envelope(doc_id, envelope, site=site, contract=contract) or describe_failure(complaint, raw)
+
+
+def _judge_older(
+    doc_id: str, type_: str, raw: dict[str, Any], *, site: str, contract: Contract
+) -> Session | Kept | Invalid:
+    sent: int = raw["schema"]
+    clean, nul_replaced = without_nul_deep(raw)
+    lifted = upcast(type_, clean, contract)
+    if isinstance(lifted, Invalid):
+        return lifted
+    try:
+        document = msgspec.convert(lifted, JUDGED[type_])
+    except msgspec.ValidationError as failure:
+        return _of_schema(describe_failure(str(failure), lifted), sent)
+    except RecursionError as failure:
+        return _unreadable(failure)
+    judged = _judge_typed(doc_id, document, nul_replaced, sent, site=site, contract=contract)
+    return _of_schema(judged, sent) if isinstance(judged, Invalid) else judged
+
+
+def _of_schema(reason: Invalid, sent: int) -> Invalid:
+    """Paths are those of the document after it was lifted: the message has to say so."""
+    return reason._replace(
+        message=f"{reason.message} (The document is of schema {sent}, read as the newest.)"
+    )
+
+
+def _is_older(schema: object, contract: Contract) -> bool:
+    return type(schema) is int and schema < contract.schema
 
 
 def _unreadable(failure: Exception) -> Invalid:
@@ -127,7 +173,7 @@ def _unreadable(failure: Exception) -> Invalid:
     )
 
 
-def _check_envelope(doc_id: str, document: Envelope, *, site: str) -> Invalid | None:
+def _check_envelope(doc_id: str, document: Envelope, *, site: str, contract: Contract) -> Invalid | None:
     prefix, _, name = doc_id.partition(":")
     if document.type != prefix:
         return Invalid(
@@ -137,11 +183,11 @@ def _check_envelope(doc_id: str, document: Envelope, *, site: str) -> Invalid | 
         )
     if not name:
         return Invalid("empty", "$._id", f"$._id is `{prefix}:` with nothing behind it: it has to name one.")
-    if type(document.schema) is not int or document.schema != SCHEMA:
+    if type(document.schema) is not int or document.schema != contract.schema:
         return Invalid(
             "unknown_schema",
             "$.schema",
-            f"$.schema is {quote(document.schema)}; this server knows schema {SCHEMA}."
+            f"$.schema is {quote(document.schema)}; this server knows schema {contract.schema}."
             " Update the server, or the tablet if it sent none.",
         )
     if document.site is None and not isinstance(document, SessionDocument):

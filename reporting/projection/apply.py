@@ -15,8 +15,10 @@ from collections.abc import Mapping, Sequence
 
 import psycopg
 
+from reporting.documents.upcast import CONTRACT, Contract
 from reporting.errors import StaleBatch
 from reporting.projection import statements
+from reporting.projection.across import companions, flag_across
 from reporting.projection.batch import (
     Applied,
     Batch,
@@ -39,7 +41,7 @@ def recorded_documents(connection: psycopg.Connection, site: str, keys: Sequence
         return _load_recorded(connection, site, keys)
 
 
-def apply_batch(connection: psycopg.Connection, batch: Batch) -> Applied:
+def apply_batch(connection: psycopg.Connection, batch: Batch, contract: Contract = CONTRACT) -> Applied:
     """Commit `batch` and the checkpoint after it. `connection` must not be in a transaction.
 
     Raises StaleBatch when the checkpoint is not the one that the batch was read from, and whatever the driver
@@ -62,18 +64,12 @@ def apply_batch(connection: psycopg.Connection, batch: Batch) -> Applied:
             raise StaleBatch(checkpoint.site)
         _refresh(connection, checkpoint, unchanged)
         receipts = _load_receipts(connection, checkpoint.site, changed)
-        writer = DocumentWriter(connection, checkpoint, receipts=receipts)
+        writer = DocumentWriter(connection, checkpoint, receipts=receipts, contract=contract)
         judgements = writer.write(changed)
         _end_replays(connection, batch)
         advanced = advance_checkpoint(connection, batch)
     outcomes = tuple(_outcome(judgement, receipts) for judgement in judgements)
     return Applied(advanced, outcomes, unchanged=len(unchanged))
-
-
-def resolve_references(connection: psycopg.Connection) -> int:
-    """Drop the flags of unknown studies, participants and batteries that exist by now; answers how many."""
-    with connection.transaction():
-        return sum(connection.execute(statement).rowcount for statement in statements.RESOLVE_REFERENCES)
 
 
 def _load_recorded(connection: psycopg.Connection, site: str, keys: Sequence[str]) -> dict[str, Recorded]:
@@ -109,10 +105,9 @@ def _refresh(
         key for key, each in unchanged.items() if each.source_missing and each.state is not State.DELETED
     ]
     if found_again:
-        connection.execute(
-            statements.SESSIONS_FOUND_AGAIN,
-            {"site": checkpoint.site, "session_ids": session_ids(found_again)},
-        )
+        ids = session_ids(found_again)
+        connection.execute(statements.SESSIONS_FOUND_AGAIN, {"site": checkpoint.site, "session_ids": ids})
+        flag_across(connection, checkpoint.site, ids, companions(connection, checkpoint.site, ids))
     seen = {key for key, each in unchanged.items() if each.epoch != checkpoint.epoch} | set(found_again)
     if seen:
         connection.execute(

@@ -9,6 +9,7 @@ import psycopg
 
 from reporting.errors import StaleBatch
 from reporting.projection import statements
+from reporting.projection.across import flag_after_gone
 from reporting.projection.batch import Batch, Checkpoint
 from reporting.projection.feed import START, SiteDatabase
 
@@ -63,4 +64,5 @@ def advance_checkpoint(connection: psycopg.Connection, batch: Batch) -> Checkpoi
     if batch.read_from.rereading and not checkpoint.rereading:
         for statement in statements.MARK_GONE:
             connection.execute(statement, {"site": checkpoint.site, "epoch": checkpoint.epoch})
+        flag_after_gone(connection, checkpoint.site)
     return checkpoint

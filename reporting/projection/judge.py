@@ -23,6 +23,7 @@ from reporting.documents.kinds import Invalid, Kept, Session
 from reporting.documents.merge import ValidLeaf, merge
 from reporting.documents.ranking import rank
 from reporting.documents.text import key_text, without_nul
+from reporting.documents.upcast import CONTRACT, Contract
 from reporting.documents.validate import validate
 from reporting.projection.batch import FedDocument, QuarantinedLeaf, Receipt, State
 from reporting.projection.copy_text import encode_trials
@@ -41,7 +42,9 @@ class Judgement(NamedTuple):
     """The rows of `trials`, encoded; taken out of `rows` so that only the bytes have to be held."""
 
 
-def judge(document: FedDocument, *, site: str, receipts: Mapping[str, Receipt]) -> Judgement:
+def judge(
+    document: FedDocument, *, site: str, receipts: Mapping[str, Receipt], contract: Contract = CONTRACT
+) -> Judgement:
     """`document.leaves` must have been read; `receipts` are those of its revisions, by revision."""
     leaves = _spelled(document)
     winner_rev = max(leaves, key=_rank).rev
@@ -51,7 +54,7 @@ def judge(document: FedDocument, *, site: str, receipts: Mapping[str, Receipt]) 
     for leaf in leaves:
         if leaf.deleted:
             continue
-        match validate(document.id, leaf.body, site=site):
+        match validate(document.id, leaf.body, site=site, contract=contract):
             case Session() as session:
                 valid.append(ValidLeaf(leaf.rev, session))
             case Kept() as document_without_rows:

@@ -30,15 +30,18 @@ import structlog
 
 from replication.values import ChangesPage
 from reporting.documents.text import key_text
+from reporting.documents.upcast import CONTRACT, Contract
 from reporting.errors import FeedUnavailable, SourceReplaced, StaleBatch
-from reporting.projection.apply import apply_batch, recorded_documents, resolve_references
+from reporting.projection.apply import apply_batch, recorded_documents
 from reporting.projection.batch import Applied, Batch, Checkpoint, State
 from reporting.projection.checkpoint import load_checkpoint, start_epoch
 from reporting.projection.connections import Connections
 from reporting.projection.feed import Mark, SiteDatabase, SiteFeed
 from reporting.projection.reading import Limits, read_batch
+from reporting.projection.references import Resolver
 from reporting.projection.replays import load_replays, read_replays, sites_with_replays
 from reporting.projection.rewind import is_continued
+from reporting.projection.rules import replay_judged_by_older_rules
 from reporting.projection.turns import Turns
 
 # How long a site database may take over a page of changes, or over one batch's bodies, before that counts as
@@ -51,6 +54,8 @@ _PAGES_AT_ONCE: Final = 8
 
 _RESOLVE_INTERVAL_S: Final = 2.0
 _REPLAYS_INTERVAL_S: Final = 1.0
+# Not only at the start: while an update is rolled out, a projector of the old version may judge once more.
+_RULES_INTERVAL_S: Final = 60.0
 
 log = structlog.get_logger()
 
@@ -84,14 +89,17 @@ class Pump:
         poll_seconds: float = 2.0,
         new_epoch: Callable[[], str] = random_epoch,
         clock: Callable[[], float] = time.monotonic,
+        contract: Contract = CONTRACT,
     ) -> None:
         """`sites_at_once` batches are in memory and in Postgres at a time. Every site is polled at least
-        every `poll_seconds`, sooner when the feed hints at a change.
+        every `poll_seconds`, sooner when the feed hints at a change. `contract` is what documents have to be.
         """
         self._feed = feed
         self._limits = limits or Limits()
         self._poll_seconds = poll_seconds
         self._new_epoch = new_epoch
+        self._contract = contract
+        self._resolver = Resolver()
         self._connections = Connections(database_url, sites_at_once)
         self._pages = asyncio.Semaphore(_PAGES_AT_ONCE)
         self._sites: dict[str, _Site] = {}
@@ -103,6 +111,7 @@ class Pump:
         self._turns.add("site databases", self._watch)
         self._turns.add("references", self._resolve)
         self._turns.add("replays", self._find_replays)
+        self._turns.add("rules", self._replay_judged_by_older_rules)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._connections.close)
             await self._turns.run(stop)
@@ -111,6 +120,7 @@ class Pump:
         """Project everything that there is now, one site after the other. Raises the first failure."""
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._connections.close)
+            await self._replay_judged_by_older_rules()
             for database in await self._feed.databases():
                 site = _Site(database, has_replays=True)
                 while await self._project(site):
@@ -143,10 +153,18 @@ class Pump:
 
     async def _resolve(self) -> float:
         async with self._connections.lease() as lease:
-            resolved = await lease.run(resolve_references)
+            resolved = await lease.run(self._resolver)
         if resolved:
             log.info("references resolved", flags=resolved)
         return _RESOLVE_INTERVAL_S
+
+    async def _replay_judged_by_older_rules(self) -> float:
+        rules_version = self._contract.rules_version
+        async with self._connections.lease() as lease:
+            asked = await lease.run(replay_judged_by_older_rules, rules_version)
+        if asked:
+            log.info("judging again what older rules quarantined", entries=asked, rules_version=rules_version)
+        return _RULES_INTERVAL_S
 
     async def _find_replays(self) -> float:
         async with self._connections.lease() as lease:
@@ -188,7 +206,7 @@ class Pump:
             async with asyncio.timeout(_BODIES_TIMEOUT_S):
                 batch = await read_replays(self._feed, checkpoint, replays, self._limits)
                 await self._write_ahead(checkpoint)
-            applied = await lease.run(apply_batch, batch)
+            applied = await lease.run(apply_batch, batch, self._contract)
         _log_applied(batch, applied)
         return applied.checkpoint
 
@@ -226,7 +244,7 @@ class Pump:
             async with asyncio.timeout(_BODIES_TIMEOUT_S):
                 batch = await read_batch(self._feed, checkpoint, page, recorded, self._limits)
                 await self._write_ahead(checkpoint)
-            return batch, await lease.run(apply_batch, batch)
+            return batch, await lease.run(apply_batch, batch, self._contract)
 
     async def _write_ahead(self, checkpoint: Checkpoint) -> None:
         """Announce the batch in the database it was read from. Raises SourceReplaced when that is no more."""

@@ -9,6 +9,8 @@ unknown references are found by SQL, in the transaction that writes the rows.
 | `nul_replaced` | session | none: somewhere in it NUL became U+FFFD |
 | `normalised` | session | per revision, what the gateway had to change to store it |
 | `summary_differs` | task run | per score, what the tablet computed and what the server did |
+| `clock_suspect` | session | how the device's clock was wrong; see `reporting.quality.clock` |
+| … | task run, trial | see `reporting.quality` |
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +22,7 @@ from reporting.documents.merge import Merged
 from reporting.documents.normalise import normalise_trial
 from reporting.documents.trials import Trial
 from reporting.projection.batch import Receipt
+from reporting.quality import RULES, Clock, Observed, flag_task_run, judge_clock, observe, trials_digest
 from reporting.scoring import Score, score_task_run
 from reporting.scoring.measures import number
 
@@ -47,7 +50,12 @@ class SessionRow(NamedTuple):
     device_os: str | None
     app_version: str | None
     rev: str
+    schema: int
     received_at: datetime | None
+    clock_offset_s: float | None
+    started_at_corrected: datetime | None
+    ended_at_corrected: datetime | None
+    trials_digest: str | None
 
 
 class TaskRunRow(NamedTuple):
@@ -97,6 +105,7 @@ class FlagRow(NamedTuple):
     trial_index: int | None
     code: str
     detail: dict[str, Any]
+    rule_version: int
 
 
 class ConflictRow(NamedTuple):
@@ -121,6 +130,7 @@ class QuarantineRow(NamedTuple):
     code: str
     path: str
     message: str
+    rules_version: int
 
 
 class DocumentRow(NamedTuple):
@@ -149,8 +159,10 @@ class SessionRows(NamedTuple):
 def session_rows(site: str, merged: Merged, receipts: Mapping[str, Receipt]) -> SessionRows:
     """`site` is the database's; `receipts` are those of the leaves that were received, by revision."""
     session_id = merged.session.id
-    rows = SessionRows(_session_row(site, merged, receipts.get(merged.rev)), [], [], [], [], [])
-    rows.flags.extend(_session_flags(site, merged, receipts))
+    clock = judge_clock(merged.session.document, (receipt.received_at for receipt in receipts.values()))
+    rows = SessionRows(_session_row(site, merged, receipts.get(merged.rev), clock), [], [], [], [], [])
+    rows.flags.extend(_session_flags(site, merged, receipts, clock))
+    observed: list[tuple[str, int, Observed]] = []
     for task_run in merged.session.document.tasks:
         task, run = task_run.task, task_run.run
         trials = [normalise_trial(raw) for raw in task_run.trials]
@@ -173,14 +185,21 @@ def session_rows(site: str, merged: Merged, receipts: Mapping[str, Receipt]) -> 
         rows.scores.extend(ScoreRow(site, session_id, task, run, *score) for score in scores)
         differences = _summary_differences(task_run, scores)
         if differences:
-            rows.flags.append(FlagRow(site, session_id, task, run, None, "summary_differs", differences))
+            version = RULES["summary_differs"].version
+            rows.flags.append(
+                FlagRow(site, session_id, task, run, None, "summary_differs", differences, version)
+            )
+        observed.append((task, run, observe(task, trials)))
+        rows.flags.extend(
+            FlagRow(site, session_id, task, run, *flag) for flag in flag_task_run(observed[-1][2])
+        )
     rows.conflicts.extend(
         ConflictRow(site, session_id, *contradiction) for contradiction in merged.contradictions
     )
-    return rows
+    return rows._replace(session=rows.session._replace(trials_digest=trials_digest(observed)))
 
 
-def _session_row(site: str, merged: Merged, receipt: Receipt | None) -> SessionRow:
+def _session_row(site: str, merged: Merged, receipt: Receipt | None, clock: Clock) -> SessionRow:
     document = merged.session.document
     battery = document.battery
     device = document.device or DeviceReference()
@@ -202,19 +221,34 @@ def _session_row(site: str, merged: Merged, receipt: Receipt | None) -> SessionR
         device_os=device.os,
         app_version=device.app,
         rev=merged.rev,
+        schema=merged.session.schema,
         received_at=receipt.received_at if receipt else None,
+        clock_offset_s=clock.offset_s,
+        started_at_corrected=clock.started_at,
+        ended_at_corrected=clock.ended_at,
+        trials_digest=None,
     )
 
 
-def _session_flags(site: str, merged: Merged, receipts: Mapping[str, Receipt]) -> Iterator[FlagRow]:
-    session_id = merged.session.id
+def _session_flags(
+    site: str, merged: Merged, receipts: Mapping[str, Receipt], clock: Clock
+) -> Iterator[FlagRow]:
+    for code, detail in _session_remarks(merged, receipts, clock):
+        yield FlagRow(site, merged.session.id, None, None, None, code, detail, RULES[code].version)
+
+
+def _session_remarks(
+    merged: Merged, receipts: Mapping[str, Receipt], clock: Clock
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    if clock.detail is not None:
+        yield "clock_suspect", clock.detail
     if merged.session.nul_replaced:
-        yield FlagRow(site, session_id, None, None, None, "nul_replaced", {})
+        yield "nul_replaced", {}
     normalised = {
         rev: receipt.normalised for rev, receipt in receipts.items() if receipt.normalised is not None
     }
     if normalised:
-        yield FlagRow(site, session_id, None, None, None, "normalised", {"revisions": normalised})
+        yield "normalised", {"revisions": normalised}
 
 
 def _summary_differences(task_run: TaskRun, scores: Sequence[Score]) -> dict[str, Any]:

@@ -100,7 +100,7 @@ FROM STDIN
 COPY_SESSIONS: Final = """
 COPY sessions (site, id, study, participant, visit, status, started_at, ended_at, utc_offset_minutes,
                language, battery_id, battery_version, device_id, device_model, device_os, app_version, rev,
-               received_at)
+               schema, received_at, clock_offset_s, started_at_corrected, ended_at_corrected, trials_digest)
 FROM STDIN
 """
 
@@ -114,7 +114,7 @@ COPY scores (site, session_id, task, run, name, value, scoring_version) FROM STD
 """
 
 COPY_FLAGS: Final = """
-COPY quality_flags (site, session_id, task, run, trial_index, code, detail) FROM STDIN
+COPY quality_flags (site, session_id, task, run, trial_index, code, detail, rule_version) FROM STDIN
 """
 
 COPY_CONFLICTS: Final = """
@@ -122,7 +122,7 @@ COPY conflicts (site, session_id, path, winner_rev, winner_value, other_rev, oth
 """
 
 COPY_QUARANTINE: Final = """
-COPY quarantine (site, doc_id, rev, type, code, path, message) FROM STDIN
+COPY quarantine (site, doc_id, rev, type, code, path, message, rules_version) FROM STDIN
 """
 
 COPY_DOCUMENTS: Final = """
@@ -189,23 +189,3 @@ WHERE battery_id IS NOT NULL AND NOT EXISTS (
     WHERE batteries.id = written.battery_id AND batteries.version = written.battery_version
 )
 """
-
-# Driven by the references: where none has been added, nothing matches and the flags are not even read.
-RESOLVE_REFERENCES: Final = (
-    """
-    DELETE FROM quality_flags USING studies
-    WHERE quality_flags.code = 'unknown_study' AND quality_flags.detail ->> 'study' = studies.code
-    """,
-    """
-    DELETE FROM quality_flags USING participants
-    WHERE quality_flags.code = 'unknown_participant'
-      AND quality_flags.detail ->> 'study' = participants.study
-      AND quality_flags.detail ->> 'participant' = participants.code
-    """,
-    """
-    DELETE FROM quality_flags USING batteries
-    WHERE quality_flags.code = 'unknown_battery'
-      AND quality_flags.detail ->> 'id' = batteries.id
-      AND (quality_flags.detail ->> 'version')::integer = batteries.version
-    """,
-)

@@ -17,8 +17,10 @@ import psycopg
 from psycopg import errors
 
 from reporting import tables
+from reporting.documents.upcast import CONTRACT, Contract
 from reporting.documents.validate import document_type
 from reporting.projection import rows, statements
+from reporting.projection.across import companions, flag_across
 from reporting.projection.batch import Checkpoint, FedDocument, Receipt, State, session_ids
 from reporting.projection.copy_text import Row, RowEncoder, row_encoder
 from reporting.projection.judge import Judgement, judge, unprojectable
@@ -53,11 +55,13 @@ class DocumentWriter:
         checkpoint: Checkpoint,
         *,
         receipts: Receipts,
+        contract: Contract = CONTRACT,
     ) -> None:
         self._connection = connection
         self._site = checkpoint.site
         self._epoch = checkpoint.epoch
         self._receipts = receipts
+        self._contract = contract
 
     def write(self, documents: Sequence[FedDocument]) -> list[Judgement]:
         """Replace the rows of these documents; answers what became of each, in order.
@@ -77,9 +81,12 @@ class DocumentWriter:
         return self.write(documents[:middle]) + self.write(documents[middle:])
 
     def _judge(self, document: FedDocument) -> Judgement:
-        return judge(document, site=self._site, receipts=self._receipts.get(document.key, {}))
+        receipts = self._receipts.get(document.key, {})
+        return judge(document, site=self._site, receipts=receipts, contract=self._contract)
 
     def _replace(self, documents: Sequence[FedDocument], judgements: Iterable[Judgement]) -> list[Judgement]:
+        ids = session_ids(document.key for document in documents)
+        before = companions(self._connection, self._site, ids)
         self._delete_rows(documents)
         written = self._copy_trials(judgements)
         sessions = [judgement.rows for judgement in written if judgement.rows is not None]
@@ -92,6 +99,7 @@ class DocumentWriter:
         self._copy(statements.COPY_DOCUMENTS, _encode_documents, map(self._document_row, written))
         self._flag_unknown_references([each.session.id for each in sessions])
         self._mark_deleted([judgement for judgement in written if judgement.state is State.DELETED])
+        flag_across(self._connection, self._site, ids, before)
         return written
 
     def _delete_rows(self, documents: Sequence[FedDocument]) -> None:
@@ -124,7 +132,9 @@ class DocumentWriter:
         document = judgement.document
         type_ = document_type(document.id)
         return [
-            rows.QuarantineRow(self._site, document.key, leaf.rev, type_, *leaf.reason)
+            rows.QuarantineRow(
+                self._site, document.key, leaf.rev, type_, *leaf.reason, self._contract.rules_version
+            )
             for leaf in judgement.quarantined
         ]
 

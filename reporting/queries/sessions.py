@@ -16,6 +16,9 @@ from reporting.queries.rows import columns_of
 from reporting.queries.snapshot import Listed, Page, list_page
 from reporting.tables import quality_flags, scores, sessions, task_runs, trials
 
+MOST_FLAGS = 1_000
+"""Of one session that are shown: more are on single trials, of which a task run may have a thousand."""
+
 
 class SessionFilter(msgspec.Struct, frozen=True, kw_only=True):
     """What a session must be like; None = anything. Both times are included, aware."""
@@ -85,6 +88,7 @@ class FlagRow(msgspec.Struct, frozen=True):
     trial_index: int | None
     code: str
     detail: msgspec.Raw
+    rule_version: int
 
 
 class TrialRow(msgspec.Struct, frozen=True):
@@ -186,7 +190,8 @@ async def read_session(connection: AsyncConnection, *, site: str, session_id: st
     flagged = await connection.execute(
         select(*columns_of(FlagRow, quality_flags))
         .where(f.site == site, f.session_id == session_id)
-        .order_by(f.task.nulls_first(), f.run.nulls_first(), f.trial_index.nulls_first(), f.code)
+        .order_by(f.trial_index.nulls_first(), f.task.nulls_first(), f.run.nulls_first(), f.code)
+        .limit(MOST_FLAGS)
     )
     return SessionDetail(
         session=SessionRow(*own.one()),

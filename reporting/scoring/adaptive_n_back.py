@@ -11,12 +11,12 @@ from collections.abc import Iterable, Sequence
 from reporting.documents.trials import Trial
 from reporting.scoring.measures import Values, accuracy, mean, median_rt, number, read_responses
 
-_STAGE = "adaptive"
+STAGE = "adaptive"
 
 
 def score_adaptive_n_back(trials: Sequence[Trial]) -> Values:
     """`acc` as a share from 0 to 1, `avg_rt` in milliseconds, `mean_load` in letters."""
-    responses = read_responses(trials, _STAGE)
+    responses = read_responses(trials, STAGE)
     return {
         "acc": accuracy(responses.answered),
         "avg_rt": median_rt(responses.counted),
@@ -27,7 +27,7 @@ def score_adaptive_n_back(trials: Sequence[Trial]) -> Values:
 def _mean_load(trials: Iterable[Trial]) -> float | None:
     loads: dict[float, list[float]] = {}
     for trial in trials:
-        if trial.stage != _STAGE:
+        if trial.stage != STAGE:
             continue
         block = number(trial.extra.get("block_num"))
         load = number(trial.extra.get("load"))

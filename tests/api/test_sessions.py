@@ -185,8 +185,22 @@ async def test_one_session_has_task_runs_scores_and_flags(api: Api, engine: Engi
         {"task": "stroop", "run": 1, "name": "n_trials", "value": 3.0, "scoring_version": 1},
     ]
     assert answer.body["flags"] == [
-        {"task": None, "run": None, "trial_index": None, "code": "unknown_study", "detail": {"n": 1}},
-        {"task": "simon", "run": 2, "trial_index": None, "code": "summary_differs", "detail": {"n": 1}},
+        {
+            "task": None,
+            "run": None,
+            "trial_index": None,
+            "code": "unknown_study",
+            "detail": {"n": 1},
+            "rule_version": 1,
+        },
+        {
+            "task": "simon",
+            "run": 2,
+            "trial_index": None,
+            "code": "summary_differs",
+            "detail": {"n": 1},
+            "rule_version": 1,
+        },
     ]
 
 

@@ -1,6 +1,7 @@
 """Small valid documents, to be made wrong in one place."""
 
 from typing import Any
+from zlib import crc32
 
 import msgspec
 
@@ -28,7 +29,7 @@ def a_task_run(task: str = "simon", *, run: int = 1, trials: int = 4, **members:
 
 
 def a_session(name: str = "s1", **members: Any) -> dict[str, Any]:
-    """A completed session with one run of simon."""
+    """A completed session with one run of simon. Two of them never begin in the same second: see `begin`."""
     return {
         "_id": f"session:{name}",
         "type": "session",
@@ -40,13 +41,19 @@ def a_session(name: str = "s1", **members: Any) -> dict[str, Any]:
         "battery": {"id": "self-regulation", "version": 1},
         "device": {"id": "lima-tab-2", "app": "1.0.0", "os": "Android 14", "model": "SM-T510"},
         "language": "en",
-        "started_at": "2016-07-22T03:01:35Z",
+        "started_at": begin(name),
         "ended_at": "2016-07-22T03:20:10Z",
         "utc_offset_minutes": -300,
         "status": "completed",
         "tasks": [a_task_run()],
         **members,
     }
+
+
+def begin(name: str) -> str:
+    """When the session of this name began: one participant's sessions of one second would be duplicates."""
+    seconds = 0 if name == "s1" else 1 + crc32(name.encode()) % 900
+    return f"2016-07-22T03:{1 + (35 + seconds) // 60:02}:{(35 + seconds) % 60:02}Z"
 
 
 def a_consent(name: str = "c1", **members: Any) -> dict[str, Any]:

@@ -40,7 +40,12 @@ def test_session_row_has_what_the_document_says_and_when_it_arrived() -> None:
         device_os="Android 14",
         app_version="1.0.0",
         rev="1-a",
+        schema=1,
         received_at=RECEIVED,
+        clock_offset_s=None,
+        started_at_corrected=None,
+        ended_at_corrected=None,
+        trials_digest=None,
     )
     assert rows.flags == []
 
@@ -88,7 +93,7 @@ def test_summary_that_differs_is_flagged_with_both_values() -> None:
     rows = rows_of(tasks=[{**a_task_run(summary=summary), "trials": trials}])
     assert rows.flags == [
         FlagRow(
-            "lima", "s1", "simon", 1, None, "summary_differs", {"avg_rt": {"tablet": 410, "server": 400.0}}
+            "lima", "s1", "simon", 1, None, "summary_differs", {"avg_rt": {"tablet": 410, "server": 400.0}}, 1
         )
     ]
 
