@@ -40,6 +40,7 @@ from reporting.projection.reading import Limits, read_batch
 from reporting.projection.replays import load_replays, read_replays, sites_with_replays
 from reporting.projection.rewind import is_continued
 from reporting.projection.turns import Turns
+from reporting.projection.write_ahead import write_ahead
 
 # How long a site database may take over a page of changes, or over one batch's bodies, before that counts as
 # a failure of the site: it holds up one of the few places meanwhile.
@@ -187,7 +188,7 @@ class Pump:
                 return None
             async with asyncio.timeout(_BODIES_TIMEOUT_S):
                 batch = await read_replays(self._feed, checkpoint, replays, self._limits)
-                await self._write_ahead(checkpoint)
+                await write_ahead(self._feed, checkpoint)
             applied = await lease.run(apply_batch, batch)
         _log_applied(batch, applied)
         return applied.checkpoint
@@ -225,14 +226,8 @@ class Pump:
             recorded = await lease.run(recorded_documents, checkpoint.site, keys)
             async with asyncio.timeout(_BODIES_TIMEOUT_S):
                 batch = await read_batch(self._feed, checkpoint, page, recorded, self._limits)
-                await self._write_ahead(checkpoint)
+                await write_ahead(self._feed, checkpoint)
             return batch, await lease.run(apply_batch, batch)
-
-    async def _write_ahead(self, checkpoint: Checkpoint) -> None:
-        """Announce the batch in the database it was read from. Raises SourceReplaced when that is no more."""
-        if not is_continued(await self._feed.read_mark(checkpoint.database), checkpoint):
-            raise SourceReplaced(checkpoint.site)
-        await self._feed.write_mark(checkpoint.database, Mark(checkpoint.epoch, checkpoint.batch + 1))
 
 
 def _log_failure(name: str, failure: Exception, failures: int, delay: float) -> None:
