@@ -36,6 +36,7 @@ from reporting.projection.batch import Applied, Batch, Checkpoint, State
 from reporting.projection.checkpoint import load_checkpoint, start_epoch
 from reporting.projection.connections import Connections
 from reporting.projection.feed import Mark, SiteDatabase, SiteFeed
+from reporting.projection.proof_schedule import ProofSchedule
 from reporting.projection.reading import Limits, read_batch
 from reporting.projection.replays import load_replays, read_replays, sites_with_replays
 from reporting.projection.rewind import is_continued
@@ -82,15 +83,17 @@ class Pump:
         *,
         limits: Limits | None = None,
         sites_at_once: int = 2,
+        proofs: ProofSchedule | None = None,
         poll_seconds: float = 2.0,
         new_epoch: Callable[[], str] = random_epoch,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`sites_at_once` batches are in memory and in Postgres at a time. Every site is polled at least
-        every `poll_seconds`, sooner when the feed hints at a change.
+        every `poll_seconds`, sooner when the feed hints at a change. `proofs`: how often sites are proved.
         """
         self._feed = feed
         self._limits = limits or Limits()
+        self._proofs = proofs
         self._poll_seconds = poll_seconds
         self._new_epoch = new_epoch
         self._connections = Connections(database_url, sites_at_once)
@@ -106,6 +109,9 @@ class Pump:
         self._turns.add("replays", self._find_replays)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._connections.close)
+            if self._proofs is not None:
+                self._turns.add("proofs", self._prove)
+                stack.push_async_callback(self._proofs.close)
             await self._turns.run(stop)
 
     async def drain(self) -> None:
@@ -148,6 +154,10 @@ class Pump:
         if resolved:
             log.info("references resolved", flags=resolved)
         return _RESOLVE_INTERVAL_S
+
+    async def _prove(self) -> float:
+        databases = [site.database for site in self._sites.values()]
+        return await self._proofs.turn(databases) if self._proofs else math.inf
 
     async def _find_replays(self) -> float:
         async with self._connections.lease() as lease:

@@ -21,8 +21,7 @@ reads what is left of the feed, announces itself in the site database and advanc
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import psycopg
@@ -31,7 +30,7 @@ from sqlalchemy import Table
 from reporting import tables
 from reporting.documents.text import key_text
 from reporting.engine import connect
-from reporting.errors import SourceReplaced, StaleBatch
+from reporting.errors import NotFollowed, SourceReplaced, StaleBatch
 from reporting.projection import fresh
 from reporting.projection.apply import apply_batch, recorded_documents, resolve_references
 from reporting.projection.batch import Batch, Checkpoint, session_ids
@@ -43,9 +42,10 @@ from reporting.projection.checkpoint import (
 )
 from reporting.projection.connections import Lease
 from reporting.projection.feed import Mark, SiteDatabase, SiteFeed
+from reporting.projection.followed import followed_checkpoint
 from reporting.projection.reading import Limits, read_batch
 from reporting.projection.replays import load_replays, read_replays
-from reporting.projection.rewind import is_continued
+from reporting.projection.transactions import transaction
 from reporting.projection.write import delete_session_rows
 from reporting.projection.write_ahead import write_ahead
 
@@ -82,7 +82,7 @@ async def rebuild_site(
     """Rebuild one site; with `dry_run` everything is done and then undone.
 
     Raises StaleBatch or SourceReplaced when the projector began to read the site from its start meanwhile,
-    again and again; SourceReplaced also for a dry run of a site that has to be read from its start first;
+    again and again; NotFollowed for a dry run of a site that has to be read from its start first;
     FeedUnavailable, and what the driver raises when Postgres fails. Nothing has changed then.
     """
     for tries_left in reversed(range(_TRIES)):
@@ -122,7 +122,7 @@ class _Rebuild:
         begun = await self._lease.run(start_epoch, self._database, None, live.epoch)
         own = await self._read_to_end(begun)
         await self._lease.run(_analyze_fresh)
-        async with _transaction(self._lease, keep=not dry_run):
+        async with transaction(self._lease, keep=not dry_run):
             held = await self._lease.run(_hold_live, live.site)
             if held is None or held.epoch != own.epoch:
                 raise StaleBatch(live.site)
@@ -134,12 +134,12 @@ class _Rebuild:
     async def _followed(self, new_epoch: Callable[[], str], *, dry_run: bool) -> Checkpoint:
         """The live checkpoint, of this very database."""
         database = self._database
-        mark = await self._feed.read_mark(database.database)
-        stored = await self._lease.run(load_checkpoint, database.site)
-        if stored is not None and stored.database == database.database and is_continued(mark, stored):
-            return stored
+        followed = await followed_checkpoint(self._feed, self._lease, database)
+        if followed is not None:
+            return followed
         if dry_run:
-            raise SourceReplaced(database.site)
+            raise NotFollowed(database.site)
+        stored = await self._lease.run(load_checkpoint, database.site)
         live = await self._lease.run(start_epoch, database, stored, new_epoch())
         await self._feed.write_mark(database.database, Mark(live.epoch, live.batch))
         return live
@@ -163,23 +163,6 @@ class _Rebuild:
                     return own
                 batch = await read_replays(self._feed, own, replays, self._limits)
                 own = (await self._lease.run(apply_batch, batch)).checkpoint
-
-
-@asynccontextmanager
-async def _transaction(lease: Lease, *, keep: bool) -> AsyncIterator[None]:
-    """One transaction around several calls; rolled back in the end unless it is to be kept."""
-    await lease.run(_execute, "BEGIN")
-    try:
-        yield
-    except BaseException:
-        await lease.run(_execute, "ROLLBACK")
-        raise
-    await lease.run(_execute, "COMMIT" if keep else "ROLLBACK")
-
-
-def _execute(connection: psycopg.Connection, statement: str) -> None:
-    if not connection.closed:
-        connection.execute(statement.encode())
 
 
 def _create_fresh(connection: psycopg.Connection) -> None:

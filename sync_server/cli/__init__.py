@@ -18,6 +18,7 @@ COMMANDS: Mapping[str, str] = {
     "store": "sync_server.cli.store",
     "rebuild": "sync_server.cli.rebuild",
     "rescore": "sync_server.cli.rescore",
+    "reconcile": "sync_server.cli.reconcile",
 }
 """Each command, and the module that has it under the same name."""
 

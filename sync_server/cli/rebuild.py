@@ -10,7 +10,7 @@ import psycopg
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from reporting.errors import FeedUnavailable, SourceReplaced, StaleBatch
+from reporting.errors import FeedUnavailable, NotFollowed, SourceReplaced, StaleBatch
 from reporting.projection.pump import random_epoch
 from reporting.projection.rebuild import Rebuilt, rebuild_site
 from sync_server.cli.site_feed import chosen_databases, site_feed
@@ -36,7 +36,7 @@ def rebuild(sites: tuple[str, ...], data_dir: Path | None, *, dry_run: bool, as_
         _end(done, f"The site databases cannot be read: {error}")
     except psycopg.Error as error:
         _end(done, f"Postgres failed: {error}")
-    except (StaleBatch, SourceReplaced) as error:
+    except (StaleBatch, SourceReplaced, NotFollowed) as error:
         _end(
             done,
             f"The projector has to read site {error.site} from its start first; run this again when"

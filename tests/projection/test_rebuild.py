@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from reporting import tables
-from reporting.errors import FeedUnavailable, SourceReplaced, StaleBatch
+from reporting.errors import FeedUnavailable, NotFollowed, StaleBatch
 from reporting.projection.batch import Checkpoint
 from reporting.projection.checkpoint import load_checkpoint
 from reporting.projection.feed import Mark, SiteDatabase
@@ -280,7 +280,7 @@ async def test_a_site_that_was_recreated_is_read_in_a_new_epoch_and_a_dry_run_re
     feed["lima"].save(a_session("old"), "1-a")
     await project()
     feed.recreate("lima").save(a_session("new"), "1-a")
-    with pytest.raises(SourceReplaced):
+    with pytest.raises(NotFollowed):
         await rebuild(feed, database_url, dry_run=True)
     rebuilt = await rebuild(feed, database_url)
     assert (rebuilt.replaced, rebuilt.marked) == (1, 2)
