@@ -1,4 +1,4 @@
-"""The commands that prove and mend, on a running system: nothing is missing, and what is taken away is found."""
+"""The commands that prove and mend, on a running system: what is taken away is found and put back."""
 
 import gzip
 import json
