@@ -10,12 +10,15 @@ import pytest
 
 from reporting import tables
 from reporting.errors import FeedUnavailable, NotFollowed, StaleBatch
+from reporting.projection import fresh
+from reporting.projection.apply import apply_batch
 from reporting.projection.batch import Checkpoint
-from reporting.projection.checkpoint import load_checkpoint
+from reporting.projection.checkpoint import load_checkpoint, start_epoch
 from reporting.projection.feed import Mark, SiteDatabase
 from reporting.projection.pump import Pump
 from reporting.projection.reading import Limits
 from reporting.projection.rebuild import Rebuilt, rebuild_site
+from reporting.projection.replays import load_replays, read_replays, request_replays
 from reporting.scoring import DEFINITIONS, Definition
 from reporting.scoring.simon import score_simon
 from tests.documents.examples import a_consent, a_session, a_task_run
@@ -209,6 +212,58 @@ async def test_a_failure_in_the_middle_changes_nothing(
             break
     assert count(connection, "scores") == 30
     assert fails_at > 5
+
+
+async def test_a_lost_connection_at_any_request_changes_nothing(
+    feed: MemoryFeed, project: Project, connection: psycopg.Connection, database_url: str
+) -> None:
+    for number in range(4):
+        feed["lima"].save(a_session(f"s{number}"), "1-a")
+    await project()
+    connection.execute("DELETE FROM scores")
+    before, at = fingerprints(connection), checkpoint(connection)
+    lost = 0
+    for lost_at in range(2, 10):
+        left = iter(range(lost_at))
+
+        async def cut(request: str, site: str, left: Any = left) -> None:
+            if next(left, None) is None:
+                connection.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND application_name = 'metricis-rebuild'"
+                )
+
+        feed.before = cut
+        try:
+            await rebuild(feed, database_url, limits=Limits(2))
+        except psycopg.OperationalError:
+            lost += 1
+            assert fingerprints(connection) == before
+            assert checkpoint(connection) == at
+    feed.before = nothing
+    assert lost > 3
+    await rebuild(feed, database_url)
+    assert count(connection, "scores") == 20
+
+
+async def test_replays_that_a_rebuild_asks_itself_for_are_its_own(
+    feed: MemoryFeed, project: Project, connection: psycopg.Connection
+) -> None:
+    feed["lima"].save(a_session("s1"), "1-a")
+    await project()
+    for statement in fresh.create_fresh():
+        connection.execute(statement)
+    own = start_epoch(connection, LIMA, None, "own")
+    for _ in range(2):
+        with connection.transaction():
+            request_replays(connection, "lima", ["session:s1"], cause="correction", requested_by="p")
+    batch = await read_replays(feed, own, load_replays(connection, "lima"), Limits())
+    apply_batch(connection, batch)
+    assert load_replays(connection, "lima") == []
+    found = "SELECT (SELECT count(*) FROM pg_temp.trials), (SELECT count(*) FROM public.replays)"
+    assert rows(connection, found) == [(4, 0)]
+    assert rows(connection, "SELECT epoch FROM pg_temp.checkpoints") == [("own",)]
+    assert rows(connection, "SELECT epoch <> 'own' FROM public.checkpoints WHERE site = 'lima'") == [(True,)]
 
 
 async def test_a_store_that_is_away_is_told(
