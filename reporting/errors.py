@@ -16,6 +16,14 @@ class SourceReplaced(Exception):
         super().__init__(f"Site {site}: {self.__doc__}")
 
 
+class NotFollowed(Exception):
+    """The projector has not read this site database, or has to read it from its start first."""
+
+    def __init__(self, site: str) -> None:
+        self.site = site
+        super().__init__(f"Site {site}: {self.__doc__}")
+
+
 class StaleBatch(Exception):
     """Another projector, or a restored Postgres, has moved the checkpoint that this batch was read from."""
 

@@ -46,7 +46,7 @@ OWN_REQUEST = web.RequestKey("own_request", bool)
 
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _CLIENT_GONE = 499
-_QUIET_PATHS = frozenset({"/api/health", "/api/health/detailed"})
+_QUIET_PATHS = frozenset({"/api/health", "/api/health/detailed", "/api/metrics"})
 _UNREACHABLE = (
     sqlalchemy.exc.OperationalError,
     sqlalchemy.exc.InterfaceError,

@@ -10,6 +10,7 @@ import structlog
 from aiohttp import web
 
 from replication.client import CouchClient
+from reporting.projection.proof_schedule import ProofSchedule
 from reporting.projection.pump import Pump
 from sync_server.app import build_app
 from sync_server.draining import Requests
@@ -72,7 +73,19 @@ async def run_projector(settings: Settings) -> None:
     key = load_or_create_signing_key(settings.data_dir)
     async with aiohttp.ClientSession(timeout=STORE_CLIENT_TIMEOUT) as session:
         client = CouchClient(session, settings.feed_url, headers=service_headers(key, service="projector"))
-        await Pump(CouchFeed(client), settings.database_url).run(stop)
+        feed = CouchFeed(client)
+        await Pump(feed, settings.database_url, proofs=_proof_schedule(feed, settings)).run(stop)
+
+
+def _proof_schedule(feed: CouchFeed, settings: Settings) -> ProofSchedule | None:
+    if not settings.reconcile_interval_minutes:
+        return None
+    return ProofSchedule(
+        feed,
+        settings.database_url,
+        interval_s=settings.reconcile_interval_minutes * 60,
+        full_interval_s=settings.reconcile_full_hours * 3600,
+    )
 
 
 async def start_services(system: EmbeddedSystem, *, host: str, port: int) -> None:

@@ -67,6 +67,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Origins (comma-separated) whose pages may call the API and sync from a browser; `*` for any."""
     request_memory_mb: Annotated[int, Meta(ge=16, le=1024 * 1024)] = 256
     """Megabytes of request bodies in memory at once; writing them takes about three times as much on top."""
+    reconcile_interval_minutes: Annotated[int, Meta(ge=0, le=60 * 24 * 7)] = 60
+    """Minutes between proofs of a site by the projector; 0: it makes none."""
+    reconcile_full_hours: Annotated[int, Meta(ge=1, le=24 * 365)] = 24
+    """Hours between full proofs of a site; the others compare what changed since the last one."""
     admin_email: str | None = None
     """With `ADMIN_PASSWORD`: the first admin, created at boot while there is none."""
     admin_password: str | None = None

@@ -36,6 +36,8 @@ PURE = (
     "reporting/projection/batch.py",
     "reporting/projection/copy_text.py",
     "reporting/projection/judge.py",
+    "reporting/projection/proof.py",
+    "reporting/projection/proving.py",
     "reporting/projection/rows.py",
     "reporting/projection/rewind.py",
     "sync_server/policy.py",

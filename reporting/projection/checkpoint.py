@@ -42,9 +42,14 @@ def start_epoch(
 
 def lock_checkpoint(connection: psycopg.Connection, expected: Checkpoint) -> None:
     """Hold the checkpoint row until the transaction ends. Raises StaleBatch unless it is `expected`."""
-    row = connection.execute(statements.LOCK_CHECKPOINT, {"site": expected.site}).fetchone()
-    if row is None or Checkpoint(*row) != expected:
+    if hold_checkpoint(connection, expected.site) != expected:
         raise StaleBatch(expected.site)
+
+
+def hold_checkpoint(connection: psycopg.Connection, site: str) -> Checkpoint | None:
+    """Hold the checkpoint row, whatever it is, until the transaction ends; None where there is none."""
+    row = connection.execute(statements.LOCK_CHECKPOINT, {"site": site}).fetchone()
+    return Checkpoint(*row) if row else None
 
 
 def advance_checkpoint(connection: psycopg.Connection, batch: Batch) -> Checkpoint:

@@ -37,12 +37,14 @@ from reporting.projection.batch import Applied, Batch, Checkpoint, State
 from reporting.projection.checkpoint import load_checkpoint, start_epoch
 from reporting.projection.connections import Connections
 from reporting.projection.feed import Mark, SiteDatabase, SiteFeed
+from reporting.projection.proof_schedule import ProofSchedule
 from reporting.projection.reading import Limits, read_batch
 from reporting.projection.references import Resolver
 from reporting.projection.replays import load_replays, read_replays, sites_with_replays
 from reporting.projection.rewind import is_continued
 from reporting.projection.rules import replay_judged_by_older_rules
 from reporting.projection.turns import Turns
+from reporting.projection.write_ahead import write_ahead
 
 # How long a site database may take over a page of changes, or over one batch's bodies, before that counts as
 # a failure of the site: it holds up one of the few places meanwhile.
@@ -86,16 +88,19 @@ class Pump:
         *,
         limits: Limits | None = None,
         sites_at_once: int = 2,
+        proofs: ProofSchedule | None = None,
         poll_seconds: float = 2.0,
         new_epoch: Callable[[], str] = random_epoch,
         clock: Callable[[], float] = time.monotonic,
         contract: Contract = CONTRACT,
     ) -> None:
         """`sites_at_once` batches are in memory and in Postgres at a time. Every site is polled at least
-        every `poll_seconds`, sooner when the feed hints at a change. `contract` is what documents have to be.
+        every `poll_seconds`, sooner when the feed hints at a change. `proofs`: how often sites are proved.
+        `contract` is what documents have to be.
         """
         self._feed = feed
         self._limits = limits or Limits()
+        self._proofs = proofs
         self._poll_seconds = poll_seconds
         self._new_epoch = new_epoch
         self._contract = contract
@@ -114,6 +119,9 @@ class Pump:
         self._turns.add("rules", self._replay_judged_by_older_rules)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._connections.close)
+            if self._proofs is not None:
+                self._turns.add("proofs", self._prove)
+                stack.push_async_callback(self._proofs.close)
             await self._turns.run(stop)
 
     async def drain(self) -> None:
@@ -166,6 +174,10 @@ class Pump:
             log.info("judging again what older rules quarantined", entries=asked, rules_version=rules_version)
         return _RULES_INTERVAL_S
 
+    async def _prove(self) -> float:
+        databases = [site.database for site in self._sites.values()]
+        return await self._proofs.turn(databases) if self._proofs else math.inf
+
     async def _find_replays(self) -> float:
         async with self._connections.lease() as lease:
             found = await lease.run(sites_with_replays)
@@ -205,7 +217,7 @@ class Pump:
                 return None
             async with asyncio.timeout(_BODIES_TIMEOUT_S):
                 batch = await read_replays(self._feed, checkpoint, replays, self._limits)
-                await self._write_ahead(checkpoint)
+                await write_ahead(self._feed, checkpoint)
             applied = await lease.run(apply_batch, batch, self._contract)
         _log_applied(batch, applied)
         return applied.checkpoint
@@ -243,14 +255,8 @@ class Pump:
             recorded = await lease.run(recorded_documents, checkpoint.site, keys)
             async with asyncio.timeout(_BODIES_TIMEOUT_S):
                 batch = await read_batch(self._feed, checkpoint, page, recorded, self._limits)
-                await self._write_ahead(checkpoint)
+                await write_ahead(self._feed, checkpoint)
             return batch, await lease.run(apply_batch, batch, self._contract)
-
-    async def _write_ahead(self, checkpoint: Checkpoint) -> None:
-        """Announce the batch in the database it was read from. Raises SourceReplaced when that is no more."""
-        if not is_continued(await self._feed.read_mark(checkpoint.database), checkpoint):
-            raise SourceReplaced(checkpoint.site)
-        await self._feed.write_mark(checkpoint.database, Mark(checkpoint.epoch, checkpoint.batch + 1))
 
 
 def _log_failure(name: str, failure: Exception, failures: int, delay: float) -> None:

@@ -51,7 +51,7 @@ class Resolver:
         for site in sites:
             done = self._done.get(site)
             if done != references:
-                found = _resolve_site(
+                found = resolve_site(
                     connection, site, with_tasks=done is None or done.tasks != references.tasks
                 )
                 if found is not None:
@@ -60,8 +60,8 @@ class Resolver:
         return changed
 
 
-def _resolve_site(connection: psycopg.Connection, site: str, *, with_tasks: bool) -> int | None:
-    """How many flags went or came; None where a batch has the site."""
+def resolve_site(connection: psycopg.Connection, site: str, *, with_tasks: bool) -> int | None:
+    """Bring one site's flags up to date; how many went or came, None where a batch has the site."""
     with connection.transaction():
         if connection.execute(quality_statements.LOCK_SITE, {"site": site}).fetchone() is None:
             return None

@@ -59,7 +59,7 @@ async def read_replays(
     Documents that are gone from the site database are done: there is nothing to apply.
     """
     tickets = {replay.key: replay.ticket for replay in replays}
-    changes = await _look_up(feed, checkpoint.database, tickets)
+    changes = await look_up_keys(feed, checkpoint.database, tickets)
     page = ChangesPage(tuple(changes), checkpoint.since)
     read = await read_batch(feed, checkpoint, page, {}, limits)
     found = {key_text(change.id) for change in changes}
@@ -74,8 +74,8 @@ async def read_replays(
     )
 
 
-async def _look_up(feed: SiteFeed, database: str, keys: Collection[str]) -> list[Change]:
-    """The documents that rows spell so. Most ids are spelled as they are."""
+async def look_up_keys(feed: SiteFeed, database: str, keys: Collection[str]) -> list[Change]:
+    """The documents that rows spell so, as they are now. Most ids are spelled as they are."""
     spelled_otherwise = [key for key in keys if _may_be_spelled_otherwise(key)]
     plain = [key for key in keys if key not in spelled_otherwise]
     changes = list(await feed.look_up(database, plain)) if plain else []

@@ -77,9 +77,21 @@ JOIN ingest_log AS log
 
 # --- replacing rows as a whole -----------------------------------------------------------------------------
 
+# Scores of another version than the current one leave their values in the history, once: what replaces them
+# is of the current version.
+DELETE_SCORES: Final = """
+WITH gone AS (
+    DELETE FROM scores WHERE site = %(site)s AND session_id = ANY(%(session_ids)s) RETURNING *
+)
+INSERT INTO score_history (site, session_id, task, run, name, value, scoring_version)
+SELECT site, session_id, task, run, name, value, scoring_version
+FROM gone LEFT JOIN unnest(%(tasks)s::text[], %(versions)s::integer[]) AS defined (task, version) USING (task)
+WHERE scoring_version <> coalesce(version, %(generic_version)s)
+"""
+
 DELETE_SESSION_ROWS: Final = (
     "DELETE FROM trials WHERE site = %(site)s AND session_id = ANY(%(session_ids)s)",
-    "DELETE FROM scores WHERE site = %(site)s AND session_id = ANY(%(session_ids)s)",
+    DELETE_SCORES,
     "DELETE FROM task_runs WHERE site = %(site)s AND session_id = ANY(%(session_ids)s)",
     "DELETE FROM quality_flags WHERE site = %(site)s AND session_id = ANY(%(session_ids)s)",
     "DELETE FROM conflicts WHERE site = %(site)s AND session_id = ANY(%(session_ids)s)",

@@ -24,6 +24,7 @@ from reporting.projection.across import companions, flag_across
 from reporting.projection.batch import Checkpoint, FedDocument, Receipt, State, session_ids
 from reporting.projection.copy_text import Row, RowEncoder, row_encoder
 from reporting.projection.judge import Judgement, judge, unprojectable
+from reporting.scoring import DEFINITIONS, GENERIC
 
 Receipts = Mapping[str, Mapping[str, Receipt]]
 """By document id and revision, both as rows spell them."""
@@ -44,6 +45,19 @@ _encode_flags = row_encoder(tables.quality_flags, rows.FlagRow._fields)
 _encode_conflicts = row_encoder(tables.conflicts, rows.ConflictRow._fields)
 _encode_quarantine = row_encoder(tables.quarantine, rows.QuarantineRow._fields)
 _encode_documents = row_encoder(tables.documents, rows.DocumentRow._fields)
+
+
+def delete_session_rows(connection: psycopg.Connection, site: str, session_ids: Sequence[str]) -> None:
+    """Drop all rows of these sessions; scores of an older version leave their values in `score_history`."""
+    parameters = {
+        "site": site,
+        "session_ids": list(session_ids),
+        "tasks": list(DEFINITIONS),
+        "versions": [definition.version for definition in DEFINITIONS.values()],
+        "generic_version": GENERIC.version,
+    }
+    for statement in statements.DELETE_SESSION_ROWS:
+        connection.execute(statement, parameters)
 
 
 class DocumentWriter:
@@ -106,8 +120,7 @@ class DocumentWriter:
         # Also of documents that are new: rows that somebody left behind must not look like a poison document.
         replaced = session_ids(each.key for each in documents if not each.is_deleted)
         if replaced:
-            for statement in statements.DELETE_SESSION_ROWS:
-                self._connection.execute(statement, {"site": self._site, "session_ids": replaced})
+            delete_session_rows(self._connection, self._site, replaced)
         for statement in statements.DELETE_DOCUMENT_ROWS:
             self._connection.execute(
                 statement, {"site": self._site, "doc_ids": [each.key for each in documents]}

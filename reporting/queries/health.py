@@ -13,7 +13,7 @@ import msgspec
 from sqlalchemy import Select, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from reporting.tables import checkpoints, devices, ingest_log
+from reporting.tables import checkpoints, devices, ingest_log, proofs
 
 
 class SiteProgress(msgspec.Struct, frozen=True):
@@ -28,6 +28,10 @@ class SiteProgress(msgspec.Struct, frozen=True):
     """None: nothing was received since the last batch."""
     read_at: datetime
     """When this was read, by the clock that wrote the other times."""
+    proved_at: datetime | None = None
+    """When the site was last reconciled."""
+    missing: int | None = None
+    """What that proof found missing."""
 
 
 def select_progress() -> Select[*tuple[Any, ...]]:
@@ -45,8 +49,17 @@ def select_progress() -> Select[*tuple[Any, ...]]:
         .correlate(checkpoints, enrolled)
         .scalar_subquery()
     )
+    last_proof = (
+        select(proofs.c.finished_at, proofs.c.missing)
+        .where(proofs.c.site == func.coalesce(c.site, enrolled.c.site))
+        .correlate(checkpoints, enrolled)
+        .order_by(proofs.c.finished_at.desc())
+        .limit(1)
+    )
+    proved_at = last_proof.with_only_columns(proofs.c.finished_at).scalar_subquery()
+    missing = last_proof.with_only_columns(proofs.c.missing).scalar_subquery()
     return (
-        select(site, c.since, c.pending, c.advanced_at, waiting_since, func.now())
+        select(site, c.since, c.pending, c.advanced_at, waiting_since, func.now(), proved_at, missing)
         .select_from(checkpoints.outerjoin(enrolled, c.site == enrolled.c.site, full=True))
         .order_by(site)
     )

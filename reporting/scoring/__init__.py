@@ -5,6 +5,6 @@ kind, fewer than two for a deviation) is a `Score` with value None, never an abs
 can tell "not computable" from "not computed".
 """
 
-from reporting.scoring.registry import Score, score_task_run
+from reporting.scoring.registry import DEFINITIONS, GENERIC, Definition, Score, definition_of, score_task_run
 
-__all__ = ["Score", "score_task_run"]
+__all__ = ["DEFINITIONS", "GENERIC", "Definition", "Score", "definition_of", "score_task_run"]

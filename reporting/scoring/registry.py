@@ -6,7 +6,7 @@ scores keep the old one until a re-scoring, which can then show before and after
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from reporting.documents.trials import Trial
@@ -29,31 +29,42 @@ class Score(NamedTuple):
     version: int
 
 
-class _Definition(NamedTuple):
+class Definition(NamedTuple):
+    """How the trials of a task run are scored. The version rises whenever its answers change."""
+
     version: int
     score: Callable[[Sequence[Trial]], Values]
 
 
-_GENERIC = _Definition(1, score_generic)
+GENERIC = Definition(1, score_generic)
+"""Of every task that has none of its own."""
 
-_DEFINITIONS = {
-    "simple_reaction_time": _Definition(1, score_simple_reaction_time),
-    "choice_reaction_time": _Definition(1, score_choice_reaction_time),
-    "attention_network_task": _Definition(1, score_attention_network_task),
-    "stroop": _Definition(1, score_stroop),
-    "simon": _Definition(1, score_simon),
-    "digit_span": _Definition(1, score_digit_span),
-    "adaptive_n_back": _Definition(1, score_adaptive_n_back),
+DEFINITIONS = {
+    "simple_reaction_time": Definition(1, score_simple_reaction_time),
+    "choice_reaction_time": Definition(1, score_choice_reaction_time),
+    "attention_network_task": Definition(1, score_attention_network_task),
+    "stroop": Definition(1, score_stroop),
+    "simon": Definition(1, score_simon),
+    "digit_span": Definition(1, score_digit_span),
+    "adaptive_n_back": Definition(1, score_adaptive_n_back),
 }
+"""By task."""
 
 
-def score_task_run(task: str, trials: Sequence[Trial]) -> list[Score]:
+def definition_of(task: str, definitions: Mapping[str, Definition] = DEFINITIONS) -> Definition:
+    """The definition that scores `task` now."""
+    return definitions.get(task, GENERIC)
+
+
+def score_task_run(
+    task: str, trials: Sequence[Trial], definitions: Mapping[str, Definition] = DEFINITIONS
+) -> list[Score]:
     """All scores of one task run, in a fixed order; a task without a definition gets the generic ones.
 
     `trials` are all trials of the run, of any stage and in any order. Never raises on what a tablet can send:
     a trial with nonsensical members drops out of the scores that read them.
     """
-    definition = _DEFINITIONS.get(task, _GENERIC)
+    definition = definition_of(task, definitions)
     return [
         Score(name, _finite(value), definition.version) for name, value in definition.score(trials).items()
     ]

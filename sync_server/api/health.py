@@ -58,6 +58,9 @@ class SiteLag(msgspec.Struct, frozen=True):
     pending: int | None
     lag_seconds: float | None
     advanced_at: datetime | None
+    proved_at: datetime | None
+    missing: int | None
+    """By the last proof."""
 
 
 async def alive(request: web.Request) -> web.Response:  # noqa: ARG001 (aiohttp's handler signature)
@@ -124,7 +127,14 @@ async def _lag(progress: SiteProgress, store: StoreProbe | None) -> SiteLag:
     lag = 0.0 if pending == 0 else None
     if lag is None and waiting_since is not None:
         lag = max(0.0, (progress.read_at - waiting_since).total_seconds())
-    return SiteLag(site=progress.site, pending=pending, lag_seconds=lag, advanced_at=progress.advanced_at)
+    return SiteLag(
+        site=progress.site,
+        pending=pending,
+        lag_seconds=lag,
+        advanced_at=progress.advanced_at,
+        proved_at=progress.proved_at,
+        missing=progress.missing,
+    )
 
 
 def _is_person(request: web.Request) -> bool:

@@ -2,11 +2,12 @@
 
 from aiohttp import web
 
-from sync_server.api import auth, health, quarantine, receipts, sessions
+from sync_server.api import auth, health, metrics, quarantine, receipts, sessions
 
 API_ROUTES: list[web.RouteDef] = [
     web.get("/api/health", health.alive),
     web.get("/api/health/detailed", health.detailed),
+    web.get("/api/metrics", metrics.get_metrics),
     web.post("/api/auth/login", auth.log_in),
     web.get("/api/auth/me", auth.me),
     web.get("/api/sessions", sessions.get_sessions),

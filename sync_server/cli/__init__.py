@@ -16,6 +16,9 @@ COMMANDS: Mapping[str, str] = {
     "users": "sync_server.cli.users",
     "load": "sync_server.cli.load",
     "store": "sync_server.cli.store",
+    "rebuild": "sync_server.cli.rebuild",
+    "rescore": "sync_server.cli.rescore",
+    "reconcile": "sync_server.cli.reconcile",
 }
 """Each command, and the module that has it under the same name."""
 

@@ -1,0 +1,66 @@
+"""`GET /api/metrics`: each site's numbers in Prometheus's text format.
+
+Open to anybody, as `/api/health` is: who watches a system has no account. Labels are names of sites and
+nothing else; there is nothing of a participant in it. While Postgres is away the answer is 503, which
+Prometheus shows as a scrape that failed.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.registry import Collector
+
+from reporting.queries.metrics import SiteNumbers, read_numbers
+from reporting.queries.snapshot import snapshot
+from sync_server.keys import ENGINE
+
+GAUGES: Final = {
+    "pending": ("metricis_projection_pending", "Changes after the projector's last batch, as it saw them."),
+    "lag_s": (
+        "metricis_projection_lag_seconds",
+        "Since the oldest document was received that came after the projector's last batch.",
+    ),
+    "complete_through_age_s": (
+        "metricis_complete_through_age_seconds",
+        "What was acknowledged longer ago is judged.",
+    ),
+    "quarantine_open": ("metricis_quarantine_open", "Quarantined revisions that nobody has waived."),
+    "conflicts_open": ("metricis_conflicts_open", "Contradictions that nobody has resolved."),
+    "replays_waiting": ("metricis_replays_waiting", "Documents that are to be projected again."),
+    "proof_age_s": ("metricis_proof_age_seconds", "Since the site was last reconciled."),
+    "proof_missing": ("metricis_proof_missing", "Documents that the last proof found missing."),
+    "proof_double": ("metricis_proof_double", "Rows that the last proof found unexplained."),
+    "proof_incomplete": (
+        "metricis_proof_incomplete",
+        "Documents that the last proof found without all their rows.",
+    ),
+    "proof_gone": ("metricis_proof_gone", "Documents that the last proof found gone from the site database."),
+}
+"""By member of SiteNumbers: name and help of the gauge."""
+
+
+class _Sites(Collector):
+    def __init__(self, sites: Iterable[SiteNumbers]) -> None:
+        self._sites = list(sites)
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        for member, (name, text) in GAUGES.items():
+            gauge = GaugeMetricFamily(name, text, labels=["site"])
+            for site in self._sites:
+                value = getattr(site, member)
+                if value is not None:
+                    gauge.add_metric([site.site], value)
+            yield gauge
+
+
+async def get_metrics(request: web.Request) -> web.Response:
+    """`GET /api/metrics` → the gauges of every site."""
+    async with snapshot(request.app[ENGINE]) as connection:
+        sites = await read_numbers(connection)
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Sites(sites))
+    return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
