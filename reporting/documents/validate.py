@@ -33,6 +33,8 @@ import msgspec
 from reporting.documents.kinds import (
     JUDGED,
     SCHEMA,
+    Device,
+    DeviceDocument,
     Envelope,
     Invalid,
     Kept,
@@ -59,7 +61,7 @@ def document_type(doc_id: str) -> str | None:
     return without_nul(prefix) if colon and not doc_id.startswith("_") else None
 
 
-def validate(doc_id: str, body: bytes, *, site: str) -> Session | Kept | Invalid:
+def validate(doc_id: str, body: bytes, *, site: str) -> Session | Device | Kept | Invalid:
     """Judge one live leaf: `doc_id` with its prefix, `body` as stored, `site` of the database it is in.
 
     Never raises on what a document can hold.
@@ -73,11 +75,15 @@ def validate(doc_id: str, body: bytes, *, site: str) -> Session | Kept | Invalid
         return _explain(doc_id, body, str(failure), site=site)
     except (ValueError, RecursionError) as failure:
         return _unreadable(failure)
-    invalid = _check_envelope(doc_id, document, site=site) or _check_session(document)
-    if invalid is not None:
-        return invalid
+    invalid = _check_envelope(doc_id, document, site=site) or _check_members(document)
+    return invalid or _valid(doc_id, document, nul_replaced=nul_replaced)
+
+
+def _valid(doc_id: str, document: Envelope, *, nul_replaced: bool) -> Session | Device | Kept:
     if isinstance(document, SessionDocument):
         return Session(key_text(doc_id).removeprefix("session:"), document, nul_replaced)
+    if isinstance(document, DeviceDocument):
+        return Device(key_text(doc_id).removeprefix("device:"), document)
     return Kept(judged=True)
 
 
@@ -156,10 +162,14 @@ def _check_envelope(doc_id: str, document: Envelope, *, site: str) -> Invalid | 
     return None
 
 
-def _check_session(document: Envelope) -> Invalid | None:
-    """What the types cannot say: times and identities. Documents of other types pass."""
-    if not isinstance(document, SessionDocument):
-        return None
+def _check_members(document: Envelope) -> Invalid | None:
+    """What the types cannot say: times and identities."""
+    if isinstance(document, DeviceDocument):
+        return _check_year(document.clock_at, "$.clock_at")
+    return _check_session(document) if isinstance(document, SessionDocument) else None
+
+
+def _check_session(document: SessionDocument) -> Invalid | None:
     invalid = _check_span(document.started_at, document.ended_at, "$")
     if invalid is not None:
         return invalid
@@ -181,15 +191,20 @@ def _check_session(document: Envelope) -> Invalid | None:
     return None
 
 
+def _check_year(time: datetime | None, path: str) -> Invalid | None:
+    if time is None or _FIRST_YEAR <= time.year <= _LAST_YEAR:
+        return None
+    return Invalid(
+        "out_of_range",
+        path,
+        f"{path} is in the year {time.year}: it has to be between {_FIRST_YEAR} and {_LAST_YEAR}.",
+    )
+
+
 def _check_span(started_at: datetime | None, ended_at: datetime | None, path: str) -> Invalid | None:
-    for member, time in (("started_at", started_at), ("ended_at", ended_at)):
-        if time is not None and not _FIRST_YEAR <= time.year <= _LAST_YEAR:
-            where = f"{path}.{member}"
-            return Invalid(
-                "out_of_range",
-                where,
-                f"{where} is in the year {time.year}: it has to be between {_FIRST_YEAR} and {_LAST_YEAR}.",
-            )
+    invalid = _check_year(started_at, f"{path}.started_at") or _check_year(ended_at, f"{path}.ended_at")
+    if invalid is not None:
+        return invalid
     if started_at is not None and ended_at is not None and ended_at < started_at:
         where = f"{path}.ended_at"
         return Invalid(

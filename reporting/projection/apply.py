@@ -26,6 +26,7 @@ from reporting.projection.batch import (
     Receipt,
     Recorded,
     State,
+    device_names,
     session_ids,
 )
 from reporting.projection.checkpoint import advance_checkpoint, lock_checkpoint
@@ -112,6 +113,10 @@ def _refresh(
         connection.execute(
             statements.SESSIONS_FOUND_AGAIN,
             {"site": checkpoint.site, "session_ids": session_ids(found_again)},
+        )
+        connection.execute(
+            statements.DEVICES_FOUND_AGAIN,
+            {"site": checkpoint.site, "devices": device_names(found_again)},
         )
     seen = {key for key, each in unchanged.items() if each.epoch != checkpoint.epoch} | set(found_again)
     if seen:

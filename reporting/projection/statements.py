@@ -91,6 +91,10 @@ DELETE_DOCUMENT_ROWS: Final = (
     "DELETE FROM documents WHERE site = %(site)s AND doc_id = ANY(%(doc_ids)s)",
 )
 
+DELETE_DEVICE_STATUS: Final = """
+DELETE FROM device_status WHERE site = %(site)s AND device = ANY(%(devices)s)
+"""
+
 COPY_TRIALS: Final = """
 COPY trials (site, session_id, task, run, trial_index, stage, rt_ms, correct, response, condition,
              time_elapsed_ms, extra)
@@ -125,6 +129,12 @@ COPY_QUARANTINE: Final = """
 COPY quarantine (site, doc_id, rev, type, code, path, message) FROM STDIN
 """
 
+COPY_DEVICE_STATUS: Final = """
+COPY device_status (site, device, rev, app_version, os, free_bytes, battery_level, outstanding, clock_at,
+                    received_at)
+FROM STDIN
+"""
+
 COPY_DOCUMENTS: Final = """
 COPY documents (site, doc_id, type, winner_rev, leaves, state, epoch) FROM STDIN
 """
@@ -142,11 +152,20 @@ UPDATE sessions SET source_missing_at = NULL
 WHERE site = %(site)s AND id = ANY(%(session_ids)s) AND source_missing_at IS NOT NULL
 """
 
+DEVICES_FOUND_AGAIN: Final = """
+UPDATE device_status SET source_missing_at = NULL
+WHERE site = %(site)s AND device = ANY(%(devices)s) AND source_missing_at IS NOT NULL
+"""
+
 MARK_DELETED: Final = (
     "UPDATE documents SET source_missing_at = now() WHERE site = %(site)s AND doc_id = ANY(%(doc_ids)s)",
     """
     UPDATE sessions SET source_missing_at = now()
     WHERE site = %(site)s AND id = ANY(%(session_ids)s) AND source_missing_at IS NULL
+    """,
+    """
+    UPDATE device_status SET source_missing_at = now()
+    WHERE site = %(site)s AND device = ANY(%(devices)s) AND source_missing_at IS NULL
     """,
 )
 
@@ -157,6 +176,13 @@ MARK_GONE: Final = (
     WHERE documents.site = %(site)s AND documents.epoch <> %(epoch)s
       AND sessions.site = documents.site AND 'session:' || sessions.id = documents.doc_id
       AND sessions.source_missing_at IS NULL
+    """,
+    """
+    UPDATE device_status SET source_missing_at = now()
+    FROM documents
+    WHERE documents.site = %(site)s AND documents.epoch <> %(epoch)s
+      AND device_status.site = documents.site AND 'device:' || device_status.device = documents.doc_id
+      AND device_status.source_missing_at IS NULL
     """,
     """
     UPDATE documents SET source_missing_at = now()

@@ -110,7 +110,7 @@ def everything(connection: psycopg.Connection) -> Tables:
     """Every row of every results table and the checkpoints, in an order of their own."""
     return {
         name: sorted(rows(connection, f"SELECT t::text FROM {name} AS t"))  # noqa: S608 (our own tables)
-        for name in (*RESULTS, "checkpoints")
+        for name in (*RESULTS, "device_status", "checkpoints")
     }
 
 
