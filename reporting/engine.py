@@ -56,15 +56,31 @@ def async_engine(
     )
 
 
-def connect(database_url: str, *, application_name: str = "metricis-projector") -> psycopg.Connection:
+# For a connection whose loss has to be noticed by both sides within five seconds.
+_WATCHFUL: Final[dict[str, Any]] = {
+    **_OPTIONS,
+    "options": "-c timezone=UTC -c tcp_keepalives_idle=2 -c tcp_keepalives_interval=1"
+    " -c tcp_keepalives_count=3 -c tcp_user_timeout=5000",
+    "connect_timeout": 5,
+    "keepalives_idle": 2,
+    "keepalives_interval": 1,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 5_000,
+}
+
+
+def connect(
+    database_url: str, *, application_name: str = "metricis-projector", watchful: bool = False
+) -> psycopg.Connection:
     """One driver connection, for COPY. In autocommit mode: transactions are begun explicitly.
 
-    Raises psycopg.OperationalError when the server cannot be reached.
+    `watchful`: when one side vanishes, the other notices within five seconds, the server too. Raises
+    psycopg.OperationalError when the server cannot be reached.
     """
     conninfo = sqlalchemy_url(database_url).set(drivername="postgresql")
     return psycopg.connect(
         conninfo.render_as_string(hide_password=False),
         autocommit=True,
         application_name=application_name,
-        **_OPTIONS,
+        **(_WATCHFUL if watchful else _OPTIONS),
     )

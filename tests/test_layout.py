@@ -38,6 +38,8 @@ PURE = (
     "reporting/projection/judge.py",
     "reporting/projection/rows.py",
     "reporting/projection/rewind.py",
+    "reporting/projection/sharing.py",
+    "reporting/projection/site_states.py",
     "sync_server/policy.py",
     "sync_server/identity/access_tokens.py",
     "sync_server/embedded/backoff.py",

@@ -63,6 +63,8 @@ class Batch(NamedTuple):
     """Of a batch of replays: the keys and tickets that are done with it. Its documents are written whatever
     is recorded of them, and it does not move on in the feed.
     """
+    read_at: datetime | None = None
+    """Postgres's clock before the page was read; None: not known."""
 
     @property
     def advances_to(self) -> Checkpoint:

@@ -24,14 +24,15 @@ ON CONFLICT (site) DO NOTHING
 RESTART_CHECKPOINT: Final = """
 UPDATE checkpoints
 SET database = %(database)s, epoch = %(epoch)s, batch = 0, since = %(since)s, pending = NULL,
-    rereading = true, advanced_at = now()
+    rereading = true, advanced_at = now(), complete_through = NULL
 WHERE site = %(site)s
 """
 
 ADVANCE_CHECKPOINT: Final = """
 UPDATE checkpoints
 SET batch = %(batch)s, since = %(since)s, pending = %(pending)s, rereading = %(rereading)s,
-    advanced_at = now(), changed_at = CASE WHEN %(has_changes)s THEN now() ELSE changed_at END
+    advanced_at = now(), changed_at = CASE WHEN %(has_changes)s THEN now() ELSE changed_at END,
+    complete_through = greatest(complete_through, %(complete_through)s::timestamptz)
 WHERE site = %(site)s
 """
 
