@@ -77,11 +77,13 @@ class Pump:
         limits: Limits | None = None,
         sites_at_once: int = 2,
         poll_seconds: float = 2.0,
+        look_seconds: float = 2.0,
         new_epoch: Callable[[], str] = random_epoch,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`sites_at_once` batches are in memory and in Postgres at a time. Every site is polled at least
         every `poll_seconds`; while the feed hints at changes, every five times as many.
+        Every `look_seconds` it is seen whose the sites are.
         """
         self._feed = feed
         self._limits = limits or Limits()
@@ -93,7 +95,13 @@ class Pump:
         self._turns = Turns(self._failed, clock=clock, repeated_at_once=(StaleBatch, SourceReplaced))
         self._locks = SiteLocks(database_url)
         self._roster = Roster(
-            feed, self._locks, self._turns, self._turn, poll_seconds=poll_seconds, clock=clock
+            feed,
+            self._locks,
+            self._turns,
+            self._turn,
+            poll_seconds=poll_seconds,
+            look_seconds=look_seconds,
+            clock=clock,
         )
 
     async def run(self, stop: asyncio.Event) -> None:

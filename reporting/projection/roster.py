@@ -42,8 +42,8 @@ _HINT_TIMEOUT_S: Final = 10.0
 # Hints within so short a time are taken together.
 _HINT_PAUSE_S: Final = 0.02
 
-_LOOK_INTERVAL_S: Final = 2.0
-_IDLE_INTERVAL_S: Final = 5.0
+# At every so many looks it is written through when idle sites are complete.
+_IDLE_LOOKS: Final = 3
 
 # Workers of sites have a prefix that no other has, whatever a site is called.
 _SITE: Final = "site "
@@ -89,6 +89,7 @@ class Roster:
         turn: Callable[[Site], Coroutine[Any, Any, float]],
         *,
         poll_seconds: float,
+        look_seconds: float,
         clock: Callable[[], float],
     ) -> None:
         self._feed = feed
@@ -96,14 +97,15 @@ class Roster:
         self._turns = turns
         self._turn = turn
         self._poll_seconds = poll_seconds
+        self._look_seconds = look_seconds
         self._clock = clock
         self._sites: dict[str, Site] = {}
         self._found: dict[str, SiteDatabase] | None = None
         self._gone: set[str] | None = None
         """Sites that went since it was last written; None: whatever went before this process began."""
         self._hinted = True
+        self._looks = 0
         self._looks_failed = 0
-        self._idle_told_at = clock()
         self.moment: datetime | None = None
         """Postgres's clock, some seconds ago at most; None: not known."""
 
@@ -195,7 +197,7 @@ class Roster:
         except psycopg.OperationalError as failure:
             return self._let_go(failure)
         self._looks_failed = 0
-        return _LOOK_INTERVAL_S
+        return self._look_seconds
 
     async def _exchange(self, survey: Survey, found: Mapping[str, SiteDatabase]) -> None:
         """Give away what is above the share, once its turn is over, and take what is free up to it."""
@@ -224,7 +226,7 @@ class Roster:
     def _let_go(self, failure: psycopg.OperationalError) -> float:
         """Without locks, no site is this projector's. Turns that run are finished: batches are fenced."""
         self._looks_failed += 1
-        delay = min(_LOOK_INTERVAL_S, retry_after(self._looks_failed))
+        delay = min(self._look_seconds, retry_after(self._looks_failed))
         log.warning("site locks lost", sites=len(self._sites), error=str(failure), next_try_in_s=delay)
         for name in list(self._sites):
             self._drop(name)
@@ -245,8 +247,8 @@ class Roster:
         await self._locks.tell(
             {site.database.site: site.standing for site in untold if site.standing is not None}
         )
-        if self._clock() - self._idle_told_at >= _IDLE_INTERVAL_S:
-            self._idle_told_at = self._clock()
+        self._looks += 1
+        if self._looks % _IDLE_LOOKS == 0:
             sightings = [site.sighting for site in self._sites.values() if site.sighting is not None]
             for site in self._sites.values():
                 site.sighting = None
