@@ -16,12 +16,14 @@ from typing import Any
 import msgspec
 from sqlalchemy import (
     ColumnElement,
+    Double,
     Select,
     and_,
+    any_,
     case,
+    cast,
     exists,
     func,
-    literal,
     not_,
     null,
     or_,
@@ -190,7 +192,7 @@ def _lag_seconds() -> ColumnElement[float | None]:
                 exists().where(
                     judged.site == log.site,
                     judged.doc_id == log.doc_id,
-                    or_(judged.projected_at >= log.received_at, judged.leaves.contains([log.rev])),
+                    or_(judged.projected_at >= log.received_at, log.rev == any_(judged.leaves)),
                 )
             ),
         )
@@ -199,5 +201,5 @@ def _lag_seconds() -> ColumnElement[float | None]:
     )
     return case(
         (checkpoints.c.complete_through.is_(None), null()),
-        else_=func.coalesce(func.extract("epoch", func.now() - oldest), literal(0)),
+        else_=cast(func.coalesce(func.extract("epoch", func.now() - oldest), 0), Double),
     )

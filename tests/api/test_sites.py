@@ -46,7 +46,8 @@ def checkpoint(site: str, **changes: Any) -> dict[str, Any]:
 
 
 def device(name: str, **changes: Any) -> dict[str, Any]:
-    return {"site": "lima", "device": name, "rev": "1-a", **changes}
+    nothing = {"outstanding": None, "source_missing_at": None}
+    return {"site": "lima", "device": name, "rev": "1-a", **nothing, **changes}
 
 
 async def test_site_says_how_it_stands(api: Api, engine: Engine) -> None:
@@ -165,6 +166,10 @@ async def test_one_site_shows_what_its_tablets_told(api: Api, engine: Engine) ->
         engine,
         device_status,
         device("t2"),
+    )
+    put(
+        engine,
+        device_status,
         device(
             "t1",
             app_version="1.4.0",
@@ -175,8 +180,8 @@ async def test_one_site_shows_what_its_tablets_told(api: Api, engine: Engine) ->
             clock_at=NOON,
             received_at=NOON,
         ),
-        {**device("t3"), "site": "cusco"},
     )
+    put(engine, device_status, {**device("t3"), "site": "cusco"})
     answer = await api.get("/api/sites/lima")
     assert (answer.status, answer.body["site"]) == (200, "lima")
     assert [told["device"] for told in answer.body["devices"]] == ["t1", "t2"]
