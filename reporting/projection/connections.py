@@ -14,7 +14,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 import psycopg
 import structlog
 
-from reporting.engine import connect
+from reporting.engine import ConnectionKind, connect
 from reporting.projection.turns import retry_after
 
 P = ParamSpec("P")
@@ -73,7 +73,7 @@ class Connections:
         failures = 0
         while True:
             try:
-                return await open_connection(self._database_url)
+                return await open_connection(self._database_url, kind="batch")
             except psycopg.OperationalError as failure:
                 failures += 1
                 delay = retry_after(failures)
@@ -81,9 +81,9 @@ class Connections:
                 await asyncio.sleep(delay)
 
 
-async def open_connection(database_url: str, *, watchful: bool = False) -> psycopg.Connection:
+async def open_connection(database_url: str, *, kind: ConnectionKind) -> psycopg.Connection:
     """A connection, opened in a thread. Raises OperationalError. See `reporting.engine.connect`."""
-    opening = asyncio.ensure_future(asyncio.to_thread(connect, database_url, watchful=watchful))
+    opening = asyncio.ensure_future(asyncio.to_thread(connect, database_url, kind=kind))
     try:
         return await asyncio.shield(opening)
     except asyncio.CancelledError:

@@ -8,6 +8,7 @@ when it is complete while idle) goes through the same connection: who lost its s
 |---|---|
 | the process is killed | Postgres closes the connection and frees the locks at once |
 | its machine, or the network, vanishes | Postgres notices within 5 s, by keepalives; this side as well |
+| the process is paused | after 6 s without a survey Postgres closes the connection |
 | the connection is lost | OperationalError, and nothing is held until the next survey opens another one |
 | two processes try for one lock | one has it; the other goes on with the next candidate |
 | Postgres is behind a pooler that hands connections round | not supported: locks belong to a connection |
@@ -54,7 +55,7 @@ class SiteLocks:
     async def survey(self) -> Survey:
         """Look round; the first time, and after a loss, as a new member without locks."""
         if self._connection is None:
-            self._connection = await open_connection(self._database_url, watchful=True)
+            self._connection = await open_connection(self._database_url, kind="watchful")
             await self._run(_become_member)
         return await self._run(_survey)
 

@@ -103,6 +103,7 @@ class MemoryFeed:
         self._changed.set()
 
     async def databases(self) -> Sequence[SiteDatabase]:
+        self.requests.append(("databases", ""))
         return [SiteDatabase(site, f"site-{site}") for site in self.of_site]
 
     async def read(self, database: str, since: str, limit: int) -> ChangesPage:
