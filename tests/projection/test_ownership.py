@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -235,3 +237,22 @@ async def test_killed_and_paused_processes_lose_their_sites_and_nothing_is_missi
     assert count(connection, "trials") == 40 * 4
     assert count(connection, "documents") == 40
     assert count(connection, "quarantine") == 0
+
+
+def test_both_sides_notice_within_seconds_that_the_other_is_gone(database_url: str) -> None:
+    with (
+        connect(database_url, kind="watchful") as connection,
+        socket.socket(fileno=os.dup(connection.fileno())) as ours,
+    ):
+        told = [
+            rows(connection, f"SHOW {setting}")[0][0]
+            for setting in (
+                "tcp_keepalives_idle",
+                "tcp_keepalives_interval",
+                "tcp_keepalives_count",
+                "idle_session_timeout",
+            )
+        ]
+        options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+        assert [ours.getsockopt(socket.IPPROTO_TCP, option) for option in options] == [2, 1, 3]
+    assert told == ["2", "1", "3", "6s"]
