@@ -15,7 +15,7 @@ except an interactive edit.
 import base64
 import io
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
 import aiohttp
@@ -67,6 +67,22 @@ class _Feed(msgspec.Struct):
 class _Ok(msgspec.Struct):
     ok: msgspec.Raw = msgspec.Raw()
     """Empty where the row is an error: msgspec knows no optional Raw."""
+
+
+class _Update(msgspec.Struct):
+    db_name: str
+
+
+class _Updates(msgspec.Struct):
+    results: list[_Update]
+    last_seq: Any
+
+
+class Updates(NamedTuple):
+    """Names of databases that were created, changed or deleted, and the position after that."""
+
+    names: frozenset[str]
+    last_seq: str
 
 
 class _BulkGetRow(msgspec.Struct):
@@ -139,13 +155,13 @@ class CouchClient:
         """The database's info. Raises NotFound."""
         return await self._json("GET", _path(database), dict[str, Any])
 
-    async def wait_for_updates(self, since: str | None, *, timeout_ms: int) -> str:
-        """Wait until some database changed, at most `timeout_ms`; the position to wait from next time."""
+    async def wait_for_updates(self, since: str | None, *, timeout_ms: int) -> Updates:
+        """Wait until some database changed after `since` (None: ever), at most `timeout_ms`."""
         query = {"feed": "longpoll", "timeout": str(timeout_ms)}
         if since is not None:
             query["since"] = since
-        answer = await self._json("GET", "/_db_updates", dict[str, Any], query=query)
-        return str(answer["last_seq"])
+        told = await self._json("GET", "/_db_updates", _Updates, query=query)
+        return Updates(frozenset(row.db_name for row in told.results), str(told.last_seq))
 
     async def changes(
         self, database: str, since: str, *, limit: int, doc_ids: Sequence[str] | None = None

@@ -8,7 +8,7 @@ pooled engines tell the statement without its parameters, because errors are log
 participants' data.
 """
 
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import psycopg
 from sqlalchemy import URL, Engine, create_engine, make_url
@@ -56,7 +56,40 @@ def async_engine(
     )
 
 
-def connect(database_url: str, *, application_name: str = "metricis-projector") -> psycopg.Connection:
+_SERVER_SIDE: Final = "-c timezone=UTC -c tcp_keepalives_interval=1 -c tcp_keepalives_count=3"
+
+# For COPY in a batch. A projector that vanishes or is paused in the middle of one holds the site's checkpoint
+# row: Postgres ends its transaction, and who waits for the row meanwhile gives its place to other sites.
+_BATCH: Final[dict[str, Any]] = {
+    **_OPTIONS,
+    "options": f"{_SERVER_SIDE} -c tcp_keepalives_idle=5 -c lock_timeout=20000"
+    " -c idle_in_transaction_session_timeout=30000",
+}
+
+# For a connection whose loss both sides have to notice within five seconds, and which is never idle for long
+# unless its process is paused.
+_WATCHFUL: Final[dict[str, Any]] = {
+    **_OPTIONS,
+    "options": f"{_SERVER_SIDE} -c tcp_keepalives_idle=2 -c tcp_user_timeout=5000"
+    " -c idle_session_timeout=6000",
+    "connect_timeout": 5,
+    "keepalives_idle": 2,
+    "keepalives_interval": 1,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 5_000,
+}
+
+_KINDS: Final = {"plain": _OPTIONS, "batch": _BATCH, "watchful": _WATCHFUL}
+
+ConnectionKind = Literal["plain", "batch", "watchful"]
+"""`batch`: short transactions without pauses. `watchful`: its loss is noticed by both sides within five
+seconds, and it is closed when it was not used for six.
+"""
+
+
+def connect(
+    database_url: str, *, application_name: str = "metricis-projector", kind: ConnectionKind = "plain"
+) -> psycopg.Connection:
     """One driver connection, for COPY. In autocommit mode: transactions are begun explicitly.
 
     Raises psycopg.OperationalError when the server cannot be reached.
@@ -66,5 +99,5 @@ def connect(database_url: str, *, application_name: str = "metricis-projector") 
         conninfo.render_as_string(hide_password=False),
         autocommit=True,
         application_name=application_name,
-        **_OPTIONS,
+        **_KINDS[kind],
     )

@@ -8,6 +8,13 @@ class FeedUnavailable(Exception):
     """
 
 
+class FeedRefused(FeedUnavailable):
+    """The site databases refuse the projector: its credential, or its rights, are not what they should be.
+
+    Waiting mends nothing, a person has to; it is tried again all the same.
+    """
+
+
 class SourceReplaced(Exception):
     """The site database was recreated or restored while a batch was read from it."""
 

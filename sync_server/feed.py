@@ -5,9 +5,9 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 from replication.client import CouchClient
-from replication.errors import CouchError
+from replication.errors import CouchError, Forbidden, Unauthorized, Unavailable
 from replication.values import Change, ChangesPage, Leaf
-from reporting.errors import FeedUnavailable
+from reporting.errors import FeedRefused, FeedUnavailable
 from reporting.projection.feed import START, Mark, SiteDatabase
 from reporting.sites import site_of
 
@@ -26,6 +26,8 @@ def _translated(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coro
     async def call(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return await method(*args, **kwargs)
+        except (Unauthorized, Forbidden) as error:
+            raise FeedRefused(f"{error.error}: {error.reason}") from error
         except CouchError as error:
             raise FeedUnavailable(f"{error.error}: {error.reason}") from error
 
@@ -33,7 +35,11 @@ def _translated(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coro
 
 
 class CouchFeed:
-    """`SiteFeed` on a CouchDB client. Every failure is a FeedUnavailable."""
+    """`SiteFeed` on a CouchDB client. Every failure is a FeedUnavailable.
+
+    `_db_updates` tells which databases changed. Its position is the server's: after a restart, or when the
+    server does not know it any more, it begins anew and every database is told once.
+    """
 
     def __init__(self, client: CouchClient) -> None:
         self._client = client
@@ -84,6 +90,18 @@ class CouchFeed:
         await self._client.put_local(database, MARK, {"epoch": mark.epoch, "batch": mark.batch})
 
     @_translated
-    async def wait(self, timeout: float) -> None:  # noqa: ASYNC109 (the server waits, not we)
-        """Returns when some database may have changed, at the latest after `timeout` seconds."""
-        self._updates = await self._client.wait_for_updates(self._updates, timeout_ms=int(timeout * 1000))
+    async def wait(self, timeout: float) -> frozenset[str] | None:  # noqa: ASYNC109 (the server waits, not we)
+        """The site databases that changed since the last call, at the latest after `timeout` seconds."""
+        since = self._updates
+        try:
+            told = await self._client.wait_for_updates(since, timeout_ms=int(timeout * 1000))
+        except Unavailable:
+            raise
+        except CouchError:
+            self._updates = None
+            raise
+        if told.names and told.last_seq == since:
+            # It would tell the same for ever, at once.
+            raise FeedUnavailable("_db_updates tells of changes, and does not move on")
+        self._updates = told.last_seq
+        return frozenset(name for name in told.names if site_of(name) is not None)

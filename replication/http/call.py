@@ -26,7 +26,7 @@ class Call:
 
     async def authorize(self, operation: Operation) -> None:
         """Ask for one more operation. Raises Forbidden."""
-        await self.authorizer(self.request, operation, self.database_name)
+        await self.authorizer(self.request, operation, self.database_name or None)
 
     async def database(self) -> Database:
         """The database of the URL. Raises NotFound."""

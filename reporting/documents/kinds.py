@@ -8,7 +8,7 @@ members; `reporting.documents.validate` checks the few that rows and scores are 
 |---|---|---|
 | `session` | study, site, participant, started_at, status, tasks (of: task, run, trials) | rows and scores |
 | `consent` | participant, signed_at | kept until consents are managed |
-| `device` | nothing beyond the envelope | kept |
+| `device` | nothing beyond the envelope | the tablet's status: `device_status` |
 
 Every other type (`study`, `battery`, `correction`, …) is written by the server itself and only noted.
 
@@ -28,6 +28,7 @@ SCHEMA: Final = 1
 
 INT4_MIN: Final = -(2**31)
 INT4_MAX: Final = 2**31 - 1
+INT8_MAX: Final = 2**63 - 1
 
 Integer = Annotated[int, Meta(ge=INT4_MIN, le=INT4_MAX)]
 """What a Postgres `integer` holds."""
@@ -101,7 +102,17 @@ class ConsentDocument(Envelope, kw_only=True):
 
 
 class DeviceDocument(Envelope, kw_only=True):
-    """A `device`, schema 1: the tablet's own status."""
+    """A `device`, schema 1: the tablet's own status. It tells what it can find out; nothing is asked."""
+
+    app: str | None = None
+    os: str | None = None
+    free_bytes: Annotated[int, Meta(ge=0, le=INT8_MAX)] | None = None
+    battery_level: Annotated[float, Meta(ge=0, le=1)] | None = None
+    """Share of a full battery, as browsers tell it."""
+    outstanding: Annotated[int, Meta(ge=0, le=INT4_MAX)] | None = None
+    """Documents that are not pushed yet; this one does not count."""
+    clock_at: Time | None = None
+    """The tablet's clock when it wrote this."""
 
 
 JUDGED: Final[Mapping[str, type[SessionDocument | ConsentDocument | DeviceDocument]]] = {
@@ -120,6 +131,13 @@ class Session(NamedTuple):
     nul_replaced: bool = False
     schema: int = SCHEMA
     """As sent; the document itself is brought to the newest."""
+
+
+class Device(NamedTuple):
+    """A valid device document: `name` is the id without its prefix and as rows spell it."""
+
+    name: str
+    document: DeviceDocument
 
 
 class Kept(NamedTuple):

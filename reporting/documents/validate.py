@@ -33,6 +33,8 @@ import msgspec
 
 from reporting.documents.kinds import (
     JUDGED,
+    Device,
+    DeviceDocument,
     Envelope,
     Invalid,
     Kept,
@@ -62,7 +64,7 @@ def document_type(doc_id: str) -> str | None:
 
 def validate(
     doc_id: str, body: bytes, *, site: str, contract: Contract = CONTRACT
-) -> Session | Kept | Invalid:
+) -> Session | Device | Kept | Invalid:
     """Judge one live leaf: `doc_id` with its prefix, `body` as stored, `site` of the database it is in.
 
     Never raises on what a document can hold.
@@ -83,13 +85,15 @@ def validate(
 
 def _judge_typed(
     doc_id: str, document: Envelope, nul_replaced: bool, sent: int, *, site: str, contract: Contract
-) -> Session | Kept | Invalid:
+) -> Session | Device | Kept | Invalid:
     """Judge what has the right types; `sent` is the schema in which it was."""
-    invalid = _check_envelope(doc_id, document, site=site, contract=contract) or _check_session(document)
+    invalid = _check_envelope(doc_id, document, site=site, contract=contract) or _check_members(document)
     if invalid is not None:
         return invalid
     if isinstance(document, SessionDocument):
         return Session(key_text(doc_id).removeprefix("session:"), document, nul_replaced, sent)
+    if isinstance(document, DeviceDocument):
+        return Device(key_text(doc_id).removeprefix("device:"), document)
     return Kept(judged=True)
 
 
@@ -119,7 +123,7 @@ def _judge_other(body: bytes) -> Kept | Invalid:
 
 def _judge_raw(
     doc_id: str, type_: str, body: bytes, complaint: str, *, site: str, contract: Contract
-) -> Session | Kept | Invalid:
+) -> Session | Device | Kept | Invalid:
     """Judge a document that is older, or of which the decoder complains: one that has to be read untyped."""
     try:
         raw = _decode_any(body)
@@ -135,7 +139,7 @@ def _judge_raw(
 
 def _judge_older(
     doc_id: str, type_: str, raw: dict[str, Any], *, site: str, contract: Contract
-) -> Session | Kept | Invalid:
+) -> Session | Device | Kept | Invalid:
     sent: int = raw["schema"]
     clean, nul_replaced = without_nul_deep(raw)
     lifted = upcast(type_, clean, contract)
@@ -202,10 +206,14 @@ def _check_envelope(doc_id: str, document: Envelope, *, site: str, contract: Con
     return None
 
 
-def _check_session(document: Envelope) -> Invalid | None:
-    """What the types cannot say: times and identities. Documents of other types pass."""
-    if not isinstance(document, SessionDocument):
-        return None
+def _check_members(document: Envelope) -> Invalid | None:
+    """What the types cannot say: times and identities."""
+    if isinstance(document, DeviceDocument):
+        return _check_year(document.clock_at, "$.clock_at")
+    return _check_session(document) if isinstance(document, SessionDocument) else None
+
+
+def _check_session(document: SessionDocument) -> Invalid | None:
     invalid = _check_span(document.started_at, document.ended_at, "$")
     if invalid is not None:
         return invalid
@@ -227,15 +235,20 @@ def _check_session(document: Envelope) -> Invalid | None:
     return None
 
 
+def _check_year(time: datetime | None, path: str) -> Invalid | None:
+    if time is None or _FIRST_YEAR <= time.year <= _LAST_YEAR:
+        return None
+    return Invalid(
+        "out_of_range",
+        path,
+        f"{path} is in the year {time.year}: it has to be between {_FIRST_YEAR} and {_LAST_YEAR}.",
+    )
+
+
 def _check_span(started_at: datetime | None, ended_at: datetime | None, path: str) -> Invalid | None:
-    for member, time in (("started_at", started_at), ("ended_at", ended_at)):
-        if time is not None and not _FIRST_YEAR <= time.year <= _LAST_YEAR:
-            where = f"{path}.{member}"
-            return Invalid(
-                "out_of_range",
-                where,
-                f"{where} is in the year {time.year}: it has to be between {_FIRST_YEAR} and {_LAST_YEAR}.",
-            )
+    invalid = _check_year(started_at, f"{path}.started_at") or _check_year(ended_at, f"{path}.ended_at")
+    if invalid is not None:
+        return invalid
     if started_at is not None and ended_at is not None and ended_at < started_at:
         where = f"{path}.ended_at"
         return Invalid(

@@ -28,6 +28,7 @@ from reporting.projection.batch import (
     Receipt,
     Recorded,
     State,
+    device_names,
     session_ids,
 )
 from reporting.projection.checkpoint import advance_checkpoint, lock_checkpoint
@@ -107,6 +108,8 @@ def _refresh(
     if found_again:
         ids = session_ids(found_again)
         connection.execute(statements.SESSIONS_FOUND_AGAIN, {"site": checkpoint.site, "session_ids": ids})
+        devices = {"site": checkpoint.site, "devices": device_names(found_again)}
+        connection.execute(statements.DEVICES_FOUND_AGAIN, devices)
         flag_across(connection, checkpoint.site, ids, companions(connection, checkpoint.site, ids))
     seen = {key for key, each in unchanged.items() if each.epoch != checkpoint.epoch} | set(found_again)
     if seen:

@@ -63,6 +63,8 @@ class Batch(NamedTuple):
     """Of a batch of replays: the keys and tickets that are done with it. Its documents are written whatever
     is recorded of them, and it does not move on in the feed.
     """
+    read_at: datetime | None = None
+    """Postgres's clock before the page was read; None: not known."""
 
     @property
     def advances_to(self) -> Checkpoint:
@@ -115,6 +117,11 @@ class QuarantinedLeaf(NamedTuple):
 def session_ids(keys: Iterable[str]) -> list[str]:
     """The `id` in `sessions` of each key that is a session's; other documents have none."""
     return [key.removeprefix("session:") for key in keys if key.startswith("session:")]
+
+
+def device_names(keys: Iterable[str]) -> list[str]:
+    """The `device` in `device_status` of each key that is a device document's."""
+    return [key.removeprefix("device:") for key in keys if key.startswith("device:")]
 
 
 def spell_revs(revs: Iterable[str]) -> tuple[str, ...]:

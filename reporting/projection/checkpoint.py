@@ -64,7 +64,12 @@ def advance_checkpoint(connection: psycopg.Connection, batch: Batch) -> Checkpoi
         return checkpoint
     connection.execute(
         statements.ADVANCE_CHECKPOINT,
-        {**checkpoint._asdict(), "pending": batch.pending, "has_changes": bool(batch.documents)},
+        {
+            **checkpoint._asdict(),
+            "pending": batch.pending,
+            "has_changes": bool(batch.documents),
+            "complete_through": batch.read_at if batch.at_end else None,
+        },
     )
     if batch.read_from.rereading and not checkpoint.rereading:
         for statement in statements.MARK_GONE:

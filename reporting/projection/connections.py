@@ -14,7 +14,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 import psycopg
 import structlog
 
-from reporting.engine import connect
+from reporting.engine import ConnectionKind, connect
 from reporting.projection.turns import retry_after
 
 P = ParamSpec("P")
@@ -72,17 +72,23 @@ class Connections:
     async def _connect(self) -> psycopg.Connection:
         failures = 0
         while True:
-            opening = asyncio.ensure_future(asyncio.to_thread(connect, self._database_url))
             try:
-                return await asyncio.shield(opening)
+                return await open_connection(self._database_url, kind="batch")
             except psycopg.OperationalError as failure:
                 failures += 1
                 delay = retry_after(failures)
                 log.warning("postgres is away", error=str(failure), failures=failures, next_try_in_s=delay)
                 await asyncio.sleep(delay)
-            except asyncio.CancelledError:
-                opening.add_done_callback(_close_unused)
-                raise
+
+
+async def open_connection(database_url: str, *, kind: ConnectionKind) -> psycopg.Connection:
+    """A connection, opened in a thread. Raises OperationalError. See `reporting.engine.connect`."""
+    opening = asyncio.ensure_future(asyncio.to_thread(connect, database_url, kind=kind))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        opening.add_done_callback(_close_unused)
+        raise
 
 
 def _close_unused(opening: asyncio.Future[psycopg.Connection]) -> None:

@@ -60,6 +60,10 @@ class SiteFeed(Protocol):
         """Replace the projector's mark, durably: it has to be on disk before this returns."""
         ...
 
-    async def wait(self, timeout: float) -> None:  # noqa: ASYNC109 (the source waits, not the caller)
-        """Returns when some database may have changed, at the latest after `timeout` seconds. A hint only."""
+    async def wait(self, timeout: float) -> frozenset[str] | None:  # noqa: ASYNC109 (the source waits)
+        """Returns when a site database has changed, is new or gone; at the latest after `timeout` seconds.
+
+        Answers the names of those since the last call; None: it may be any. A hint only: what it does not
+        tell is found by polling.
+        """
         ...

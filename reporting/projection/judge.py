@@ -8,6 +8,7 @@ error, because a defect met by one document must not keep every later one of its
 |---|---|---|
 | none: every leaf is a deletion | `deleted` | those there are stay |
 | of a type that is not judged | `stored` | none |
+| of a device, see `device_rows` | as of a session | the highest valid one's |
 | one valid, any number invalid | `projected` | the valid one's |
 | several valid, any number invalid | `conflicted` | their union |
 | only invalid ones | `quarantined` | none |
@@ -19,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from replication.values import Leaf
-from reporting.documents.kinds import Invalid, Kept, Session
+from reporting.documents.kinds import Device, Invalid, Kept, Session
 from reporting.documents.merge import ValidLeaf, merge
 from reporting.documents.ranking import rank
 from reporting.documents.text import key_text, without_nul
@@ -27,6 +28,7 @@ from reporting.documents.upcast import CONTRACT, Contract
 from reporting.documents.validate import validate
 from reporting.projection.batch import FedDocument, QuarantinedLeaf, Receipt, State
 from reporting.projection.copy_text import encode_trials
+from reporting.projection.device_rows import DeviceRow, device_row
 from reporting.projection.rows import SessionRows, session_rows
 
 
@@ -40,6 +42,8 @@ class Judgement(NamedTuple):
     rows: SessionRows | None = None
     trial_lines: Sequence[bytes] = ()
     """The rows of `trials`, encoded; taken out of `rows` so that only the bytes have to be held."""
+    device: DeviceRow | None = None
+    """Of a `device` document."""
 
 
 def judge(
@@ -50,6 +54,7 @@ def judge(
     winner_rev = max(leaves, key=_rank).rev
     valid: list[ValidLeaf] = []
     kept: list[Kept] = []
+    devices: list[tuple[str, Device]] = []
     quarantined: list[QuarantinedLeaf] = []
     for leaf in leaves:
         if leaf.deleted:
@@ -57,13 +62,17 @@ def judge(
         match validate(document.id, leaf.body, site=site, contract=contract):
             case Session() as session:
                 valid.append(ValidLeaf(leaf.rev, session))
+            case Device() as status:
+                devices.append((leaf.rev, status))
+                kept.append(Kept(judged=True))
             case Kept() as document_without_rows:
                 kept.append(document_without_rows)
             case Invalid() as reason:
                 quarantined.append(QuarantinedLeaf(leaf.rev, reason))
     if not valid:
         state = _state_without_rows(kept, quarantined)
-        return Judgement(document, winner_rev, state, tuple(quarantined))
+        device = device_row(site, devices, receipts)
+        return Judgement(document, winner_rev, state, tuple(quarantined), device=device)
     try:
         rows = session_rows(site, merge(valid), receipts)
         trial_lines = [encode_trials(task_run) for task_run in rows.trials]

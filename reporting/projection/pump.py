@@ -8,7 +8,10 @@ nothing else.
 | what happens | outcome |
 |---|---|
 | a site has much to read | a batch a turn; other sites' turns come in between |
-| a site database fails, or hangs | that site backs off by itself |
+| a site database fails, or hangs | that site backs off by itself; what fails holds few of the places |
+| hundreds of sites are idle | each is looked at now and then; a hint names those that changed |
+| hints are lost, or there are none | every site is polled all the same, more often without hints |
+| other projectors run | each has its share of the sites, see `sharing`; without locks it has none |
 | the projector is stopped or killed | the batch in flight commits as a whole or is read again |
 | Postgres goes away | turns wait for it; checkpoints are read again when it is back |
 | another projector went on, or Postgres was restored | the batch is dropped, the checkpoint read again |
@@ -19,10 +22,9 @@ import asyncio
 import math
 import time
 import uuid
-from collections.abc import Callable
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from datetime import datetime
 from typing import Final
 
 import psycopg
@@ -35,15 +37,18 @@ from reporting.errors import FeedUnavailable, SourceReplaced, StaleBatch
 from reporting.projection.apply import apply_batch, recorded_documents
 from reporting.projection.batch import Applied, Batch, Checkpoint, State
 from reporting.projection.checkpoint import load_checkpoint, start_epoch
-from reporting.projection.connections import Connections
+from reporting.projection.connections import Connections, Lease
 from reporting.projection.feed import Mark, SiteDatabase, SiteFeed
+from reporting.projection.ownership import SiteLocks
 from reporting.projection.proof_schedule import ProofSchedule
 from reporting.projection.reading import Limits, read_batch
 from reporting.projection.references import Resolver
 from reporting.projection.replays import load_replays, read_replays, sites_with_replays
 from reporting.projection.rewind import is_continued
+from reporting.projection.roster import Roster, Site
 from reporting.projection.rules import replay_judged_by_older_rules
 from reporting.projection.turns import Turns
+from reporting.projection.watermarks import Sighting, read_clock
 from reporting.projection.write_ahead import write_ahead
 
 # How long a site database may take over a page of changes, or over one batch's bodies, before that counts as
@@ -54,6 +59,8 @@ _BODIES_TIMEOUT_S: Final = 120.0
 # Pages are small, so many sites may read one at once; bodies are not.
 _PAGES_AT_ONCE: Final = 8
 
+# Of a site whose last turn failed, so that any number that hang leave places to the others.
+_DOUBTFUL_PAGES_AT_ONCE: Final = 4
 _RESOLVE_INTERVAL_S: Final = 2.0
 _REPLAYS_INTERVAL_S: Final = 1.0
 # Not only at the start: while an update is rolled out, a projector of the old version may judge once more.
@@ -65,17 +72,6 @@ log = structlog.get_logger()
 def random_epoch() -> str:
     """A name that no other reading of any feed has."""
     return uuid.uuid4().hex
-
-
-@dataclass
-class _Site:
-    database: SiteDatabase
-    checkpoint: Checkpoint | None = None
-    """As this process committed it; None: to be read from Postgres."""
-    has_replays: bool = False
-    """There may be documents to project again."""
-    page_is_next: bool = False
-    """Feed pages and replays take turns, so that neither waits for the other's backlog."""
 
 
 class Pump:
@@ -90,34 +86,46 @@ class Pump:
         sites_at_once: int = 2,
         proofs: ProofSchedule | None = None,
         poll_seconds: float = 2.0,
+        look_seconds: float = 2.0,
         new_epoch: Callable[[], str] = random_epoch,
         clock: Callable[[], float] = time.monotonic,
         contract: Contract = CONTRACT,
     ) -> None:
         """`sites_at_once` batches are in memory and in Postgres at a time. Every site is polled at least
-        every `poll_seconds`, sooner when the feed hints at a change. `proofs`: how often sites are proved.
-        `contract` is what documents have to be.
+        every `poll_seconds`; while the feed hints at changes, every five times as many. Every `look_seconds`
+        it is seen whose the sites are. `proofs`: how often sites are proved. `contract` is what documents
+        have to be.
         """
         self._feed = feed
         self._limits = limits or Limits()
         self._proofs = proofs
-        self._poll_seconds = poll_seconds
         self._new_epoch = new_epoch
         self._contract = contract
         self._resolver = Resolver()
         self._connections = Connections(database_url, sites_at_once)
         self._pages = asyncio.Semaphore(_PAGES_AT_ONCE)
-        self._sites: dict[str, _Site] = {}
-        self._listed = False
-        self._turns = Turns(_log_failure, clock=clock, repeated_at_once=(StaleBatch, SourceReplaced))
+        self._doubtful_pages = asyncio.Semaphore(_DOUBTFUL_PAGES_AT_ONCE)
+        self._doubtful_batches = asyncio.Semaphore(max(1, sites_at_once - 1))
+        self._turns = Turns(self._failed, clock=clock, repeated_at_once=(StaleBatch, SourceReplaced))
+        self._locks = SiteLocks(database_url)
+        self._roster = Roster(
+            feed,
+            self._locks,
+            self._turns,
+            self._turn,
+            poll_seconds=poll_seconds,
+            look_seconds=look_seconds,
+            clock=clock,
+        )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Project until `stop` is set. A batch that is then being committed is finished, others dropped."""
-        self._turns.add("site databases", self._watch)
+        self._roster.begin()
         self._turns.add("references", self._resolve)
         self._turns.add("replays", self._find_replays)
         self._turns.add("rules", self._replay_judged_by_older_rules)
         async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._locks.close)
             stack.push_async_callback(self._connections.close)
             if self._proofs is not None:
                 self._turns.add("proofs", self._prove)
@@ -125,39 +133,18 @@ class Pump:
             await self._turns.run(stop)
 
     async def drain(self) -> None:
-        """Project everything that there is now, one site after the other. Raises the first failure."""
+        """Project everything that there is now, one site after the other, whoever else projects.
+
+        Raises the first failure.
+        """
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._connections.close)
             await self._replay_judged_by_older_rules()
             for database in await self._feed.databases():
-                site = _Site(database, has_replays=True)
-                while await self._project(site):
+                site = Site(database, has_replays=True)
+                while await self._project(site, await self._read_clock()):
                     pass
             await self._resolve()
-
-    async def _watch(self) -> float:
-        """Wait until something may have changed, then wake every site: a hint does not say which."""
-        if self._listed:
-            await self._wait_for_hint()
-        databases = await self._feed.databases()
-        self._listed = True
-        found = {f"site {database.site}": database for database in databases}
-        for name in self._sites.keys() - found.keys():
-            self._turns.remove(name)
-            del self._sites[name]
-        self._turns.wake(self._sites)
-        for name in found.keys() - self._sites.keys():
-            site = self._sites[name] = _Site(found[name])
-            self._turns.add(name, partial(self._turn, site))
-        return 0.0
-
-    async def _wait_for_hint(self) -> None:
-        try:
-            await self._feed.wait(self._poll_seconds)
-        except FeedUnavailable as failure:
-            # Polling does without hints; a feed that has none must not stop it.
-            log.warning("no hints of changes", error=str(failure), next_poll_in_s=self._poll_seconds)
-            await asyncio.sleep(self._poll_seconds)
 
     async def _resolve(self) -> float:
         async with self._connections.lease() as lease:
@@ -175,43 +162,51 @@ class Pump:
         return _RULES_INTERVAL_S
 
     async def _prove(self) -> float:
-        databases = [site.database for site in self._sites.values()]
-        return await self._proofs.turn(databases) if self._proofs else math.inf
+        return await self._proofs.turn(self._roster.databases) if self._proofs else math.inf
 
     async def _find_replays(self) -> float:
         async with self._connections.lease() as lease:
             found = await lease.run(sites_with_replays)
-        for name in {f"site {site}" for site in found} & self._sites.keys():
-            self._sites[name].has_replays = True
-            self._turns.wake([name])
+        self._roster.wake_for_replays(found)
         return _REPLAYS_INTERVAL_S
 
-    async def _turn(self, site: _Site) -> float:
-        return 0.0 if await self._project(site) else math.inf
+    async def _read_clock(self) -> datetime:
+        async with self._connections.lease() as lease:
+            return await lease.run(read_clock)
 
-    async def _project(self, site: _Site) -> bool:
-        """One batch; answers whether there may be more to read."""
+    def _failed(self, name: str, failure: Exception, failures: int, delay: float) -> None:
+        _log_failure(name, failure, failures, delay)
+        self._roster.note_failure(name, failure, failures, delay)
+
+    async def _turn(self, site: Site) -> float:
+        has_more = await self._project(site, self._roster.moment)
+        self._roster.note_success(site, rereading=site.checkpoint is not None and site.checkpoint.rereading)
+        return 0.0 if has_more else self._roster.until_poll(site)
+
+    async def _project(self, site: Site, moment: datetime | None) -> bool:
+        """One batch; answers whether there may be more to read. `moment`: Postgres's clock before it."""
         # Whatever ends this early, the next turn asks Postgres what was committed.
         known, site.checkpoint = site.checkpoint, None
-        checkpoint = await self._continue(site.database, known or await self._load(site.database))
+        checkpoint = await self._continue(site, known or await self._load(site.database))
         if site.has_replays and not site.page_is_next:
-            replayed = await self._replay(checkpoint)
+            replayed = await self._replay(site, checkpoint)
             site.has_replays, site.page_is_next = replayed is not None, True
             site.checkpoint = replayed or checkpoint
             return True
         site.page_is_next = False
-        page = await self._read(checkpoint)
+        page = await self._read(site, checkpoint)
         if not page.changes and not checkpoint.rereading:
             site.checkpoint = checkpoint
+            site.sighting = None if moment is None else Sighting(checkpoint, moment)
             return site.has_replays
-        batch, applied = await self._commit(checkpoint, page)
+        batch, applied = await self._commit(site, checkpoint, page, moment)
         site.checkpoint = applied.checkpoint
         _log_applied(batch, applied)
         return site.has_replays or not batch.at_end
 
-    async def _replay(self, checkpoint: Checkpoint) -> Checkpoint | None:
+    async def _replay(self, site: Site, checkpoint: Checkpoint) -> Checkpoint | None:
         """Work off the site's oldest replays; the checkpoint after them, None when there were none."""
-        async with self._connections.lease() as lease:
+        async with self._batch_lease(site) as lease:
             replays = await lease.run(load_replays, checkpoint.site)
             if not replays:
                 return None
@@ -226,9 +221,20 @@ class Pump:
         async with self._connections.lease() as lease:
             return await lease.run(load_checkpoint, database.site)
 
-    async def _continue(self, database: SiteDatabase, stored: Checkpoint | None) -> Checkpoint:
+    def _page_place(self, site: Site) -> asyncio.Semaphore:
+        return self._doubtful_pages if site.is_doubtful else self._pages
+
+    @asynccontextmanager
+    async def _batch_lease(self, site: Site) -> AsyncIterator[Lease]:
+        """A connection for a batch; one is always left to sites that do not fail."""
+        place = self._doubtful_batches if site.is_doubtful else nullcontext()
+        async with place, self._connections.lease() as lease:
+            yield lease
+
+    async def _continue(self, site: Site, stored: Checkpoint | None) -> Checkpoint:
         """The checkpoint to read on from: the stored one, or that of a new epoch when the feed is another."""
-        async with self._pages, asyncio.timeout(_PAGE_TIMEOUT_S):
+        database = site.database
+        async with self._page_place(site), asyncio.timeout(_PAGE_TIMEOUT_S):
             mark = await self._feed.read_mark(database.database)
         if stored is not None and stored.database == database.database and is_continued(mark, stored):
             return stored
@@ -244,18 +250,21 @@ class Pump:
         )
         return checkpoint
 
-    async def _read(self, checkpoint: Checkpoint) -> ChangesPage:
-        async with self._pages, asyncio.timeout(_PAGE_TIMEOUT_S):
+    async def _read(self, site: Site, checkpoint: Checkpoint) -> ChangesPage:
+        async with self._page_place(site), asyncio.timeout(_PAGE_TIMEOUT_S):
             return await self._feed.read(checkpoint.database, checkpoint.since, self._limits.changes)
 
-    async def _commit(self, checkpoint: Checkpoint, page: ChangesPage) -> tuple[Batch, Applied]:
+    async def _commit(
+        self, site: Site, checkpoint: Checkpoint, page: ChangesPage, moment: datetime | None
+    ) -> tuple[Batch, Applied]:
         # The lease is held from the first body on: it bounds how many batches are in memory.
-        async with self._connections.lease() as lease:
+        async with self._batch_lease(site) as lease:
             keys = [key_text(change.id) for change in page.changes]
             recorded = await lease.run(recorded_documents, checkpoint.site, keys)
             async with asyncio.timeout(_BODIES_TIMEOUT_S):
                 batch = await read_batch(self._feed, checkpoint, page, recorded, self._limits)
                 await write_ahead(self._feed, checkpoint)
+            batch = batch._replace(read_at=moment)
             return batch, await lease.run(apply_batch, batch, self._contract)
 
 

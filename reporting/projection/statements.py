@@ -24,14 +24,15 @@ ON CONFLICT (site) DO NOTHING
 RESTART_CHECKPOINT: Final = """
 UPDATE checkpoints
 SET database = %(database)s, epoch = %(epoch)s, batch = 0, since = %(since)s, pending = NULL,
-    rereading = true, advanced_at = now()
+    rereading = true, advanced_at = now(), complete_through = NULL
 WHERE site = %(site)s
 """
 
 ADVANCE_CHECKPOINT: Final = """
 UPDATE checkpoints
 SET batch = %(batch)s, since = %(since)s, pending = %(pending)s, rereading = %(rereading)s,
-    advanced_at = now(), changed_at = CASE WHEN %(has_changes)s THEN now() ELSE changed_at END
+    advanced_at = now(), changed_at = CASE WHEN %(has_changes)s THEN now() ELSE changed_at END,
+    complete_through = greatest(complete_through, %(complete_through)s::timestamptz)
 WHERE site = %(site)s
 """
 
@@ -103,6 +104,10 @@ DELETE_DOCUMENT_ROWS: Final = (
     "DELETE FROM documents WHERE site = %(site)s AND doc_id = ANY(%(doc_ids)s)",
 )
 
+DELETE_DEVICE_STATUS: Final = """
+DELETE FROM device_status WHERE site = %(site)s AND device = ANY(%(devices)s)
+"""
+
 COPY_TRIALS: Final = """
 COPY trials (site, session_id, task, run, trial_index, stage, rt_ms, correct, response, condition,
              time_elapsed_ms, extra)
@@ -137,6 +142,12 @@ COPY_QUARANTINE: Final = """
 COPY quarantine (site, doc_id, rev, type, code, path, message, rules_version) FROM STDIN
 """
 
+COPY_DEVICE_STATUS: Final = """
+COPY device_status (site, device, rev, app_version, os, free_bytes, battery_level, outstanding, clock_at,
+                    received_at)
+FROM STDIN
+"""
+
 COPY_DOCUMENTS: Final = """
 COPY documents (site, doc_id, type, winner_rev, leaves, state, epoch) FROM STDIN
 """
@@ -154,11 +165,20 @@ UPDATE sessions SET source_missing_at = NULL
 WHERE site = %(site)s AND id = ANY(%(session_ids)s) AND source_missing_at IS NOT NULL
 """
 
+DEVICES_FOUND_AGAIN: Final = """
+UPDATE device_status SET source_missing_at = NULL
+WHERE site = %(site)s AND device = ANY(%(devices)s) AND source_missing_at IS NOT NULL
+"""
+
 MARK_DELETED: Final = (
     "UPDATE documents SET source_missing_at = now() WHERE site = %(site)s AND doc_id = ANY(%(doc_ids)s)",
     """
     UPDATE sessions SET source_missing_at = now()
     WHERE site = %(site)s AND id = ANY(%(session_ids)s) AND source_missing_at IS NULL
+    """,
+    """
+    UPDATE device_status SET source_missing_at = now()
+    WHERE site = %(site)s AND device = ANY(%(devices)s) AND source_missing_at IS NULL
     """,
 )
 
@@ -169,6 +189,13 @@ MARK_GONE: Final = (
     WHERE documents.site = %(site)s AND documents.epoch <> %(epoch)s
       AND sessions.site = documents.site AND 'session:' || sessions.id = documents.doc_id
       AND sessions.source_missing_at IS NULL
+    """,
+    """
+    UPDATE device_status SET source_missing_at = now()
+    FROM documents
+    WHERE documents.site = %(site)s AND documents.epoch <> %(epoch)s
+      AND device_status.site = documents.site AND 'device:' || device_status.device = documents.doc_id
+      AND device_status.source_missing_at IS NULL
     """,
     """
     UPDATE documents SET source_missing_at = now()

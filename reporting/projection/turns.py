@@ -70,6 +70,11 @@ class Turns:
         """Who takes turns."""
         return frozenset(name for name, worker in self._workers.items() if not worker.removed)
 
+    @property
+    def running(self) -> frozenset[str]:
+        """Whose turn is running now, also of those that were removed meanwhile."""
+        return frozenset(name for name, worker in self._workers.items() if worker.task is not None)
+
     def add(self, name: str, turn: Turn) -> None:
         """Take `turn` in from now on; it is due at once, or after the running turn of the same name."""
         running = self._workers.get(name)

@@ -19,9 +19,9 @@ from psycopg import errors
 from reporting import tables
 from reporting.documents.upcast import CONTRACT, Contract
 from reporting.documents.validate import document_type
-from reporting.projection import rows, statements
+from reporting.projection import device_rows, rows, statements
 from reporting.projection.across import companions, flag_across
-from reporting.projection.batch import Checkpoint, FedDocument, Receipt, State, session_ids
+from reporting.projection.batch import Checkpoint, FedDocument, Receipt, State, device_names, session_ids
 from reporting.projection.copy_text import Row, RowEncoder, row_encoder
 from reporting.projection.judge import Judgement, judge, unprojectable
 from reporting.scoring import DEFINITIONS, GENERIC
@@ -44,6 +44,7 @@ _encode_scores = row_encoder(tables.scores, rows.ScoreRow._fields)
 _encode_flags = row_encoder(tables.quality_flags, rows.FlagRow._fields)
 _encode_conflicts = row_encoder(tables.conflicts, rows.ConflictRow._fields)
 _encode_quarantine = row_encoder(tables.quarantine, rows.QuarantineRow._fields)
+_encode_devices = row_encoder(tables.device_status, device_rows.DeviceRow._fields)
 _encode_documents = row_encoder(tables.documents, rows.DocumentRow._fields)
 
 
@@ -110,6 +111,8 @@ class DocumentWriter:
         self._copy(statements.COPY_FLAGS, _encode_flags, _all(each.flags for each in sessions))
         self._copy(statements.COPY_CONFLICTS, _encode_conflicts, _all(each.conflicts for each in sessions))
         self._copy(statements.COPY_QUARANTINE, _encode_quarantine, _all(map(self._quarantine_rows, written)))
+        devices = [judgement.device for judgement in written if judgement.device is not None]
+        self._copy(statements.COPY_DEVICE_STATUS, _encode_devices, devices)
         self._copy(statements.COPY_DOCUMENTS, _encode_documents, map(self._document_row, written))
         self._flag_unknown_references([each.session.id for each in sessions])
         self._mark_deleted([judgement for judgement in written if judgement.state is State.DELETED])
@@ -118,9 +121,13 @@ class DocumentWriter:
 
     def _delete_rows(self, documents: Sequence[FedDocument]) -> None:
         # Also of documents that are new: rows that somebody left behind must not look like a poison document.
-        replaced = session_ids(each.key for each in documents if not each.is_deleted)
-        if replaced:
-            delete_session_rows(self._connection, self._site, replaced)
+        replaced = [each.key for each in documents if not each.is_deleted]
+        if sessions := session_ids(replaced):
+            delete_session_rows(self._connection, self._site, sessions)
+        if devices := device_names(replaced):
+            self._connection.execute(
+                statements.DELETE_DEVICE_STATUS, {"site": self._site, "devices": devices}
+            )
         for statement in statements.DELETE_DOCUMENT_ROWS:
             self._connection.execute(
                 statement, {"site": self._site, "doc_ids": [each.key for each in documents]}
@@ -172,7 +179,12 @@ class DocumentWriter:
     def _mark_deleted(self, deleted: Sequence[Judgement]) -> None:
         keys = [judgement.document.key for judgement in deleted]
         if keys:
-            ids = {"site": self._site, "doc_ids": keys, "session_ids": session_ids(keys)}
+            ids = {
+                "site": self._site,
+                "doc_ids": keys,
+                "session_ids": session_ids(keys),
+                "devices": device_names(keys),
+            }
             for statement in statements.MARK_DELETED:
                 self._connection.execute(statement, ids)
 

@@ -26,12 +26,12 @@ def answer(value: Any, *, status: int = 200) -> web.Response:
     )
 
 
-def answer_page(listed: Listed[Row], page: Page) -> web.Response:
-    """`{"data": […], "pagination": {…}}`."""
+def answer_page(listed: Listed[Row], page: Page, **beside: Any) -> web.Response:
+    """`{"data": […], "pagination": {…}}`, and what is told beside."""
     pagination = Pagination(
         page=page.number,
         per_page=page.size,
         total=listed.total,
         pages=-(-listed.total // page.size),
     )
-    return answer({"data": listed.rows, "pagination": pagination})
+    return answer({"data": listed.rows, "pagination": pagination, **beside})

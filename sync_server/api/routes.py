@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from sync_server.api import auth, health, metrics, quarantine, receipts, sessions
+from sync_server.api import auth, health, metrics, quarantine, receipts, sessions, sites
 
 API_ROUTES: list[web.RouteDef] = [
     web.get("/api/health", health.alive),
@@ -13,6 +13,8 @@ API_ROUTES: list[web.RouteDef] = [
     web.get("/api/sessions", sessions.get_sessions),
     web.get("/api/sessions/{id}", sessions.get_session),
     web.get("/api/sessions/{id}/trials", sessions.get_trials),
+    web.get("/api/sites", sites.get_sites),
+    web.get("/api/sites/{site}", sites.get_site),
     web.get("/api/quarantine", quarantine.get_quarantine),
     web.post("/api/sync/receipts", receipts.post_receipts),
 ]

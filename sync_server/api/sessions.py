@@ -15,6 +15,7 @@ from reporting.queries.sessions import (
     read_session,
     select_sites,
 )
+from reporting.queries.sites import read_complete_through
 from reporting.queries.snapshot import Page, snapshot
 from sync_server.api.answers import answer, answer_page
 from sync_server.api.parameters import (
@@ -59,7 +60,11 @@ class TrialsQuery(SessionQuery, frozen=True, kw_only=True):
 
 
 async def get_sessions(request: web.Request) -> web.Response:
-    """`GET /api/sessions` → a page of SessionRow, the latest first."""
+    """`GET /api/sessions` → a page of SessionRow, the latest first.
+
+    `complete_through` says by site through when the list is complete: of every site that could have had such
+    a session, also where none has.
+    """
     await require_person(request)
     query = read_query(request, SessionsQuery)
     wanted = SessionFilter(
@@ -73,7 +78,8 @@ async def get_sessions(request: web.Request) -> web.Response:
     )
     async with snapshot(request.app[ENGINE]) as connection:
         listed = await list_sessions(connection, wanted, query.wanted_page)
-    return answer_page(listed, query.wanted_page)
+        complete_through = await read_complete_through(connection, site=query.site)
+    return answer_page(listed, query.wanted_page, complete_through=complete_through)
 
 
 async def get_session(request: web.Request) -> web.Response:

@@ -33,7 +33,11 @@ async def test_list_without_filters_has_all_sessions_latest_first(api: Api, engi
 
 async def test_empty_list_has_no_pages(api: Api) -> None:
     answer = await api.get("/api/sessions")
-    assert answer.body == {"data": [], "pagination": {"page": 1, "per_page": 50, "total": 0, "pages": 0}}
+    assert answer.body == {
+        "data": [],
+        "pagination": {"page": 1, "per_page": 50, "total": 0, "pages": 0},
+        "complete_through": {},
+    }
 
 
 async def test_listed_session_has_its_columns_with_times_in_utc(api: Api, engine: Engine) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 from typing import Any
 
+from replication.client import CouchClient
 from tests.contract.couch import Couch, Db
 
 
@@ -48,6 +49,25 @@ async def test_a_long_poll_from_now_wakes_at_the_next_update(couch: Couch, db: D
 async def test_a_long_poll_of_databases_ends_empty_at_its_timeout(couch: Couch, db: Db) -> None:
     told = (await couch.get("/_db_updates", feed="longpoll", since="now", timeout="50")).ok()
     assert "last_seq" in told
+
+
+async def test_a_client_that_waits_is_told_the_names(couch: Couch, db: Db) -> None:
+    client = CouchClient(couch.session, couch.base)
+
+    async def told_of_it(since: str | None) -> str:
+        while True:
+            updates = await client.wait_for_updates(since, timeout_ms=60_000)
+            assert not (updates.names and updates.last_seq == since)
+            if db.name in updates.names:
+                return updates.last_seq
+            since = updates.last_seq
+
+    waiting = asyncio.ensure_future(told_of_it(None))
+    await db.save("a")
+    since = await waiting
+    waiting = asyncio.ensure_future(told_of_it(since))
+    await db.save("b")
+    await waiting
 
 
 async def test_a_continuous_feed_of_databases_goes_on(couch: Couch, db: Db) -> None:

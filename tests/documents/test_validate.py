@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reporting.documents.kinds import Invalid, Kept, Session
+from reporting.documents.kinds import Device, Invalid, Kept, Session
 from reporting.documents.text import MAX_KEY_CHARACTERS
 from reporting.documents.validate import document_type, validate
 from tests.documents.examples import SITE, a_consent, a_device, a_session, a_task_run, a_trial, encode, nested
 
 
-def judge(document: dict[str, Any]) -> Session | Kept | Invalid:
+def judge(document: dict[str, Any]) -> Session | Device | Kept | Invalid:
     return validate(document["_id"], encode(document), site=SITE)
 
 
@@ -59,9 +59,16 @@ def test_unknown_members_are_no_error() -> None:
     assert isinstance(judge(document), Session)
 
 
-@pytest.mark.parametrize("document", [a_consent(), a_device(), a_device(site=SITE)])
-def test_valid_consent_or_device_is_kept_as_judged(document: dict[str, Any]) -> None:
-    assert judge(document) == Kept(judged=True)
+def test_valid_consent_is_kept_as_judged() -> None:
+    assert judge(a_consent()) == Kept(judged=True)
+
+
+@pytest.mark.parametrize("members", [{}, {"site": SITE}, {"os": None, "wifi": ["a"]}, {"battery_level": 1}])
+def test_device_tells_what_it_can_and_its_unknown_members_are_no_error(members: dict[str, Any]) -> None:
+    judged = judge(a_device(**members))
+    assert isinstance(judged, Device)
+    assert judged.name == "lima-tab-2"
+    assert (judged.document.app, judged.document.os, judged.document.outstanding) == ("1.0.0", None, None)
 
 
 @pytest.mark.parametrize(
@@ -100,6 +107,18 @@ def test_document_of_a_type_that_is_not_judged_is_only_kept(doc_id: str, body: b
         (a_consent(site="nairobi"), "wrong_site", "$.site"),
         (a_device(site="nairobi"), "wrong_site", "$.site"),
         (a_device(schema=7), "unknown_schema", "$.schema"),
+        # The tablet's own status.
+        (a_device(app=1), "wrong_type", "$.app"),
+        (a_device(os={}), "wrong_type", "$.os"),
+        (a_device(free_bytes="12 GB"), "wrong_type", "$.free_bytes"),
+        (a_device(free_bytes=-1), "out_of_range", "$.free_bytes"),
+        (a_device(free_bytes=2**63), "out_of_range", "$.free_bytes"),
+        (a_device(battery_level="full"), "wrong_type", "$.battery_level"),
+        (a_device(battery_level=87), "out_of_range", "$.battery_level"),
+        (a_device(outstanding=1.5), "wrong_type", "$.outstanding"),
+        (a_device(outstanding=2**31), "out_of_range", "$.outstanding"),
+        (a_device(clock_at="noon"), "bad_time", "$.clock_at"),
+        (a_device(clock_at="0001-01-01T00:00:00Z"), "out_of_range", "$.clock_at"),
         # Members of the session.
         (without("study"), "missing_member", "$.study"),
         (without("participant"), "missing_member", "$.participant"),

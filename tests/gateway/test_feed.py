@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from replication.client import CouchClient
-from reporting.errors import FeedUnavailable
+from replication.client import CouchClient, Updates
+from replication.errors import CouchError
+from reporting.errors import FeedRefused, FeedUnavailable
 from reporting.projection.feed import START, Mark, SiteDatabase
 from sync_server.feed import CouchFeed
 from tests.gateway.gateway import Gateway, session
@@ -50,10 +51,69 @@ async def test_a_mark_is_kept_and_what_is_no_mark_is_none(
         assert await feed.read_mark(lima) is None
 
 
-async def test_a_change_ends_the_wait(gateway: Gateway, lima: str, tablet: str, feed: CouchFeed) -> None:
-    await feed.wait(0.01)
+async def test_a_change_ends_the_wait_and_is_told_by_name(
+    gateway: Gateway, lima: str, tablet: str, feed: CouchFeed
+) -> None:
+    told: frozenset[str] = frozenset()
+    while lima not in told:
+        told |= await feed.wait(60.0) or frozenset()
+    assert await feed.wait(0.01) == frozenset()
     await gateway.push(lima, session("a"), token=tablet)
-    await feed.wait(60.0)
+    assert await feed.wait(60.0) == frozenset({lima})
+    assert await feed.wait(0.01) == frozenset()
+
+
+async def test_databases_that_are_no_sites_are_not_told_of(gateway: Gateway, feed: CouchFeed) -> None:
+    await feed.wait(0.01)
+    await gateway.call("PUT", "/_replicator", token=gateway.service)
+    await gateway.call("PUT", "/site-cusco", token=gateway.service)
+    told: frozenset[str] = frozenset()
+    while "site-cusco" not in told:
+        told |= await feed.wait(60.0) or frozenset()
+    assert "_replicator" not in told
+
+
+async def test_updates_that_do_not_move_on_are_no_hints(
+    feed: CouchFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def the_same(*_: object, **__: object) -> Updates:
+        return Updates(frozenset({"site-lima"}), "1-x")
+
+    monkeypatch.setattr(CouchClient, "wait_for_updates", the_same)
+    assert await feed.wait(1.0) == frozenset({"site-lima"})
+    with pytest.raises(FeedUnavailable):
+        await feed.wait(1.0)
+
+
+async def test_position_that_the_server_refuses_is_forgotten(
+    lima: str, feed: CouchFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str | None] = []
+
+    async def refuse_positions(_: object, since: str | None, *, timeout_ms: int) -> Updates:
+        asked.append(since)
+        if since is not None:
+            raise CouchError("no such position")
+        return Updates(frozenset({lima}), "1-x")
+
+    monkeypatch.setattr(CouchClient, "wait_for_updates", refuse_positions)
+    await feed.wait(1.0)
+    with pytest.raises(FeedUnavailable):
+        await feed.wait(1.0)
+    assert await feed.wait(1.0) == frozenset({lima})
+    assert asked == [None, "1-x", None]
+
+
+async def test_a_credential_that_opens_nothing_is_a_refusal(gateway: Gateway, tablet: str) -> None:
+    host, port = gateway.address
+    for token in (tablet, "none"):
+        headers = {"Authorization": f"Bearer {token}"}
+        async with aiohttp.ClientSession() as http:
+            other = CouchFeed(
+                CouchClient(http, f"http://{host}:{port}/db", headers=lambda headers=headers: headers)  # type: ignore[misc]
+            )
+            with pytest.raises(FeedRefused):
+                await other.databases()
 
 
 async def test_a_site_that_is_gone_or_a_store_that_is_away_is_unavailable(feed: CouchFeed) -> None:

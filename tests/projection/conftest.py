@@ -101,6 +101,13 @@ async def running(pump: Pump) -> AsyncIterator[None]:
             await task
 
 
+async def until(holds: Callable[[], bool]) -> None:
+    """Look again and again, at what is in Postgres or nowhere tells of its change."""
+    async with asyncio.timeout(60):
+        while not holds():  # noqa: ASYNC110 (see above)
+            await asyncio.sleep(0.02)
+
+
 def rows(connection: psycopg.Connection, query: str, **parameters: Any) -> list[tuple[Any, ...]]:
     """All rows of a query."""
     return connection.execute(query.encode(), parameters).fetchall()
@@ -110,7 +117,7 @@ def everything(connection: psycopg.Connection) -> Tables:
     """Every row of every results table and the checkpoints, in an order of their own."""
     return {
         name: sorted(rows(connection, f"SELECT t::text FROM {name} AS t"))  # noqa: S608 (our own tables)
-        for name in (*RESULTS, "checkpoints")
+        for name in (*RESULTS, "device_status", "checkpoints")
     }
 
 

@@ -84,6 +84,7 @@ class MemoryFeed:
         self.before: Callable[[str, str], Awaitable[None]] = _nothing
         self.requests: list[tuple[str, str]] = []
         self._changed = asyncio.Event()
+        self._hinted: set[str] | None = set()
 
     def __getitem__(self, site: str) -> MemoryDatabase:
         return self.of_site[site]
@@ -93,11 +94,16 @@ class MemoryFeed:
         self.of_site[site] = MemoryDatabase()
         return self.of_site[site]
 
-    def hint(self) -> None:
-        """Let `wait` return."""
+    def hint(self, *sites: str) -> None:
+        """Let `wait` return and tell of these sites; without any, that it does not know which."""
+        if not sites:
+            self._hinted = None
+        elif self._hinted is not None:
+            self._hinted |= {f"site-{site}" for site in sites}
         self._changed.set()
 
     async def databases(self) -> Sequence[SiteDatabase]:
+        self.requests.append(("databases", ""))
         return [SiteDatabase(site, f"site-{site}") for site in self.of_site]
 
     async def read(self, database: str, since: str, limit: int) -> ChangesPage:
@@ -121,12 +127,15 @@ class MemoryFeed:
     async def write_mark(self, database: str, mark: Mark) -> None:
         (await self._asked("write_mark", database)).mark = mark
 
-    async def wait(self, timeout: float) -> None:  # noqa: ASYNC109 (as the interface has it)
+    async def wait(self, timeout: float) -> frozenset[str] | None:  # noqa: ASYNC109 (as the interface has it)
+        self.requests.append(("wait", ""))
         try:
             await asyncio.wait_for(self._changed.wait(), timeout)
         except TimeoutError:
-            return
+            return frozenset()
         self._changed.clear()
+        hinted, self._hinted = self._hinted, set()
+        return None if hinted is None else frozenset(hinted)
 
     async def _asked(self, request: str, database: str) -> MemoryDatabase:
         site = database.removeprefix("site-")

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 
 import psycopg
 import pytest
 
 from reporting.engine import connect
-from reporting.errors import FeedUnavailable
+from reporting.errors import FeedUnavailable, SourceReplaced, StaleBatch
 from reporting.projection.feed import Mark
 from reporting.projection.pump import Pump
 from reporting.projection.reading import Limits
@@ -205,18 +206,25 @@ async def test_lost_connections_are_replaced(
     assert session_ids(connection) == {"s1", "s2"}
 
 
-async def test_two_projectors_on_the_same_sites_project_everything_once(
+async def test_two_projectors_that_both_take_a_site_for_theirs_project_everything_once(
     feed: MemoryFeed, database_url: str, connection: psycopg.Connection, logged: LogEntries
 ) -> None:
     for n in range(40):
         feed["lima"].save(a_session(f"s{n}"), "1-a")
     limits = Limits(changes=3)
-    one = Pump(feed, database_url, limits=limits, poll_seconds=0.01)
-    other = Pump(feed, database_url, limits=limits, poll_seconds=0.01)
-    async with running(one), running(other):
+
+    async def drain_again_and_again() -> None:
+        while True:
+            with suppress(StaleBatch, SourceReplaced):
+                await Pump(feed, database_url, limits=limits).drain()
+
+    async with running(Pump(feed, database_url, limits=limits, poll_seconds=0.01)):
+        other = asyncio.create_task(drain_again_and_again())
         await logged.wait_for(event="batch committed", site="lima", pending=0)
         feed["lima"].save(a_session("last"), "1-a")
         await logged.wait_for(event="document projected", id="session:last")
+        other.cancel()
+        await asyncio.wait([other])
     assert count(connection, "sessions") == 41
     assert count(connection, "trials") == 41 * 4
     assert set(states(connection).values()) == {"projected"}

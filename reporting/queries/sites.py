@@ -1,0 +1,205 @@
+"""How each site stands: how far it is projected, through when it is complete, and what waits for a person.
+
+Everything is Postgres's word; no site database is asked, so the answer costs the same when one is away.
+
+- `complete_through`: every document that was acknowledged before this moment is judged. It trails by seconds.
+- `lag_seconds`: for how long the oldest document waits that was received after that moment and is not judged.
+  0: none waits. None: not known, while a site is read from its start.
+- `pending`: changes after the last batch, when that batch was read.
+- `quarantined` counts entries that nobody has accepted, `waived` the accepted ones.
+- `devices_outstanding`, `documents_outstanding`: as the tablets themselves told last.
+"""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import (
+    ColumnElement,
+    Double,
+    Select,
+    and_,
+    any_,
+    case,
+    cast,
+    exists,
+    func,
+    not_,
+    null,
+    or_,
+    select,
+    union,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from reporting.queries.rows import columns_of
+from reporting.queries.snapshot import Listed, Page, list_page
+from reporting.tables import (
+    checkpoints,
+    conflicts,
+    device_status,
+    devices,
+    documents,
+    ingest_log,
+    quarantine,
+    replays,
+    site_states,
+    waivers,
+)
+
+
+class SiteRow(msgspec.Struct, frozen=True):
+    """One site. None: not known, or (`error`, `next_try_at`) nothing to tell."""
+
+    site: str
+    state: str | None
+    state_since: datetime | None
+    failures: int
+    error: str | None
+    next_try_at: datetime | None
+    since: str | None
+    """Feed position of the last batch, opaque."""
+    pending: int | None
+    advanced_at: datetime | None
+    changed_at: datetime | None
+    """When the last change of the feed was committed."""
+    complete_through: datetime | None
+    lag_seconds: float | None
+    devices_outstanding: int
+    documents_outstanding: int
+    quarantined: int
+    waived: int
+    conflicts: int
+    replays: int
+
+
+class DeviceRow(msgspec.Struct, frozen=True):
+    """What a tablet last told of itself; see `reporting.tables.device_status`."""
+
+    device: str
+    rev: str
+    app_version: str | None
+    os: str | None
+    free_bytes: int | None
+    battery_level: float | None
+    outstanding: int | None
+    clock_at: datetime | None
+    received_at: datetime | None
+    source_missing_at: datetime | None
+
+
+_known = union(select(checkpoints.c.site), select(site_states.c.site), select(devices.c.site)).subquery(
+    "known"
+)
+
+
+def select_sites(site: str | None = None) -> Select[*tuple[Any, ...]]:
+    """Statement: the fields of SiteRow of every site that is projected, tried, or has an enrolled device."""
+    at, state = checkpoints.c, site_states.c
+    statement = (
+        select(
+            _known.c.site,
+            state.state,
+            state.since,
+            func.coalesce(state.failures, 0),
+            state.error,
+            state.next_try_at,
+            at.since,
+            at.pending,
+            at.advanced_at,
+            at.changed_at,
+            at.complete_through,
+            _lag_seconds(),
+            _of_site(select(func.count()), device_status).where(_is_outstanding()).scalar_subquery(),
+            _of_site(select(func.coalesce(func.sum(device_status.c.outstanding), 0)), device_status)
+            .where(_is_outstanding())
+            .scalar_subquery(),
+            _of_site(select(func.count()), quarantine).where(not_(_is_waived())).scalar_subquery(),
+            _of_site(select(func.count()), quarantine).where(_is_waived()).scalar_subquery(),
+            _of_site(select(func.count()), conflicts)
+            .where(conflicts.c.state != "resolved")
+            .scalar_subquery(),
+            _of_site(select(func.count()), replays).scalar_subquery(),
+        )
+        .select_from(
+            _known.outerjoin(checkpoints, at.site == _known.c.site).outerjoin(
+                site_states, state.site == _known.c.site
+            )
+        )
+        .order_by(_known.c.site)
+    )
+    return statement if site is None else statement.where(_known.c.site == site)
+
+
+def select_complete_through(site: str | None) -> Select[str, datetime | None]:
+    """Statement: through when each site is complete, or that one; absent: never projected."""
+    c = checkpoints.c
+    statement = select(c.site, c.complete_through).order_by(c.site)
+    return statement if site is None else statement.where(c.site == site)
+
+
+async def list_sites(connection: AsyncConnection, page: Page) -> Listed[SiteRow]:
+    """One page of all sites, by name."""
+    return await list_page(connection, SiteRow, select_sites(), page)
+
+
+async def read_site(connection: AsyncConnection, site: str) -> SiteRow | None:
+    """One site; None where nobody knows it."""
+    row = (await connection.execute(select_sites(site))).one_or_none()
+    return None if row is None else SiteRow(*row)
+
+
+async def list_devices(connection: AsyncConnection, site: str) -> list[DeviceRow]:
+    """What the site's tablets last told of themselves, by name."""
+    c = device_status.c
+    found = await connection.execute(
+        select(*columns_of(DeviceRow, device_status)).where(c.site == site).order_by(c.device)
+    )
+    return [DeviceRow(*row) for row in found]
+
+
+async def read_complete_through(
+    connection: AsyncConnection, *, site: str | None
+) -> dict[str, datetime | None]:
+    """By site, through when it is complete: of all sites that an answer may draw on, or of that one."""
+    found = await connection.execute(select_complete_through(site))
+    return {row.site: row.complete_through for row in found}
+
+
+def _of_site(counting: Select[Any], table: Any) -> Select[Any]:
+    return counting.select_from(table).where(table.c.site == _known.c.site).correlate(_known)
+
+
+def _is_outstanding() -> ColumnElement[bool]:
+    return and_(device_status.c.outstanding > 0, device_status.c.source_missing_at.is_(None))
+
+
+def _is_waived() -> ColumnElement[bool]:
+    q, w = quarantine.c, waivers.c
+    return exists().where(w.site == q.site, w.doc_id == q.doc_id, w.code == q.code, w.path == q.path)
+
+
+def _lag_seconds() -> ColumnElement[float | None]:
+    """Since the receipt of the oldest document that was not judged after it was received."""
+    log, judged = ingest_log.c, documents.c
+    oldest = (
+        select(func.min(log.received_at))
+        .where(
+            log.site == _known.c.site,
+            log.outcome == "received",
+            log.received_at > checkpoints.c.complete_through,
+            not_(
+                exists().where(
+                    judged.site == log.site,
+                    judged.doc_id == log.doc_id,
+                    or_(judged.projected_at >= log.received_at, log.rev == any_(judged.leaves)),
+                )
+            ),
+        )
+        .correlate(_known, checkpoints)
+        .scalar_subquery()
+    )
+    return case(
+        (checkpoints.c.complete_through.is_(None), null()),
+        else_=cast(func.coalesce(func.extract("epoch", func.now() - oldest), 0), Double),
+    )
