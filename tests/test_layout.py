@@ -34,6 +34,7 @@ PURE = (
     "reporting/scoring",
     "reporting/projection/batch.py",
     "reporting/projection/copy_text.py",
+    "reporting/projection/correction_rows.py",
     "reporting/projection/judge.py",
     "reporting/projection/rows.py",
     "reporting/projection/rewind.py",

@@ -20,6 +20,7 @@ can act on. Only what rows and scores are made of is judged: members without a n
 | ended is not before started, of session and task runs | `times_out_of_order` |
 | (task, run) is unique in the session | `duplicate_task_run` |
 | each trial, see `reporting.documents.trial_rules` | among others `duplicate_trial_index` |
+| a correction's id, and what it may change, see `reporting.documents.corrections` | `not_patchable` … |
 
 Decoding goes straight into the typed structs, once. Only a document that fails is decoded again, untyped, to
 tell an unknown schema from a wrong shape and to quote the value that is wrong.
@@ -30,9 +31,12 @@ from typing import Final
 
 import msgspec
 
+from reporting.documents.corrections import read_correction
 from reporting.documents.kinds import (
     JUDGED,
     SCHEMA,
+    Correction,
+    CorrectionDocument,
     Envelope,
     Invalid,
     Kept,
@@ -59,7 +63,7 @@ def document_type(doc_id: str) -> str | None:
     return without_nul(prefix) if colon and not doc_id.startswith("_") else None
 
 
-def validate(doc_id: str, body: bytes, *, site: str) -> Session | Kept | Invalid:
+def validate(doc_id: str, body: bytes, *, site: str) -> Session | Correction | Kept | Invalid:
     """Judge one live leaf: `doc_id` with its prefix, `body` as stored, `site` of the database it is in.
 
     Never raises on what a document can hold.
@@ -73,11 +77,15 @@ def validate(doc_id: str, body: bytes, *, site: str) -> Session | Kept | Invalid
         return _explain(doc_id, body, str(failure), site=site)
     except (ValueError, RecursionError) as failure:
         return _unreadable(failure)
-    invalid = _check_envelope(doc_id, document, site=site) or _check_session(document)
-    if invalid is not None:
-        return invalid
+    invalid = _check_envelope(doc_id, document, site=site) or _check_members(document)
+    return invalid or _valid(doc_id, document, nul_replaced=nul_replaced)
+
+
+def _valid(doc_id: str, document: Envelope, *, nul_replaced: bool) -> Session | Correction | Kept | Invalid:
     if isinstance(document, SessionDocument):
         return Session(key_text(doc_id).removeprefix("session:"), document, nul_replaced)
+    if isinstance(document, CorrectionDocument):
+        return read_correction(doc_id, document)
     return Kept(judged=True)
 
 
@@ -156,10 +164,15 @@ def _check_envelope(doc_id: str, document: Envelope, *, site: str) -> Invalid | 
     return None
 
 
-def _check_session(document: Envelope) -> Invalid | None:
-    """What the types cannot say: times and identities. Documents of other types pass."""
-    if not isinstance(document, SessionDocument):
-        return None
+def _check_members(document: Envelope) -> Invalid | None:
+    """What the types cannot say: times and identities."""
+    if isinstance(document, CorrectionDocument):
+        return _check_year(document.made_at, "$.made_at")
+    return check_session(document) if isinstance(document, SessionDocument) else None
+
+
+def check_session(document: SessionDocument) -> Invalid | None:
+    """The first thing wrong with a session of the right types: times and identities."""
     invalid = _check_span(document.started_at, document.ended_at, "$")
     if invalid is not None:
         return invalid
@@ -181,15 +194,20 @@ def _check_session(document: Envelope) -> Invalid | None:
     return None
 
 
+def _check_year(time: datetime | None, path: str) -> Invalid | None:
+    if time is None or _FIRST_YEAR <= time.year <= _LAST_YEAR:
+        return None
+    return Invalid(
+        "out_of_range",
+        path,
+        f"{path} is in the year {time.year}: it has to be between {_FIRST_YEAR} and {_LAST_YEAR}.",
+    )
+
+
 def _check_span(started_at: datetime | None, ended_at: datetime | None, path: str) -> Invalid | None:
-    for member, time in (("started_at", started_at), ("ended_at", ended_at)):
-        if time is not None and not _FIRST_YEAR <= time.year <= _LAST_YEAR:
-            where = f"{path}.{member}"
-            return Invalid(
-                "out_of_range",
-                where,
-                f"{where} is in the year {time.year}: it has to be between {_FIRST_YEAR} and {_LAST_YEAR}.",
-            )
+    invalid = _check_year(started_at, f"{path}.started_at") or _check_year(ended_at, f"{path}.ended_at")
+    if invalid is not None:
+        return invalid
     if started_at is not None and ended_at is not None and ended_at < started_at:
         where = f"{path}.ended_at"
         return Invalid(

@@ -8,7 +8,7 @@ of any number of projectors commits what follows it.
 import psycopg
 
 from reporting.errors import StaleBatch
-from reporting.projection import statements
+from reporting.projection import correction_statements, statements
 from reporting.projection.batch import Batch, Checkpoint
 from reporting.projection.feed import START, SiteDatabase
 
@@ -61,6 +61,6 @@ def advance_checkpoint(connection: psycopg.Connection, batch: Batch) -> Checkpoi
         {**checkpoint._asdict(), "pending": batch.pending, "has_changes": bool(batch.documents)},
     )
     if batch.read_from.rereading and not checkpoint.rereading:
-        for statement in statements.MARK_GONE:
+        for statement in (correction_statements.MARK_GONE, *statements.MARK_GONE):
             connection.execute(statement, {"site": checkpoint.site, "epoch": checkpoint.epoch})
     return checkpoint

@@ -7,6 +7,7 @@ unknown references are found by SQL, in the transaction that writes the rows.
 | flag | on | detail |
 |---|---|---|
 | `nul_replaced` | session | none: somewhere in it NUL became U+FFFD |
+| `merged` | session | the revisions whose union it is, the winner first |
 | `normalised` | session | per revision, what the gateway had to change to store it |
 | `summary_differs` | task run | per score, what the tablet computed and what the server did |
 """
@@ -109,6 +110,8 @@ class ConflictRow(NamedTuple):
     winner_value: Any
     other_rev: str
     other_value: Any
+    state: str
+    correction: str | None
 
 
 class QuarantineRow(NamedTuple):
@@ -210,6 +213,8 @@ def _session_flags(site: str, merged: Merged, receipts: Mapping[str, Receipt]) -
     session_id = merged.session.id
     if merged.session.nul_replaced:
         yield FlagRow(site, session_id, None, None, None, "nul_replaced", {})
+    if len(merged.revs) > 1:
+        yield FlagRow(site, session_id, None, None, None, "merged", {"revisions": list(merged.revs)})
     normalised = {
         rev: receipt.normalised for rev, receipt in receipts.items() if receipt.normalised is not None
     }

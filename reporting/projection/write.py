@@ -17,8 +17,10 @@ import psycopg
 from psycopg import errors
 
 from reporting import tables
+from reporting.documents.corrections import PREFIX
+from reporting.documents.kinds import Correction
 from reporting.documents.validate import document_type
-from reporting.projection import rows, statements
+from reporting.projection import correction_rows, correction_statements, rows, statements
 from reporting.projection.batch import Checkpoint, FedDocument, Receipt, State, session_ids
 from reporting.projection.copy_text import Row, RowEncoder, row_encoder
 from reporting.projection.judge import Judgement, judge, unprojectable
@@ -41,6 +43,8 @@ _encode_scores = row_encoder(tables.scores, rows.ScoreRow._fields)
 _encode_flags = row_encoder(tables.quality_flags, rows.FlagRow._fields)
 _encode_conflicts = row_encoder(tables.conflicts, rows.ConflictRow._fields)
 _encode_quarantine = row_encoder(tables.quarantine, rows.QuarantineRow._fields)
+_encode_corrections = row_encoder(tables.corrections, correction_rows.CorrectionRow._fields)
+_encode_losing = row_encoder(tables.losing_revisions, correction_rows.LosingRow._fields)
 _encode_documents = row_encoder(tables.documents, rows.DocumentRow._fields)
 
 
@@ -53,11 +57,14 @@ class DocumentWriter:
         checkpoint: Checkpoint,
         *,
         receipts: Receipts,
+        corrections: Mapping[str, Sequence[Correction]] | None = None,
     ) -> None:
+        """`corrections` by the key of their session."""
         self._connection = connection
         self._site = checkpoint.site
         self._epoch = checkpoint.epoch
         self._receipts = receipts
+        self._corrections = corrections or {}
 
     def write(self, documents: Sequence[FedDocument]) -> list[Judgement]:
         """Replace the rows of these documents; answers what became of each, in order.
@@ -77,7 +84,12 @@ class DocumentWriter:
         return self.write(documents[:middle]) + self.write(documents[middle:])
 
     def _judge(self, document: FedDocument) -> Judgement:
-        return judge(document, site=self._site, receipts=self._receipts.get(document.key, {}))
+        return judge(
+            document,
+            site=self._site,
+            receipts=self._receipts.get(document.key, {}),
+            corrections=self._corrections.get(document.key, ()),
+        )
 
     def _replace(self, documents: Sequence[FedDocument], judgements: Iterable[Judgement]) -> list[Judgement]:
         self._delete_rows(documents)
@@ -89,6 +101,10 @@ class DocumentWriter:
         self._copy(statements.COPY_FLAGS, _encode_flags, _all(each.flags for each in sessions))
         self._copy(statements.COPY_CONFLICTS, _encode_conflicts, _all(each.conflicts for each in sessions))
         self._copy(statements.COPY_QUARANTINE, _encode_quarantine, _all(map(self._quarantine_rows, written)))
+        self._copy(correction_statements.COPY_CORRECTIONS, _encode_corrections, self._corrections_in(written))
+        for judgement in written:
+            losing = self._losing_rows(judgement)
+            self._copy(correction_statements.COPY_LOSING_REVISIONS, _encode_losing, losing)
         self._copy(statements.COPY_DOCUMENTS, _encode_documents, map(self._document_row, written))
         self._flag_unknown_references([each.session.id for each in sessions])
         self._mark_deleted([judgement for judgement in written if judgement.state is State.DELETED])
@@ -100,7 +116,12 @@ class DocumentWriter:
         if replaced:
             for statement in statements.DELETE_SESSION_ROWS:
                 self._connection.execute(statement, {"site": self._site, "session_ids": replaced})
-        for statement in statements.DELETE_DOCUMENT_ROWS:
+        corrections = [each.key for each in documents if each.id.startswith(PREFIX) and not each.is_deleted]
+        if corrections:
+            self._connection.execute(
+                correction_statements.DELETE_CORRECTIONS, {"site": self._site, "doc_ids": corrections}
+            )
+        for statement in (*statements.DELETE_DOCUMENT_ROWS, correction_statements.DELETE_LOSING_REVISIONS):
             self._connection.execute(
                 statement, {"site": self._site, "doc_ids": [each.key for each in documents]}
             )
@@ -128,6 +149,15 @@ class DocumentWriter:
             for leaf in judgement.quarantined
         ]
 
+    def _corrections_in(self, written: Iterable[Judgement]) -> list[correction_rows.CorrectionRow]:
+        found = [judgement.correction for judgement in written if judgement.correction is not None]
+        return [correction_rows.correction_row(self._site, *each) for each in found]
+
+    def _losing_rows(self, judgement: Judgement) -> list[correction_rows.LosingRow]:
+        document = judgement.document
+        leaves = document.leaves or ()
+        return correction_rows.losing_rows(self._site, document.key, judgement.winner_rev, leaves)
+
     def _document_row(self, judgement: Judgement) -> rows.DocumentRow:
         document = judgement.document
         return rows.DocumentRow(
@@ -150,7 +180,7 @@ class DocumentWriter:
         keys = [judgement.document.key for judgement in deleted]
         if keys:
             ids = {"site": self._site, "doc_ids": keys, "session_ids": session_ids(keys)}
-            for statement in statements.MARK_DELETED:
+            for statement in (*statements.MARK_DELETED, correction_statements.MARK_DELETED):
                 self._connection.execute(statement, ids)
 
 

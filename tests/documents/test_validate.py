@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reporting.documents.kinds import Invalid, Kept, Session
+from reporting.documents.kinds import Correction, Invalid, Kept, Session
 from reporting.documents.text import MAX_KEY_CHARACTERS
 from reporting.documents.validate import document_type, validate
 from tests.documents.examples import SITE, a_consent, a_device, a_session, a_task_run, a_trial, encode, nested
 
 
-def judge(document: dict[str, Any]) -> Session | Kept | Invalid:
+def judge(document: dict[str, Any]) -> Session | Correction | Kept | Invalid:
     return validate(document["_id"], encode(document), site=SITE)
 
 
@@ -70,7 +70,7 @@ def test_valid_consent_or_device_is_kept_as_judged(document: dict[str, Any]) -> 
         ("study:SRO@1", b'{"type":"study","schema":9}'),
         ("_design/access", b'{"language":"javascript"}'),
         ("notes", b'{"type":"memo"}'),
-        ("correction:s1:1", b'{"type":"correction","schema":1}'),
+        ("item_bank:i@1", b'{"type":"item_bank","schema":1}'),
         ("battery:b@1", b"[1, 2"),
     ],
 )
