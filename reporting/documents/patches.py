@@ -5,7 +5,7 @@ A patch says what a coordinator wants a session to be; the tablet goes on saving
 
 | the tablet's value, where the patch says something | the patch applies, and is |
 |---|---|
-| as in `base` | good |
+| as in `base`, or in that of an earlier patch of the same place | good |
 | what the patch says anyway | good: the tablet has been mended too |
 | another one | outdated: listed for a person |
 | any, and a later patch says something there | superseded: only the later one is compared |
@@ -147,6 +147,10 @@ def spell_path(path: MemberPath) -> str:
 
 def _outdated(ordered: Sequence[Correction], found: dict[str, Any]) -> Iterator[Outdated]:
     """From the last patch to the first, so that what a later one says is known."""
+    seen: dict[MemberPath, list[Any]] = {}
+    for correction in ordered:
+        for path, _ in patched_members(correction.patch):
+            seen.setdefault(path, []).append(value_at(correction.base, path))
     later: set[MemberPath] = set()
     above_later: set[MemberPath] = set()
     for correction in reversed(ordered):
@@ -154,17 +158,17 @@ def _outdated(ordered: Sequence[Correction], found: dict[str, Any]) -> Iterator[
         for path, value in here:
             superseded = path in above_later or any(path[:end] in later for end in range(1, len(path) + 1))
             current = value_at(found, path)
-            if not superseded and not _is_as_expected(current, value, value_at(correction.base, path)):
+            if not superseded and not _is_as_expected(current, value, seen[path]):
                 yield Outdated(correction.id, spell_path(path), shown(value), shown(current))
         for path, _ in here:
             later.add(path)
             above_later.update(path[:end] for end in range(1, len(path) + 1))
 
 
-def _is_as_expected(current: Any, value: Any, base: Any) -> bool:
+def _is_as_expected(current: Any, value: Any, seen: Sequence[Any]) -> bool:
     if value == {} and isinstance(current, dict):
         return True
-    return bool(current in (base, value))
+    return current == value or current in seen
 
 
 def shown(value: Any) -> Any:

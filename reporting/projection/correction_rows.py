@@ -18,7 +18,7 @@ import msgspec
 
 from replication.values import Leaf
 from reporting.audit import AuditEntry
-from reporting.documents.kinds import Correction
+from reporting.documents.kinds import Correction, ResolvedValue
 from reporting.documents.text import key_text, without_nul_deep
 
 # A jsonb array holds 256 MB of elements, and makes 12 bytes of the two in `1,`.
@@ -57,7 +57,10 @@ class CorrectionBody(msgspec.Struct):
 
     patch: dict[str, Any] = {}
     base: dict[str, Any] = {}
-    values: list[Any] = []
+    values: list[ResolvedValue] = []
+
+
+_decode_body = msgspec.json.Decoder(CorrectionBody).decode
 
 
 def correction_row(site: str, rev: str, correction: Correction) -> CorrectionRow:
@@ -73,6 +76,26 @@ def correction_row(site: str, rev: str, correction: Correction) -> CorrectionRow
         author=correction.author,
         made_at=correction.made_at,
         body=correction_body(correction),
+    )
+
+
+def stored_correction(row: Sequence[Any]) -> Correction:
+    """What a row of `corrections` says: doc_id, session_id, number, kind, reason, author, made_at, and `body`
+    as text.
+    """
+    doc_id, session_id, number, kind, reason, author, made_at, body = row
+    change = _decode_body(body)
+    return Correction(
+        id=doc_id,
+        session=session_id,
+        number=number,
+        kind=kind,
+        reason=reason,
+        author=author,
+        made_at=made_at,
+        patch=change.patch,
+        base=change.base,
+        values=change.values,
     )
 
 

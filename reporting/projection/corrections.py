@@ -18,11 +18,11 @@ import msgspec
 import psycopg
 
 from reporting.documents.corrections import PREFIX, session_key
-from reporting.documents.kinds import Correction, ResolvedValue
+from reporting.documents.kinds import Correction
 from reporting.documents.text import without_nul_deep
 from reporting.projection import correction_statements as statements
 from reporting.projection.batch import FedDocument, session_ids
-from reporting.projection.correction_rows import CorrectionBody, audit_entry
+from reporting.projection.correction_rows import audit_entry, stored_correction
 from reporting.projection.judge import Judgement
 from reporting.projection.replays import request_replays
 
@@ -31,8 +31,6 @@ REQUESTED_BY = "projector"
 
 Corrections = Mapping[str, Sequence[Correction]]
 """By the key of their session's document."""
-
-_decode_body = msgspec.json.Decoder(CorrectionBody).decode
 
 
 def is_correction(document: FedDocument) -> bool:
@@ -46,21 +44,9 @@ def load_corrections(connection: psycopg.Connection, site: str, keys: Sequence[s
     found: dict[str, list[Correction]] = {}
     if asked:
         rows = connection.execute(statements.LOAD_CORRECTIONS, {"site": site, "session_ids": asked})
-        for doc_id, session_id, number, kind, reason, author, made_at, body in rows:
-            change = _decode_body(body)
-            correction = Correction(
-                id=doc_id,
-                session=session_id,
-                number=number,
-                kind=kind,
-                reason=reason,
-                author=author,
-                made_at=made_at,
-                patch=change.patch,
-                base=change.base,
-                values=msgspec.convert(change.values, list[ResolvedValue]),
-            )
-            found.setdefault(f"session:{session_id}", []).append(correction)
+        for row in rows:
+            correction = stored_correction(row)
+            found.setdefault(f"session:{correction.session}", []).append(correction)
     return found
 
 
