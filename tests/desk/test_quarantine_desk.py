@@ -192,6 +192,26 @@ async def test_groups_show_causes_whatever_the_positions(quarantined: Desk) -> N
     assert waived["pagination"]["total"] == 1
 
 
+async def test_retry_after_a_rule_has_changed_projects_what_the_old_one_refused(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as older:
+        older.setattr("reporting.documents.validate._FIRST_YEAR", 2017)
+        await desk.save(a_session("s1"), "1-a")
+        await desk.save(a_session("s2", status="lost", started_at="2018-01-01T00:00:00Z"), "1-a")
+        await desk.project()
+    await desk.project()
+    assert desk.state("session:s1") == desk.state("session:s2") == "quarantined"
+    retry = {"site": "lima", "code": "out_of_range", "reason": "2016 is a year after all"}
+    assert (await desk.post("/api/quarantine/retry", retry)).body == {"replays": 1}
+    await desk.project()
+    assert desk.state("session:s1") == "projected"
+    assert desk.state("session:s2") == "quarantined"
+    (entry,) = (await desk.get("/api/audit", role="admin")).body["data"]
+    assert (entry["action"], entry["reason"]) == ("quarantine.retry", retry["reason"])
+    assert entry["after"] == {"code": "out_of_range", "documents": 1, "doc_ids": ["session:s1"]}
+
+
 async def test_retry_projects_again_what_is_named_or_has_the_code(quarantined: Desk) -> None:
     await quarantined.save(a_session("s2", participant=""), "1-a")
     await quarantined.project()
