@@ -7,8 +7,8 @@ nor of one that somebody deleted there before it had rows.
 | leaf of its document | of it Postgres has | receipt |
 |---|---|---|
 | yes | a quarantine entry | `quarantined`, with the reason |
-| yes | rows, from it alone | `projected` |
-| yes | rows, from it and other leaves | `conflicted` |
+| yes | rows, from it alone, or merged from it and others without an open contradiction | `projected` |
+| yes | rows, and a contradiction that is open, or a correction that is outdated | `conflicted` |
 | yes, a deletion | no rows: of a deletion there are none | `stored` |
 | yes | no judgement of its type | `stored` |
 | yes, but the document is gone at its source | rows, marked | `unknown`: pushing again brings it back |
@@ -40,13 +40,14 @@ from sqlalchemy import (
     column,
     false,
     func,
+    or_,
     select,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reporting.documents.text import key_text
 from reporting.projection.batch import State
-from reporting.tables import checkpoints, documents, ingest_log, quarantine, sessions
+from reporting.tables import checkpoints, documents, ingest_log, losing_revisions, quarantine, sessions
 
 _SESSION = "session:"
 
@@ -87,6 +88,8 @@ class Known(NamedTuple):
     """The site is being read again from its start, and the document was not met yet."""
     rows_rev: str | None
     """The revision that the session's rows are of; None where there are none."""
+    is_live: bool
+    """The winner, or one of the losing revisions: no deletion, unless every leaf is one."""
     problem: str | None
     """Why this revision is quarantined."""
     received: bool
@@ -130,10 +133,10 @@ def _judgement_of_leaf(rev: str, known: Known) -> tuple[Told, str | None]:
     if known.problem is not None:
         return Told.QUARANTINED, known.problem
     # A leaf without a problem, of a document that is quarantined or deleted, is itself a deletion; so is one
-    # beside the only leaf that a projected session's rows are of.
+    # of a projected document that is not among its live leaves.
     if known.state is None or known.state in (State.DELETED, State.QUARANTINED):
         return Told.STORED, None
-    if known.state == State.PROJECTED and known.rows_rev not in (None, key_text(rev)):
+    if known.state == State.PROJECTED and known.rows_rev != key_text(rev) and not known.is_live:
         return Told.STORED, None
     return Told(known.state), None
 
@@ -163,6 +166,7 @@ def receipts_statement() -> Select[*tuple[Any, ...]]:
             documents.c.source_missing_at.is_not(None),
             func.coalesce(documents.c.epoch != checkpoints.c.epoch, false()),
             sessions.c.rev,
+            func.coalesce(or_(rev == documents.c.winner_rev, losing_revisions.c.rev.is_not(None)), false()),
             quarantine.c.message,
             receipt.c.rev.is_not(None),
             refusal.c.rev.is_not(None),
@@ -182,6 +186,14 @@ def receipts_statement() -> Select[*tuple[Any, ...]]:
         .outerjoin(
             quarantine,
             and_(quarantine.c.site == site, quarantine.c.doc_id == doc_id, quarantine.c.rev == rev),
+        )
+        .outerjoin(
+            losing_revisions,
+            and_(
+                losing_revisions.c.site == site,
+                losing_revisions.c.doc_id == doc_id,
+                losing_revisions.c.rev == rev,
+            ),
         )
         .outerjoin(receipt, logged(receipt, "received"))
         .outerjoin(refusal, logged(refusal, "refused"))

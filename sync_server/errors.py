@@ -64,6 +64,20 @@ class Ambiguous(ApiError):
     code = "ambiguous"
 
 
+class Changed(ApiError):
+    """What the caller looked at is not what there is now; look again."""
+
+    status = 409
+    code = "changed"
+
+
+class AlreadyDone(ApiError):
+    """There is nothing left to decide."""
+
+    status = 409
+    code = "already_done"
+
+
 class TooLarge(ApiError):
     """The body is larger than this route takes."""
 

@@ -5,7 +5,7 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from replication.replicator.replicator import Replicator
-from sync_server.api.seams import LeafLookup, StoreProbe
+from sync_server.api.seams import CorrectionWriter, LeafLookup, StoreProbe
 from sync_server.identity.device_credentials import CredentialVerifier, SigningKey
 from sync_server.identity.revocations import KnownCredentials
 from sync_server.settings import Settings
@@ -18,4 +18,5 @@ KNOWN_CREDENTIALS = web.AppKey("known_credentials", KnownCredentials)
 REPLICATOR = web.AppKey("replicator", Replicator)
 SIGNING_KEY = web.AppKey("signing_key", SigningKey)
 LEAF_LOOKUP: web.AppKey[LeafLookup] = web.AppKey("leaf_lookup")
+CORRECTION_WRITER: web.AppKey[CorrectionWriter] = web.AppKey("correction_writer")
 STORE_PROBE: web.AppKey[StoreProbe] = web.AppKey("store_probe")

@@ -16,12 +16,14 @@ from redis.asyncio import Redis
 
 from replication.client import CouchClient
 from reporting.engine import async_engine
+from sync_server.gateway.corrections import SiteCorrections
 from sync_server.gateway.store import SiteStore
 from sync_server.gateway.verified import RememberingVerifier
 from sync_server.identity.revocations import KnownCredentials
 from sync_server.identity.signing_key_file import load_or_create_signing_key
 from sync_server.identity.users import EmailTaken, InvalidEmail, create_first_admin
 from sync_server.keys import (
+    CORRECTION_WRITER,
     ENGINE,
     KNOWN_CREDENTIALS,
     LEAF_LOOKUP,
@@ -98,6 +100,7 @@ async def store(app: web.Application) -> AsyncIterator[None]:
         site_store = SiteStore(client)
         app[LEAF_LOOKUP] = site_store
         app[STORE_PROBE] = site_store
+        app[CORRECTION_WRITER] = SiteCorrections(client)
         yield
 
 

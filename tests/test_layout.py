@@ -36,6 +36,7 @@ PURE = (
     "reporting/projection/batch.py",
     "reporting/projection/copy_text.py",
     "reporting/projection/device_rows.py",
+    "reporting/projection/correction_rows.py",
     "reporting/projection/judge.py",
     "reporting/projection/proof.py",
     "reporting/projection/proving.py",

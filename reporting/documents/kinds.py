@@ -9,14 +9,15 @@ members; `reporting.documents.validate` checks the few that rows and scores are 
 | `session` | study, site, participant, started_at, status, tasks (of: task, run, trials) | rows and scores |
 | `consent` | participant, signed_at | kept until consents are managed |
 | `device` | nothing beyond the envelope | the tablet's status: `device_status` |
+| `correction` | site, session, kind, reason, author, made_at; see `corrections` | applied to its session |
 
-Every other type (`study`, `battery`, `correction`, …) is written by the server itself and only noted.
+Every other type (`study`, `battery`, …) is written by the server itself and only noted.
 
 An integer is written without a fraction: `1.0` is no `run`. JavaScript never writes one, and a data frame
 that does has turned identifiers into measurements, which is worth a look.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
@@ -115,10 +116,41 @@ class DeviceDocument(Envelope, kw_only=True):
     """The tablet's clock when it wrote this."""
 
 
-JUDGED: Final[Mapping[str, type[SessionDocument | ConsentDocument | DeviceDocument]]] = {
+CorrectionKind = Literal["patch", "resolution"]
+
+
+class ResolvedValue(msgspec.Struct, frozen=True):
+    """What is to be shown at a path (as in `conflicts`), and the values that contradict each other there."""
+
+    path: Annotated[str, Meta(min_length=1)]
+    value: Any
+    base: Annotated[list[Any], Meta(min_length=1)]
+
+
+class CorrectionDocument(Envelope, kw_only=True):
+    """A `correction`, schema 1: a coordinator's patch or resolution of one session. Only the server writes
+    it.
+    """
+
+    site: str
+    session: Annotated[str, Meta(min_length=1)]
+    kind: CorrectionKind
+    reason: Annotated[str, Meta(min_length=1)]
+    author: Code
+    made_at: Time
+    role: str | None = None
+    """The author's role at that moment."""
+    request_id: str | None = None
+    patch: dict[str, Any] | None = None
+    base: dict[str, Any] | None = None
+    values: Annotated[list[ResolvedValue], Meta(min_length=1)] | None = None
+
+
+JUDGED: Final[Mapping[str, type[SessionDocument | ConsentDocument | DeviceDocument | CorrectionDocument]]] = {
     "session": SessionDocument,
     "consent": ConsentDocument,
     "device": DeviceDocument,
+    "correction": CorrectionDocument,
 }
 """The types that are validated, and what they are decoded as."""
 
@@ -138,6 +170,27 @@ class Device(NamedTuple):
 
     name: str
     document: DeviceDocument
+
+
+class Correction(NamedTuple):
+    """A valid correction. `id` and `session` (without its prefix) are as rows spell them.
+
+    A patch has `patch` and `base`, a resolution has `values`.
+    """
+
+    id: str
+    session: str
+    number: int
+    """Corrections of a session apply in the order of their numbers."""
+    kind: CorrectionKind
+    reason: str
+    author: str
+    made_at: datetime
+    role: str | None = None
+    request_id: str | None = None
+    patch: Mapping[str, Any] = {}
+    base: Mapping[str, Any] = {}
+    values: Sequence[ResolvedValue] = ()
 
 
 class Kept(NamedTuple):

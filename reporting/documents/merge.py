@@ -22,14 +22,14 @@ identity, not by position: `$.tasks[simon,1].trials[17]`.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 import msgspec
 
 from reporting.documents.kinds import Session, SessionDocument, TaskRun
 from reporting.documents.ranking import rank
 
-_SESSION_MEMBERS: Final = (
+SESSION_MEMBERS: Final = (
     "study",
     "participant",
     "visit",
@@ -41,7 +41,7 @@ _SESSION_MEMBERS: Final = (
     "utc_offset_minutes",
     "status",
 )
-_TASK_RUN_MEMBERS: Final = ("status", "started_at", "ended_at", "params", "summary")
+TASK_RUN_MEMBERS: Final = ("status", "started_at", "ended_at", "params", "summary")
 _CHANGE_WHILE_IN_PROGRESS: Final = frozenset({"status", "ended_at", "summary"})
 
 
@@ -63,14 +63,20 @@ class Contradiction(NamedTuple):
     winner_value: Any
     other_rev: str
     other_value: Any
+    state: Literal["open", "resolved", "outdated"] = "open"
+    correction: str | None = None
+    """Id of the correction that resolves it, or is outdated."""
 
 
 class Merged(NamedTuple):
-    """The union. `rev` is the highest of the leaves, whose members the session has."""
+    """The union. `rev` is the highest of the leaves, whose members the session has; `revs` are all of them,
+    the highest first.
+    """
 
     rev: str
     session: Session
     contradictions: tuple[Contradiction, ...]
+    revs: tuple[str, ...]
 
 
 class _Kept(NamedTuple):
@@ -86,7 +92,7 @@ def merge(leaves: Sequence[ValidLeaf]) -> Merged:
     by_rev = {leaf.rev: leaf for leaf in leaves}
     winner, *others = sorted(by_rev.values(), key=lambda leaf: rank(leaf.rev), reverse=True)
     if not others:
-        return Merged(winner.rev, winner.session, ())
+        return Merged(winner.rev, winner.session, (), (winner.rev,))
     union = {
         (task_run.task, task_run.run): _keep(winner.rev, task_run)
         for task_run in winner.session.document.tasks
@@ -95,7 +101,7 @@ def merge(leaves: Sequence[ValidLeaf]) -> Merged:
     members = winner.session.document
     for other in others:
         contradictions.extend(_compare_sessions(winner.rev, members, other))
-        members = _completed(members, other.session.document, _SESSION_MEMBERS)
+        members = _completed(members, other.session.document, SESSION_MEMBERS)
         for task_run in other.session.document.tasks:
             identity = (task_run.task, task_run.run)
             kept = union.get(identity)
@@ -103,12 +109,12 @@ def merge(leaves: Sequence[ValidLeaf]) -> Merged:
                 union[identity] = _keep(other.rev, task_run)
             else:
                 contradictions.extend(_join(kept, other.rev, task_run))
-                completed = _completed(kept.task_run, task_run, _TASK_RUN_MEMBERS)
+                completed = _completed(kept.task_run, task_run, TASK_RUN_MEMBERS)
                 union[identity] = kept._replace(task_run=completed)
     document = msgspec.structs.replace(members, tasks=[_as_task_run(kept) for kept in union.values()])
     nul_replaced = any(leaf.session.nul_replaced for leaf in by_rev.values())
     session = winner.session._replace(document=document, nul_replaced=nul_replaced)
-    return Merged(winner.rev, session, tuple(contradictions))
+    return Merged(winner.rev, session, tuple(contradictions), (winner.rev, *(other.rev for other in others)))
 
 
 def _keep(rev: str, task_run: TaskRun) -> _Kept:
@@ -132,7 +138,7 @@ def _completed(kept: Judged, other: Judged, members: Sequence[str]) -> Judged:
 
 def _compare_sessions(winner_rev: str, ours: SessionDocument, other: ValidLeaf) -> Iterator[Contradiction]:
     theirs = other.session.document
-    for member in _differing(ours, theirs, _SESSION_MEMBERS):
+    for member in _differing(ours, theirs, SESSION_MEMBERS):
         yield _contradiction(
             f"$.{member}", winner_rev, getattr(ours, member), other.rev, getattr(theirs, member)
         )
@@ -141,7 +147,7 @@ def _compare_sessions(winner_rev: str, ours: SessionDocument, other: ValidLeaf) 
 def _join(kept: _Kept, other_rev: str, other: TaskRun) -> Iterator[Contradiction]:
     """Add to `kept.trials` what only the other leaf has; yield what both have and differs."""
     path = f"$.tasks[{other.task},{other.run}]"
-    for member in _differing(kept.task_run, other, _TASK_RUN_MEMBERS):
+    for member in _differing(kept.task_run, other, TASK_RUN_MEMBERS):
         yield _contradiction(
             f"{path}.{member}", kept.rev, getattr(kept.task_run, member), other_rev, getattr(other, member)
         )

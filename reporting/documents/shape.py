@@ -82,9 +82,8 @@ def _no_time(_: re.Match[str], path: str, found: str) -> Invalid:
 
 
 def _no_status(_: re.Match[str], path: str, found: str) -> Invalid:
-    return Invalid(
-        "unknown_value", path, f"{path} is {found}: it has to be in_progress, completed or abandoned."
-    )
+    known = "patch or resolution" if path == "$.kind" else "in_progress, completed or abandoned"
+    return Invalid("unknown_value", path, f"{path} is {found}: it has to be {known}.")
 
 
 def _out_of_range(match: re.Match[str], path: str, found: str) -> Invalid:

@@ -20,6 +20,7 @@ can act on. Only what rows and scores are made of is judged: members without a n
 | ended is not before started, of session and task runs | `times_out_of_order` |
 | (task, run) is unique in the session | `duplicate_task_run` |
 | each trial, see `reporting.documents.trial_rules` | among others `duplicate_trial_index` |
+| a correction's id, and what it may change, see `reporting.documents.corrections` | `not_patchable` … |
 
 Decoding goes straight into the typed structs, once. Only a document that fails is decoded again, untyped, to
 tell an unknown schema from a wrong shape and to quote the value that is wrong; so is one of an older schema,
@@ -31,8 +32,11 @@ from typing import Any, Final
 
 import msgspec
 
+from reporting.documents.corrections import read_correction
 from reporting.documents.kinds import (
     JUDGED,
+    Correction,
+    CorrectionDocument,
     Device,
     DeviceDocument,
     Envelope,
@@ -64,7 +68,7 @@ def document_type(doc_id: str) -> str | None:
 
 def validate(
     doc_id: str, body: bytes, *, site: str, contract: Contract = CONTRACT
-) -> Session | Device | Kept | Invalid:
+) -> Session | Device | Correction | Kept | Invalid:
     """Judge one live leaf: `doc_id` with its prefix, `body` as stored, `site` of the database it is in.
 
     Never raises on what a document can hold.
@@ -85,7 +89,7 @@ def validate(
 
 def _judge_typed(
     doc_id: str, document: Envelope, nul_replaced: bool, sent: int, *, site: str, contract: Contract
-) -> Session | Device | Kept | Invalid:
+) -> Session | Device | Correction | Kept | Invalid:
     """Judge what has the right types; `sent` is the schema in which it was."""
     invalid = _check_envelope(doc_id, document, site=site, contract=contract) or _check_members(document)
     if invalid is not None:
@@ -94,6 +98,8 @@ def _judge_typed(
         return Session(key_text(doc_id).removeprefix("session:"), document, nul_replaced, sent)
     if isinstance(document, DeviceDocument):
         return Device(key_text(doc_id).removeprefix("device:"), document)
+    if isinstance(document, CorrectionDocument):
+        return read_correction(doc_id, document)
     return Kept(judged=True)
 
 
@@ -123,7 +129,7 @@ def _judge_other(body: bytes) -> Kept | Invalid:
 
 def _judge_raw(
     doc_id: str, type_: str, body: bytes, complaint: str, *, site: str, contract: Contract
-) -> Session | Device | Kept | Invalid:
+) -> Session | Device | Correction | Kept | Invalid:
     """Judge a document that is older, or of which the decoder complains: one that has to be read untyped."""
     try:
         raw = _decode_any(body)
@@ -139,7 +145,7 @@ def _judge_raw(
 
 def _judge_older(
     doc_id: str, type_: str, raw: dict[str, Any], *, site: str, contract: Contract
-) -> Session | Device | Kept | Invalid:
+) -> Session | Device | Correction | Kept | Invalid:
     sent: int = raw["schema"]
     clean, nul_replaced = without_nul_deep(raw)
     lifted = upcast(type_, clean, contract)
@@ -210,10 +216,13 @@ def _check_members(document: Envelope) -> Invalid | None:
     """What the types cannot say: times and identities."""
     if isinstance(document, DeviceDocument):
         return _check_year(document.clock_at, "$.clock_at")
-    return _check_session(document) if isinstance(document, SessionDocument) else None
+    if isinstance(document, CorrectionDocument):
+        return _check_year(document.made_at, "$.made_at")
+    return check_session(document) if isinstance(document, SessionDocument) else None
 
 
-def _check_session(document: SessionDocument) -> Invalid | None:
+def check_session(document: SessionDocument) -> Invalid | None:
+    """The first thing wrong with a session of the right types: times and identities."""
     invalid = _check_span(document.started_at, document.ended_at, "$")
     if invalid is not None:
         return invalid

@@ -7,6 +7,7 @@
 | a document that changed, or is replayed | all its rows are replaced |
 | every leaf is a deletion | its rows stay, marked `source_missing_at` |
 | a leaf that is no longer one | leaves the quarantine |
+| corrections | are judged before the other documents, see `corrections` |
 | a document that Postgres cannot take although it looked valid | found by halving the batch, quarantined |
 | the connection is lost at any point | nothing changed; the batch is read again |
 """
@@ -32,6 +33,13 @@ from reporting.projection.batch import (
     session_ids,
 )
 from reporting.projection.checkpoint import advance_checkpoint, lock_checkpoint
+from reporting.projection.corrections import (
+    find_again,
+    is_correction,
+    load_corrections,
+    record_corrections,
+    tell_sessions,
+)
 from reporting.projection.judge import Judgement
 from reporting.projection.write import DocumentWriter, Receipts
 
@@ -65,12 +73,13 @@ def apply_batch(connection: psycopg.Connection, batch: Batch, contract: Contract
             raise StaleBatch(checkpoint.site)
         _refresh(connection, checkpoint, unchanged)
         receipts = _load_receipts(connection, checkpoint.site, changed)
-        writer = DocumentWriter(connection, checkpoint, receipts=receipts, contract=contract)
-        judgements = writer.write(changed)
+        judgements = _write(connection, checkpoint, changed, receipts, contract)
         _end_replays(connection, batch)
         advanced = advance_checkpoint(connection, batch)
     outcomes = tuple(_outcome(judgement, receipts) for judgement in judgements)
-    return Applied(advanced, outcomes, unchanged=len(unchanged))
+    found_again = any(each.source_missing for each in unchanged.values())
+    asks = batch.read_from.rereading or found_again or any(map(is_correction, changed))
+    return Applied(advanced, outcomes, unchanged=len(unchanged), asks_for_replays=asks)
 
 
 def _load_recorded(connection: psycopg.Connection, site: str, keys: Sequence[str]) -> dict[str, Recorded]:
@@ -95,6 +104,29 @@ def _load_receipts(connection: psycopg.Connection, site: str, documents: Sequenc
     return receipts
 
 
+def _write(
+    connection: psycopg.Connection,
+    checkpoint: Checkpoint,
+    changed: Sequence[FedDocument],
+    receipts: Receipts,
+    contract: Contract,
+) -> list[Judgement]:
+    """Write the documents that changed, corrections first; answers what became of each, in feed order."""
+    site = checkpoint.site
+    first = [document for document in changed if is_correction(document)]
+    rest = [document for document in changed if not is_correction(document)]
+    writer = DocumentWriter(connection, checkpoint, receipts=receipts, contract=contract)
+    written = writer.write(first)
+    record_corrections(connection, site, written)
+    tell_sessions(connection, site, first, {document.key for document in rest})
+    corrections = load_corrections(connection, site, [document.key for document in rest])
+    writer = DocumentWriter(
+        connection, checkpoint, receipts=receipts, contract=contract, corrections=corrections
+    )
+    by_key = {judgement.document.key: judgement for judgement in (*written, *writer.write(rest))}
+    return [by_key[document.key] for document in changed]
+
+
 def _refresh(
     connection: psycopg.Connection, checkpoint: Checkpoint, unchanged: Mapping[str, Recorded]
 ) -> None:
@@ -111,6 +143,7 @@ def _refresh(
         devices = {"site": checkpoint.site, "devices": device_names(found_again)}
         connection.execute(statements.DEVICES_FOUND_AGAIN, devices)
         flag_across(connection, checkpoint.site, ids, companions(connection, checkpoint.site, ids))
+        find_again(connection, checkpoint.site, found_again)
     seen = {key for key, each in unchanged.items() if each.epoch != checkpoint.epoch} | set(found_again)
     if seen:
         connection.execute(

@@ -149,3 +149,5 @@ class Applied(NamedTuple):
     """Of the documents that changed, in feed order."""
     unchanged: int
     """Documents whose leaves were already projected."""
+    asks_for_replays: bool = False
+    """It may have had other documents projected again."""

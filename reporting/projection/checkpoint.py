@@ -8,7 +8,7 @@ of any number of projectors commits what follows it.
 import psycopg
 
 from reporting.errors import StaleBatch
-from reporting.projection import statements
+from reporting.projection import correction_statements, statements
 from reporting.projection.across import flag_after_gone
 from reporting.projection.batch import Batch, Checkpoint
 from reporting.projection.feed import START, SiteDatabase
@@ -72,7 +72,7 @@ def advance_checkpoint(connection: psycopg.Connection, batch: Batch) -> Checkpoi
         },
     )
     if batch.read_from.rereading and not checkpoint.rereading:
-        for statement in statements.MARK_GONE:
+        for statement in (correction_statements.MARK_GONE, *statements.MARK_GONE):
             connection.execute(statement, {"site": checkpoint.site, "epoch": checkpoint.epoch})
         flag_after_gone(connection, checkpoint.site)
     return checkpoint

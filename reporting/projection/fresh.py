@@ -35,7 +35,7 @@ _OWNERS: Final = {
 } | dict.fromkeys(("task_runs", "trials", "scores", "quality_flags", "conflicts"), "'session:' || session_id")
 """The id of the document that a row belongs to, as rows spell it; elsewhere `doc_id`."""
 
-_KEPT: Final = frozenset(_OWNERS)
+_KEPT: Final = frozenset({*_OWNERS, "corrections"})
 """Rows that stay when their document is deleted."""
 
 _TELLS_WHEN: Final = frozenset({"projected_at", "quarantined_at", "epoch"})
@@ -68,6 +68,14 @@ MARK_UNSEEN: Final = (
     WHERE site = %(site)s AND source_missing_at IS NULL AND NOT EXISTS (
         SELECT FROM pg_temp.documents AS fresh
         WHERE fresh.site = device_status.site AND fresh.doc_id = 'device:' || device_status.device
+          AND fresh.state <> 'deleted'
+    )
+    """,
+    """
+    UPDATE public.corrections SET source_missing_at = now()
+    WHERE site = %(site)s AND source_missing_at IS NULL AND NOT EXISTS (
+        SELECT FROM pg_temp.documents AS fresh
+        WHERE fresh.site = corrections.site AND fresh.doc_id = corrections.doc_id
           AND fresh.state <> 'deleted'
     )
     """,

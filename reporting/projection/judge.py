@@ -8,21 +8,30 @@ error, because a defect met by one document must not keep every later one of its
 |---|---|---|
 | none: every leaf is a deletion | `deleted` | those there are stay |
 | of a type that is not judged | `stored` | none |
-| of a device, see `device_rows` | as of a session | the highest valid one's |
+| of a device, any number valid | `projected` | the highest valid one's, see `device_rows` |
 | one valid, any number invalid | `projected` | the valid one's |
-| several valid, any number invalid | `conflicted` | their union |
+| several valid, any number invalid, no contradiction | `projected` | their union, flagged `merged` |
+| … a contradiction, all of them resolved | `projected` | their union, as resolved |
+| … a contradiction that is open | `conflicted` | their union |
+| any number valid, a correction outdated | `conflicted` | as corrected |
 | only invalid ones | `quarantined` | none |
+| of a correction, any number valid | `projected` | the highest valid one's, in `corrections` |
+| of a type without rows, several valid | `conflicted` | none |
 
-Each invalid live leaf is quarantined for its own revision.
+Each invalid live leaf is quarantined for its own revision. Patches are applied to every live leaf before it
+is validated, resolutions after the merge; corrections are arguments, so the same ones give the same rows in
+whatever order they arrived.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from replication.values import Leaf
-from reporting.documents.kinds import Device, Invalid, Kept, Session
-from reporting.documents.merge import ValidLeaf, merge
+from reporting.documents.kinds import Correction, Device, Invalid, Kept, Session
+from reporting.documents.merge import Contradiction, Merged, ValidLeaf, merge
+from reporting.documents.patches import Outdated, apply_patches
 from reporting.documents.ranking import rank
+from reporting.documents.resolutions import settle
 from reporting.documents.text import key_text, without_nul
 from reporting.documents.upcast import CONTRACT, Contract
 from reporting.documents.validate import validate
@@ -44,42 +53,65 @@ class Judgement(NamedTuple):
     """The rows of `trials`, encoded; taken out of `rows` so that only the bytes have to be held."""
     device: DeviceRow | None = None
     """Of a `device` document."""
+    correction: tuple[str, Correction] | None = None
+    """Of a `correction` document: the revision that counts, and what it says."""
 
 
 def judge(
-    document: FedDocument, *, site: str, receipts: Mapping[str, Receipt], contract: Contract = CONTRACT
+    document: FedDocument,
+    *,
+    site: str,
+    receipts: Mapping[str, Receipt],
+    corrections: Sequence[Correction] = (),
+    contract: Contract = CONTRACT,
 ) -> Judgement:
-    """`document.leaves` must have been read; `receipts` are those of its revisions, by revision."""
+    """`document.leaves` must have been read; `receipts` are those of its revisions, by revision;
+    `corrections` are those of the session that the document is.
+    """
     leaves = _spelled(document)
+    patches = [correction for correction in corrections if correction.kind == "patch"]
+    resolutions = [correction for correction in corrections if correction.kind == "resolution"]
     winner_rev = max(leaves, key=_rank).rev
     valid: list[ValidLeaf] = []
     kept: list[Kept] = []
     devices: list[tuple[str, Device]] = []
+    outdated: list[tuple[str, Outdated]] = []
+    corrected: list[tuple[str, Correction]] = []
     quarantined: list[QuarantinedLeaf] = []
     for leaf in leaves:
         if leaf.deleted:
             continue
-        match validate(document.id, leaf.body, site=site, contract=contract):
+        patched = apply_patches(leaf.body, patches)
+        match validate(document.id, patched.body, site=site, contract=contract):
             case Session() as session:
                 valid.append(ValidLeaf(leaf.rev, session))
+                outdated.extend((leaf.rev, each) for each in patched.outdated)
             case Device() as status:
                 devices.append((leaf.rev, status))
-                kept.append(Kept(judged=True))
+            case Correction() as correction:
+                corrected.append((leaf.rev, correction))
             case Kept() as document_without_rows:
                 kept.append(document_without_rows)
             case Invalid() as reason:
                 quarantined.append(QuarantinedLeaf(leaf.rev, reason))
+    if corrected:
+        counting = max(corrected, key=lambda found: rank(found[0]))
+        return Judgement(document, winner_rev, State.PROJECTED, tuple(quarantined), correction=counting)
     if not valid:
         state = _state_without_rows(kept, quarantined)
         device = device_row(site, devices, receipts)
+        if device is not None:
+            state = State.PROJECTED
         return Judgement(document, winner_rev, state, tuple(quarantined), device=device)
     try:
-        rows = session_rows(site, merge(valid), receipts)
+        merged = _listing(settle(merge(valid), resolutions), outdated)
+        rows = session_rows(site, merged, receipts)
         trial_lines = [encode_trials(task_run) for task_run in rows.trials]
     except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as failure:
         return unprojectable(document, f"{type(failure).__name__}: {failure}", tuple(quarantined))
     rows.trials.clear()
-    state = State.CONFLICTED if len(valid) > 1 else State.PROJECTED
+    is_settled = all(contradiction.state == "resolved" for contradiction in merged.contradictions)
+    state = State.PROJECTED if is_settled else State.CONFLICTED
     return Judgement(document, winner_rev, state, tuple(quarantined), rows, trial_lines)
 
 
@@ -101,6 +133,17 @@ def unprojectable(
         QuarantinedLeaf(leaf.rev, reason) for leaf in leaves if not leaf.deleted and leaf.rev not in judged
     )
     return Judgement(document, max(leaves, key=_rank).rev, State.QUARANTINED, quarantined + rest)
+
+
+def _listing(merged: Merged, outdated: Sequence[tuple[str, Outdated]]) -> Merged:
+    """With outdated patches among what is listed, each path of a patch once: the highest leaf's."""
+    listed = {
+        (found.path, found.correction): Contradiction(
+            found.path, rev, found.shown, found.correction, found.found, "outdated", found.correction
+        )
+        for rev, found in sorted(outdated, key=lambda each: rank(each[0]))
+    }
+    return merged._replace(contradictions=(*merged.contradictions, *listed.values()))
 
 
 def _state_without_rows(kept: Sequence[Kept], quarantined: Sequence[QuarantinedLeaf]) -> State:

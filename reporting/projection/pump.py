@@ -201,6 +201,7 @@ class Pump:
             return site.has_replays
         batch, applied = await self._commit(site, checkpoint, page, moment)
         site.checkpoint = applied.checkpoint
+        site.has_replays = site.has_replays or applied.asks_for_replays
         _log_applied(batch, applied)
         return site.has_replays or not batch.at_end
 

@@ -7,6 +7,7 @@ unknown references are found by SQL, in the transaction that writes the rows.
 | flag | on | detail |
 |---|---|---|
 | `nul_replaced` | session | none: somewhere in it NUL became U+FFFD |
+| `merged` | session | the revisions whose union it is, the winner first |
 | `normalised` | session | per revision, what the gateway had to change to store it |
 | `summary_differs` | task run | per score, what the tablet computed and what the server did |
 | `clock_suspect` | session | how the device's clock was wrong; see `reporting.quality.clock` |
@@ -118,6 +119,8 @@ class ConflictRow(NamedTuple):
     winner_value: Any
     other_rev: str
     other_value: Any
+    state: str
+    correction: str | None
 
 
 class QuarantineRow(NamedTuple):
@@ -244,6 +247,8 @@ def _session_remarks(
         yield "clock_suspect", clock.detail
     if merged.session.nul_replaced:
         yield "nul_replaced", {}
+    if len(merged.revs) > 1:
+        yield "merged", {"revisions": list(merged.revs)}
     normalised = {
         rev: receipt.normalised for rev, receipt in receipts.items() if receipt.normalised is not None
     }

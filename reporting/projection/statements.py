@@ -135,7 +135,8 @@ COPY quality_flags (site, session_id, task, run, trial_index, code, detail, rule
 """
 
 COPY_CONFLICTS: Final = """
-COPY conflicts (site, session_id, path, winner_rev, winner_value, other_rev, other_value) FROM STDIN
+COPY conflicts (site, session_id, path, winner_rev, winner_value, other_rev, other_value, state, correction)
+FROM STDIN
 """
 
 COPY_QUARANTINE: Final = """

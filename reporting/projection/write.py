@@ -17,9 +17,11 @@ import psycopg
 from psycopg import errors
 
 from reporting import tables
+from reporting.documents.corrections import PREFIX
+from reporting.documents.kinds import Correction
 from reporting.documents.upcast import CONTRACT, Contract
 from reporting.documents.validate import document_type
-from reporting.projection import device_rows, rows, statements
+from reporting.projection import correction_rows, correction_statements, device_rows, rows, statements
 from reporting.projection.across import companions, flag_across
 from reporting.projection.batch import Checkpoint, FedDocument, Receipt, State, device_names, session_ids
 from reporting.projection.copy_text import Row, RowEncoder, row_encoder
@@ -45,6 +47,8 @@ _encode_flags = row_encoder(tables.quality_flags, rows.FlagRow._fields)
 _encode_conflicts = row_encoder(tables.conflicts, rows.ConflictRow._fields)
 _encode_quarantine = row_encoder(tables.quarantine, rows.QuarantineRow._fields)
 _encode_devices = row_encoder(tables.device_status, device_rows.DeviceRow._fields)
+_encode_corrections = row_encoder(tables.corrections, correction_rows.CorrectionRow._fields)
+_encode_losing = row_encoder(tables.losing_revisions, correction_rows.LosingRow._fields)
 _encode_documents = row_encoder(tables.documents, rows.DocumentRow._fields)
 
 
@@ -71,12 +75,15 @@ class DocumentWriter:
         *,
         receipts: Receipts,
         contract: Contract = CONTRACT,
+        corrections: Mapping[str, Sequence[Correction]] | None = None,
     ) -> None:
+        """`corrections` by the key of their session."""
         self._connection = connection
         self._site = checkpoint.site
         self._epoch = checkpoint.epoch
         self._receipts = receipts
         self._contract = contract
+        self._corrections = corrections or {}
 
     def write(self, documents: Sequence[FedDocument]) -> list[Judgement]:
         """Replace the rows of these documents; answers what became of each, in order.
@@ -96,8 +103,13 @@ class DocumentWriter:
         return self.write(documents[:middle]) + self.write(documents[middle:])
 
     def _judge(self, document: FedDocument) -> Judgement:
-        receipts = self._receipts.get(document.key, {})
-        return judge(document, site=self._site, receipts=receipts, contract=self._contract)
+        return judge(
+            document,
+            site=self._site,
+            receipts=self._receipts.get(document.key, {}),
+            corrections=self._corrections.get(document.key, ()),
+            contract=self._contract,
+        )
 
     def _replace(self, documents: Sequence[FedDocument], judgements: Iterable[Judgement]) -> list[Judgement]:
         ids = session_ids(document.key for document in documents)
@@ -113,6 +125,10 @@ class DocumentWriter:
         self._copy(statements.COPY_QUARANTINE, _encode_quarantine, _all(map(self._quarantine_rows, written)))
         devices = [judgement.device for judgement in written if judgement.device is not None]
         self._copy(statements.COPY_DEVICE_STATUS, _encode_devices, devices)
+        self._copy(correction_statements.COPY_CORRECTIONS, _encode_corrections, self._corrections_in(written))
+        for judgement in written:
+            losing = self._losing_rows(judgement)
+            self._copy(correction_statements.COPY_LOSING_REVISIONS, _encode_losing, losing)
         self._copy(statements.COPY_DOCUMENTS, _encode_documents, map(self._document_row, written))
         self._flag_unknown_references([each.session.id for each in sessions])
         self._mark_deleted([judgement for judgement in written if judgement.state is State.DELETED])
@@ -128,7 +144,11 @@ class DocumentWriter:
             self._connection.execute(
                 statements.DELETE_DEVICE_STATUS, {"site": self._site, "devices": devices}
             )
-        for statement in statements.DELETE_DOCUMENT_ROWS:
+        if corrections := [key for key in replaced if key.startswith(PREFIX)]:
+            self._connection.execute(
+                correction_statements.DELETE_CORRECTIONS, {"site": self._site, "doc_ids": corrections}
+            )
+        for statement in (*statements.DELETE_DOCUMENT_ROWS, correction_statements.DELETE_LOSING_REVISIONS):
             self._connection.execute(
                 statement, {"site": self._site, "doc_ids": [each.key for each in documents]}
             )
@@ -158,6 +178,15 @@ class DocumentWriter:
             for leaf in judgement.quarantined
         ]
 
+    def _corrections_in(self, written: Iterable[Judgement]) -> list[correction_rows.CorrectionRow]:
+        found = [judgement.correction for judgement in written if judgement.correction is not None]
+        return [correction_rows.correction_row(self._site, *each) for each in found]
+
+    def _losing_rows(self, judgement: Judgement) -> list[correction_rows.LosingRow]:
+        document = judgement.document
+        leaves = document.leaves or ()
+        return correction_rows.losing_rows(self._site, document.key, judgement.winner_rev, leaves)
+
     def _document_row(self, judgement: Judgement) -> rows.DocumentRow:
         document = judgement.document
         return rows.DocumentRow(
@@ -185,7 +214,7 @@ class DocumentWriter:
                 "session_ids": session_ids(keys),
                 "devices": device_names(keys),
             }
-            for statement in statements.MARK_DELETED:
+            for statement in (*statements.MARK_DELETED, correction_statements.MARK_DELETED):
                 self._connection.execute(statement, ids)
 
 

@@ -5,10 +5,11 @@ the text that Postgres holds and go out unread: a tablet's 30-digit integer woul
 decoding the trials of a page costs more than selecting them.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Dialect, Table, Text, cast
+from sqlalchemy import ColumnElement, Dialect, Label, Table, Text, cast
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator
 
@@ -23,9 +24,17 @@ class _JsonText(TypeDecorator[msgspec.Raw]):
         return _NULL if value is None else msgspec.Raw(value.encode())
 
 
-def columns_of(row_type: type[msgspec.Struct], table: Table) -> list[ColumnElement[Any]]:
-    """The columns of `table` that `row_type` has fields for, in its fields' order: `row_type(*row)` fits."""
-    return [_readable(table.c[name]) for name in row_type.__struct_fields__]
+def columns_of(
+    row_type: type[msgspec.Struct], table: Table, *, besides: Sequence[Label[Any]] = ()
+) -> list[ColumnElement[Any]]:
+    """The columns of `table` that `row_type` has fields for, in its fields' order: `row_type(*row)` fits.
+
+    `besides` are fields that no column has, by their labels.
+    """
+    labels = {label.name: label for label in besides}
+    return [
+        labels[name] if name in labels else _readable(table.c[name]) for name in row_type.__struct_fields__
+    ]
 
 
 def _readable(column: ColumnElement[Any]) -> ColumnElement[Any]:

@@ -170,6 +170,7 @@ corrections = Table(
     Column("author", Text, nullable=False),
     Column("made_at", Timestamp, nullable=False),
     Column("body", JSONB, nullable=False, comment="what it changes: `patch` and `base`, or `values`"),
+    Column("source_missing_at", Timestamp, comment="deleted or gone at its source: not applied"),
     PrimaryKeyConstraint("site", "doc_id"),
     Index(None, "site", "session_id"),
     CheckConstraint("kind IN ('patch', 'resolution')", name="kind_known"),

@@ -6,6 +6,7 @@ A handler asks for the principal that it needs; nothing is decided by path. Fail
 | request | failure |
 |---|---|
 | no token, a broken, expired or foreign one | NotAuthenticated (401) |
+| a person whose role may only read, where something is decided | NotAllowed (403) |
 | a person's account was closed after the token was issued | NotAuthenticated (401) |
 | a device's credential was revoked, or never enrolled here | NotAuthenticated (401) |
 | Basic whose user is not the token's device | NotAuthenticated (401) |
@@ -17,7 +18,7 @@ from datetime import UTC, datetime
 import structlog
 from aiohttp import web
 
-from sync_server.errors import NotAuthenticated, Unavailable
+from sync_server.errors import NotAllowed, NotAuthenticated, Unavailable
 from sync_server.identity.access_tokens import AccessTokenError, Person, read_access_token
 from sync_server.identity.authorization import bearer_token
 from sync_server.identity.device_credentials import CredentialError, DeviceCredential, extract_token
@@ -28,6 +29,8 @@ from sync_server.keys import ENGINE, KNOWN_CREDENTIALS, SETTINGS, VERIFIER
 
 PRINCIPAL_LOG_FIELDS = ("person", "device", "site")
 """What `require_*` binds to the log context; whoever ends the request unbinds them."""
+
+DECIDING_ROLES = ("admin", "coordinator")
 
 
 async def require_person(request: web.Request) -> Person:
@@ -44,6 +47,14 @@ async def require_person(request: web.Request) -> Person:
         raise NotAuthenticated("This account is closed.")
     structlog.contextvars.bind_contextvars(person=account.id)
     return Person(id=account.id, email=account.email, role=account.role)
+
+
+async def require_coordinator(request: web.Request) -> Person:
+    """A person who decides about data: an admin or a coordinator. Raises NotAuthenticated, NotAllowed."""
+    person = await require_person(request)
+    if person.role not in DECIDING_ROLES:
+        raise NotAllowed("This is for coordinators and admins.")
+    return person
 
 
 def person_of_token(request: web.Request) -> Person | None:

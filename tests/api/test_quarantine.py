@@ -21,6 +21,7 @@ async def test_entry_says_what_is_wrong_and_where(api: Api, engine: Engine) -> N
                 "path": "$.study",
                 "message": "study is required",
                 "quarantined_at": "2016-07-22T12:00:00Z",
+                "waived": False,
             }
         ],
         "pagination": {"page": 1, "per_page": 50, "total": 1, "pages": 1},

@@ -70,6 +70,35 @@ def a_consent(name: str = "c1", **members: Any) -> dict[str, Any]:
     }
 
 
+def a_patch(
+    name: str, number: int, patch: dict[str, Any], base: dict[str, Any], **members: Any
+) -> dict[str, Any]:
+    """A patch of session `name`."""
+    return a_correction(name, number, kind="patch", patch=patch, base=base, **members)
+
+
+def a_resolution(name: str, number: int, *values: dict[str, Any], **members: Any) -> dict[str, Any]:
+    """A resolution of session `name`."""
+    return a_correction(name, number, kind="resolution", values=list(values), **members)
+
+
+def a_correction(name: str, number: int, **members: Any) -> dict[str, Any]:
+    """What every correction has."""
+    return {
+        "_id": f"correction:{name}:{number}",
+        "type": "correction",
+        "schema": 1,
+        "site": SITE,
+        "session": name,
+        "reason": "seen on the paper form",
+        "author": "c@clinic.example",
+        "role": "coordinator",
+        "made_at": "2016-07-23T08:00:00Z",
+        "request_id": "r1",
+        **members,
+    }
+
+
 def a_device(name: str = "lima-tab-2", **members: Any) -> dict[str, Any]:
     """A tablet's own status."""
     return {"_id": f"device:{name}", "type": "device", "schema": 1, "app": "1.0.0", **members}

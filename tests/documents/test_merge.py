@@ -28,7 +28,7 @@ def trial_indexes(merged: Merged) -> dict[tuple[str, int], list[int]]:
 
 def test_single_leaf_is_the_session_as_it_is() -> None:
     only = leaf("1-a")
-    assert merge([only]) == Merged("1-a", only.session, ())
+    assert merge([only]) == Merged("1-a", only.session, (), ("1-a",))
 
 
 def test_task_run_of_one_leaf_only_is_kept() -> None:

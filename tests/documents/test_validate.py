@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reporting.documents.kinds import Device, Invalid, Kept, Session
+from reporting.documents.kinds import Correction, Device, Invalid, Kept, Session
 from reporting.documents.text import MAX_KEY_CHARACTERS
 from reporting.documents.validate import document_type, validate
 from tests.documents.examples import SITE, a_consent, a_device, a_session, a_task_run, a_trial, encode, nested
 
 
-def judge(document: dict[str, Any]) -> Session | Device | Kept | Invalid:
+def judge(document: dict[str, Any]) -> Session | Device | Correction | Kept | Invalid:
     return validate(document["_id"], encode(document), site=SITE)
 
 
@@ -77,7 +77,7 @@ def test_device_tells_what_it_can_and_its_unknown_members_are_no_error(members: 
         ("study:SRO@1", b'{"type":"study","schema":9}'),
         ("_design/access", b'{"language":"javascript"}'),
         ("notes", b'{"type":"memo"}'),
-        ("correction:s1:1", b'{"type":"correction","schema":1}'),
+        ("item_bank:i@1", b'{"type":"item_bank","schema":1}'),
         ("battery:b@1", b"[1, 2"),
     ],
 )

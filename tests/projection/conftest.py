@@ -25,6 +25,8 @@ RESULTS = (
     "quality_flags",
     "quarantine",
     "conflicts",
+    "corrections",
+    "losing_revisions",
     "documents",
 )
 

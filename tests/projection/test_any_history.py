@@ -7,7 +7,7 @@ import pytest
 
 from reporting.projection.pump import Pump
 from reporting.projection.reading import Limits
-from tests.documents.examples import a_session
+from tests.documents.examples import a_patch, a_resolution, a_session
 from tests.projection.conftest import RESULTS, rows
 from tests.projection.memory_feed import MemoryDatabase, MemoryFeed
 
@@ -17,9 +17,12 @@ COLUMNS = {
     "documents": "site, doc_id, type, winner_rev, leaves, state, source_missing_at",
     "quarantine": "site, doc_id, rev, type, code, path, message",
 }
+KEYS = {"sessions": "id"} | dict.fromkeys(
+    ("documents", "quarantine", "corrections", "losing_revisions"), "doc_id"
+)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(6))
 async def test_projecting_each_step_equals_projecting_once_from_the_start(
     feed: MemoryFeed, connection: psycopg.Connection, database_url: str, seed: int
 ) -> None:
@@ -38,8 +41,13 @@ async def test_projecting_each_step_equals_projecting_once_from_the_start(
 
 
 def change_something(database: MemoryDatabase, choices: random.Random, rev_id: str) -> None:
-    """A valid or invalid save, or a deletion, on none, one or two leaves of some session; or a rewind."""
+    """A valid or invalid save, or a deletion, on none, one or two leaves of some session or correction; or a
+    rewind.
+    """
     name = choices.choice("abc")
+    if choices.random() < 0.3:
+        change_a_correction(database, choices, rev_id, name)
+        return
     leaves = database.leaves.get(f"session:{name}", {})
     replaced = choices.sample(sorted(leaves), k=min(len(leaves), choices.choice([0, 1, 1, 2])))
     rev = f"{1 + max((int(rev.partition('-')[0]) for rev in replaced), default=0)}-{rev_id}"
@@ -54,6 +62,29 @@ def change_something(database: MemoryDatabase, choices: random.Random, rev_id: s
             database.mark = None
 
 
+def change_a_correction(database: MemoryDatabase, choices: random.Random, rev_id: str, name: str) -> None:
+    """A patch that mends a status or names a visit, a resolution, or one of them changed or deleted."""
+    number = choices.randint(1, 3)
+    doc_id = f"correction:{name}:{number}"
+    leaves = database.leaves.get(doc_id, {})
+    live = [rev for rev, leaf in leaves.items() if not leaf.deleted]
+    rev = f"{1 + max((int(rev.partition('-')[0]) for rev in leaves), default=0)}-{rev_id}"
+    match choices.choice(["mend", "name", "resolve", "wrongly", "delete"]):
+        case "mend":
+            correction = a_patch(name, number, {"status": "completed"}, {"status": "lost"})
+        case "name":
+            correction = a_patch(name, number, {"visit": rev_id}, {"visit": rev_id})
+        case "resolve":
+            value = {"path": "$.visit", "value": rev_id, "base": ["0000", "0001", rev_id]}
+            correction = a_resolution(name, number, value)
+        case "delete" if live:
+            database.delete(doc_id, rev, replaces=live)
+            return
+        case _:
+            correction = a_patch(name, number, {"site": "nairobi"}, {"site": "lima"})
+    database.save(correction, rev, replaces=list(leaves))
+
+
 def live_rows(database: MemoryDatabase, connection: psycopg.Connection) -> dict[str, list[str]]:
     """Every results row of documents with a live leaf. Rows of deleted ones stay as they were: history."""
     live = [
@@ -63,7 +94,7 @@ def live_rows(database: MemoryDatabase, connection: psycopg.Connection) -> dict[
     found = {}
     for table in RESULTS:
         columns = COLUMNS.get(table, "t")
-        key = {"sessions": "id", "documents": "doc_id", "quarantine": "doc_id"}.get(table, "session_id")
+        key = KEYS.get(table, "session_id")
         query = f"SELECT ({columns})::text FROM {table} AS t WHERE {key} = ANY(%(ids)s)"  # noqa: S608 (ours)
         found[table] = sorted(row for (row,) in rows(connection, query, ids=live + names))
     return found

@@ -27,7 +27,7 @@ def test_revision_that_our_store_would_refuse_is_projected_all_the_same() -> Non
 def test_conflict_with_such_a_revision_is_merged_whatever_the_order() -> None:
     for rev in FAR_BEYOND_OURS:
         assert judged(rev, "3-a") == judged("3-a", rev)
-        assert judged(rev, "3-a")[0] is State.CONFLICTED
+        assert judged(rev, "3-a")[0] is State.PROJECTED
 
 
 def test_higher_position_wins_also_of_a_revision_with_a_long_id() -> None:

@@ -8,7 +8,7 @@ from reporting.engine import async_engine
 from reporting.projection.checkpoint import load_checkpoint, start_epoch
 from reporting.projection.feed import SiteDatabase
 from reporting.receipts import DocumentReceipt, Told, read_receipts
-from tests.documents.examples import a_consent, a_session
+from tests.documents.examples import a_consent, a_resolution, a_session, a_task_run
 from tests.projection.conftest import Project
 from tests.projection.memory_feed import MemoryFeed
 
@@ -64,10 +64,34 @@ async def test_every_leaf_of_a_conflict_is_conflicted(
     feed: MemoryFeed, project: Project, database_url: str
 ) -> None:
     feed["lima"].save(a_session("s1"), "1-a")
-    feed["lima"].save(a_session("s1"), "1-b")
+    feed["lima"].save(a_session("s1", visit="followup"), "1-b")
     await project()
-    receipts = await told(database_url, ("session:s1", "1-a"), ("session:s1", "1-b"))
-    assert [receipt.state for receipt in receipts] == [Told.CONFLICTED, Told.CONFLICTED]
+    asked = [("session:s1", "1-a"), ("session:s1", "1-b")]
+    assert [receipt.state for receipt in await told(database_url, *asked)] == [Told.CONFLICTED] * 2
+    resolved = {"path": "$.visit", "value": "baseline", "base": ["baseline", "followup"]}
+    feed["lima"].save(a_resolution("s1", 1, resolved), "1-c")
+    await project()
+    assert [receipt.state for receipt in await told(database_url, *asked)] == [Told.PROJECTED] * 2
+
+
+async def test_every_leaf_merged_without_a_contradiction_is_projected_and_a_deletion_beside_them_is_not(
+    feed: MemoryFeed, project: Project, database_url: str
+) -> None:
+    feed["lima"].save(a_session("s1", tasks=[a_task_run("simon")]), "1-a")
+    feed["lima"].save(a_session("s1", tasks=[a_task_run("stroop")]), "1-b")
+    feed["lima"].delete("session:s1", "2-c", replaces=[])
+    feed["lima"].save(a_consent("c1"), "1-a")
+    feed["lima"].delete("consent:c1", "2-c", replaces=[])
+    await project()
+    asked = [("session:s1", "1-a"), ("session:s1", "1-b"), ("session:s1", "2-c")]
+    asked += [("consent:c1", "1-a"), ("consent:c1", "2-c")]
+    assert [receipt.state for receipt in await told(database_url, *asked)] == [
+        Told.PROJECTED,
+        Told.PROJECTED,
+        Told.STORED,
+        Told.PROJECTED,
+        Told.STORED,
+    ]
 
 
 async def test_quarantined_revision_comes_with_the_reason_also_beside_a_valid_one(

@@ -1,0 +1,222 @@
+"""`/api/conflicts`: what leaves contradict each other in, and a person's decision. Coordinators and admins
+decide; any person may read.
+
+| asked to resolve | answer |
+|---|---|
+| contradictions | a `resolution` with all values that were seen |
+| an outdated patch: `winner` keeps its value, `other` takes the tablet's | a `patch` against the latter |
+| both at once | one of each; where the second fails, the first stands |
+| another winner, or other leaves, than were looked at | 409 `changed` |
+| nothing that is undecided | 409 `already_done` |
+| a path that is not listed, or a choice without a value | 422 |
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+import msgspec
+from aiohttp import web
+from msgspec import Meta
+
+from reporting.documents.kinds import Correction
+from reporting.documents.merge import Contradiction
+from reporting.documents.patches import base_of, patched_members, spell_path, value_at
+from reporting.documents.resolutions import UnknownChoice, decide
+from reporting.queries.conflicts import (
+    UNDECIDED,
+    ConflictFilter,
+    ConflictRow,
+    ConflictState,
+    SessionConflicts,
+    list_conflicts,
+)
+from reporting.queries.snapshot import Page, snapshot
+from reporting.sites import database_of
+from sync_server.api.acts import Name, Reason
+from sync_server.api.answers import answer, answer_page
+from sync_server.api.bodies import read_json
+from sync_server.api.correcting import Standing, Written, draft, standing, write
+from sync_server.api.parameters import PageQuery, Text, read_query
+from sync_server.errors import AlreadyDone, Ambiguous, Changed, InvalidRequest, NotFound
+from sync_server.identity.principals import require_coordinator, require_person
+from sync_server.keys import CORRECTION_WRITER, ENGINE
+
+_BODY_LIMIT = 1024 * 1024
+_SITES_SHOWN = 100
+
+
+class ConflictsQuery(PageQuery, frozen=True, kw_only=True):
+    """Without `state`: sessions with something `open` or `outdated`."""
+
+    site: Text | None = None
+    session: Text | None = None
+    state: ConflictState | None = None
+
+
+class SessionQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """`site` is needed where the id has conflicts in more than one."""
+
+    site: Text | None = None
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`rev` is the winner that was looked at; `leaves`, where given, all leaves that were.
+
+    Either `choose` says for each path `winner`, `other` or a revision, or `accept` takes the union as it is:
+    the winner's value everywhere.
+    """
+
+    reason: Reason
+    rev: Name
+    site: Name | None = None
+    choose: Annotated[dict[str, str], Meta(min_length=1, max_length=10_000)] | None = None
+    accept: Literal["union"] | None = None
+    leaves: list[str] | None = None
+
+
+async def get_conflicts(request: web.Request) -> web.Response:
+    """`GET /api/conflicts` → a page of SessionConflicts, by site and session."""
+    await require_person(request)
+    query = read_query(request, ConflictsQuery)
+    states = UNDECIDED if query.state is None else (query.state,)
+    wanted = ConflictFilter(site=query.site, session=query.session, states=states)
+    async with snapshot(request.app[ENGINE]) as connection:
+        listed = await list_conflicts(connection, wanted, query.wanted_page)
+    return answer_page(listed, query.wanted_page)
+
+
+async def get_conflict(request: web.Request) -> web.Response:
+    """`GET /api/conflicts/{session}` → SessionConflicts."""
+    await require_person(request)
+    query = read_query(request, SessionQuery)
+    return answer(await _conflicts_of(request, request.match_info["session"], query.site))
+
+
+async def resolve(request: web.Request) -> web.Response:
+    """`POST /api/conflicts/{session}/resolve` with a Decision → 201 and the corrections written."""
+    person = await require_coordinator(request)
+    decision = await read_json(request, Decision, limit=_BODY_LIMIT)
+    if (decision.choose is None) == (decision.accept is None):
+        raise InvalidRequest("Say either `choose` or `accept`.")
+    found = await _conflicts_of(request, request.match_info["session"], decision.site)
+    based_on = await standing(request, found.site, found.session)
+    found = await _conflicts_of(request, found.session, found.site)
+    choices = _choices(found, decision)
+    patches = {each.id: each for each in based_on.corrections if each.kind == "patch"}
+    outdated = [row for row in found.conflicts if row.other_rev in patches and row.path in choices]
+    others = [row for row in found.conflicts if row.other_rev not in patches and row.path in choices]
+    _refuse_unlisted(choices, (*outdated, *others))
+    drafts: list[tuple[dict[str, Any], Correction]] = []
+    if others:
+        chosen = {row.path: choices[row.path] for row in others}
+        try:
+            values = decide([_contradiction(row) for row in others], chosen)
+        except UnknownChoice as error:
+            raise InvalidRequest(str(error)) from error
+        drafts.append(
+            draft(request, person, based_on, reason=decision.reason, kind="resolution", values=values)
+        )
+    if outdated:
+        members = await _patch_again(request, based_on, outdated, choices, patches)
+        next_one = based_on._replace(number=based_on.number + len(drafts))
+        drafts.append(draft(request, person, next_one, reason=decision.reason, kind="patch", **members))
+    written: list[Written] = []
+    for document, correction in drafts:
+        written.append(await write(request, found.site, document, correction))
+    return answer({"corrections": written}, status=201)
+
+
+async def _conflicts_of(request: web.Request, session: str, site: str | None) -> SessionConflicts:
+    """Raises NotFound or Ambiguous."""
+    wanted = ConflictFilter(site=site, session=session, states=None)
+    async with snapshot(request.app[ENGINE]) as connection:
+        # Postgres text holds no NUL, so no session has such an id.
+        listed = (
+            []
+            if "\0" in session or "\0" in (site or "")
+            else (await list_conflicts(connection, wanted, Page(1, _SITES_SHOWN))).rows
+        )
+    if not listed:
+        where = "" if site is None else f" in site {site}"
+        raise NotFound(f"There is no conflict of a session {session}{where}.")
+    if len(listed) > 1:
+        raise Ambiguous(
+            f"Session {session} has conflicts in {len(listed)} sites: say which with `site`.",
+            details={"sites": [each.site for each in listed]},
+        )
+    return listed[0]
+
+
+def _choices(found: SessionConflicts, decision: Decision) -> Mapping[str, str]:
+    """What is chosen for each path that is undecided. Raises Changed, AlreadyDone."""
+    if decision.rev != found.rev or (
+        decision.leaves is not None and sorted(decision.leaves) != sorted(found.leaves)
+    ):
+        raise Changed(
+            f"Session {found.session} was saved again meanwhile: look again.",
+            details={"rev": found.rev, "leaves": found.leaves},
+        )
+    undecided = {row.path for row in found.conflicts if row.state in UNDECIDED}
+    chosen = decision.choose if decision.choose is not None else dict.fromkeys(sorted(undecided), "winner")
+    listed = {row.path for row in found.conflicts}
+    if not undecided or (listed >= chosen.keys() and not undecided & chosen.keys()):
+        raise AlreadyDone(f"Nothing of that is undecided in session {found.session}.")
+    return chosen
+
+
+def _refuse_unlisted(choices: Mapping[str, str], rows: Iterable[ConflictRow]) -> None:
+    unlisted = sorted(choices.keys() - {row.path for row in rows})
+    if unlisted:
+        raise InvalidRequest(
+            f"Not listed as a conflict of this session: {', '.join(unlisted)}.", details={"paths": unlisted}
+        )
+
+
+def _contradiction(row: ConflictRow) -> Contradiction:
+    return Contradiction(
+        row.path,
+        row.winner_rev,
+        msgspec.json.decode(row.winner_value),
+        row.other_rev,
+        msgspec.json.decode(row.other_value),
+    )
+
+
+async def _patch_again(
+    request: web.Request,
+    based_on: Standing,
+    outdated: Sequence[ConflictRow],
+    choices: Mapping[str, str],
+    patches: Mapping[str, Correction],
+) -> dict[str, Any]:
+    """`patch` and `base` that stand in for outdated ones.
+
+    Raises Changed, InvalidRequest, StoreUnreachable.
+    """
+    rev = outdated[0].winner_rev
+    database = database_of(based_on.site)
+    body = await request.app[CORRECTION_WRITER].leaf(database, f"session:{based_on.session}", rev)
+    if body is None:
+        raise Changed(f"Session {based_on.session} was saved again meanwhile: look again.")
+    tablet = msgspec.json.decode(body)
+    patch: dict[str, Any] = {}
+    for row in outdated:
+        for members, value in patched_members(patches[row.other_rev].patch):
+            if spell_path(members) == row.path:
+                match choices[row.path]:
+                    case "winner" | row.winner_rev:
+                        _set(patch, members, value)
+                    case "other" | row.other_rev:
+                        _set(patch, members, value_at(tablet, members))
+                    case choice:
+                        raise InvalidRequest(
+                            f"{row.path}: {choice} has no value there; choose winner or other."
+                        )
+    return {"patch": patch, "base": base_of(patch, tablet)}
+
+
+def _set(patch: dict[str, Any], members: Sequence[str], value: Any) -> None:
+    into = patch
+    for name in members[:-1]:
+        into = into.setdefault(name, {})
+    into[members[-1]] = value

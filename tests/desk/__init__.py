@@ -1,0 +1,1 @@
+"""A coordinator's desk: conflicts and quarantine, on the real service and store."""

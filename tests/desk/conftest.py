@@ -1,0 +1,44 @@
+"""The service on a port of its own, so that its API reaches its own store; a site; people; a projector."""
+
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import psycopg
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from replication.client import CouchClient
+from sync_server.app import build_app
+from sync_server.feed import CouchFeed
+from sync_server.settings import Settings
+from tests.api.calls import Api
+from tests.desk.desk import SITE, Desk, add_people
+from tests.gateway.gateway import Gateway
+
+
+@pytest.fixture
+async def desk(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Desk]:
+    """Site lima with an enrolled tablet, nothing in it yet."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = int(probe.getsockname()[1])
+    settings = Settings(
+        database_url=database_url,
+        redis_url=redis_url,
+        data_dir=tmp_path,
+        environment="test",
+        host="127.0.0.1",
+        port=port,
+    )
+    app = build_app(settings)
+    async with TestClient(TestServer(app, port=port)) as client, aiohttp.ClientSession() as http:
+        gateway = Gateway(app, client)
+        headers = {"Authorization": f"Bearer {gateway.service}"}
+        feed = CouchFeed(CouchClient(http, settings.feed_url, headers=lambda: headers))
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            desk = Desk(gateway, Api(client, {}), feed, connection)
+            add_people(desk, app)
+            await gateway.open_site(SITE)
+            desk.tablet = await gateway.enrol(SITE, "tab-1")
+            yield desk
