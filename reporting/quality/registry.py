@@ -55,6 +55,7 @@ RULES: Final = {
     "clock_suspect": Rule(1, Subject.SESSION, Level.WARNING),
     "duplicate_session": Rule(1, Subject.SESSION, Level.SERIOUS),
     "focus_lost": Rule(1, Subject.TASK_RUN, Level.INFO),
+    "merged": Rule(1, Subject.SESSION, Level.INFO),
     "missed_share": Rule(1, Subject.TASK_RUN, Level.SERIOUS),
     "missing_tasks": Rule(1, Subject.SESSION, Level.WARNING),
     "normalised": Rule(1, Subject.SESSION, Level.INFO),
