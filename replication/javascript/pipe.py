@@ -26,6 +26,7 @@ from replication.javascript.tasks import (
     length_of,
 )
 
+MODULE = "replication.javascript.child"
 START_SECONDS = 30.0
 """Until a child has started: a tenth of a second, on a machine that is not busy."""
 KEPT = 4
@@ -71,8 +72,8 @@ class Child:
         environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
         path = [str(_ROOT), *(str(Path(entry).absolute()) for entry in sys.path)]
         try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "replication.javascript.child"],
+            self._process = subprocess.Popen(  # noqa: S603 (our own program)
+                [sys.executable, "-P", "-m", MODULE],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 bufsize=0,
