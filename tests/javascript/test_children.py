@@ -19,6 +19,7 @@ from replication.javascript.sandbox import sandbox_of
 from replication.javascript.tasks import KILL_AFTER
 from tests.javascript.built_ins import LONG_STEPS
 from tests.javascript.child_that_lies import LIES
+from tests.javascript.running import running
 
 PATIENCE = 5.0
 """For a machine that is busy with other things."""
@@ -32,11 +33,6 @@ def function(source: str) -> Function:
 
 
 LETS_THROUGH = function("function () { return true; }")
-
-
-def running() -> list[psutil.Process]:
-    """Children of this process that are of this kind."""
-    return [one for one in psutil.Process().children() if "replication.javascript.child" in one.cmdline()]
 
 
 def gone(processes: list[psutil.Process]) -> bool:

@@ -17,6 +17,7 @@ from replication.javascript.tasks import KILL_AFTER
 from replication.store.registry import Registry
 from tests.contract.couch import Answer, Couch, Db, embedded, fresh_database
 from tests.javascript.built_ins import LONG_STEPS
+from tests.javascript.running import running
 from tests.replication.served import free_port, served
 
 PATIENCE = 5.0
@@ -98,9 +99,9 @@ async def test_no_child_outlives_a_store_that_is_closed(tmp_path: Path) -> None:
         await db.save("_design/v", **hanging("0"))
         await db.save("a", x=1)
         await db.changes(filter="v/f")
-        assert len(psutil.Process().children()) == 2
+        assert len(running()) == 2
     await registry.close()
-    assert psutil.Process().children() == []
+    assert running() == []
 
 
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM])
