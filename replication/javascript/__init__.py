@@ -22,6 +22,7 @@ kills it when its time is over.
     throws, or is no JavaScript                 `FunctionFailed` with the error's name, for that request
     never ends                                  the engine interrupts after CPU_SECONDS: `timeout`
     … within one built-in function              the child is killed KILL_AFTER later: `timeout`
+    is slow about every document of a feed      `timeout` after READ_SECONDS and DOCUMENT_SECONDS each
     takes memory without end, recurses          an error of its own at MEMORY_BYTES or STACK_BYTES; the
                                                 process as a whole has ADDRESS_SPACE
     the child dies, or answers garbage          `process_ended`; the next call starts a fresh child

@@ -70,7 +70,8 @@ class Child:
     def __init__(self) -> None:
         """Start it. Raises Unavailable."""
         environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-        path = [str(_ROOT), *(str(Path(entry).absolute()) for entry in sys.path)]
+        # What we import from, in the same order; ourselves too where something else than the path finds us.
+        path = dict.fromkeys([*(str(Path(entry).absolute()) for entry in sys.path), str(_ROOT)])
         try:
             self._process = subprocess.Popen(  # noqa: S603 (our own program)
                 [sys.executable, "-P", "-m", MODULE],

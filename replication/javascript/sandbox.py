@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
@@ -17,12 +18,19 @@ from replication.errors import (
 )
 from replication.javascript.children import FILTERING, VALIDATING
 from replication.javascript.pipe import Design, Function
+from replication.javascript.tasks import TIMEOUT
 
 CPU_SECONDS = 5
 """Of one call. The process of a call that does not end by itself is killed `tasks.KILL_AFTER` later."""
 BATCH_DOCUMENTS = 256
 BATCH_BYTES = 256 * 1024
 """Documents that go to a child at once; the last of them may be larger by itself."""
+
+READ_SECONDS = 30.0
+DOCUMENT_SECONDS = 0.01
+"""What a filter may take for one read of a feed, and for each of its documents on top of that: a reader's
+thread is held meanwhile, and no single call may be slow enough to be stopped.
+"""
 
 MISSING_ENGINE = "JavaScript is not installed here: pip install 'metricis-sync[javascript]'"
 
@@ -67,14 +75,20 @@ class Sandbox:
 
 
 def _filtered(function: Function, documents: Iterable[bytes]) -> Iterator[bool]:
+    allowed = READ_SECONDS
     for batch in _batches(documents):
         left = batch
         while left:
+            began = time.monotonic()
             answer = FILTERING.ask(function, left, CPU_SECONDS)
+            said = len(answer.values)
+            allowed += DOCUMENT_SECONDS * said - (time.monotonic() - began)
             yield from answer.values
             if answer.error is not None:
                 raise _failure(answer.error, answer.reason)
-            left = left[len(answer.values) :]
+            left = left[said:]
+            if allowed < 0:
+                raise FunctionFailed(TIMEOUT, "the function is too slow for so many documents")
 
 
 def _batches(documents: Iterable[bytes]) -> Iterator[list[bytes]]:

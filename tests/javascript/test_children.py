@@ -94,12 +94,36 @@ def test_a_slow_batch_is_asked_in_parts(monkeypatch: pytest.MonkeyPatch) -> None
     assert list(made.passes(("filters", "f"), [b"{}"] * 40, b"{}")) == [True] * 40
 
 
+def test_a_filter_that_is_slow_about_every_document_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "READ_SECONDS", 0.5)
+    source = "function () { var end = Date.now() + 200; while (Date.now() < end) {} return true; }"
+    verdicts = sandbox_of(json.dumps({"filters": {"f": source}}).encode()).passes(
+        ("filters", "f"), [b"{}"] * 40, b"{}"
+    )
+    told: list[bool] = []
+    with pytest.raises(FunctionFailed, match="too slow") as raised:
+        told.extend(verdicts)
+    assert raised.value.error == "timeout"
+    assert 1 <= len(told) < 10
+
+
 def test_memory_ends_for_the_function_alone(pool: Children) -> None:
     eats = function("function () { var kept = []; for (;;) { kept.push(new ArrayBuffer(1e6)); } }")
     assert pool.ask(eats, [b"{}"], 5).error == "InternalError"
     large = b'"' + b"x" * (65 * 1024 * 1024) + b'"'
     assert pool.ask(LETS_THROUGH, [large], 5).error == "out_of_memory"
     assert pool.ask(LETS_THROUGH, [b'"' + b"x" * 1024 * 1024 + b'"'], 5).values == [True]
+
+
+def test_a_child_ends_by_its_own_alarm_when_nobody_kills_it(
+    pool: Children, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipe, "KILL_AFTER", 60.0)
+    began = time.monotonic()
+    with pytest.raises(FunctionFailed) as raised:
+        pool.ask(function(f"function () {{ {LONG_STEPS['join']}; }}"), [b"{}"], 1)
+    assert raised.value.error == "timeout"
+    assert time.monotonic() - began < 1 + KILL_AFTER + PATIENCE
 
 
 def test_a_child_that_was_killed_is_replaced(pool: Children) -> None:
