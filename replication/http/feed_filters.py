@@ -28,7 +28,7 @@ from replication.store.selecting import LeafFilter, Passes
 DESIGN = "_design/"
 
 _encode = msgspec.json.Encoder().encode
-_design = msgspec.json.Decoder(dict[str, Any])
+_document = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class FilterBody(msgspec.Struct):
@@ -82,7 +82,7 @@ def _by_selector(call: Call, body: FilterBody) -> Passes:
         node = parse_selector(body.selector)
     except QueryRefused as error:
         raise BadRequest(f"Selector error: {error.reason}") from error
-    return lambda document: matches(node, document)
+    return lambda documents: (matches(node, _document(document)) for document in documents)
 
 
 def _designs(visible: tuple[str, ...] | None) -> tuple[str, ...]:
@@ -99,21 +99,21 @@ def _design_and_name(text: str, parameter: str) -> tuple[str, str]:
 async def _by_map(call: Call, design: str, view: str) -> Passes:
     path = ("views", view, "map")
     source = await _source(call, design, path)
-    return lambda document: sandbox.sandbox_of(source).emits(path, _encode(document))
+    return lambda documents: sandbox.sandbox_of(source).emits(path, documents)
 
 
 async def _by_function(call: Call, design: str, name: str) -> Passes:
     path = ("filters", name)
     source = await _source(call, design, path)
     request = _encode(await _request(call))
-    return lambda document: sandbox.sandbox_of(source).passes(path, _encode(document), request)
+    return lambda documents: sandbox.sandbox_of(source).passes(path, documents, request)
 
 
 async def _source(call: Call, design: str, path: Sequence[str]) -> bytes:
     """The design document's JSON, in which there is something at the path."""
     call.check_readable(DESIGN + design)
     _, revision = await (await call.database()).winner(DESIGN + design)
-    found: Any = _design.decode(revision.body)
+    found: Any = _document(revision.body)
     for member in path:
         if not isinstance(found, dict) or member not in found:
             raise NotFound(f"missing json key: {member}")

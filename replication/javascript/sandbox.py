@@ -1,12 +1,10 @@
-"""One design document's functions in an interpreter of their own; the interpreters that a thread keeps."""
+"""One design document's functions, as the service calls them; a child process runs them."""
 
+import hashlib
 import importlib.util
-import threading
-from collections import OrderedDict
-from collections.abc import Sequence
-from functools import cache
-from importlib import resources
-from typing import Any
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 
 import msgspec
 
@@ -18,26 +16,25 @@ from replication.errors import (
     NotImplementedHere,
     Unauthorized,
 )
+from replication.javascript.children import FILTERING, VALIDATING
+from replication.javascript.pipe import Design, Function
+from replication.javascript.tasks import TIMEOUT
 
 CPU_SECONDS = 5
-"""Of one call. The whole process's time counts, so a busy server interrupts sooner."""
-MEMORY_BYTES = 64 * 1024 * 1024
-STACK_BYTES = 256 * 1024
-TIMEOUT = "timeout"
-"""`error` of the FunctionFailed of a call that was interrupted."""
-KEPT_A_THREAD = 4
-"""Interpreters; one takes some hundred kilobytes, and a millisecond to make."""
+"""Of one call. The process of a call that does not end by itself is killed `tasks.KILL_AFTER` later."""
+BATCH_DOCUMENTS = 256
+BATCH_BYTES = 256 * 1024
+"""Documents that go to a child at once; the last of them may be larger by itself."""
+
+READ_SECONDS = 30.0
+DOCUMENT_SECONDS = 0.01
+"""What a filter may take for one read of a feed, and for each of its documents on top of that: a reader's
+thread is held meanwhile, and no single call may be slow enough to be stopped.
+"""
 
 MISSING_ENGINE = "JavaScript is not installed here: pip install 'metricis-sync[javascript]'"
 
-
-class _Outcome(msgspec.Struct):
-    value: bool = False
-    error: str | None = None
-    reason: str = ""
-
-
-_outcome = msgspec.json.Decoder(_Outcome)
+_VALIDATE = b'["validate_doc_update"]'
 _encode = msgspec.json.Encoder().encode
 
 
@@ -46,65 +43,68 @@ def installed() -> bool:
     return importlib.util.find_spec("quickjs") is not None
 
 
-@cache
-def _prelude() -> str:
-    return resources.files("replication.javascript").joinpath("prelude.js").read_text()
-
-
 class Sandbox:
-    """The functions of one design document; used by the thread that made it, and by no other."""
+    """The functions of one design document; any thread may use it."""
 
     def __init__(self, design: bytes) -> None:
         """`design`: its JSON. Raises NotImplementedHere without the engine."""
-        try:
-            import quickjs  # noqa: PLC0415 (an extra)
-        except ImportError as error:
-            raise NotImplementedHere(MISSING_ENGINE) from error
-        self._failure = quickjs.JSException
-        self._context = quickjs.Context()
-        self._context.set_memory_limit(MEMORY_BYTES)
-        self._context.set_max_stack_size(STACK_BYTES)
-        self._context.set_time_limit(CPU_SECONDS)
-        self.broken = False
-        self._run = self._guarded(lambda: self._context.eval(_prelude()))
-        self._call("load", design)
+        if not installed():
+            raise NotImplementedHere(MISSING_ENGINE)
+        self._design = Design(hashlib.sha256(design).digest(), design)
 
-    def passes(self, path: Sequence[str], document: bytes, request: bytes) -> bool:
-        """Whether the filter function at `path` lets it through. Raises NotFound, FunctionFailed."""
-        return self._judged("passes", _encode(path), document, request)
+    def passes(self, path: Sequence[str], documents: Iterable[bytes], request: bytes) -> Iterator[bool]:
+        """For each of the documents in order, whether the filter function at `path` lets it through. Raises
+        NotFound, FunctionFailed, Unavailable when it comes to the document about which that is so.
 
-    def emits(self, path: Sequence[str], document: bytes) -> bool:
-        """Whether the map function at `path` emits anything for it. Raises NotFound, FunctionFailed."""
-        return self._judged("emits", _encode(path), document)
+        Documents are taken ahead of their verdicts: the more, the longer one goes on asking.
+        """
+        return _filtered(Function(self._design, "passes", _encode(path), [request]), documents)
+
+    def emits(self, path: Sequence[str], documents: Iterable[bytes]) -> Iterator[bool]:
+        """The same of a map function: whether it emits anything."""
+        return _filtered(Function(self._design, "emits", _encode(path), []), documents)
 
     def validate(self, after: bytes, before: bytes, user: bytes, security: bytes) -> None:
-        """Run `validate_doc_update`. Raises Forbidden or Unauthorized as it throws them, FunctionFailed."""
-        self._judged("validate", b'["validate_doc_update"]', after, before, user, security)
+        """Run `validate_doc_update`. Raises Forbidden or Unauthorized as it throws them, FunctionFailed,
+        Unavailable.
+        """
+        function = Function(self._design, "validate", _VALIDATE, [before, user, security])
+        answer = VALIDATING.ask(function, [after], CPU_SECONDS)
+        if answer.error is not None:
+            raise _failure(answer.error, answer.reason)
 
-    def _judged(self, name: str, *texts: bytes) -> bool:
-        answer = self._call(name, *texts)
-        try:
-            found = _outcome.decode(answer)
-        except (msgspec.DecodeError, TypeError) as error:
-            self.broken = True
-            raise FunctionFailed("unknown_error", "the function replaced what it runs on") from error
-        if found.error is None:
-            return found.value
-        raise _failure(found.error, found.reason)
 
-    def _call(self, name: str, *texts: bytes) -> Any:
-        return self._guarded(lambda: self._run(name, *(text.decode() for text in texts)))
+def _filtered(function: Function, documents: Iterable[bytes]) -> Iterator[bool]:
+    allowed = READ_SECONDS
+    for batch in _batches(documents):
+        left = batch
+        while left:
+            began = time.monotonic()
+            answer = FILTERING.ask(function, left, CPU_SECONDS)
+            said = len(answer.values)
+            allowed += DOCUMENT_SECONDS * said - (time.monotonic() - began)
+            yield from answer.values
+            if answer.error is not None:
+                raise _failure(answer.error, answer.reason)
+            left = left[said:]
+            if allowed < 0:
+                raise FunctionFailed(TIMEOUT, "the function is too slow for so many documents")
 
-    def _guarded(self, work: Any) -> Any:
-        try:
-            return work()
-        except self._failure as error:
-            # Interrupted or out of memory: what it left half done is thrown away with the interpreter.
-            self.broken = True
-            text = str(error).partition("\n")[0]
-            if "interrupted" in text:
-                raise FunctionFailed(TIMEOUT, f"the function took longer than {CPU_SECONDS} s") from error
-            raise FunctionFailed("out_of_memory" if "memory" in text else "unknown_error", text) from error
+
+def _batches(documents: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """One document, then two, then four: who wants the first that passes need not look at many."""
+    most = 1
+    batch: list[bytes] = []
+    size = 0
+    for document in documents:
+        batch.append(document)
+        size += len(document)
+        if len(batch) >= most or size >= BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+            most = min(2 * most, BATCH_DOCUMENTS)
+    if batch:
+        yield batch
 
 
 def _failure(error: str, reason: str) -> CouchError:
@@ -120,21 +120,7 @@ def _failure(error: str, reason: str) -> CouchError:
     return FunctionFailed(error, reason)
 
 
-class _Kept(threading.local):
-    def __init__(self) -> None:
-        self.sandboxes: OrderedDict[bytes, Sandbox] = OrderedDict()
-
-
-_kept = _Kept()
-
-
+@lru_cache(maxsize=8)
 def sandbox_of(design: bytes) -> Sandbox:
-    """This thread's interpreter of the design document with this JSON. Raises NotImplementedHere."""
-    sandboxes = _kept.sandboxes
-    found = sandboxes.pop(design, None)
-    if found is None or found.broken:
-        found = Sandbox(design)
-    sandboxes[design] = found
-    while len(sandboxes) > KEPT_A_THREAD:
-        sandboxes.popitem(last=False)
-    return found
+    """The functions of the design document with this JSON. Raises NotImplementedHere."""
+    return Sandbox(design)

@@ -2,7 +2,7 @@
 
 import itertools
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -10,7 +10,7 @@ from replication import revtree
 from replication.errors import NotFound
 from replication.revtree import RevTree
 from replication.store.bodies import Revision, decode_attachments, shown_document
-from replication.store.selecting import LeafFilter, chosen_leaves
+from replication.store.selecting import LeafFilter, selected
 from replication.values import Rev
 
 BEYOND_EVERY_SEQUENCE = 2**63 - 1
@@ -127,17 +127,11 @@ def _changes(
     found = connection.execute(query, (*bounds, *parameters, most))
     rows: Iterator[FeedRow] = map(_document_row, found) if documents else map(_feed_row, found)
     if selection.leaf_filter is not None:
-        rows = itertools.islice(_selected(connection, rows, selection.leaf_filter), limit)
+        chosen = selected(connection, rows, selection.leaf_filter)
+        rows = (
+            msgspec.structs.replace(row, leaves=leaves) for row, leaves in itertools.islice(chosen, limit)
+        )
     return _until_full(rows) if documents else tuple(rows)
-
-
-def _selected(
-    connection: sqlite3.Connection, rows: Iterable[FeedRow], leaf_filter: LeafFilter
-) -> Iterator[FeedRow]:
-    for row in rows:
-        leaves = chosen_leaves(connection, row.id, row.leaves, leaf_filter)
-        if leaves is not None:
-            yield msgspec.structs.replace(row, leaves=leaves)
 
 
 def _until_full(rows: Iterator[FeedRow]) -> tuple[FeedRow, ...]:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from replication.errors import DatabaseExists, IllegalDatabaseName, NotFound, StorageFull, Unavailable
+from replication.javascript.children import end_idle_children
 from replication.store.database import Database, ReaderThreads
 from replication.store.identity import server_uuid
 from replication.store.signal import Signal
@@ -101,6 +102,7 @@ class Registry:
                 await database.close()
             self._open.clear()
         self._threads.shutdown()
+        await asyncio.to_thread(end_idle_children)
         if self._directory_lock is not None:
             os.close(self._directory_lock)
             self._directory_lock = None

@@ -7,7 +7,8 @@ those seconds. So only a few may take that long in a while:
     what happens                                         what follows
     -------------------------------------------------    ----------------------------------------------------
     a document is judged, however slowly                 nothing is remembered
-    a function took too long about a document            refused; the same document next time at once
+    a function took too long about a document, or        refused; the same document next time at once
+    ended the process that it ran in
     that happened MOST_STOPPED times in WHILE_SECONDS    503: nothing of the request is stored; sent again it
                                                          gets further, as each refusal is remembered
 """
@@ -19,7 +20,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from replication.errors import FunctionFailed, Unavailable
-from replication.javascript.sandbox import TIMEOUT
+from replication.javascript.tasks import PROCESS_ENDED, TIMEOUT
 
 MOST_STOPPED = 3
 WHILE_SECONDS = 60.0
@@ -29,6 +30,7 @@ MOST_REMEMBERED = 10_000
 
 
 class _Refused(NamedTuple):
+    error: str
     reason: str
     until: float
 
@@ -49,15 +51,17 @@ class Runaways:
         if self._refused:
             known = self._refused.get(_key(about))
             if known is not None and now < known.until:
-                raise FunctionFailed(TIMEOUT, known.reason)
+                raise FunctionFailed(known.error, known.reason)
         if len(self._stopped) == MOST_STOPPED and now - self._stopped[0] < WHILE_SECONDS:
             raise Unavailable("a function of a design document takes too long; send again later")
         try:
             function()
         except FunctionFailed as failure:
-            if failure.error == TIMEOUT:
+            if failure.error in (TIMEOUT, PROCESS_ENDED):
                 self._stopped.append(self._clock())
-                self._refused[_key(about)] = _Refused(failure.reason, self._clock() + REMEMBERED_SECONDS)
+                self._refused[_key(about)] = _Refused(
+                    failure.error, failure.reason, self._clock() + REMEMBERED_SECONDS
+                )
                 if len(self._refused) > MOST_REMEMBERED:
                     self._refused.popitem(last=False)
             raise

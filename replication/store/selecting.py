@@ -1,21 +1,23 @@
 """Filters that look at documents: the leaves in a feed that pass; deletions by what their tombstones say."""
 
 import sqlite3
-from collections.abc import Callable
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol, TypeVar
 
 import msgspec
 
 from replication import revtree
-from replication.store.bodies import decode_attachments
-from replication.store.winners import stubs
+from replication.store.bodies import shown_document
 from replication.values import Rev
 
-_decode = msgspec.json.Decoder(dict[str, Any]).decode
+_decode_leaves = msgspec.json.Decoder(list[dict[str, str]]).decode
 
 
-Passes = Callable[[dict[str, Any]], bool]
-"""Whether a document, as one JSON object with its `_id` and `_rev`, is shown. Called on a reader's thread."""
+Passes = Callable[[Iterable[bytes]], Iterator[bool]]
+"""For each of the documents in order, whether it is shown. A document is one JSON object with its `_id` and
+`_rev`. Called on a reader's thread; it may take documents ahead of what it has said.
+"""
 
 
 class LeafFilter(msgspec.Struct, frozen=True):
@@ -25,26 +27,55 @@ class LeafFilter(msgspec.Struct, frozen=True):
     every_leaf: bool = False
 
 
-def chosen_leaves(
-    connection: sqlite3.Connection, doc_id: str, leaves: bytes, leaf_filter: LeafFilter
-) -> bytes | None:
-    """Those of a row's leaves (JSON, winner first) that pass, as JSON; None when none does."""
-    revs = [Rev.parse(leaf["rev"]) for leaf in msgspec.json.decode(leaves, type=list[dict[str, str]])]
-    (stored,) = connection.execute("SELECT tree FROM docs WHERE id = ?", (doc_id,)).fetchone()
-    tree = revtree.decode_tree(stored)
-    looked_at = revs if leaf_filter.every_leaf else revs[:1]
-    passed = [
-        {"rev": str(rev)} for rev in looked_at if leaf_filter.passes(_value(connection, doc_id, tree[rev]))
-    ]
-    return msgspec.json.encode(passed) if passed else None
+class Row(Protocol):
+    """Of a feed: `leaves` is JSON, winner first."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def leaves(self) -> bytes: ...
 
 
-def _value(connection: sqlite3.Connection, doc_id: str, node: revtree.Node) -> dict[str, Any]:
-    front: dict[str, Any] = {"_id": doc_id, "_rev": str(node.rev)}
-    if node.deleted:
-        front["_deleted"] = True
+R = TypeVar("R", bound=Row)
+
+
+def selected(
+    connection: sqlite3.Connection, rows: Iterable[R], leaf_filter: LeafFilter
+) -> Iterator[tuple[R, bytes]]:
+    """The rows of which a leaf passes, each with those that do, as JSON. Raises what the filter raises."""
+    asked: deque[tuple[R, list[Rev]]] = deque()
+    passed: list[dict[str, str]] = []
+    held = 0
+    for passes in leaf_filter.passes(_documents(connection, rows, asked, every_leaf=leaf_filter.every_leaf)):
+        row, revs = asked[0]
+        if passes:
+            passed.append({"rev": str(revs[held])})
+        held += 1
+        if held == len(revs):
+            asked.popleft()
+            if passed:
+                yield row, msgspec.json.encode(passed)
+            passed, held = [], 0
+
+
+def _documents(
+    connection: sqlite3.Connection,
+    rows: Iterable[R],
+    asked: deque[tuple[R, list[Rev]]],
+    *,
+    every_leaf: bool,
+) -> Iterator[bytes]:
+    for row in rows:
+        revs = [Rev.parse(leaf["rev"]) for leaf in _decode_leaves(row.leaves)]
+        (stored,) = connection.execute("SELECT tree FROM docs WHERE id = ?", (row.id,)).fetchone()
+        tree = revtree.decode_tree(stored)
+        looked_at = revs if every_leaf else revs[:1]
+        asked.append((row, looked_at))
+        for rev in looked_at:
+            yield _document(connection, row.id, tree[rev])
+
+
+def _document(connection: sqlite3.Connection, doc_id: str, node: revtree.Node) -> bytes:
     row = connection.execute("SELECT json, attachments FROM bodies WHERE body = ?", (node.body,)).fetchone()
-    if row is None:
-        return front
-    attachments = stubs(decode_attachments(row[1]))
-    return {**front, **({"_attachments": attachments} if attachments else {}), **_decode(row[0])}
+    json, attachments = (b"{}", None) if row is None else row
+    return shown_document(doc_id, str(node.rev), json, attachments, deleted=node.deleted)

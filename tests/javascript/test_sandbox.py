@@ -1,18 +1,19 @@
 """The interpreter: what its code can reach, and how it is stopped."""
 
 import json
-import threading
 
 import pytest
 
 from replication.errors import CouchError, Forbidden, FunctionFailed, NotFound, NotImplementedHere
 from replication.javascript import sandbox
-from replication.javascript.sandbox import KEPT_A_THREAD, Sandbox, sandbox_of
+from replication.javascript.pipe import KEPT
+from replication.javascript.sandbox import Sandbox, sandbox_of
 
 
 def passes(source: str, document: object = None) -> bool:
     made = Sandbox(json.dumps({"filters": {"f": source}}).encode())
-    return made.passes(("filters", "f"), json.dumps(document).encode(), b'{"query":{}}')
+    (verdict,) = made.passes(("filters", "f"), [json.dumps(document).encode()], b'{"query":{}}')
+    return verdict
 
 
 def failure(source: str) -> CouchError:
@@ -78,28 +79,29 @@ def test_a_broken_interpreter_is_made_anew() -> None:
     design = json.dumps({"filters": {"f": source}}).encode()
     first = sandbox_of(design)
     with pytest.raises(FunctionFailed):
-        first.passes(("filters", "f"), b"1", b"{}")
-    assert sandbox_of(design).passes(("filters", "f"), b"2", b"{}")
+        list(first.passes(("filters", "f"), [b"1"], b"{}"))
+    assert list(sandbox_of(design).passes(("filters", "f"), [b"2"], b"{}")) == [True]
 
 
-def test_a_thread_keeps_the_interpreters_it_used_last() -> None:
-    designs = [json.dumps({"filters": {}, "n": n}).encode() for n in range(KEPT_A_THREAD + 1)]
-    first = sandbox_of(designs[0])
-    assert sandbox_of(designs[0]) is first
-    for design in designs[1:]:
-        sandbox_of(design)
-    assert sandbox_of(designs[0]) is not first
-    found: list[Sandbox] = []
-    other = threading.Thread(target=lambda: found.append(sandbox_of(designs[0])))
-    other.start()
-    other.join()
-    assert found[0] is not sandbox_of(designs[0])
+def test_a_child_keeps_the_interpreters_it_used_last() -> None:
+    """Seen by what a function leaves behind, which the functions of others do not find."""
+    source = "function () { globalThis.n = (globalThis.n || 0) + 1; return n > 1; }"
+    designs = [json.dumps({"filters": {"f": source}, "n": n}).encode() for n in range(KEPT + 1)]
+
+    def was_there(design: bytes) -> bool:
+        (verdict,) = sandbox_of(design).passes(("filters", "f"), [b"{}"], b"{}")
+        return verdict
+
+    assert [was_there(designs[0]), was_there(designs[0])] == [False, True]
+    assert [was_there(design) for design in designs[1:]] == [False] * KEPT
+    assert [was_there(design) for design in designs[2:]] == [True] * (KEPT - 1)
+    assert not was_there(designs[0])
 
 
 def test_a_function_that_is_not_there_and_one_that_refuses() -> None:
     made = Sandbox(b'{"validate_doc_update":"function (a) { throw {forbidden: {x: 1}}; }"}')
     with pytest.raises(NotFound, match="missing json key: filters"):
-        made.passes(("filters", "f"), b"{}", b"{}")
+        list(made.passes(("filters", "f"), [b"{}"], b"{}"))
     with pytest.raises(Forbidden, match=r'\{"x":1\}'):
         made.validate(b"{}", b"null", b"{}", b"{}")
 

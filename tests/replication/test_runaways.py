@@ -45,6 +45,23 @@ def test_few_may_be_stopped_in_a_while_and_each_is_refused_at_once_when_it_comes
     runaways.run(ends, about("bad 0"))
 
 
+def test_one_that_ends_its_process_is_a_runaway_too() -> None:
+    """Each costs the start of another process."""
+
+    def crashes() -> None:
+        raise FunctionFailed("process_ended", "the function ended the process it ran in")
+
+    runaways = Runaways()
+    for number in range(MOST_STOPPED):
+        with pytest.raises(FunctionFailed):
+            runaways.run(crashes, about(f"bad {number}"))
+    with pytest.raises(Unavailable):
+        runaways.run(ends, about("good"))
+    with pytest.raises(FunctionFailed) as raised:
+        runaways.run(ends, about("bad 0"))
+    assert raised.value.error == "process_ended"
+
+
 def test_what_a_function_says_is_passed_on_and_not_remembered() -> None:
     def throws() -> None:
         raise FunctionFailed("TypeError", "x is undefined")
