@@ -10,13 +10,14 @@ control characters already, so of JSON only the backslashes need it.
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from sqlalchemy import DateTime, Table
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from reporting.projection.rows import TaskRunTrials
+from reporting.tables.views import PART_BITS
 
 NULL: Final = "\\N"
 
@@ -48,11 +49,18 @@ def row_encoder(table: Table, columns: Sequence[str]) -> RowEncoder:
     return encode
 
 
-def encode_trials(task_run: TaskRunTrials) -> bytes:
-    """One line a trial; the columns are those of `trials`, in order. b"" for a task run without any."""
+class TrialLines(NamedTuple):
+    """The trials of one task run: lines of `trial_rows`, and lines of `trial_extras`."""
+
+    rows: bytes
+    extras: bytes
+
+
+def encode_trials(task_run: TaskRunTrials) -> TrialLines:
+    """One line a trial, and one for the extras of up to 64; columns in the tables' order."""
     trials = task_run.trials
     if not trials:
-        return b""
+        return TrialLines(b"", b"")
     shared = "\t".join(
         (
             _text(task_run.site),
@@ -66,7 +74,9 @@ def encode_trials(task_run: TaskRunTrials) -> bytes:
     # Stage and condition repeat from trial to trial.
     escaped: dict[str | None, str] = {None: NULL}
     lines = []
+    parts: dict[int, list[str]] = {}
     for trial, response, extra in zip(trials, responses, extras, strict=True):
+        trial_index = trial.trial_index
         stage, condition = trial.stage, trial.condition
         if stage not in escaped:
             escaped[stage] = _text(stage)
@@ -74,11 +84,18 @@ def encode_trials(task_run: TaskRunTrials) -> bytes:
             escaped[condition] = _text(condition)
         rt_ms, time_elapsed_ms = trial.rt_ms, trial.time_elapsed_ms
         lines.append(
-            f"{shared}\t{trial.trial_index}\t{escaped[stage]}\t{NULL if rt_ms is None else rt_ms}"
+            f"{shared}\t{trial_index}\t{escaped[stage]}\t{NULL if rt_ms is None else rt_ms}"
             f"\t{_CORRECT[trial.correct]}\t{NULL if trial.response is None else response}"
-            f"\t{escaped[condition]}\t{NULL if time_elapsed_ms is None else time_elapsed_ms}\t{extra}\n"
+            f"\t{escaped[condition]}\t{NULL if time_elapsed_ms is None else time_elapsed_ms}\n"
         )
-    return "".join(lines).encode()
+        member = f'"{trial_index}":{extra}'
+        part = trial_index >> PART_BITS
+        if part in parts:
+            parts[part].append(member)
+        else:
+            parts[part] = [member]
+    objects = [f"{shared}\t{part}\t{{{','.join(members)}}}\n" for part, members in parts.items()]
+    return TrialLines("".join(lines).encode(), "".join(objects).encode())
 
 
 def _json_lines(values: list[Any]) -> list[str]:

@@ -78,7 +78,8 @@ JOIN ingest_log AS log
 # --- replacing rows as a whole -----------------------------------------------------------------------------
 
 DELETE_SESSION_ROWS: Final = (
-    "DELETE FROM trials WHERE site = %(site)s AND session_id = ANY(%(session_ids)s)",
+    "DELETE FROM trial_rows WHERE site = %(site)s AND session_id = ANY(%(session_ids)s)",
+    "DELETE FROM trial_extras WHERE site = %(site)s AND session_id = ANY(%(session_ids)s)",
     "DELETE FROM scores WHERE site = %(site)s AND session_id = ANY(%(session_ids)s)",
     "DELETE FROM task_runs WHERE site = %(site)s AND session_id = ANY(%(session_ids)s)",
     "DELETE FROM quality_flags WHERE site = %(site)s AND session_id = ANY(%(session_ids)s)",
@@ -91,10 +92,14 @@ DELETE_DOCUMENT_ROWS: Final = (
     "DELETE FROM documents WHERE site = %(site)s AND doc_id = ANY(%(doc_ids)s)",
 )
 
-COPY_TRIALS: Final = """
-COPY trials (site, session_id, task, run, trial_index, stage, rt_ms, correct, response, condition,
-             time_elapsed_ms, extra)
+COPY_TRIAL_ROWS: Final = """
+COPY trial_rows (site, session_id, task, run, trial_index, stage, rt_ms, correct, response, condition,
+                 time_elapsed_ms)
 FROM STDIN
+"""
+
+COPY_TRIAL_EXTRAS: Final = """
+COPY trial_extras (site, session_id, task, run, part, extras) FROM STDIN
 """
 
 COPY_SESSIONS: Final = """
