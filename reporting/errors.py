@@ -8,6 +8,10 @@ class FeedUnavailable(Exception):
     """
 
 
+class BodiesTooLarge(Exception):
+    """Several documents were asked for at once, and together they are larger than memory is meant to hold."""
+
+
 class SourceReplaced(Exception):
     """The site database was recreated or restored while a batch was read from it."""
 

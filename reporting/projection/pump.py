@@ -34,7 +34,7 @@ from reporting.errors import FeedUnavailable, SourceReplaced, StaleBatch
 from reporting.projection.apply import apply_batch, recorded_documents, resolve_references
 from reporting.projection.batch import Applied, Batch, Checkpoint, State
 from reporting.projection.checkpoint import load_checkpoint, start_epoch
-from reporting.projection.connections import Connections
+from reporting.projection.connections import Connections, Lease
 from reporting.projection.feed import Mark, SiteDatabase, SiteFeed
 from reporting.projection.reading import Limits, read_batch
 from reporting.projection.replays import load_replays, read_replays, sites_with_replays
@@ -48,6 +48,9 @@ _BODIES_TIMEOUT_S: Final = 120.0
 
 # Pages are small, so many sites may read one at once; bodies are not.
 _PAGES_AT_ONCE: Final = 8
+
+# A batch ends with the document that exceeds its limit; beyond so many limits, that document is large itself.
+_LARGE_BATCHES: Final = 1.5
 
 _RESOLVE_INTERVAL_S: Final = 2.0
 _REPLAYS_INTERVAL_S: Final = 1.0
@@ -94,6 +97,7 @@ class Pump:
         self._new_epoch = new_epoch
         self._connections = Connections(database_url, sites_at_once)
         self._pages = asyncio.Semaphore(_PAGES_AT_ONCE)
+        self._large = asyncio.Lock()
         self._sites: dict[str, _Site] = {}
         self._listed = False
         self._turns = Turns(_log_failure, clock=clock, repeated_at_once=(StaleBatch, SourceReplaced))
@@ -188,7 +192,7 @@ class Pump:
             async with asyncio.timeout(_BODIES_TIMEOUT_S):
                 batch = await read_replays(self._feed, checkpoint, replays, self._limits)
                 await self._write_ahead(checkpoint)
-            applied = await lease.run(apply_batch, batch)
+            applied = await self._apply(lease, batch)
         _log_applied(batch, applied)
         return applied.checkpoint
 
@@ -226,7 +230,14 @@ class Pump:
             async with asyncio.timeout(_BODIES_TIMEOUT_S):
                 batch = await read_batch(self._feed, checkpoint, page, recorded, self._limits)
                 await self._write_ahead(checkpoint)
-            return batch, await lease.run(apply_batch, batch)
+            return batch, await self._apply(lease, batch)
+
+    async def _apply(self, lease: Lease, batch: Batch) -> Applied:
+        """Commit it. Judging takes several times the memory of the bodies: large ones wait for each other."""
+        if batch.body_bytes <= _LARGE_BATCHES * self._limits.body_bytes:
+            return await lease.run(apply_batch, batch)
+        async with self._large:
+            return await lease.run(apply_batch, batch)
 
     async def _write_ahead(self, checkpoint: Checkpoint) -> None:
         """Announce the batch in the database it was read from. Raises SourceReplaced when that is no more."""
