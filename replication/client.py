@@ -175,7 +175,8 @@ class CouchClient:
         answer = await self._json(
             "POST", _path(database, "_bulk_get"), _BulkGet, body=body, most_bytes=most_bytes
         )
-        return [_leaf(bytes(doc.ok)) for row in answer.results for doc in row.docs if bytes(doc.ok)]
+        bodies = (bytes(doc.ok) for row in answer.results for doc in row.docs)
+        return [_leaf(body) for body in bodies if body]
 
     async def open_leaves(self, database: str, doc_id: str) -> list[Mapping[str, Any]]:
         """All leaves of a document with `_revisions`, decoded. Raises NotFound."""

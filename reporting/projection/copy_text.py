@@ -1,7 +1,8 @@
 """Rows → the bytes of `COPY … FROM STDIN` in text format.
 
 Half a million trials pass through here, so a task run is encoded at once: its constant columns are escaped
-once, all its JSON is encoded by one call, and only numbers are formatted row by row.
+once, all its responses are encoded by one call, the extras of up to 64 trials by one call each, and only
+numbers are formatted row by row.
 
 The text format: columns are separated by tabs, rows end in a newline, NULL is `\\N`, and a backslash, tab,
 newline or carriage return inside a value is written as `\\\\`, `\\t`, `\\n`, `\\r`. JSON has escaped its
@@ -70,12 +71,11 @@ def encode_trials(task_run: TaskRunTrials) -> TrialLines:
         )
     )
     responses = _json_lines([trial.response for trial in trials])
-    extras = _json_lines([trial.extra for trial in trials])
     # Stage and condition repeat from trial to trial.
     escaped: dict[str | None, str] = {None: NULL}
     lines = []
-    parts: dict[int, list[str]] = {}
-    for trial, response, extra in zip(trials, responses, extras, strict=True):
+    parts: dict[int, dict[int, Any]] = {}
+    for trial, response in zip(trials, responses, strict=True):
         trial_index = trial.trial_index
         stage, condition = trial.stage, trial.condition
         if stage not in escaped:
@@ -88,14 +88,14 @@ def encode_trials(task_run: TaskRunTrials) -> TrialLines:
             f"\t{_CORRECT[trial.correct]}\t{NULL if trial.response is None else response}"
             f"\t{escaped[condition]}\t{NULL if time_elapsed_ms is None else time_elapsed_ms}\n"
         )
-        member = f'"{trial_index}":{extra}'
         part = trial_index >> PART_BITS
-        if part in parts:
-            parts[part].append(member)
-        else:
-            parts[part] = [member]
-    objects = [f"{shared}\t{part}\t{{{','.join(members)}}}\n" for part, members in parts.items()]
-    return TrialLines("".join(lines).encode(), "".join(objects).encode())
+        if part not in parts:
+            parts[part] = {}
+        parts[part][trial_index] = trial.extra
+    # A part at a time: of a large task run, the JSON is in memory once.
+    key = shared.encode()
+    extras = [b"%b\t%d\t%b\n" % (key, part, _json_bytes(members)) for part, members in parts.items()]
+    return TrialLines("".join(lines).encode(), b"".join(extras))
 
 
 def _json_lines(values: list[Any]) -> list[str]:
@@ -124,7 +124,11 @@ def _time(value: datetime) -> str:
 
 
 def _json(value: Any) -> str:
-    return _encoder.encode(value).replace(b"\\", b"\\\\").decode()
+    return _json_bytes(value).decode()
+
+
+def _json_bytes(value: Any) -> bytes:
+    return _encoder.encode(value).replace(b"\\", b"\\\\")
 
 
 def _text_array(values: Sequence[str]) -> str:
