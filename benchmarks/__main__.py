@@ -9,8 +9,10 @@ from typing import Any
 import click
 from rich.console import Console
 
+from benchmarks import projection as projection_benchmark
 from benchmarks import quality as quality_table
 from benchmarks import replication as replication_benchmark
+from benchmarks import trials_table as trials_table_benchmark
 from benchmarks.end_to_end import measure, tables
 from benchmarks.idle_feeds import KINDS, Figures, NotHeard, allow_connections, idle_table, measure_idle
 from benchmarks.initial_pull import NoPouchDB
@@ -90,6 +92,37 @@ def quality(json_file: Path | None) -> None:
     Console(width=120).print(quality_table.table(kinds))
     if json_file is not None:
         _written(quality_table.figures_of(kinds), json_file)
+
+
+@main.command("projection")
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="The median counts.")
+@click.option(
+    "--large-documents", "large", type=click.IntRange(0), default=0, help="Also so many of 8 to 60 MB."
+)
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures to this file.")
+def projection(rounds: int, large: int, json_file: Path | None) -> None:
+    """The projector against bare COPY of the same rows, and against copying raw bodies."""
+    console = Console()
+    figures = projection_benchmark.measure(rounds, large, console)
+    for table in projection_benchmark.tables(figures):
+        console.print(table)
+    _written(figures, json_file)
+
+
+@main.command("trials_table")
+@click.option("--rows", type=click.IntRange(1), default=4_000_000, show_default=True, help="In each design.")
+@click.option(
+    "--shared-buffers-mb", type=click.IntRange(1), default=64, show_default=True, help="Of Postgres."
+)
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures to this file.")
+@click.option("--design", "names", multiple=True, help="Only this one; repeatable.")
+def trials_table(rows: int, shared_buffers_mb: int, json_file: Path | None, names: tuple[str, ...]) -> None:
+    """Layouts of the table of trials: size, rates, replacing, reading, vacuum."""
+    console = Console()
+    figures = trials_table_benchmark.measure(rows, shared_buffers_mb, console, names=names)
+    for table in trials_table_benchmark.tables(figures):
+        console.print(table)
+    _written(figures, json_file)
 
 
 def _written(figures: Mapping[str, Any], json_file: Path | None) -> None:

@@ -180,11 +180,19 @@ class CouchClient:
         )
         return ChangesPage(rows, str(feed.last_seq), feed.pending)
 
-    async def bulk_get(self, database: str, wanted: Sequence[tuple[str, str]]) -> list[Leaf]:
-        """The named revisions (id, rev) with their bodies; those that are not kept are left out."""
+    async def bulk_get(
+        self, database: str, wanted: Sequence[tuple[str, str]], *, most_bytes: int | None = None
+    ) -> list[Leaf]:
+        """The named revisions (id, rev) with their bodies; those that are not kept are left out.
+
+        Raises TooLarge as soon as the answer is larger than `most_bytes`.
+        """
         body = {"docs": [{"id": doc_id, "rev": rev} for doc_id, rev in wanted]}
-        answer = await self._json("POST", _path(database, "_bulk_get"), _BulkGet, body=body)
-        return [_leaf(bytes(doc.ok)) for row in answer.results for doc in row.docs if bytes(doc.ok)]
+        answer = await self._json(
+            "POST", _path(database, "_bulk_get"), _BulkGet, body=body, most_bytes=most_bytes
+        )
+        bodies = (bytes(doc.ok) for row in answer.results for doc in row.docs)
+        return [_leaf(body) for body in bodies if body]
 
     async def open_leaves(self, database: str, doc_id: str) -> list[Mapping[str, Any]]:
         """All leaves of a document with `_revisions`, decoded. Raises NotFound."""
@@ -255,6 +263,7 @@ class CouchClient:
         body: Any = None,
         raw_body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
+        most_bytes: int | None = None,
     ) -> T:
         sent = dict(self._headers()) | dict(headers or {})
         if body is not None:
@@ -267,12 +276,26 @@ class CouchClient:
             # A stream: aiohttp warns of large bodies given as bytes.
             data = None if raw_body is None else io.BytesIO(raw_body)
             async with self._session.request(method, url, params=query, data=data, headers=sent) as response:
-                return response.status, await response.read()
+                return response.status, await _read(response, most_bytes)
 
         status, answer = await _answered(exchange)
         if status >= 400:
             raise failure_of(status, answer)
         return _decoded(answer, kind, f"{method} {path}")
+
+
+async def _read(response: aiohttp.ClientResponse, most_bytes: int | None) -> bytes:
+    if most_bytes is None:
+        return await response.read()
+    pieces, size = [], 0
+    async for piece in response.content.iter_any():
+        pieces.append(piece)
+        size += len(piece)
+        if size > most_bytes:
+            # Whoever hangs up is sent no more.
+            response.close()
+            raise errors.TooLarge(f"the answer is larger than {most_bytes} bytes")
+    return b"".join(pieces)
 
 
 async def _answered(exchange: Callable[[], Awaitable[tuple[int, bytes]]]) -> tuple[int, bytes]:

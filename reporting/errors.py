@@ -15,6 +15,10 @@ class FeedRefused(FeedUnavailable):
     """
 
 
+class BodiesTooLarge(Exception):
+    """Several documents were asked for at once, and together they are larger than memory is meant to hold."""
+
+
 class SourceReplaced(Exception):
     """The site database was recreated or restored while a batch was read from it."""
 

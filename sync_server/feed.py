@@ -5,9 +5,9 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 from replication.client import CouchClient
-from replication.errors import CouchError, Forbidden, Unauthorized, Unavailable
+from replication.errors import CouchError, Forbidden, TooLarge, Unauthorized, Unavailable
 from replication.values import Change, ChangesPage, Leaf
-from reporting.errors import FeedRefused, FeedUnavailable
+from reporting.errors import BodiesTooLarge, FeedRefused, FeedUnavailable
 from reporting.projection.feed import START, Mark, SiteDatabase
 from reporting.sites import site_of
 
@@ -16,6 +16,9 @@ T = TypeVar("T")
 
 NAMED_AT_ONCE = 100
 """Documents named in one request: past 100, Apache CouchDB reads the whole feed for them."""
+
+MOST_BYTES_AT_ONCE = 32_000_000
+"""Of an answer with several documents. One document may be larger: it has to come as a whole."""
 
 MARK = "projector"
 """Id of the `_local` document that holds the mark."""
@@ -71,7 +74,14 @@ class CouchFeed:
         """The bodies of all leaves of these documents."""
         wanted = [(change.id, rev) for change in changes for rev in change.revs]
         found: dict[str, list[Leaf]] = {}
-        for leaf in await self._client.bulk_get(database, wanted):
+        most_bytes = MOST_BYTES_AT_ONCE if len(changes) > 1 else None
+        try:
+            leaves = await self._client.bulk_get(database, wanted, most_bytes=most_bytes)
+        except TooLarge as error:
+            if most_bytes is None:
+                raise
+            raise BodiesTooLarge(error.reason) from error
+        for leaf in leaves:
             found.setdefault(leaf.id, []).append(leaf)
         return found
 

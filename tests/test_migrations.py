@@ -1,12 +1,16 @@
 """The schema that migrations make is the schema that the code expects."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, text
 
+import migrations
 from migrations.upgrade import upgrade
 from reporting.engine import sync_engine
 from reporting.tables import metadata
@@ -64,9 +68,44 @@ def test_application_role_may_write_results_but_not_change_the_schema(database_u
     with engine.connect() as connection:
         rights = connection.execute(
             text(
-                "SELECT has_table_privilege('trials', 'INSERT, DELETE'),"
+                "SELECT has_table_privilege('trial_rows', 'INSERT, DELETE'),"
                 " has_table_privilege('trials', 'SELECT'), has_schema_privilege('public', 'CREATE')"
             )
         ).one()
     engine.dispose()
     assert rights == (True, True, False)
+
+
+BEFORE_TRIALS_MOVED = "0004"
+
+
+def _alembic(connection: Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    config.attributes["connection"] = connection
+    return config
+
+
+def test_rows_of_trials_survive_their_move_and_its_undoing(owner: Connection) -> None:
+    config = _alembic(owner)
+    sent = "'lima', 's1', 'simon', 1, n, 'test', n * 1.5, n > 0, '37', NULL, n, json_build_object('n', n)"
+    command.downgrade(config, BEFORE_TRIALS_MOVED)
+    owner.execute(text(f"INSERT INTO trials SELECT {sent} FROM generate_series(-70, 70) AS n"))  # noqa: S608
+    everything = text("SELECT * FROM trials ORDER BY trial_index")
+    before = owner.execute(everything).all()
+    command.upgrade(config, "head")
+    assert owner.execute(everything).all() == before
+    assert owner.execute(text("SELECT part FROM trial_extras ORDER BY part")).scalars().all() == [
+        -2,
+        -1,
+        0,
+        1,
+    ]
+    command.downgrade(config, BEFORE_TRIALS_MOVED)
+    assert owner.execute(everything).all() == before
+    command.upgrade(config, "head")
+
+
+def test_trials_without_their_extras_are_read_from_narrow_rows_alone(owner: Connection) -> None:
+    plan = owner.execute(text("EXPLAIN SELECT site, session_id, avg(rt_ms) FROM trials GROUP BY 1, 2"))
+    assert "trial_extras" not in "".join(plan.scalars())

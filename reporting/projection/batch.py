@@ -67,6 +67,11 @@ class Batch(NamedTuple):
     """Postgres's clock before the page was read; None: not known."""
 
     @property
+    def body_bytes(self) -> int:
+        """Bytes of all bodies."""
+        return sum(len(leaf.body) for document in self.documents for leaf in document.leaves or ())
+
+    @property
     def advances_to(self) -> Checkpoint:
         """The checkpoint that committing this batch leaves."""
         before = self.read_from

@@ -1,7 +1,8 @@
 """Rows → the bytes of `COPY … FROM STDIN` in text format.
 
 Half a million trials pass through here, so a task run is encoded at once: its constant columns are escaped
-once, all its JSON is encoded by one call, and only numbers are formatted row by row.
+once, all its responses are encoded by one call, the extras of up to 64 trials by one call each, and only
+numbers are formatted row by row.
 
 The text format: columns are separated by tabs, rows end in a newline, NULL is `\\N`, and a backslash, tab,
 newline or carriage return inside a value is written as `\\\\`, `\\t`, `\\n`, `\\r`. JSON has escaped its
@@ -10,13 +11,14 @@ control characters already, so of JSON only the backslashes need it.
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from sqlalchemy import DateTime, Table
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from reporting.projection.rows import TaskRunTrials
+from reporting.tables.views import PART_BITS
 
 NULL: Final = "\\N"
 
@@ -48,11 +50,18 @@ def row_encoder(table: Table, columns: Sequence[str]) -> RowEncoder:
     return encode
 
 
-def encode_trials(task_run: TaskRunTrials) -> bytes:
-    """One line a trial; the columns are those of `trials`, in order. b"" for a task run without any."""
+class TrialLines(NamedTuple):
+    """The trials of one task run: lines of `trial_rows`, and lines of `trial_extras`."""
+
+    rows: bytes
+    extras: bytes
+
+
+def encode_trials(task_run: TaskRunTrials) -> TrialLines:
+    """One line a trial, and one for the extras of up to 64; columns in the tables' order."""
     trials = task_run.trials
     if not trials:
-        return b""
+        return TrialLines(b"", b"")
     shared = "\t".join(
         (
             _text(task_run.site),
@@ -62,11 +71,12 @@ def encode_trials(task_run: TaskRunTrials) -> bytes:
         )
     )
     responses = _json_lines([trial.response for trial in trials])
-    extras = _json_lines([trial.extra for trial in trials])
     # Stage and condition repeat from trial to trial.
     escaped: dict[str | None, str] = {None: NULL}
     lines = []
-    for trial, response, extra in zip(trials, responses, extras, strict=True):
+    parts: dict[int, dict[int, Any]] = {}
+    for trial, response in zip(trials, responses, strict=True):
+        trial_index = trial.trial_index
         stage, condition = trial.stage, trial.condition
         if stage not in escaped:
             escaped[stage] = _text(stage)
@@ -74,11 +84,18 @@ def encode_trials(task_run: TaskRunTrials) -> bytes:
             escaped[condition] = _text(condition)
         rt_ms, time_elapsed_ms = trial.rt_ms, trial.time_elapsed_ms
         lines.append(
-            f"{shared}\t{trial.trial_index}\t{escaped[stage]}\t{NULL if rt_ms is None else rt_ms}"
+            f"{shared}\t{trial_index}\t{escaped[stage]}\t{NULL if rt_ms is None else rt_ms}"
             f"\t{_CORRECT[trial.correct]}\t{NULL if trial.response is None else response}"
-            f"\t{escaped[condition]}\t{NULL if time_elapsed_ms is None else time_elapsed_ms}\t{extra}\n"
+            f"\t{escaped[condition]}\t{NULL if time_elapsed_ms is None else time_elapsed_ms}\n"
         )
-    return "".join(lines).encode()
+        part = trial_index >> PART_BITS
+        if part not in parts:
+            parts[part] = {}
+        parts[part][trial_index] = trial.extra
+    # A part at a time: of a large task run, the JSON is in memory once.
+    key = shared.encode()
+    extras = [b"%b\t%d\t%b\n" % (key, part, _json_bytes(members)) for part, members in parts.items()]
+    return TrialLines("".join(lines).encode(), b"".join(extras))
 
 
 def _json_lines(values: list[Any]) -> list[str]:
@@ -107,7 +124,11 @@ def _time(value: datetime) -> str:
 
 
 def _json(value: Any) -> str:
-    return _encoder.encode(value).replace(b"\\", b"\\\\").decode()
+    return _json_bytes(value).decode()
+
+
+def _json_bytes(value: Any) -> bytes:
+    return _encoder.encode(value).replace(b"\\", b"\\\\")
 
 
 def _text_array(values: Sequence[str]) -> str:

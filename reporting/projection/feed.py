@@ -49,6 +49,7 @@ class SiteFeed(Protocol):
         """The bodies of all leaf revisions of these documents, by document id.
 
         A document that has vanished since the change was read (purged, or its database recreated) is absent.
+        Raises BodiesTooLarge where these are several documents and too much to hold at once.
         """
         ...
 

@@ -32,7 +32,10 @@ FRESH: Final = (*tables.RESULTS, tables.replays, tables.checkpoints)
 _OWNERS: Final = {
     "sessions": "'session:' || id",
     "device_status": "'device:' || device",
-} | dict.fromkeys(("task_runs", "trials", "scores", "quality_flags", "conflicts"), "'session:' || session_id")
+} | dict.fromkeys(
+    ("task_runs", "trial_rows", "trial_extras", "scores", "quality_flags", "conflicts"),
+    "'session:' || session_id",
+)
 """The id of the document that a row belongs to, as rows spell it; elsewhere `doc_id`."""
 
 _KEPT: Final = frozenset({*_OWNERS, "corrections"})

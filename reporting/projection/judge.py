@@ -36,7 +36,7 @@ from reporting.documents.text import key_text, without_nul
 from reporting.documents.upcast import CONTRACT, Contract
 from reporting.documents.validate import validate
 from reporting.projection.batch import FedDocument, QuarantinedLeaf, Receipt, State
-from reporting.projection.copy_text import encode_trials
+from reporting.projection.copy_text import TrialLines, encode_trials
 from reporting.projection.device_rows import DeviceRow, device_row
 from reporting.projection.rows import SessionRows, session_rows
 
@@ -49,8 +49,8 @@ class Judgement(NamedTuple):
     state: State
     quarantined: tuple[QuarantinedLeaf, ...] = ()
     rows: SessionRows | None = None
-    trial_lines: Sequence[bytes] = ()
-    """The rows of `trials`, encoded; taken out of `rows` so that only the bytes have to be held."""
+    trial_lines: Sequence[TrialLines] = ()
+    """The trials by task run, encoded; taken out of `rows` so that only the bytes have to be held."""
     device: DeviceRow | None = None
     """Of a `device` document."""
     correction: tuple[str, Correction] | None = None

@@ -85,7 +85,7 @@ _DOUBLE: Final = """
 _TRIALS: Final = """
     SELECT 'session:' || session_id
     FROM (
-        SELECT session_id, task, run, count(*) AS n FROM trials WHERE site = %(site)s
+        SELECT session_id, task, run, count(*) AS n FROM trial_rows WHERE site = %(site)s
         GROUP BY session_id, task, run
     ) AS counted
     FULL JOIN (
@@ -167,7 +167,7 @@ DELETE FROM {table} WHERE site = %(site)s AND doc_id = ANY(%(doc_ids)s) AND NOT 
 REMOVE_PARTS: Final = (
     *(
         _REMOVE_PARTS.format(table=table)
-        for table in ("trials", "scores", "task_runs", "quality_flags", "conflicts")
+        for table in ("trial_rows", "trial_extras", "scores", "task_runs", "quality_flags", "conflicts")
     ),
     *(
         _REMOVE_PART_DOCUMENTS.format(table=table)

@@ -61,6 +61,10 @@ _PAGES_AT_ONCE: Final = 8
 
 # Of a site whose last turn failed, so that any number that hang leave places to the others.
 _DOUBTFUL_PAGES_AT_ONCE: Final = 4
+
+# A batch ends with the document that exceeds its limit; beyond so many limits, that document is large itself.
+_LARGE_BATCHES: Final = 1.5
+
 _RESOLVE_INTERVAL_S: Final = 2.0
 _REPLAYS_INTERVAL_S: Final = 1.0
 # Not only at the start: while an update is rolled out, a projector of the old version may judge once more.
@@ -104,6 +108,7 @@ class Pump:
         self._resolver = Resolver()
         self._connections = Connections(database_url, sites_at_once)
         self._pages = asyncio.Semaphore(_PAGES_AT_ONCE)
+        self._large = asyncio.Lock()
         self._doubtful_pages = asyncio.Semaphore(_DOUBTFUL_PAGES_AT_ONCE)
         self._doubtful_batches = asyncio.Semaphore(max(1, sites_at_once - 1))
         self._turns = Turns(self._failed, clock=clock, repeated_at_once=(StaleBatch, SourceReplaced))
@@ -214,7 +219,7 @@ class Pump:
             async with asyncio.timeout(_BODIES_TIMEOUT_S):
                 batch = await read_replays(self._feed, checkpoint, replays, self._limits)
                 await write_ahead(self._feed, checkpoint)
-            applied = await lease.run(apply_batch, batch, self._contract)
+            applied = await self._apply(lease, batch)
         _log_applied(batch, applied)
         return applied.checkpoint
 
@@ -266,7 +271,14 @@ class Pump:
                 batch = await read_batch(self._feed, checkpoint, page, recorded, self._limits)
                 await write_ahead(self._feed, checkpoint)
             batch = batch._replace(read_at=moment)
-            return batch, await lease.run(apply_batch, batch, self._contract)
+            return batch, await self._apply(lease, batch)
+
+    async def _apply(self, lease: Lease, batch: Batch) -> Applied:
+        """Commit it. Judging takes several times the memory of the bodies: large ones wait for each other."""
+        if batch.body_bytes <= _LARGE_BATCHES * self._limits.body_bytes:
+            return await lease.run(apply_batch, batch, self._contract)
+        async with self._large:
+            return await lease.run(apply_batch, batch, self._contract)
 
 
 def _log_failure(name: str, failure: Exception, failures: int, delay: float) -> None:

@@ -5,6 +5,9 @@ already (a site read again from its start, a change seen twice) cost no body. Of
 fetched a few at a time until the batch is large enough in bytes: sessions run from 8 kB to 64 MB, so a number
 of documents says nothing about memory. What was not reached is read again from the position of the last
 document that was.
+
+How large a body is shows only when it comes. What is asked for at once is guessed from the mean of those
+before; where the guess is so wrong that the feed gives up, half as many are asked for, down to one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +15,7 @@ from typing import Final, NamedTuple
 
 from replication.values import Change, ChangesPage
 from reporting.documents.text import key_text
+from reporting.errors import BodiesTooLarge
 from reporting.projection.batch import Batch, Checkpoint, FedDocument, Recorded, spell_revs
 from reporting.projection.feed import SiteFeed
 
@@ -43,11 +47,18 @@ async def read_batch(
     """
     documents: list[FedDocument] = []
     taken = bodies = body_bytes = 0
+    most_at_once = _MOST_BODIES_AT_ONCE
     while taken < len(page.changes) and body_bytes < limits.body_bytes:
         mean_bytes = body_bytes // bodies if bodies else _GUESSED_BODY_BYTES
         room = (limits.body_bytes - body_bytes) // max(mean_bytes, 1)
-        chunk = _next_changes(page.changes[taken:], recorded, min(max(room, 1), _MOST_BODIES_AT_ONCE))
-        fetched = await _fetch(feed, checkpoint.database, chunk, recorded)
+        most_bodies = min(max(room, 1), most_at_once)
+        chunk = _next_changes(page.changes[taken:], recorded, most_bodies)
+        try:
+            fetched = await _fetch(feed, checkpoint.database, chunk, recorded)
+        except BodiesTooLarge:
+            # Of one body nobody says so, and fewer are asked for until this batch ends.
+            most_at_once = max(1, most_bodies // 2)
+            continue
         documents.extend(fetched)
         bodies += sum(document.leaves is not None for document in fetched)
         body_bytes += sum(len(leaf.body) for document in fetched for leaf in document.leaves or ())

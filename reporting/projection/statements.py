@@ -91,7 +91,8 @@ WHERE scoring_version <> coalesce(version, %(generic_version)s)
 """
 
 DELETE_SESSION_ROWS: Final = (
-    "DELETE FROM trials WHERE site = %(site)s AND session_id = ANY(%(session_ids)s)",
+    "DELETE FROM trial_rows WHERE site = %(site)s AND session_id = ANY(%(session_ids)s)",
+    "DELETE FROM trial_extras WHERE site = %(site)s AND session_id = ANY(%(session_ids)s)",
     DELETE_SCORES,
     "DELETE FROM task_runs WHERE site = %(site)s AND session_id = ANY(%(session_ids)s)",
     "DELETE FROM quality_flags WHERE site = %(site)s AND session_id = ANY(%(session_ids)s)",
@@ -108,10 +109,14 @@ DELETE_DEVICE_STATUS: Final = """
 DELETE FROM device_status WHERE site = %(site)s AND device = ANY(%(devices)s)
 """
 
-COPY_TRIALS: Final = """
-COPY trials (site, session_id, task, run, trial_index, stage, rt_ms, correct, response, condition,
-             time_elapsed_ms, extra)
+COPY_TRIAL_ROWS: Final = """
+COPY trial_rows (site, session_id, task, run, trial_index, stage, rt_ms, correct, response, condition,
+                 time_elapsed_ms)
 FROM STDIN
+"""
+
+COPY_TRIAL_EXTRAS: Final = """
+COPY trial_extras (site, session_id, task, run, part, extras) FROM STDIN
 """
 
 COPY_SESSIONS: Final = """

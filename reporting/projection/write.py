@@ -5,8 +5,8 @@ notices about a value (a number it cannot hold, a key longer than an index entry
 batch is then undone to where it began and halved until the document stands alone; that one is quarantined
 with the server's message, and all others are written.
 
-Documents are judged while their trials stream into COPY: Postgres works on one document while the next one is
-decoded, and of the rows only those of the small tables are held in memory.
+Documents are judged while the extras of their trials stream into COPY, most of all bytes: Postgres works on
+one document while the next one is decoded, and only rows of the narrow tables are held in memory.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -155,11 +155,16 @@ class DocumentWriter:
 
     def _copy_trials(self, judgements: Iterable[Judgement]) -> list[Judgement]:
         written = []
-        with self._connection.cursor().copy(statements.COPY_TRIALS) as copy:
+        rows_to_write: list[bytes] = []
+        with self._connection.cursor().copy(statements.COPY_TRIAL_EXTRAS) as copy:
             for judgement in judgements:
                 for lines in judgement.trial_lines:
-                    copy.write(lines)
+                    copy.write(lines.extras)
+                    rows_to_write.append(lines.rows)
                 written.append(judgement._replace(trial_lines=()))
+        with self._connection.cursor().copy(statements.COPY_TRIAL_ROWS) as copy:
+            for trial_rows in rows_to_write:
+                copy.write(trial_rows)
         return written
 
     def _copy(self, statement: str, encode: RowEncoder, rows_to_write: Iterable[Row]) -> None:

@@ -10,6 +10,7 @@ two sessions. `site` is always the *database's* site, never the member that the 
 | `projection` | how far it has come: checkpoints, states, proofs, … | the projector |
 | | what has to be projected again: `replays` | whoever has a reason |
 | `record` | what happened: ingest log, audit log, waivers | the gateway, the API |
+| `views` | relations that people read: `trials` | |
 | `people` | accounts, devices, references | people and the command line |
 
 There are no foreign keys between result tables: a batch replaces a session's rows as a whole, one module
@@ -31,13 +32,16 @@ from reporting.tables.results import (
     scores,
     sessions,
     task_runs,
-    trials,
+    trial_extras,
+    trial_rows,
 )
+from reporting.tables.views import trials
 
 RESULTS = (
     sessions,
     task_runs,
-    trials,
+    trial_rows,
+    trial_extras,
     scores,
     quality_flags,
     quarantine,
@@ -74,6 +78,8 @@ __all__ = [
     "site_states",
     "studies",
     "task_runs",
+    "trial_extras",
+    "trial_rows",
     "trials",
     "users",
     "waivers",

@@ -69,8 +69,8 @@ task_runs = Table(
     PrimaryKeyConstraint("site", "session_id", "task", "run"),
 )
 
-trials = Table(
-    "trials",
+trial_rows = Table(
+    "trial_rows",
     metadata,
     Column("site", Text, nullable=False),
     Column("session_id", Text, nullable=False),
@@ -83,8 +83,20 @@ trials = Table(
     Column("response", JSONB, comment="`response` or `key_press`, as logged"),
     Column("condition", Text),
     Column("time_elapsed_ms", Double, comment="milliseconds since the task began"),
-    Column("extra", JSONB, comment="every other member of the jsPsych row"),
-    PrimaryKeyConstraint("site", "session_id", "task", "run", "trial_index"),
+    Index(None, "site", "session_id"),
+    comment="The view `trials` without `extra`. Once a task run: the keys of task_runs and trial_extras.",
+)
+
+trial_extras = Table(
+    "trial_extras",
+    metadata,
+    Column("site", Text, nullable=False),
+    Column("session_id", Text, nullable=False),
+    Column("task", Text, nullable=False),
+    Column("run", Integer, nullable=False),
+    Column("part", Integer, nullable=False, comment="trial_index >> 6: up to 64 trials are one value"),
+    Column("extras", JSONB, nullable=False, comment="by trial_index: what `trials` shows as `extra`"),
+    PrimaryKeyConstraint("site", "session_id", "task", "run", "part"),
 )
 
 scores = Table(

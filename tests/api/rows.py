@@ -5,7 +5,17 @@ from typing import Any
 
 from sqlalchemy import Engine, Table, insert
 
-from reporting.tables import documents, ingest_log, quarantine, scores, sessions, task_runs, trials
+from reporting.tables import (
+    documents,
+    ingest_log,
+    quarantine,
+    scores,
+    sessions,
+    task_runs,
+    trial_extras,
+    trial_rows,
+)
+from reporting.tables.views import PART_BITS
 
 NOON = datetime(2016, 7, 22, 12, 0, tzinfo=UTC)
 
@@ -42,7 +52,16 @@ def put_task_run(engine: Engine, site: str, session_id: str, task: str, run: int
     if n_trials:
         put(
             engine,
-            trials,
+            trial_extras,
+            *(
+                {**key, "part": start >> PART_BITS, "extras": {str(n): {"stimulus": "x"} for n in part}}
+                for start in range(0, n_trials, 1 << PART_BITS)
+                for part in [range(start, start + (1 << PART_BITS))]
+            ),
+        )
+        put(
+            engine,
+            trial_rows,
             *(
                 {
                     **key,
@@ -51,7 +70,6 @@ def put_task_run(engine: Engine, site: str, session_id: str, task: str, run: int
                     "rt_ms": 400.0 + index,
                     "correct": index != 2,
                     "response": {"key": index},
-                    "extra": {"stimulus": "x"},
                 }
                 for index in range(n_trials)
             ),

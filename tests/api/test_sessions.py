@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import Engine, text
 
-from reporting.tables import quality_flags, task_runs, trials
+from reporting.tables import quality_flags, task_runs, trial_rows
 from tests.api.calls import Api
 from tests.api.rows import NOON, put, put_sessions, put_task_run, session
 
@@ -277,12 +277,15 @@ async def test_trial_has_its_columns(api: Api, engine: Engine) -> None:
     }
 
 
+_SET_EXTRA = text("UPDATE trial_extras SET extras = jsonb_build_object('0', CAST(:sent AS jsonb))")
+
+
 async def test_numbers_beyond_any_decoder_come_out_as_they_were_sent(api: Api, engine: Engine) -> None:
     put_sessions(engine, session("lima", "a"))
     put_task_run(engine, "lima", "a", "simon", 1, n_trials=1)
     sent = '{"n": 123456789012345678901234567890.10}'
     with engine.begin() as connection:
-        connection.execute(text("UPDATE trials SET extra = CAST(:sent AS jsonb)"), {"sent": sent})
+        connection.execute(_SET_EXTRA, {"sent": sent})
         connection.execute(text("UPDATE task_runs SET params = CAST(:sent AS jsonb)"), {"sent": sent})
     async with api.client.get("/api/sessions/a/trials", headers=api.headers) as response:
         assert sent in await response.text()
@@ -306,6 +309,6 @@ async def test_session_replaced_while_it_is_read_is_seen_whole(api: Api, engine:
     put_task_run(engine, "lima", "a", "simon", 1, n_trials=2)
     with engine.begin() as connection:
         connection.execute(task_runs.delete())
-        connection.execute(trials.delete())
+        connection.execute(trial_rows.delete())
         answer = await api.get("/api/sessions/a")
     assert len(answer.body["task_runs"]) == len(answer.body["scores"]) == 1

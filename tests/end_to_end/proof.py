@@ -18,7 +18,8 @@ from tests.independent_scores import independent_scores
 RESULT_TABLES = (
     "sessions",
     "task_runs",
-    "trials",
+    "trial_rows",
+    "trial_extras",
     "scores",
     "quality_flags",
     "quarantine",

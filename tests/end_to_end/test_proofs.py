@@ -60,9 +60,9 @@ def test_a_rebuild_of_sound_rows_replaces_none_and_of_damaged_ones_those(system:
     assert (rebuilt["documents"], rebuilt["replaced"], rebuilt["marked"]) == (SESSIONS, 0, 0)
     assert fingerprint(system) == before
     with system.connect() as connection:
-        connection.execute("DELETE FROM trials WHERE session_id = (SELECT min(id) FROM sessions)")
+        connection.execute("DELETE FROM trial_rows WHERE session_id = (SELECT min(id) FROM sessions)")
     (rebuilt,) = answer(system, "rebuild", "--site", "lima", "--dry-run")
-    assert (rebuilt["replaced"], rebuilt["by_table"]["trials"]) == (1, 1)
+    assert (rebuilt["replaced"], rebuilt["by_table"]["trial_rows"]) == (1, 1)
     assert answer(system, "rebuild", "--site", "lima") == [rebuilt]
     assert answer(system, "reconcile", "--full")["holds"] is True
 

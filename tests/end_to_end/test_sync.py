@@ -218,7 +218,7 @@ def test_dsn_prints_a_url_that_opens_postgres_as_neither_superuser_nor_owner(sys
         row = connection.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone()
         assert row == (False,)
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            connection.execute("DROP TABLE trials")
+            connection.execute("DROP TABLE trial_rows")
 
 
 def test_a_credential_opens_its_own_database_until_it_is_revoked(system: System, site: str) -> None:

@@ -7,8 +7,9 @@ import pytest
 
 from replication.client import CouchClient, Updates
 from replication.errors import CouchError
-from reporting.errors import FeedRefused, FeedUnavailable
+from reporting.errors import BodiesTooLarge, FeedRefused, FeedUnavailable
 from reporting.projection.feed import START, Mark, SiteDatabase
+from sync_server import feed as couch_feed
 from sync_server.feed import CouchFeed
 from tests.gateway.gateway import Gateway, session
 
@@ -37,6 +38,17 @@ async def test_it_reads_what_a_tablet_pushed_with_all_leaves(
         "session:b": ["1-aa"],
     }
     assert (await feed.read(lima, page.last_seq, 10)).changes == ()
+
+
+async def test_several_documents_beyond_the_limit_are_given_up_and_one_is_not(
+    gateway: Gateway, lima: str, tablet: str, feed: CouchFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(couch_feed, "MOST_BYTES_AT_ONCE", 300)
+    await gateway.push(lima, *(session(name) for name in "abcdef"), token=tablet)
+    changes = (await feed.read(lima, START, 10)).changes
+    with pytest.raises(BodiesTooLarge):
+        await feed.leaves(lima, changes)
+    assert list(await feed.leaves(lima, changes[:1])) == ["session:a"]
 
 
 async def test_a_mark_is_kept_and_what_is_no_mark_is_none(

@@ -220,7 +220,16 @@ async def test_flags_after_any_history_are_those_of_a_fresh_projection(
             change_something(feed["lima"], connection, choices, f"{step:02}{number}")
         await Pump(feed, database_url, limits=Limits(choices.choice([1, 2, 200]))).drain()
     found = live_flags(feed["lima"], connection)
-    for table in ("sessions", "task_runs", "trials", "scores", "quality_flags", "documents", "checkpoints"):
+    for table in (
+        "sessions",
+        "task_runs",
+        "trial_rows",
+        "trial_extras",
+        "scores",
+        "quality_flags",
+        "documents",
+        "checkpoints",
+    ):
         connection.execute(f"DELETE FROM {table}".encode())  # noqa: S608 (our own tables)
     await Pump(feed, database_url).drain()
     assert live_flags(feed["lima"], connection) == found

@@ -196,7 +196,7 @@ def test_receipt_of_the_winning_revision_is_on_the_session_and_its_request_in_th
 CHOKE = """
 CREATE FUNCTION choke() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN RAISE EXCEPTION 'cannot digest this' USING ERRCODE = '{sqlstate}'; END $$;
-CREATE TRIGGER choke BEFORE INSERT ON trials
+CREATE TRIGGER choke BEFORE INSERT ON trial_rows
 FOR EACH ROW WHEN (NEW.rt_ms = 666) EXECUTE FUNCTION choke()
 """
 
@@ -205,7 +205,7 @@ FOR EACH ROW WHEN (NEW.rt_ms = 666) EXECUTE FUNCTION choke()
 @pytest.mark.parametrize(
     "rule",
     [
-        "ALTER TABLE trials ADD CHECK (rt_ms <> 666)",
+        "ALTER TABLE trial_rows ADD CHECK (rt_ms <> 666)",
         CHOKE.format(sqlstate="22023"),
         CHOKE.format(sqlstate="54000"),
     ],

@@ -49,6 +49,12 @@ def copy_in(connection: psycopg.Connection, statement: str, lines: bytes) -> Non
         copy.write(lines)
 
 
+def copy_trials(connection: psycopg.Connection, task_run: TaskRunTrials) -> None:
+    lines = encode_trials(task_run)
+    copy_in(connection, statements.COPY_TRIAL_ROWS, lines.rows)
+    copy_in(connection, statements.COPY_TRIAL_EXTRAS, lines.extras)
+
+
 def same_json(sent: Any, got: Any) -> bool:
     """jsonb keeps numbers as decimals: 1.0 is 1.0, 1e300 comes back as an integer of the same value."""
     if isinstance(sent, dict):
@@ -74,9 +80,7 @@ def test_trials_come_back_as_they_were(
     connection: psycopg.Connection, sent: list[Trial], task: str, run: int
 ) -> None:
     with connection.transaction(force_rollback=True):
-        copy_in(
-            connection, statements.COPY_TRIALS, encode_trials(TaskRunTrials("lima", "s\t1", task, run, sent))
-        )
+        copy_trials(connection, TaskRunTrials("lima", "s\t1", task, run, sent))
         got = connection.execute(
             "SELECT site, session_id, task, run, trial_index, stage, rt_ms, correct, response, condition,"
             " time_elapsed_ms, extra FROM trials ORDER BY trial_index"
@@ -136,22 +140,14 @@ def test_rows_of_any_column_type_come_back_as_they_were(
 def test_deeply_nested_member_reaches_jsonb(connection: psycopg.Connection) -> None:
     trial = Trial(trial_index=1, extra={"stimulus": nested(499)})
     with connection.transaction(force_rollback=True):
-        copy_in(
-            connection,
-            statements.COPY_TRIALS,
-            encode_trials(TaskRunTrials("lima", "s1", "simon", 1, [trial])),
-        )
+        copy_trials(connection, TaskRunTrials("lima", "s1", "simon", 1, [trial]))
         assert connection.execute("SELECT extra->'stimulus' FROM trials").fetchone() == (nested(499),)
 
 
 def test_integer_beyond_float_is_kept_in_jsonb(connection: psycopg.Connection) -> None:
     trial = Trial(trial_index=1, response=10**4000, extra={"seed": -(10**400)})
     with connection.transaction(force_rollback=True):
-        copy_in(
-            connection,
-            statements.COPY_TRIALS,
-            encode_trials(TaskRunTrials("lima", "s1", "simon", 1, [trial])),
-        )
+        copy_trials(connection, TaskRunTrials("lima", "s1", "simon", 1, [trial]))
         assert connection.execute("SELECT response, extra->'seed' FROM trials").fetchone() == (
             10**4000,
             -(10**400),
@@ -165,15 +161,13 @@ def test_smallest_and_largest_float_are_kept(connection: psycopg.Connection) -> 
         Trial(trial_index=3, rt_ms=math.nextafter(983.0, 984.0)),
     ]
     with connection.transaction(force_rollback=True):
-        copy_in(
-            connection, statements.COPY_TRIALS, encode_trials(TaskRunTrials("lima", "s1", "simon", 1, sent))
-        )
+        copy_trials(connection, TaskRunTrials("lima", "s1", "simon", 1, sent))
         got = connection.execute("SELECT rt_ms FROM trials ORDER BY trial_index").fetchall()
     assert got == [(trial.rt_ms,) for trial in sent]
 
 
 def test_task_run_without_trials_is_no_bytes() -> None:
-    assert encode_trials(TaskRunTrials("lima", "s1", "simon", 1, [])) == b""
+    assert encode_trials(TaskRunTrials("lima", "s1", "simon", 1, [])) == (b"", b"")
     assert row_encoder(scratch, ("id",))([]) == b""
 
 
@@ -182,7 +176,8 @@ def test_task_run_without_trials_is_no_bytes() -> None:
     [
         (statements.COPY_SESSIONS, rows.SessionRow._fields),
         (statements.COPY_TASK_RUNS, rows.TaskRunRow._fields),
-        (statements.COPY_TRIALS, tuple(tables.trials.c.keys())),
+        (statements.COPY_TRIAL_ROWS, tuple(tables.trial_rows.c.keys())),
+        (statements.COPY_TRIAL_EXTRAS, tuple(tables.trial_extras.c.keys())),
         (statements.COPY_SCORES, rows.ScoreRow._fields),
         (statements.COPY_FLAGS, rows.FlagRow._fields),
         (statements.COPY_CONFLICTS, rows.ConflictRow._fields),

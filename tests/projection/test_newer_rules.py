@@ -142,7 +142,7 @@ async def test_rows_after_an_update_are_those_of_a_fresh_projection(
     await Pump(feed, database_url, contract=OLD).drain()
     await Pump(feed, database_url, contract=NEW).drain()
     found = comparable(connection)
-    for table in (*found, "documents", "checkpoints"):
+    for table in (*(found.keys() - {"trials"}), "trial_rows", "trial_extras", "documents", "checkpoints"):
         connection.execute(f"DELETE FROM {table}".encode())  # noqa: S608 (our own tables)
     feed["lima"].mark = feed["nairobi"].mark = None
     await Pump(feed, database_url, contract=NEW).drain()

@@ -1,7 +1,11 @@
 """Where a batch ends, and which bodies it asks for."""
 
+from collections.abc import Mapping, Sequence
+
 import pytest
 
+from replication.values import Change, Leaf
+from reporting.errors import BodiesTooLarge
 from reporting.projection.batch import Batch, Checkpoint, Recorded, State
 from reporting.projection.reading import Limits, read_batch
 from tests.projection.memory_feed import MemoryFeed
@@ -71,3 +75,28 @@ async def test_document_with_another_leaf_than_recorded_is_read(full_feed: Memor
 async def test_empty_page_is_an_empty_batch_at_the_end() -> None:
     batch = await batch_of(MemoryFeed("lima"), Limits())
     assert (batch.documents, batch.at_end) == ((), True)
+
+
+class NarrowFeed(MemoryFeed):
+    """Holds so many bodies at once."""
+
+    holds = 64
+
+    async def leaves(self, database: str, changes: Sequence[Change]) -> Mapping[str, Sequence[Leaf]]:
+        found = await super().leaves(database, changes)
+        if len(changes) > self.holds:
+            raise BodiesTooLarge
+        return found
+
+
+@pytest.mark.parametrize("holds", [1, 2, 5])
+async def test_feed_that_gives_up_is_asked_for_fewer_until_it_does_not(holds: int) -> None:
+    feed = NarrowFeed("lima")
+    feed.holds = holds
+    for n in range(12):
+        feed["lima"].save(b"x" * 1000, f"1-{n}", doc_id=f"session:s{n}")
+    batch = await batch_of(feed, Limits(changes=50))
+    assert [document.id for document in batch.documents] == [f"session:s{n}" for n in range(12)]
+    assert all(document.leaves for document in batch.documents)
+    assert (batch.since, batch.pending, batch.at_end) == ("12", 0, True)
+    assert len(feed.requests) < 2 + 12 + 4

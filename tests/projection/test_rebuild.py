@@ -83,7 +83,7 @@ async def test_after_any_history_nothing_differs(
 @pytest.mark.parametrize(
     ("damage", "differing"),
     [
-        ("DELETE FROM trials WHERE session_id = 's1' AND trial_index = 2", {"trials"}),
+        ("DELETE FROM trial_rows WHERE session_id = 's1' AND trial_index = 2", {"trial_rows"}),
         ("UPDATE scores SET value = 1 WHERE session_id = 's1' AND name = 'avg_rt'", {"scores"}),
         ("UPDATE sessions SET visit = 'other' WHERE id = 's1'", {"sessions"}),
         ("DELETE FROM sessions WHERE id = 's1'", {"sessions"}),
@@ -129,10 +129,10 @@ async def test_a_dry_run_changes_nothing_at_all(
 ) -> None:
     feed["lima"].save(a_session("s1"), "1-a")
     await project()
-    connection.execute("DELETE FROM trials")
+    connection.execute("DELETE FROM trial_rows")
     before, mark = fingerprints(connection), feed["lima"].mark
     at = rows(connection, "SELECT * FROM checkpoints")
-    assert (await rebuild(feed, database_url, dry_run=True)).by_table["trials"] == 1
+    assert (await rebuild(feed, database_url, dry_run=True)).by_table["trial_rows"] == 1
     assert fingerprints(connection) == before
     assert rows(connection, "SELECT * FROM checkpoints") == at
     assert feed["lima"].mark == mark
@@ -161,7 +161,7 @@ async def test_another_site_is_left_alone(
     feed["lima"].save(a_session("s1"), "1-a")
     feed["nairobi"].save(a_session("s1", site="nairobi"), "1-a")
     await project()
-    connection.execute("DELETE FROM trials")
+    connection.execute("DELETE FROM trial_rows")
     await rebuild(feed, database_url)
     assert rows(connection, "SELECT DISTINCT site FROM trials") == [("lima",)]
 
@@ -260,7 +260,7 @@ async def test_replays_that_a_rebuild_asks_itself_for_are_its_own(
     batch = await read_replays(feed, own, load_replays(connection, "lima"), Limits())
     apply_batch(connection, batch)
     assert load_replays(connection, "lima") == []
-    found = "SELECT (SELECT count(*) FROM pg_temp.trials), (SELECT count(*) FROM public.replays)"
+    found = "SELECT (SELECT count(*) FROM pg_temp.trial_rows), (SELECT count(*) FROM public.replays)"
     assert rows(connection, found) == [(4, 0)]
     assert rows(connection, "SELECT epoch FROM pg_temp.checkpoints") == [("own",)]
     assert rows(connection, "SELECT epoch <> 'own' FROM public.checkpoints WHERE site = 'lima'") == [(True,)]
@@ -287,7 +287,7 @@ async def test_the_projector_runs_and_tablets_write_meanwhile(
     for number in range(30):
         feed["lima"].save(a_session(f"s{number}"), "1-a")
     await project()
-    connection.execute("DELETE FROM trials")
+    connection.execute("DELETE FROM trial_rows")
     written = 0
 
     async def write(request: str, site: str) -> None:
@@ -307,7 +307,7 @@ async def test_the_projector_runs_and_tablets_write_meanwhile(
             while "last" not in session_ids(connection):
                 feed.hint()
                 await asyncio.sleep(0.02)
-    assert rebuilt.by_table["trials"] >= 30
+    assert rebuilt.by_table["trial_rows"] >= 30
     assert written == 20
     assert count(connection, "trials") == 51 * 4
     assert (await rebuild(feed, database_url)).replaced == 0

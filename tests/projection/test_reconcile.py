@@ -128,7 +128,7 @@ async def test_after_any_history_the_proof_holds_and_needs_no_second_look(
         ("UPDATE documents SET leaves = '{1-b}' WHERE doc_id = 'session:s1'", {"missing": 1}),
         ("UPDATE documents SET source_missing_at = now() WHERE doc_id = 'session:s1'", {"missing": 1}),
         ("DELETE FROM sessions WHERE id = 's1'", {"double": 1, "incomplete": 1}),
-        ("DELETE FROM trials WHERE session_id = 's1' AND trial_index = 2", {"incomplete": 1}),
+        ("DELETE FROM trial_rows WHERE session_id = 's1' AND trial_index = 2", {"incomplete": 1}),
         ("DELETE FROM task_runs WHERE session_id = 's1'", {"double": 1}),
         ("DELETE FROM quarantine", {"incomplete": 1}),
         (
