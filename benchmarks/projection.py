@@ -6,10 +6,11 @@ Three loads take turns in one run, the medians count; all of them durable (`fsyn
   committed rows in every results table;
 - *bare COPY*: the very rows that it has written, from prepared bytes into the same tables, in the very same
   transactions (rows of one of them share `projected_at`); on one connection and on two, as the projector has;
-- *raw bodies*: one row a document, (id, rev, body as JSONB), from prepared bytes by COPY, 100 a transaction:
-  the most that a tool can do which copies a feed into Postgres and leaves the rest to its users.
+- *raw bodies*: one row a document, (id, rev, body as JSONB), by COPY, 100 a transaction, read from the same
+  stored feed: what a tool does which copies a feed into Postgres and leaves the rest to its users;
+- *raw bodies, prepared*: the same without reading the feed.
 
-The second and third read no feed, decode nothing and share the processors with nobody.
+Bare COPY and what is prepared read no feed, decode nothing and share the processors with nobody.
 """
 
 import asyncio
@@ -32,6 +33,8 @@ from rich.table import Table
 from benchmarks.corpus import corpus
 from benchmarks.large_documents import large_documents
 from benchmarks.projector_process import Drained, drain
+from benchmarks.raw_copier import CREATE as CREATE_POSITIONS
+from benchmarks.raw_copier import copy_feeds
 from benchmarks.servers import Server, this_store
 from replication.client import CouchClient
 from replication.push import Outgoing, batches
@@ -75,6 +78,7 @@ def _rounds(
     rows: dict[str, list[Transaction]] = {}
     with _store(directory / "field", documents) as store, _owner(system) as owner:
         owner.execute(_CREATE_RAW)
+        owner.execute(CREATE_POSITIONS)
         for number in range(rounds):
             console.print(f"Round {number + 1} of {rounds} …")
             _empty(system)
@@ -85,7 +89,12 @@ def _rounds(
             for name, connections in (("bare COPY", 1), ("bare COPY, 2 connections", 2)):
                 _empty(system)
                 seconds[name].append(_copied(system, rows, connections))
-            seconds["raw bodies"].append(_copied(system, {"": [[("raw_bodies", lines)] for lines in raw]}, 1))
+            databases = [f"site-{site}" for site in documents]
+            seconds["raw bodies"].append(copy_feeds(store.base, databases, system.owner_url, batch=RAW_BATCH))
+            owner.execute("TRUNCATE raw_bodies, raw_positions")
+            seconds["raw bodies, prepared"].append(
+                _copied(system, {"": [[("raw_bodies", lines)] for lines in raw]}, 1)
+            )
             owner.execute("TRUNCATE raw_bodies")
     count = sum(map(len, documents.values()))
     medians = {name: statistics.median(each) for name, each in seconds.items()}
@@ -95,7 +104,9 @@ def _rounds(
         "transactions": sum(map(len, rows.values())),
         "seconds": dict(seconds),
         "documents_s": {name: count / each for name, each in medians.items()},
-        "trials_s": {name: trials / each for name, each in medians.items() if name != "raw bodies"},
+        "trials_s": {
+            name: trials / each for name, each in medians.items() if not name.startswith("raw bodies")
+        },
         "projector_to": {name: each / medians["projector"] for name, each in medians.items()},
         "processor_seconds": {
             name: statistics.median(each.processor_seconds[name] for each in drained)
