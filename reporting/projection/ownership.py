@@ -86,10 +86,9 @@ class SiteLocks:
         """Drop the states of sites that went while no projector was there to see it."""
         await self._run(_of_sites, statements.FORGET_OTHER_STATES, there)
 
-    async def advance_idle(self, sightings: Sequence[Sighting]) -> None:
-        """Note that the feeds had nothing more at these moments."""
-        if sightings:
-            await self._run(advance_idle, sightings)
+    async def advance_idle(self, sightings: Sequence[Sighting]) -> set[str]:
+        """Note that the feeds had nothing more at these moments; the sites whose checkpoint is another."""
+        return await self._run(advance_idle, sightings) if sightings else set()
 
     async def close(self) -> None:
         """Free all locks."""

@@ -254,10 +254,19 @@ class Roster:
         )
         self._looks += 1
         if self._looks % _IDLE_LOOKS == 0:
-            sightings = [site.sighting for site in self._sites.values() if site.sighting is not None]
-            for site in self._sites.values():
-                site.sighting = None
-            await self._locks.advance_idle(sightings)
+            await self._advance_idle()
+
+    async def _advance_idle(self) -> None:
+        seen = {name: site.sighting for name, site in self._sites.items() if site.sighting is not None}
+        for name in seen:
+            self._sites[name].sighting = None
+        for changed in await self._locks.advance_idle(list(seen.values())):
+            name = _SITE + changed
+            site = self._sites.get(name)
+            # Unless the site has gone on meanwhile, by this process itself.
+            if site is not None and site.checkpoint == seen[name].checkpoint:
+                site.checkpoint = None
+                self._turns.wake([name])
 
 
 def _failing(failure: Exception) -> Failing:

@@ -75,4 +75,13 @@ WHERE checkpoints.site = idle.site
   AND (checkpoints.complete_through IS NULL OR checkpoints.complete_through < idle.at)
 """
 
+CHANGED_CHECKPOINTS: Final = """
+SELECT seen.site
+FROM unnest(%(sites)s::text[], %(epochs)s::text[], %(batches)s::bigint[], %(sinces)s::text[])
+     AS seen (site, epoch, batch, since)
+LEFT JOIN checkpoints ON checkpoints.site = seen.site
+WHERE (checkpoints.epoch, checkpoints.batch, checkpoints.since)
+      IS DISTINCT FROM (seen.epoch, seen.batch, seen.since)
+"""
+
 READ_CLOCK: Final = "SELECT clock_timestamp()"

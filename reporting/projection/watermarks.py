@@ -14,6 +14,7 @@ nothing after the page, everything that was acknowledged until that moment was i
 | … and a batch of the site commits at that moment | left out: the batch moves on by itself |
 | the site is read from its start again | NULL until the feed's end is reached: it may be another feed |
 | Postgres was restored | as it was then, and true of the rows as they were then; then as above |
+| … or the checkpoint is changed beneath the projector | it is read again, see `advance_idle` |
 
 Postgres's clock has to be one clock: after a failover to a machine whose clock is behind, moments stand until
 it has caught up, because they never go back. An Apache CouchDB of several nodes may acknowledge a document
@@ -44,15 +45,17 @@ def read_clock(connection: psycopg.Connection) -> datetime:
     return moment
 
 
-def advance_idle(connection: psycopg.Connection, sightings: Sequence[Sighting]) -> None:
-    """Advance these sites, where the checkpoint is still that of the sighting."""
-    connection.execute(
-        statements.ADVANCE_IDLE,
-        {
-            "sites": [seen.checkpoint.site for seen in sightings],
-            "epochs": [seen.checkpoint.epoch for seen in sightings],
-            "batches": [seen.checkpoint.batch for seen in sightings],
-            "sinces": [seen.checkpoint.since for seen in sightings],
-            "moments": [seen.at for seen in sightings],
-        },
-    )
+def advance_idle(connection: psycopg.Connection, sightings: Sequence[Sighting]) -> set[str]:
+    """Advance these sites, where the checkpoint is still that of the sighting; the sites where it is not.
+
+    An idle site asks Postgres nothing. Without this look, one whose rows were put back to yesterday's beneath
+    a projector that remembers today's checkpoint would stay so until its next push.
+    """
+    seen = {
+        "sites": [seen.checkpoint.site for seen in sightings],
+        "epochs": [seen.checkpoint.epoch for seen in sightings],
+        "batches": [seen.checkpoint.batch for seen in sightings],
+        "sinces": [seen.checkpoint.since for seen in sightings],
+    }
+    connection.execute(statements.ADVANCE_IDLE, {**seen, "moments": [seen.at for seen in sightings]})
+    return {site for (site,) in connection.execute(statements.CHANGED_CHECKPOINTS, seen)}
