@@ -67,7 +67,8 @@ class Connections:
     async def close(self) -> None:
         """Close the connections; nobody may hold a lease any more."""
         while self._idle:
-            await asyncio.to_thread(self._idle.pop().close)
+            # Shielded: a call that is cancelled before its thread has begun would leave a connection open.
+            await asyncio.shield(asyncio.to_thread(self._idle.pop().close))
 
     async def _connect(self) -> psycopg.Connection:
         failures = 0
