@@ -64,9 +64,15 @@ class _Feed(msgspec.Struct):
     pending: int | None = None
 
 
+class _RowFailure(msgspec.Struct):
+    error: str = ""
+    reason: str = ""
+
+
 class _Ok(msgspec.Struct):
     ok: msgspec.Raw = msgspec.Raw()
     """Empty where the row is an error: msgspec knows no optional Raw."""
+    error: _RowFailure | None = None
 
 
 class _Update(msgspec.Struct):
@@ -130,6 +136,9 @@ _ERRORS_BY_STATUS: dict[int, type[CouchError]] = {
     kind.status: kind for kind in _ERRORS.values() if kind is not errors.MissingStub
 } | dict.fromkeys((408, 429, 502, 504), Unavailable)
 
+_NOT_KEPT = frozenset({"not_found", "bad_request", "illegal_docid", "forbidden"})
+"""Errors of a row of `_bulk_get` that no repetition mends; any other may be a shard that did not answer."""
+
 
 class CouchClient:
     """Requests to one server. `base` is the URL under which `/<database>` answers, no slash at its end."""
@@ -185,14 +194,22 @@ class CouchClient:
     ) -> list[Leaf]:
         """The named revisions (id, rev) with their bodies; those that are not kept are left out.
 
-        Raises TooLarge as soon as the answer is larger than `most_bytes`.
+        Raises TooLarge as soon as the answer is larger than `most_bytes`, and Unavailable where the server
+        says of a revision that it could not be read just now: who took it for one that is gone would go on
+        without it.
         """
         body = {"docs": [{"id": doc_id, "rev": rev} for doc_id, rev in wanted]}
         answer = await self._json(
             "POST", _path(database, "_bulk_get"), _BulkGet, body=body, most_bytes=most_bytes
         )
-        bodies = (bytes(doc.ok) for row in answer.results for doc in row.docs)
-        return [_leaf(body) for body in bodies if body]
+        leaves = []
+        for row in answer.results:
+            for doc in row.docs:
+                if found := bytes(doc.ok):
+                    leaves.append(_leaf(found))
+                elif doc.error is not None and doc.error.error not in _NOT_KEPT:
+                    raise Unavailable(f"{row.id}: {doc.error.error} {doc.error.reason}")
+        return leaves
 
     async def open_leaves(self, database: str, doc_id: str) -> list[Mapping[str, Any]]:
         """All leaves of a document with `_revisions`, decoded. Raises NotFound."""

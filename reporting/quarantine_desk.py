@@ -32,6 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql.dml import ReturningDelete
 
+from reporting.documents.text import without_nul
 from reporting.tables import quarantine, replays, waivers
 
 
@@ -53,7 +54,8 @@ def select_problems(problems: Sequence[Problem]) -> Select[*tuple[Any, ...]]:
 def insert_waivers(problems: Sequence[Problem], *, reason: str, waived_by: str) -> Insert:
     """Statement: waive them; answers those that were not waived yet."""
     w = waivers.c
-    rows = [{**problem._asdict(), "reason": reason, "waived_by": waived_by} for problem in problems]
+    why = {"reason": without_nul(reason), "waived_by": waived_by}
+    rows = [{**problem._asdict(), **why} for problem in problems]
     statement = insert(waivers).values(rows).on_conflict_do_nothing()
     return statement.returning(w.site, w.doc_id, w.code, w.path)
 

@@ -11,6 +11,7 @@ nor of one that somebody deleted there before it had rows.
 | yes | rows, and a contradiction that is open, or a correction that is outdated | `conflicted` |
 | yes, a deletion | no rows: of a deletion there are none | `stored` |
 | yes | no judgement of its type | `stored` |
+| yes | a record that the session has rows, and no session | `stored`: `reconcile` finds it |
 | yes, but the document is gone at its source | rows, marked | `unknown`: pushing again brings it back |
 | yes, but a rereading of the source has not come to it | rows | `stored`, if the site database still has it |
 | no: deleted since | rows, from it | `projected`: they stay |
@@ -111,7 +112,7 @@ async def read_receipts(
 def decide_receipt(doc_id: str, rev: str, known: Known) -> DocumentReceipt:
     """The table of this module."""
     if known.is_leaf:
-        return DocumentReceipt(doc_id, rev, *_judgement_of_leaf(rev, known))
+        return DocumentReceipt(doc_id, rev, *_judgement_of_leaf(doc_id, rev, known))
     if known.state == State.DELETED and known.rows_rev == key_text(rev):
         return DocumentReceipt(doc_id, rev, Told.PROJECTED)
     if known.received:
@@ -124,21 +125,29 @@ def decide_receipt(doc_id: str, rev: str, known: Known) -> DocumentReceipt:
     return DocumentReceipt(doc_id, rev, Told.UNKNOWN)
 
 
-def _judgement_of_leaf(rev: str, known: Known) -> tuple[Told, str | None]:
+def _judgement_of_leaf(doc_id: str, rev: str, known: Known) -> tuple[Told, str | None]:
     """State and reason."""
     if known.is_missing and known.state != State.DELETED:
         return Told.UNKNOWN, None
-    if known.is_unconfirmed:
-        return Told.STORED, None
-    if known.problem is not None:
+    if known.problem is not None and not known.is_unconfirmed:
         return Told.QUARANTINED, known.problem
+    return _state_of_rows(doc_id, rev, known), None
+
+
+def _state_of_rows(doc_id: str, rev: str, known: Known) -> Told:
+    """Of a leaf without a problem."""
+    if known.is_unconfirmed:
+        return Told.STORED
     # A leaf without a problem, of a document that is quarantined or deleted, is itself a deletion; so is one
     # of a projected document that is not among its live leaves.
     if known.state is None or known.state in (State.DELETED, State.QUARANTINED):
-        return Told.STORED, None
+        return Told.STORED
     if known.state == State.PROJECTED and known.rows_rev != key_text(rev) and not known.is_live:
-        return Told.STORED, None
-    return Told(known.state), None
+        return Told.STORED
+    # Whatever is recorded: without its row there is no session that a tablet may forget.
+    if known.rows_rev is None and doc_id.startswith(_SESSION):
+        return Told.STORED
+    return Told(known.state)
 
 
 def receipts_statement() -> Select[*tuple[Any, ...]]:

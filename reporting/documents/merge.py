@@ -16,13 +16,13 @@ union loses nothing:
 | `status`, `ended_at`, `summary` of a loser still `in_progress` | no contradiction: an earlier save |
 | a leaf that is a deletion, or invalid | not given to the merge; the others merge without it |
 
-"Winner" of a value is the highest revision that has the task run or trial at all, so three leaves merge the
-same whatever order they come in, and a leaf given twice changes nothing. Paths name task runs and trials by
-identity, not by position: `$.tasks[simon,1].trials[17]`.
+"Winner" of a value is the highest revision that has the task run, trial or member at all, so three leaves
+merge the same whatever order they come in, and a leaf given twice changes nothing. Paths name task runs and
+trials by identity, not by position: `$.tasks[simon,1].trials[17]`.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Final, Literal, NamedTuple, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -43,9 +43,6 @@ SESSION_MEMBERS: Final = (
 )
 TASK_RUN_MEMBERS: Final = ("status", "started_at", "ended_at", "params", "summary")
 _CHANGE_WHILE_IN_PROGRESS: Final = frozenset({"status", "ended_at", "summary"})
-
-
-Judged = TypeVar("Judged", SessionDocument, TaskRun)
 
 
 class ValidLeaf(NamedTuple):
@@ -85,6 +82,8 @@ class _Kept(NamedTuple):
     rev: str
     task_run: TaskRun
     trials: dict[int, tuple[str, dict[str, Any]]]
+    completed_by: dict[str, str]
+    """By member that `rev` lacks, the revision it was taken from."""
 
 
 def merge(leaves: Sequence[ValidLeaf]) -> Merged:
@@ -99,9 +98,12 @@ def merge(leaves: Sequence[ValidLeaf]) -> Merged:
     }
     contradictions: list[Contradiction] = []
     members = winner.session.document
+    completed_by: dict[str, str] = {}
     for other in others:
-        contradictions.extend(_compare_sessions(winner.rev, members, other))
-        members = _completed(members, other.session.document, SESSION_MEMBERS)
+        contradictions.extend(_compare_sessions(winner.rev, completed_by, members, other))
+        lacking = _lacking(members, other.session.document, SESSION_MEMBERS)
+        members = msgspec.structs.replace(members, **lacking)
+        completed_by |= dict.fromkeys(lacking, other.rev)
         for task_run in other.session.document.tasks:
             identity = (task_run.task, task_run.run)
             kept = union.get(identity)
@@ -109,7 +111,9 @@ def merge(leaves: Sequence[ValidLeaf]) -> Merged:
                 union[identity] = _keep(other.rev, task_run)
             else:
                 contradictions.extend(_join(kept, other.rev, task_run))
-                completed = _completed(kept.task_run, task_run, TASK_RUN_MEMBERS)
+                lacking = _lacking(kept.task_run, task_run, TASK_RUN_MEMBERS)
+                kept.completed_by.update(dict.fromkeys(lacking, other.rev))
+                completed = msgspec.structs.replace(kept.task_run, **lacking)
                 union[identity] = kept._replace(task_run=completed)
     document = msgspec.structs.replace(members, tasks=[_as_task_run(kept) for kept in union.values()])
     nul_replaced = any(leaf.session.nul_replaced for leaf in by_rev.values())
@@ -118,7 +122,7 @@ def merge(leaves: Sequence[ValidLeaf]) -> Merged:
 
 
 def _keep(rev: str, task_run: TaskRun) -> _Kept:
-    return _Kept(rev, task_run, {trial["trial_index"]: (rev, trial) for trial in task_run.trials})
+    return _Kept(rev, task_run, {trial["trial_index"]: (rev, trial) for trial in task_run.trials}, {})
 
 
 def _as_task_run(kept: _Kept) -> TaskRun:
@@ -126,21 +130,25 @@ def _as_task_run(kept: _Kept) -> TaskRun:
     return msgspec.structs.replace(kept.task_run, trials=trials)
 
 
-def _completed(kept: Judged, other: Judged, members: Sequence[str]) -> Judged:
-    """`kept` with what it lacks, or has null, taken from `other`."""
-    lacking = {
+def _lacking(
+    kept: SessionDocument | TaskRun, other: SessionDocument | TaskRun, members: Sequence[str]
+) -> dict[str, Any]:
+    """What `kept` lacks, or has null, and `other` has."""
+    return {
         member: getattr(other, member)
         for member in members
         if getattr(kept, member) is None and getattr(other, member) is not None
     }
-    return msgspec.structs.replace(kept, **lacking) if lacking else kept
 
 
-def _compare_sessions(winner_rev: str, ours: SessionDocument, other: ValidLeaf) -> Iterator[Contradiction]:
+def _compare_sessions(
+    winner_rev: str, completed_by: Mapping[str, str], ours: SessionDocument, other: ValidLeaf
+) -> Iterator[Contradiction]:
     theirs = other.session.document
     for member in _differing(ours, theirs, SESSION_MEMBERS):
+        ours_rev = completed_by.get(member, winner_rev)
         yield _contradiction(
-            f"$.{member}", winner_rev, getattr(ours, member), other.rev, getattr(theirs, member)
+            f"$.{member}", ours_rev, getattr(ours, member), other.rev, getattr(theirs, member)
         )
 
 
@@ -148,8 +156,9 @@ def _join(kept: _Kept, other_rev: str, other: TaskRun) -> Iterator[Contradiction
     """Add to `kept.trials` what only the other leaf has; yield what both have and differs."""
     path = f"$.tasks[{other.task},{other.run}]"
     for member in _differing(kept.task_run, other, TASK_RUN_MEMBERS):
+        ours_rev = kept.completed_by.get(member, kept.rev)
         yield _contradiction(
-            f"{path}.{member}", kept.rev, getattr(kept.task_run, member), other_rev, getattr(other, member)
+            f"{path}.{member}", ours_rev, getattr(kept.task_run, member), other_rev, getattr(other, member)
         )
     for trial in other.trials:
         trial_index = trial["trial_index"]

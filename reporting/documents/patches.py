@@ -21,7 +21,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import msgspec
 
 from reporting.documents.kinds import Correction
-from reporting.documents.text import key_text, without_nul_deep
+from reporting.documents.text import NUL_ESCAPE, key_text, without_nul_deep
 
 MAX_PATCH_DEPTH: Final = 100
 
@@ -66,10 +66,19 @@ def apply_patches(body: bytes, patches: Sequence[Correction]) -> Patched:
     ordered = sorted(patches, key=lambda patch: patch.number)
     for correction in ordered:
         document = merge_patch(document, correction.patch)
+    if NUL_ESCAPE in body:
+        # A correction is read without NUL, so what it is compared with has to be, too.
+        found, _ = without_nul_deep(found)
+        ordered = [_without_nul(correction) for correction in ordered]
     try:
         return Patched(_encode(document), tuple(_outdated(ordered, found)))
     except RecursionError:
         return Patched(body)
+
+
+def _without_nul(correction: Correction) -> Correction:
+    patch, base = (without_nul_deep(each)[0] for each in (correction.patch, correction.base))
+    return correction._replace(patch=patch, base=base)
 
 
 def merge_patch(target: Any, patch: Any) -> Any:

@@ -10,21 +10,22 @@ is applied at each projection, whichever leaf wins by then.
 | no contradiction, and a value that it has seen | its value | – |
 | no contradiction, and another value | its value | `outdated`, against the value found |
 | nothing: the trial or task run is gone | nothing | – |
-| anything, and its value makes no valid session | the merged value | `outdated` |
+| anything, and its value makes no valid session | the merged value | `outdated`; the others are shown |
 
 Of two resolutions of one path the later counts. A contradiction of a trial tells only the members that
 differ. A resolution of it speaks of all members that any of its values has, and of no other.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from reporting.documents.kinds import Correction, ResolvedValue, SessionDocument, TaskRun
 from reporting.documents.merge import SESSION_MEMBERS, TASK_RUN_MEMBERS, Contradiction, Merged
-from reporting.documents.validate import check_session
+from reporting.documents.trial_rules import check_trials
+from reporting.documents.validate import check_span
 
 _MEMBER: Final = re.compile(r"\$\.(?P<member>\w+)", re.ASCII)
 _IN_RUN: Final = re.compile(
@@ -36,6 +37,8 @@ _TYPES: Final = {
     struct: {field.name: field.type for field in msgspec.structs.fields(struct)}
     for struct in (SessionDocument, TaskRun)
 }
+
+_SPAN: Final = ("started_at", "ended_at")
 
 
 class UnknownChoice(ValueError):
@@ -72,23 +75,22 @@ def settle(merged: Merged, resolutions: Sequence[Correction]) -> Merged:
     }
     if not chosen:
         return merged
-    listed = [
-        _listed(contradiction, chosen.get(contradiction.path)) for contradiction in merged.contradictions
-    ]
-    contradicted = {contradiction.path for contradiction in listed}
     document = merged.session.document
     places = _places(document, chosen)
+    settled, unusable = _written(document, {path: (place, chosen[path]) for path, place in places.items()})
+    listed = [
+        _listed(contradiction, chosen.get(contradiction.path), unusable)
+        for contradiction in merged.contradictions
+    ]
+    contradicted = {contradiction.path for contradiction in listed}
     for path, place in places.items():
         correction, resolved = chosen[path]
         found = _read(document, place)
-        if path not in contradicted and not _is_seen(path, resolved, found):
-            value, found = _side_by_side(path, resolved, found)
-            listed.append(Contradiction(path, merged.rev, value, correction, found, "outdated", correction))
-    settled = _written(document, [(places[path], chosen[path].resolved) for path in places])
-    if settled is None:
-        unusable = {chosen[path].correction for path in places}
-        listed = [_as_outdated(each) if each.correction in unusable else each for each in listed]
-        return merged._replace(contradictions=tuple(listed))
+        if path in contradicted or (path not in unusable and _is_seen(path, resolved, found)):
+            continue
+        value, found = _side_by_side(path, resolved, found)
+        now, other = (found, value) if path in unusable else (value, found)
+        listed.append(Contradiction(path, merged.rev, now, correction, other, "outdated", correction))
     session = merged.session._replace(document=settled)
     return merged._replace(session=session, contradictions=tuple(listed))
 
@@ -136,9 +138,11 @@ def _object(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _listed(contradiction: Contradiction, chosen: _Chosen | None) -> Contradiction:
+def _listed(contradiction: Contradiction, chosen: _Chosen | None, unusable: Container[str]) -> Contradiction:
     if chosen is None:
         return contradiction
+    if contradiction.path in unusable:
+        return contradiction._replace(state="outdated", correction=chosen.correction)
     sides = (contradiction.winner_value, contradiction.other_value)
     known = [*chosen.resolved.base, chosen.resolved.value]
     if is_trial(contradiction.path):
@@ -157,10 +161,6 @@ def _side_by_side(path: str, resolved: ResolvedValue, found: Any) -> tuple[Any, 
     if not is_trial(path):
         return resolved.value, found
     return resolved.value, _only(found, _members([*resolved.base, resolved.value]))
-
-
-def _as_outdated(contradiction: Contradiction) -> Contradiction:
-    return contradiction._replace(state="outdated")
 
 
 def _members(values: Iterable[Any]) -> set[str]:
@@ -206,40 +206,63 @@ def _read(document: SessionDocument, place: _Place) -> Any:
 
 
 def _written(
-    document: SessionDocument, changes: Sequence[tuple[_Place, ResolvedValue]]
-) -> SessionDocument | None:
-    """A session with these values; None where they make no valid one."""
-    own: dict[str, Any] = {}
-    of_runs: dict[int, dict[str, Any]] = {}
-    try:
-        for place, resolved in changes:
-            if place.run is None:
-                own[place.member or ""] = _converted(SessionDocument, place.member, resolved.value)
-                continue
-            task_run = document.tasks[place.run]
-            of_run = of_runs.setdefault(place.run, {})
-            if place.trial is None:
-                of_run[place.member or ""] = _converted(TaskRun, place.member, resolved.value)
+    document: SessionDocument, changes: Mapping[str, tuple[_Place, _Chosen]]
+) -> tuple[SessionDocument, frozenset[str]]:
+    """The session with these values, but those that would make no valid one; and the paths of these.
+
+    One that does not fit says nothing about the others: only beginning and end are judged together.
+    """
+    unusable: set[str] = set()
+    members: dict[int | None, dict[str, tuple[str, Any]]] = {}
+    trials: dict[int, list[dict[str, Any]]] = {}
+    for path, (place, (_, resolved)) in changes.items():
+        try:
+            if place.run is not None and place.trial is not None:
+                of_run = trials.setdefault(place.run, list(document.tasks[place.run].trials))
+                of_run[place.trial] = _with_members(of_run[place.trial], resolved)
             else:
-                trials = of_run.setdefault("trials", list(task_run.trials))
-                trials[place.trial] = _with_members(trials[place.trial], resolved)
-    except msgspec.ValidationError:
-        return None
+                struct = SessionDocument if place.run is None else TaskRun
+                value = msgspec.convert(resolved.value, _TYPES[struct][place.member or ""])
+                members.setdefault(place.run, {})[place.member or ""] = (path, value)
+        except msgspec.ValidationError:
+            unusable.add(path)
+    for run, changed in members.items():
+        owner = document if run is None else document.tasks[run]
+        if not _is_span(owner, changed):
+            unusable.update(changed.pop(member)[0] for member in _SPAN if member in changed)
     tasks = [
-        msgspec.structs.replace(task_run, **of_runs.get(position, {}))
-        for position, task_run in enumerate(document.tasks)
+        msgspec.structs.replace(
+            task_run, **_values(members.get(run, {})), trials=trials.get(run, task_run.trials)
+        )
+        for run, task_run in enumerate(document.tasks)
     ]
-    settled = msgspec.structs.replace(document, **own, tasks=tasks)
-    return settled if check_session(settled) is None else None
+    settled = msgspec.structs.replace(document, **_values(members.get(None, {})), tasks=tasks)
+    return settled, frozenset(unusable)
 
 
-def _converted(struct: type[SessionDocument | TaskRun], member: str | None, value: Any) -> Any:
-    return msgspec.convert(value, _TYPES[struct][member or ""])
+def _is_span(owner: SessionDocument | TaskRun, changed: Mapping[str, tuple[str, Any]]) -> bool:
+    """Whether the owner still begins before it ends, if any of the two changes."""
+    if not any(member in changed for member in _SPAN):
+        return True
+    started_at, ended_at = (
+        changed[member][1] if member in changed else getattr(owner, member) for member in _SPAN
+    )
+    return check_span(started_at, ended_at, "$") is None
+
+
+def _values(changed: Mapping[str, tuple[str, Any]]) -> dict[str, Any]:
+    return {member: value for member, (_, value) in changed.items()}
 
 
 def _with_members(trial: dict[str, Any], resolved: ResolvedValue) -> dict[str, Any]:
-    """The trial, with the resolution's members in place of all that its values speak of."""
+    """The trial, with the resolution's members in place of all that its values speak of.
+
+    Raises ValidationError where that is no such trial.
+    """
     if not isinstance(resolved.value, dict):
         raise msgspec.ValidationError("a trial is an object")
     spoken_of = _members([*resolved.base, resolved.value])
-    return {name: value for name, value in trial.items() if name not in spoken_of} | resolved.value
+    changed = {name: value for name, value in trial.items() if name not in spoken_of} | resolved.value
+    if changed.get("trial_index") != trial["trial_index"] or check_trials([changed], "$") is not None:
+        raise msgspec.ValidationError("no valid trial")
+    return changed

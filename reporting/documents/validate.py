@@ -223,7 +223,7 @@ def _check_members(document: Envelope) -> Invalid | None:
 
 def check_session(document: SessionDocument) -> Invalid | None:
     """The first thing wrong with a session of the right types: times and identities."""
-    invalid = _check_span(document.started_at, document.ended_at, "$")
+    invalid = check_span(document.started_at, document.ended_at, "$")
     if invalid is not None:
         return invalid
     seen: dict[tuple[str, int], int] = {}
@@ -237,7 +237,7 @@ def check_session(document: SessionDocument) -> Invalid | None:
                 f"{path} is {quote(task_run.task)} run {task_run.run}, as is $.tasks[{first}]:"
                 " a task that is repeated needs another `run`.",
             )
-        invalid = _check_span(task_run.started_at, task_run.ended_at, path)
+        invalid = check_span(task_run.started_at, task_run.ended_at, path)
         invalid = invalid or check_trials(task_run.trials, path)
         if invalid is not None:
             return invalid
@@ -254,7 +254,8 @@ def _check_year(time: datetime | None, path: str) -> Invalid | None:
     )
 
 
-def _check_span(started_at: datetime | None, ended_at: datetime | None, path: str) -> Invalid | None:
+def check_span(started_at: datetime | None, ended_at: datetime | None, path: str) -> Invalid | None:
+    """What is wrong with a beginning and an end; `path` is that of what they belong to."""
     invalid = _check_year(started_at, f"{path}.started_at") or _check_year(ended_at, f"{path}.ended_at")
     if invalid is not None:
         return invalid

@@ -193,26 +193,39 @@ async def _patch_again(
 
     Raises Changed, InvalidRequest, StoreUnreachable.
     """
-    rev = outdated[0].winner_rev
-    database = database_of(based_on.site)
-    body = await request.app[CORRECTION_WRITER].leaf(database, f"session:{based_on.session}", rev)
-    if body is None:
-        raise Changed(f"Session {based_on.session} was saved again meanwhile: look again.")
-    tablet = msgspec.json.decode(body)
+    tablets: dict[str, Any] = {}
     patch: dict[str, Any] = {}
+    base: dict[str, Any] = {}
     for row in outdated:
+        # Of several leaves, each may be what another value was found in.
+        if row.winner_rev not in tablets:
+            tablets[row.winner_rev] = await _leaf(request, based_on, row.winner_rev)
+        tablet = tablets[row.winner_rev]
         for members, value in patched_members(patches[row.other_rev].patch):
             if spell_path(members) == row.path:
                 match choices[row.path]:
                     case "winner" | row.winner_rev:
-                        _set(patch, members, value)
+                        chosen = value
                     case "other" | row.other_rev:
-                        _set(patch, members, value_at(tablet, members))
+                        chosen = value_at(tablet, members)
                     case choice:
                         raise InvalidRequest(
                             f"{row.path}: {choice} has no value there; choose winner or other."
                         )
-    return {"patch": patch, "base": base_of(patch, tablet)}
+                said: dict[str, Any] = {}
+                _set(said, members, chosen)
+                _set(patch, members, chosen)
+                _join(base, base_of(said, tablet))
+    return {"patch": patch, "base": base}
+
+
+async def _leaf(request: web.Request, based_on: Standing, rev: str) -> Any:
+    """What a tablet has saved as this revision. Raises Changed, StoreUnreachable."""
+    database = database_of(based_on.site)
+    body = await request.app[CORRECTION_WRITER].leaf(database, f"session:{based_on.session}", rev)
+    if body is None:
+        raise Changed(f"Session {based_on.session} was saved again meanwhile: look again.")
+    return msgspec.json.decode(body)
 
 
 def _set(patch: dict[str, Any], members: Sequence[str], value: Any) -> None:
@@ -220,3 +233,13 @@ def _set(patch: dict[str, Any], members: Sequence[str], value: Any) -> None:
     for name in members[:-1]:
         into = into.setdefault(name, {})
     into[members[-1]] = value
+
+
+def _join(base: dict[str, Any], other: Mapping[str, Any]) -> None:
+    """Add the members of `other` to `base`; as deep as they have objects in common."""
+    for name, value in other.items():
+        here = base.get(name)
+        if isinstance(here, dict) and isinstance(value, dict):
+            _join(here, value)
+        else:
+            base[name] = value

@@ -94,7 +94,7 @@ def put_quarantine(engine: Engine, *rows: dict[str, Any]) -> None:
 
 
 def put_document(engine: Engine, site: str, doc_id: str, state: str, *leaves: str, **changes: Any) -> None:
-    """What the projector recorded of a document."""
+    """What the projector recorded of a document; with its row in `sessions` where it has one."""
     row = {
         "site": site,
         "doc_id": doc_id,
@@ -106,6 +106,9 @@ def put_document(engine: Engine, site: str, doc_id: str, state: str, *leaves: st
         **changes,
     }
     put(engine, documents, row)
+    kind, _, name = doc_id.partition(":")
+    if kind == "session" and state in ("projected", "conflicted"):
+        put_sessions(engine, session(site, name, rev=max(leaves)))
 
 
 def log_receipt(engine: Engine, site: str, doc_id: str, rev: str, **changes: Any) -> None:

@@ -70,6 +70,24 @@ async def test_outdated_patch_is_decided_like_a_conflict(quarantined: Desk, choi
     assert answer.error == (404, "not_found")
 
 
+async def test_outdated_values_of_two_leaves_are_each_taken_from_their_own(quarantined: Desk) -> None:
+    await quarantined.post(PATCH, a_patch(patch={"status": "completed", "language": "de"}))
+    await quarantined.save(a_session("s1", status="abandoned", language="en"), "2-b", "1-a")
+    await quarantined.save(a_session("s1", status="lost", language="fr"), "2-c", "1-a")
+    await quarantined.project()
+    rows = (await quarantined.get("/api/conflicts/s1")).body["conflicts"]
+    assert [(row["path"], row["winner_rev"], row["other_value"]) for row in rows] == [
+        ("$.language", "2-c", "fr"),
+        ("$.status", "2-b", "abandoned"),
+    ]
+    choose = {row["path"]: "other" for row in rows}
+    decided = {"rev": "2-c", "reason": "asked again", "choose": choose}
+    assert (await quarantined.post("/api/conflicts/s1/resolve", decided)).status == 201
+    await quarantined.project()
+    assert quarantined.rows("SELECT status, language FROM sessions") == [("abandoned", "fr")]
+    assert quarantined.state("session:s1") == "projected"
+
+
 async def test_patch_of_all_trials_mends_one(desk: Desk) -> None:
     runs = [{**a_task_run(), "trials": [a_trial(1), a_trial(2, rt="fast")]}]
     await desk.save(a_session("s1", tasks=runs), "1-a")

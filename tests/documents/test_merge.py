@@ -102,7 +102,16 @@ def test_member_that_only_losers_have_is_still_compared_between_them() -> None:
     leaves = [leaf("4-c", visit=None), leaf("3-b", visit="retest"), leaf("3-a", visit="baseline")]
     merged = merge(leaves)
     assert merged.session.document.visit == "retest"
-    assert [each.path for each in merged.contradictions] == ["$.visit"]
+    told = [(each.path, each.winner_rev, each.winner_value) for each in merged.contradictions]
+    assert told == [("$.visit", "3-b", "retest")]
+
+
+def test_member_of_a_task_run_is_told_of_the_leaf_that_has_it() -> None:
+    summaries = {"4-c": None, "3-b": {"mean_rt": 1}, "3-a": {"mean_rt": 2}}
+    leaves = [leaf(rev, tasks=[{**a_task_run(), "summary": said}]) for rev, said in summaries.items()]
+    (told,) = merge(leaves).contradictions
+    assert (told.winner_rev, told.winner_value) == ("3-b", {"mean_rt": 1})
+    assert (told.other_rev, told.other_value) == ("3-a", {"mean_rt": 2})
 
 
 def test_same_moment_in_another_zone_is_no_contradiction() -> None:

@@ -113,6 +113,11 @@ def test_patch_is_outdated_where_the_tablet_says_something_new() -> None:
     ]
 
 
+def test_base_that_was_read_without_nul_is_still_what_the_tablet_says() -> None:
+    patch = a_patch(1, {"a": ["x"], "b": None}, {"a": ["x\ufffd", 1], "b": {"\ufffd": 1}})
+    assert patched({"a": ["x\0", 1], "b": {"\0": 1}, "c": "\0"}, patch) == ({"a": ["x"], "c": "\0"}, [])
+
+
 def test_later_patch_of_the_same_place_is_the_only_one_compared() -> None:
     first = a_patch(1, {"status": "completed", "visit": "a"}, {"status": "lost", "visit": "x"})
     for later in ({"status": "abandoned"}, {"status": {"was": 1}}, {"status": None}):

@@ -139,6 +139,37 @@ def test_value_that_makes_no_valid_session_is_not_shown_but_listed(value: Resolv
     assert all(state == "outdated" for _, state, _ in states(settled))
 
 
+def test_value_that_no_longer_fits_takes_no_other_decision_with_it() -> None:
+    chosen = resolved(merge([A, B]), visit="other", trial="other")
+    late = ResolvedValue("$.ended_at", "2001-01-01T00:00:00Z", ["2016-07-22T03:20:10Z"])
+    for resolutions in ([chosen, resolution(2, late)], [resolution(1, *chosen.values, late)]):
+        settled = settle(merge([A, B]), resolutions)
+        assert (settled.session.document.visit, the_trial(settled)["rt"]) == ("baseline", 100)
+        assert settled.session.document.ended_at == A.session.document.ended_at
+        assert {path: state for path, state, _ in states(settled)} == {
+            TRIAL: "resolved",
+            "$.visit": "resolved",
+            "$.ended_at": "outdated",
+        }
+
+
+def test_value_that_does_not_fit_is_listed_beside_the_one_that_is_shown() -> None:
+    impossible = ResolvedValue("$.ended_at", "2001-01-01T00:00:00Z", ["2016-07-22T03:20:10Z"])
+    (listed,) = settle(merge([leaf("1-a")]), [resolution(1, impossible)]).contradictions
+    assert (listed.winner_value, listed.other_value) == ("2016-07-22T03:20:10Z", "2001-01-01T00:00:00Z")
+    again = resolution(2, *decide([listed], {"$.ended_at": "winner"}))
+    assert settle(merge([leaf("1-a")]), [resolution(1, impossible), again]).contradictions == ()
+
+
+def test_union_whose_times_contradict_each_other_can_still_be_decided() -> None:
+    open_ended = leaf("2-b", a_trial(1, rt=1), ended_at=None, started_at="2016-07-22T04:00:00Z")
+    merged = merge([leaf("2-a", a_trial(1, rt=2)), open_ended])
+    trial = "$.tasks[simon,1].trials[1]"
+    settled = settle(merged, [resolution(1, *decide(merged.contradictions, {trial: "other"}))])
+    assert settled.session.document.tasks[0].trials[0]["rt"] == 2
+    assert (trial, "resolved", "correction:s1:1") in states(settled)
+
+
 @pytest.mark.parametrize(
     "path", ["$.tasks", "$.site", "$.tasks[none,1].status", "$.tasks[simon,1].trials[99]", "$"]
 )

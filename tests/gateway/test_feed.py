@@ -4,9 +4,12 @@ from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from replication.client import CouchClient, Updates
 from replication.errors import CouchError
+from replication.values import Change
 from reporting.errors import BodiesTooLarge, FeedRefused, FeedUnavailable
 from reporting.projection.feed import START, Mark, SiteDatabase
 from sync_server import feed as couch_feed
@@ -49,6 +52,29 @@ async def test_several_documents_beyond_the_limit_are_given_up_and_one_is_not(
     with pytest.raises(BodiesTooLarge):
         await feed.leaves(lima, changes)
     assert list(await feed.leaves(lima, changes[:1])) == ["session:a"]
+
+
+@pytest.mark.parametrize("error", ["not_found", "timeout", "internal_server_error"])
+async def test_body_that_could_not_be_read_just_now_is_not_taken_for_gone(error: str) -> None:
+    async def half_answered(_: web.Request) -> web.Response:
+        failed = {"id": "session:a", "rev": "1-a", "error": error, "reason": "a shard"}
+        there = {"_id": "session:b", "_rev": "1-b"}
+        rows = [
+            {"id": "session:a", "docs": [{"error": failed}]},
+            {"id": "session:b", "docs": [{"ok": there}]},
+        ]
+        return web.json_response({"results": rows})
+
+    app = web.Application()
+    app.router.add_post("/site-lima/_bulk_get", half_answered)
+    wanted = [Change("session:a", "1", ("1-a",)), Change("session:b", "2", ("1-b",))]
+    async with TestServer(app) as server, aiohttp.ClientSession() as http:
+        feed = CouchFeed(CouchClient(http, str(server.make_url(""))))
+        if error == "not_found":
+            assert list(await feed.leaves("site-lima", wanted)) == ["session:b"]
+        else:
+            with pytest.raises(FeedUnavailable, match="session:a"):
+                await feed.leaves("site-lima", wanted)
 
 
 async def test_a_mark_is_kept_and_what_is_no_mark_is_none(

@@ -164,6 +164,15 @@ async def test_projected_revision_that_the_site_database_has_lost_is_unknown(
     assert [receipt.state for receipt in await told(database_url, ("session:s1", "1-a"))] == [Told.UNKNOWN]
 
 
+async def test_recorded_session_without_its_row_is_not_projected(
+    feed: MemoryFeed, project: Project, connection: psycopg.Connection, database_url: str
+) -> None:
+    feed["lima"].save(a_session("s1"), "1-a")
+    await project()
+    connection.execute("DELETE FROM sessions")
+    assert [receipt.state for receipt in await told(database_url, ("session:s1", "1-a"))] == [Told.STORED]
+
+
 async def test_revision_whose_rows_stayed_after_its_deletion_is_projected(
     feed: MemoryFeed, project: Project, log: Log, database_url: str
 ) -> None:
