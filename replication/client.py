@@ -15,7 +15,7 @@ except an interactive edit.
 import base64
 import io
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import quote
 
 import aiohttp
@@ -64,9 +64,20 @@ class _Feed(msgspec.Struct):
     pending: int | None = None
 
 
+class _RowError(msgspec.Struct, frozen=True):
+    error: str = ""
+    reason: Any = None
+
+
 class _Ok(msgspec.Struct):
     ok: msgspec.Raw = msgspec.Raw()
     """Empty where the row is an error: msgspec knows no optional Raw."""
+    error: _RowError = _RowError()
+
+
+# Of a revision that is not kept, or that cannot be asked for. Anything else (a shard that does not answer)
+# says nothing of whether it is there.
+_NOT_KEPT: Final = frozenset({"not_found", "bad_request", "illegal_docid"})
 
 
 class _Update(msgspec.Struct):
@@ -185,14 +196,18 @@ class CouchClient:
     ) -> list[Leaf]:
         """The named revisions (id, rev) with their bodies; those that are not kept are left out.
 
-        Raises TooLarge as soon as the answer is larger than `most_bytes`.
+        Raises TooLarge as soon as the answer is larger than `most_bytes`, and Unavailable when the server has
+        no answer for one of them.
         """
         body = {"docs": [{"id": doc_id, "rev": rev} for doc_id, rev in wanted]}
         answer = await self._json(
             "POST", _path(database, "_bulk_get"), _BulkGet, body=body, most_bytes=most_bytes
         )
-        bodies = (bytes(doc.ok) for row in answer.results for doc in row.docs)
-        return [_leaf(body) for body in bodies if body]
+        docs = [(row.id, doc) for row in answer.results for doc in row.docs]
+        for doc_id, doc in docs:
+            if not bytes(doc.ok) and doc.error.error not in _NOT_KEPT:
+                raise Unavailable(f"the server did not give {doc_id}: {doc.error.error} {doc.error.reason}")
+        return [_leaf(bytes(doc.ok)) for _, doc in docs if bytes(doc.ok)]
 
     async def open_leaves(self, database: str, doc_id: str) -> list[Mapping[str, Any]]:
         """All leaves of a document with `_revisions`, decoded. Raises NotFound."""

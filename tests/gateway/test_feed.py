@@ -4,9 +4,12 @@ from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from replication.client import CouchClient, Updates
 from replication.errors import CouchError
+from replication.values import Change
 from reporting.errors import BodiesTooLarge, FeedRefused, FeedUnavailable
 from reporting.projection.feed import START, Mark, SiteDatabase
 from sync_server import feed as couch_feed
@@ -49,6 +52,26 @@ async def test_several_documents_beyond_the_limit_are_given_up_and_one_is_not(
     with pytest.raises(BodiesTooLarge):
         await feed.leaves(lima, changes)
     assert list(await feed.leaves(lima, changes[:1])) == ["session:a"]
+
+
+@pytest.mark.parametrize("error", ["not_found", "timeout"])
+async def test_only_what_is_gone_is_left_out(error: str) -> None:
+    """Apache CouchDB tells of a shard that does not answer in the row of the document."""
+
+    async def bulk_get(_: web.Request) -> web.Response:
+        row = {"id": "a", "docs": [{"error": {"id": "a", "rev": "1-a", "error": error, "reason": "x"}}]}
+        return web.json_response({"results": [row]})
+
+    app = web.Application()
+    app.router.add_post("/site-lima/_bulk_get", bulk_get)
+    change = Change("1", "a", ("1-a",), deleted=False)
+    async with TestServer(app) as server, aiohttp.ClientSession() as http:
+        feed = CouchFeed(CouchClient(http, str(server.make_url("")).rstrip("/")))
+        if error == "not_found":
+            assert await feed.leaves("site-lima", [change]) == {}
+        else:
+            with pytest.raises(FeedUnavailable, match="did not give a"):
+                await feed.leaves("site-lima", [change])
 
 
 async def test_a_mark_is_kept_and_what_is_no_mark_is_none(
