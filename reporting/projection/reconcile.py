@@ -38,7 +38,7 @@ from psycopg.types.json import Jsonb
 from replication.values import Change
 from reporting.documents.text import key_text
 from reporting.errors import NotFollowed
-from reporting.projection import proving
+from reporting.projection import proving, row_proof
 from reporting.projection.apply import recorded_documents
 from reporting.projection.batch import Checkpoint, Recorded, State, spell_revs
 from reporting.projection.checkpoint import load_checkpoint
@@ -307,10 +307,12 @@ def count_rows(
     counts, is_full = proof.counts, proof.kind == "full"
     for state, n in connection.execute(proving.STATES, parameters):
         setattr(counts, state, n)
-    found = connection.execute(proving.DOUBLE_WITH_TRIALS if is_full else proving.DOUBLE, parameters)
+    found = connection.execute(row_proof.DOUBLE_WITH_TRIALS if is_full else row_proof.DOUBLE, parameters)
     for key, counts.double in found.fetchall():
         double.append(key)
-    found = connection.execute(proving.INCOMPLETE_WITH_TRIALS if is_full else proving.INCOMPLETE, parameters)
+    found = connection.execute(
+        row_proof.INCOMPLETE_WITH_TRIALS if is_full else row_proof.INCOMPLETE, parameters
+    )
     for key, counts.incomplete in found.fetchall():
         incomplete.append(key)
 
