@@ -49,30 +49,25 @@ _ABSENT_OR_STALE: Final = """
     )
 """
 
-_DOUBLE: Final = (
-    *(_UNEXPLAINED.format(table=table, key=key) for table, key, _ in _ONE_ROW),
-    """
-    SELECT 'session:' || session_id FROM (
-        SELECT site, session_id FROM task_runs WHERE site = %(site)s
-        UNION SELECT site, session_id FROM scores WHERE site = %(site)s
-        UNION SELECT site, session_id FROM quality_flags WHERE site = %(site)s
-    ) AS part
-    WHERE NOT EXISTS (
+_OF_NO_SESSION: Final = """
+    SELECT 'session:' || session_id FROM {table} AS part
+    WHERE site = %(site)s AND NOT EXISTS (
         SELECT FROM sessions WHERE sessions.site = part.site AND sessions.id = part.session_id
     )
-    """,
-    """
-    SELECT 'session:' || session_id FROM (
-        SELECT DISTINCT site, session_id, task, run FROM scores WHERE site = %(site)s
-        UNION
-        SELECT site, session_id, task, run FROM quality_flags WHERE site = %(site)s AND task IS NOT NULL
-    ) AS part
-    WHERE NOT EXISTS (
+"""
+_OF_NO_TASK_RUN: Final = """
+    SELECT 'session:' || session_id FROM {table} AS part
+    WHERE site = %(site)s AND task IS NOT NULL AND NOT EXISTS (
         SELECT FROM task_runs AS ran
         WHERE ran.site = part.site AND ran.session_id = part.session_id AND ran.task = part.task
           AND ran.run = part.run
     )
-    """,
+"""
+
+_DOUBLE: Final = (
+    *(_UNEXPLAINED.format(table=table, key=key) for table, key, _ in _ONE_ROW),
+    *(_OF_NO_SESSION.format(table=table) for table in ("task_runs", "quality_flags")),
+    *(_OF_NO_TASK_RUN.format(table=table) for table in ("scores", "quality_flags")),
     """
     SELECT 'session:' || session_id
     FROM conflicts AS part LEFT JOIN documents AS d

@@ -61,6 +61,19 @@ async def test_a_replay_leaves_every_row_as_it_was(
     assert before == after
 
 
+async def test_replays_do_not_pass_for_an_advance_in_the_feed(
+    feed: MemoryFeed, project: Project, connection: psycopg.Connection
+) -> None:
+    feed["lima"].save(a_session("s1"), "1-a")
+    await project()
+    advanced_at = "SELECT advanced_at, changed_at, complete_through FROM checkpoints WHERE site = 'lima'"
+    before = rows(connection, advanced_at)
+    ask(connection, "session:s1")
+    await project()
+    assert waiting(connection) == []
+    assert rows(connection, advanced_at) == before
+
+
 async def test_a_replay_of_a_document_that_is_gone_is_done(
     feed: MemoryFeed, project: Project, connection: psycopg.Connection
 ) -> None:
