@@ -128,6 +128,20 @@ async def test_a_document_whose_id_rows_cannot_spell_is_found(
     assert waiting(connection) == []
 
 
+async def test_an_id_that_was_not_asked_for_as_rows_spell_it_ends_nothing_and_stops_nobody(
+    feed: MemoryFeed, project: Project, connection: psycopg.Connection
+) -> None:
+    long = "session:" + "x" * 300
+    feed["lima"].save({**a_session("s1"), "_id": long}, "1-a")
+    feed["lima"].save(a_session("s2"), "1-a")
+    await project()
+    lose_rows(connection, "s2")
+    ask(connection, long, "session:s2")
+    await project()
+    assert "s2" in session_ids(connection)
+    assert waiting(connection) == []
+
+
 async def test_a_running_projector_finds_replays_by_itself_while_pages_go_on(
     feed: MemoryFeed, connection: psycopg.Connection, database_url: str
 ) -> None:
