@@ -36,7 +36,7 @@ SET batch = %(batch)s, since = %(since)s, pending = %(pending)s, rereading = %(r
 WHERE site = %(site)s
 """
 
-# It does not advance in the feed: whoever measures a lag by `advanced_at` would see none while the feed waits.
+# No advance in the feed: whoever measures a lag by `advanced_at` would see none while the feed waits.
 NOTE_REPLAYED_BATCH: Final = """
 UPDATE checkpoints SET batch = %(batch)s WHERE site = %(site)s
 """
