@@ -19,6 +19,11 @@ missing: `sync-server rebuild --dry-run` makes all of them anew and compares.
 
 from typing import Final
 
+JOIN_BY_HASH: Final = "SET LOCAL enable_nestloop = off"
+"""Before any of these, in one transaction. Tables that were filled a moment ago have no statistics; Postgres
+then takes each for a few rows, and compares every session with every document: hours instead of seconds.
+"""
+
 _FOUND: Final = "SELECT key, count(*) OVER () FROM ({}) AS found (key) ORDER BY key LIMIT %(limit)s"
 
 # Of these, a document has one row: table, the row's document, type.

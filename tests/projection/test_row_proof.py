@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import psycopg
 import pytest
 
+from reporting.projection import proving, row_proof
 from reporting.projection.connections import Lease
 from reporting.projection.feed import SiteDatabase
 from reporting.projection.proof import Proof
@@ -109,6 +110,21 @@ async def test_what_is_lost_or_stale_beside_a_right_record_is_found_and_mended(
     await proved(feed, connection, repair=True)
     await project()
     assert (await proved(feed, connection)).holds
+
+
+def test_tables_without_statistics_are_not_compared_row_by_row(connection: psycopg.Connection) -> None:
+    connection.execute(
+        "INSERT INTO documents (site, doc_id, type, winner_rev, leaves, state, epoch)"
+        " SELECT 'lima', 'session:' || n, 'session', '1-a', '{1-a}', 'projected', 'e'"
+        " FROM generate_series(1, 2000) AS n"
+    )
+    parameters = {"site": "lima", "limit": 10}
+    with connection.transaction():
+        connection.execute(row_proof.JOIN_BY_HASH)
+        for statement in (row_proof.DOUBLE_WITH_TRIALS, row_proof.INCOMPLETE_WITH_TRIALS, proving.STATES):
+            about = {**parameters, "epoch": "e", "rereading": False}
+            plan = connection.execute(f"EXPLAIN (COSTS off) {statement}".encode(), about).fetchall()
+            assert not [line for (line,) in plan if "Nested Loop" in line]
 
 
 async def test_a_session_that_is_recorded_as_gone_fits_its_rows(
