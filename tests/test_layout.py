@@ -40,6 +40,7 @@ PURE = (
     "reporting/projection/judge.py",
     "reporting/projection/proof.py",
     "reporting/projection/proving.py",
+    "reporting/projection/row_proof.py",
     "reporting/projection/rows.py",
     "reporting/projection/rewind.py",
     "reporting/projection/sharing.py",

@@ -144,6 +144,7 @@ def _refresh(
         connection.execute(statements.DEVICES_FOUND_AGAIN, devices)
         flag_across(connection, checkpoint.site, ids, companions(connection, checkpoint.site, ids))
         find_again(connection, checkpoint.site, found_again)
+        connection.execute(statements.REPLAY_FOUND_AGAIN, {"site": checkpoint.site, "doc_ids": found_again})
     seen = {key for key, each in unchanged.items() if each.epoch != checkpoint.epoch} | set(found_again)
     if seen:
         connection.execute(

@@ -82,12 +82,13 @@ class ProofSchedule:
         await self._connections.close()
 
     async def _prove(self, lease: Lease, database: SiteDatabase, *, full: bool) -> None:
+        # Before it is tried: whatever it fails with, the others have their turn.
+        self._not_before[database.site] = self._clock() + min(_RETRY_S, self._interval_s)
         try:
             proof = await reconcile_site(
                 self._feed, lease, database, full=full, repair=False, now=_now, tell=_nobody
             )
         except (FeedUnavailable, NotFollowed) as failure:
-            self._not_before[database.site] = self._clock() + min(_RETRY_S, self._interval_s)
             write = log.info if isinstance(failure, NotFollowed) else log.warning
             write("not reconciled", site=database.site, error=str(failure))
         else:

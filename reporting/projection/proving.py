@@ -1,4 +1,4 @@
-"""The SQL of a proof: what Postgres has recorded of a site, and whether its rows say the same.
+"""The SQL of a proof: what Postgres has recorded of a site. Whether its rows say the same: see `row_proof`.
 
 One statement sees one moment; a batch commits as a whole; so a projector at work makes none of these
 statements see half a document. Every statement that finds documents answers (key, how many there are in all),
@@ -50,67 +50,6 @@ SELECT CASE
 FROM documents WHERE site = %(site)s GROUP BY 1
 """  # noqa: S608 (put together from our own text)
 
-_FOUND: Final = "SELECT key, count(*) OVER () FROM ({}) AS found (key) ORDER BY key LIMIT %(limit)s"
-
-_DOUBLE: Final = """
-    SELECT 'session:' || sessions.id
-    FROM sessions LEFT JOIN documents AS d ON d.site = sessions.site AND d.doc_id = 'session:' || sessions.id
-    WHERE sessions.site = %(site)s AND (d.doc_id IS NULL OR d.state IN ('quarantined', 'stored'))
-    UNION
-    SELECT 'session:' || session_id FROM (
-        SELECT site, session_id FROM task_runs WHERE site = %(site)s
-        UNION SELECT site, session_id FROM scores WHERE site = %(site)s
-        UNION SELECT site, session_id FROM quality_flags WHERE site = %(site)s
-    ) AS part
-    WHERE NOT EXISTS (
-        SELECT FROM sessions WHERE sessions.site = part.site AND sessions.id = part.session_id
-    )
-    UNION
-    SELECT 'session:' || session_id FROM conflicts
-    WHERE site = %(site)s AND NOT EXISTS (
-        SELECT FROM documents AS d WHERE d.site = conflicts.site AND d.doc_id = 'session:' || session_id
-    )
-    UNION
-    SELECT doc_id FROM (
-        SELECT site, doc_id FROM quarantine WHERE site = %(site)s
-        UNION SELECT site, doc_id FROM corrections WHERE site = %(site)s
-        UNION SELECT site, doc_id FROM losing_revisions WHERE site = %(site)s
-    ) AS part
-    WHERE NOT EXISTS (
-        SELECT FROM documents AS d WHERE d.site = part.site AND d.doc_id = part.doc_id
-    )
-"""
-
-# A task run says how many trials it has; all of them are counted.
-_TRIALS: Final = """
-    SELECT 'session:' || session_id
-    FROM (
-        SELECT session_id, task, run, count(*) AS n FROM trial_rows WHERE site = %(site)s
-        GROUP BY session_id, task, run
-    ) AS counted
-    FULL JOIN (
-        SELECT session_id, task, run, n_trials FROM task_runs WHERE site = %(site)s
-    ) AS said USING (session_id, task, run)
-    WHERE
-"""
-
-_INCOMPLETE: Final = """
-    SELECT doc_id FROM documents AS d
-    WHERE site = %(site)s AND type = 'session' AND state IN ('projected', 'conflicted') AND NOT EXISTS (
-        SELECT FROM sessions WHERE sessions.site = d.site AND 'session:' || sessions.id = d.doc_id
-    )
-    UNION
-    SELECT doc_id FROM documents AS d
-    WHERE site = %(site)s AND state = 'quarantined' AND NOT EXISTS (
-        SELECT FROM quarantine WHERE quarantine.site = d.site AND quarantine.doc_id = d.doc_id
-    )
-"""
-
-DOUBLE: Final = _FOUND.format(_DOUBLE)
-INCOMPLETE: Final = _FOUND.format(_INCOMPLETE)
-DOUBLE_WITH_TRIALS: Final = _FOUND.format(f"{_DOUBLE} UNION {_TRIALS} coalesce(n, 0) > coalesce(n_trials, 0)")
-INCOMPLETE_WITH_TRIALS: Final = _FOUND.format(f"{_INCOMPLETE} UNION {_TRIALS} coalesce(n, 0) < n_trials")
-
 # --- repairs -----------------------------------------------------------------------------------------------
 
 # The empty epoch is that of no reading: a deleted document that is gone is told by it from one that is shown.
@@ -129,6 +68,12 @@ MARK_GONE: Final = (
     """,
 )
 
+MARK_CORRECTIONS_GONE: Final = """
+UPDATE corrections SET source_missing_at = now()
+WHERE site = %(site)s AND doc_id = ANY(%(doc_ids)s) AND source_missing_at IS NULL
+RETURNING session_id
+"""
+
 MARK_SITE_GONE: Final = (
     """
     UPDATE sessions SET source_missing_at = now() WHERE site = %(site)s AND source_missing_at IS NULL
@@ -137,20 +82,52 @@ MARK_SITE_GONE: Final = (
     UPDATE device_status SET source_missing_at = now() WHERE site = %(site)s AND source_missing_at IS NULL
     """,
     """
+    UPDATE corrections SET source_missing_at = now() WHERE site = %(site)s AND source_missing_at IS NULL
+    """,
+    """
     UPDATE documents SET source_missing_at = coalesce(source_missing_at, now()), epoch = ''
     WHERE site = %(site)s AND epoch <> ''
     """,
 )
 
-# Nothing is dropped that may be the only copy: a session without a record and without a document is recorded
-# as gone.
-RECORD_SESSIONS_AS_GONE: Final = """
+# Nothing is dropped that may be the only copy: a session, status or correction without a record and without a
+# document is recorded as gone, as far as its rows tell what its record was.
+_RECORD_SESSIONS: Final = """
 INSERT INTO documents (site, doc_id, type, winner_rev, leaves, state, epoch, source_missing_at)
-SELECT site, 'session:' || id, 'session', rev, ARRAY[rev], 'projected', '', now()
+SELECT site, 'session:' || id, 'session',
+       coalesce((
+           SELECT max(winner_rev) FROM losing_revisions AS l
+           WHERE l.site = sessions.site AND l.doc_id = 'session:' || id
+       ), rev),
+       ARRAY(
+           SELECT leaf FROM (
+               SELECT sessions.rev
+               UNION SELECT unnest(ARRAY[l.rev, l.winner_rev]) FROM losing_revisions AS l
+               WHERE l.site = sessions.site AND l.doc_id = 'session:' || id
+               UNION SELECT q.rev FROM quarantine AS q
+               WHERE q.site = sessions.site AND q.doc_id = 'session:' || id
+           ) AS known (leaf) ORDER BY leaf COLLATE "C"
+       ),
+       CASE WHEN EXISTS (
+           SELECT FROM conflicts AS c
+           WHERE c.site = sessions.site AND c.session_id = sessions.id AND c.state <> 'resolved'
+       ) THEN 'conflicted' ELSE 'projected' END,
+       '', now()
 FROM sessions WHERE site = %(site)s AND id = ANY(%(session_ids)s)
 ON CONFLICT (site, doc_id) DO NOTHING
-RETURNING doc_id
 """
+
+_RECORD_OTHERS: Final = """
+INSERT INTO documents (site, doc_id, type, winner_rev, leaves, state, epoch, source_missing_at)
+SELECT site, {key}, '{type}', rev, ARRAY[rev], 'projected', '', now()
+FROM {table} WHERE site = %(site)s AND {key} = ANY(%(doc_ids)s)
+ON CONFLICT (site, doc_id) DO NOTHING
+"""
+RECORD_AS_GONE: Final = (
+    _RECORD_SESSIONS,
+    _RECORD_OTHERS.format(table="device_status", key="'device:' || device", type="device"),
+    _RECORD_OTHERS.format(table="corrections", key="doc_id", type="correction"),
+)
 
 # Parts of a session that neither Postgres nor the site database knows: nobody can say whose they are.
 _REMOVE_PARTS: Final = """
@@ -169,18 +146,27 @@ REMOVE_PARTS: Final = (
         _REMOVE_PARTS.format(table=table)
         for table in ("trial_rows", "trial_extras", "scores", "task_runs", "quality_flags", "conflicts")
     ),
-    *(
-        _REMOVE_PART_DOCUMENTS.format(table=table)
-        for table in ("quarantine", "corrections", "losing_revisions")
-    ),
+    *(_REMOVE_PART_DOCUMENTS.format(table=table) for table in ("quarantine", "losing_revisions")),
 )
 
 # --- proofs ------------------------------------------------------------------------------------------------
 
-# Of one with a defect, what comes after it would be compared and the defect forgotten.
+# An incremental proof looks at what has changed since the last one, so it must not follow one with a defect:
+# of the defect it would see nothing, and say that all is well. Until a full proof finds nothing, none does.
 LAST_SOUND_PROOF: Final = """
-SELECT update_seq FROM proofs
-WHERE site = %(site)s AND epoch = %(epoch)s AND missing = 0
+WITH of_epoch AS (
+    SELECT kind, update_seq, finished_at,
+           missing = 0 AND coalesce((counts ->> 'double')::bigint, 0) = 0
+           AND coalesce((counts ->> 'incomplete')::bigint, 0) = 0 AS is_sound
+    FROM proofs WHERE site = %(site)s AND epoch = %(epoch)s
+)
+SELECT update_seq FROM of_epoch
+WHERE finished_at >= (SELECT max(finished_at) FROM of_epoch WHERE kind = 'full' AND is_sound)
+  AND NOT EXISTS (
+      SELECT FROM of_epoch AS unsound
+      WHERE NOT is_sound
+        AND finished_at >= (SELECT max(finished_at) FROM of_epoch WHERE kind = 'full' AND is_sound)
+  )
 ORDER BY finished_at DESC LIMIT 1
 """
 

@@ -194,8 +194,10 @@ class Pump:
         known, site.checkpoint = site.checkpoint, None
         checkpoint = await self._continue(site, known or await self._load(site.database))
         if site.has_replays and not site.page_is_next:
+            # Before it may fail: a replay that always does must not keep the feed from being read.
+            site.has_replays, site.page_is_next = False, True
             replayed = await self._replay(site, checkpoint)
-            site.has_replays, site.page_is_next = replayed is not None, True
+            site.has_replays = replayed is not None
             site.checkpoint = replayed or checkpoint
             return True
         site.page_is_next = False
@@ -211,13 +213,17 @@ class Pump:
         return site.has_replays or not batch.at_end
 
     async def _replay(self, site: Site, checkpoint: Checkpoint) -> Checkpoint | None:
-        """Work off the site's oldest replays; the checkpoint after them, None when there were none."""
+        """Work off the site's oldest replays; the checkpoint after them. None when there are none, or none of
+        which the site database gives the content: they wait until somebody looks for replays again.
+        """
         async with self._batch_lease(site) as lease:
             replays = await lease.run(load_replays, checkpoint.site)
             if not replays:
                 return None
             async with asyncio.timeout(_BODIES_TIMEOUT_S):
                 batch = await read_replays(self._feed, checkpoint, replays, self._limits)
+                if not batch.replayed:
+                    return None
                 await write_ahead(self._feed, checkpoint)
             applied = await self._apply(lease, batch)
         _log_applied(batch, applied)

@@ -32,6 +32,7 @@ from reporting.documents.text import key_text
 from reporting.engine import connect
 from reporting.errors import NotFollowed, SourceReplaced, StaleBatch
 from reporting.projection import fresh
+from reporting.projection.across import flag_after_gone
 from reporting.projection.apply import apply_batch, recorded_documents
 from reporting.projection.batch import Batch, Checkpoint, session_ids
 from reporting.projection.checkpoint import (
@@ -163,6 +164,8 @@ class _Rebuild:
                 if not replays:
                     return own
                 batch = await read_replays(self._feed, own, replays, self._limits)
+                if not batch.replayed:
+                    return own
                 own = (await self._lease.run(apply_batch, batch)).checkpoint
 
 
@@ -202,6 +205,7 @@ def _exchange(connection: psycopg.Connection, live: Checkpoint, since: str, read
     about = {"site": live.site, "epoch": live.epoch}
     connection.execute(fresh.SETTLE_EPOCHS, about)
     marked = sum(connection.execute(statement, about).rowcount for statement in fresh.MARK_UNSEEN)
+    flag_after_gone(connection, live.site)
     advance_checkpoint(connection, Batch(live, since, 0, at_end=True, documents=()))
     by_table = {name: len(keys) for name, keys in found.items()}
     return Rebuilt(live.site, read, len(replaced), by_table, marked)

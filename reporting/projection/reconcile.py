@@ -38,7 +38,7 @@ from psycopg.types.json import Jsonb
 from replication.values import Change
 from reporting.documents.text import key_text
 from reporting.errors import NotFollowed
-from reporting.projection import proving
+from reporting.projection import proving, row_proof
 from reporting.projection.apply import recorded_documents
 from reporting.projection.batch import Checkpoint, Recorded, State, spell_revs
 from reporting.projection.checkpoint import load_checkpoint
@@ -305,14 +305,16 @@ def count_rows(
         "limit": _FOUND_AT_MOST,
     }
     counts, is_full = proof.counts, proof.kind == "full"
-    for state, n in connection.execute(proving.STATES, parameters):
-        setattr(counts, state, n)
-    found = connection.execute(proving.DOUBLE_WITH_TRIALS if is_full else proving.DOUBLE, parameters)
-    for key, counts.double in found.fetchall():
-        double.append(key)
-    found = connection.execute(proving.INCOMPLETE_WITH_TRIALS if is_full else proving.INCOMPLETE, parameters)
-    for key, counts.incomplete in found.fetchall():
-        incomplete.append(key)
+    with connection.transaction():
+        connection.execute(row_proof.JOIN_BY_HASH)
+        for state, n in connection.execute(proving.STATES, parameters):
+            setattr(counts, state, n)
+        statement = row_proof.DOUBLE_WITH_TRIALS if is_full else row_proof.DOUBLE
+        for key, counts.double in connection.execute(statement, parameters).fetchall():
+            double.append(key)
+        statement = row_proof.INCOMPLETE_WITH_TRIALS if is_full else row_proof.INCOMPLETE
+        for key, counts.incomplete in connection.execute(statement, parameters).fetchall():
+            incomplete.append(key)
 
 
 def record_proof(connection: psycopg.Connection, proof: Proof) -> None:

@@ -7,8 +7,8 @@ a document. What is not there can only be marked: its rows may be the only copy 
 |---|---|---|
 | `missing` | yes | a replay |
 | `double`, `incomplete` | yes | a replay |
-| `gone`, not marked | no | marked |
-| a session that is not recorded | no | recorded as gone |
+| `gone`, not marked | no | marked; its twins are none any more, and a correction applies no longer |
+| a session, status or correction that is not recorded | no | recorded as gone |
 | parts of a session that is neither recorded nor there | no | removed: nobody can say whose they are |
 | rows of a recorded document | no | left as they are, and counted again the next time |
 
@@ -22,6 +22,7 @@ import psycopg
 
 from reporting.documents.text import key_text
 from reporting.projection import proving
+from reporting.projection.across import flag_after_gone
 from reporting.projection.batch import session_ids
 from reporting.projection.checkpoint import hold_checkpoint
 from reporting.projection.connections import Lease
@@ -77,6 +78,7 @@ def mark_site_gone(connection: psycopg.Connection, site: str) -> int:
     with connection.transaction():
         hold_checkpoint(connection, site)
         marked = [connection.execute(each, {"site": site}).rowcount for each in proving.MARK_SITE_GONE]
+        flag_after_gone(connection, site)
     return marked[-1]
 
 
@@ -85,18 +87,26 @@ def _replay(connection: psycopg.Connection, site: str, keys: set[str]) -> None:
         request_replays(connection, site, sorted(keys), cause="reconcile", requested_by=_WHO)
 
 
-def _mark_gone(connection: psycopg.Connection, site: str, keys: set[str]) -> None:
-    for statement in proving.MARK_GONE:
-        connection.execute(statement, _about(site, keys))
+def _mark_gone(connection: psycopg.Connection, site: str, keys: set[str]) -> int:
+    """As the projector does at the end of a reading from the start; answers how many rows were not marked."""
+    about = _about(site, keys)
+    _, *marked = [connection.execute(statement, about).rowcount for statement in proving.MARK_GONE]
+    corrected = [row[0] for row in connection.execute(proving.MARK_CORRECTIONS_GONE, about)]
+    told = {f"session:{session_id}" for session_id in corrected} - keys
+    request_replays(connection, site, sorted(told), cause="correction", requested_by=_WHO)
+    flag_after_gone(connection, site)
+    return sum(marked) + len(corrected)
 
 
 def _settle_absent(connection: psycopg.Connection, site: str, keys: set[str]) -> int:
-    """Record the sessions among these, remove parts of nothing; answers how many documents were touched."""
+    """Record sessions, statuses and corrections among these as gone, mark what is recorded, remove parts of
+    nothing; answers how many documents were touched, about.
+    """
     about = _about(site, keys)
-    recorded = {key for (key,) in connection.execute(proving.RECORD_SESSIONS_AS_GONE, about)}
-    _mark_gone(connection, site, recorded)
+    recorded = sum(connection.execute(each, about).rowcount for each in proving.RECORD_AS_GONE)
+    marked = _mark_gone(connection, site, keys)
     removed = sum(connection.execute(each, about).rowcount for each in proving.REMOVE_PARTS)
-    return len(recorded) + bool(removed)
+    return max(recorded, marked) + bool(removed)
 
 
 def _about(site: str, keys: set[str]) -> dict[str, object]:

@@ -21,6 +21,8 @@ from reporting.projection.reading import Limits, read_batch
 AT_ONCE: Final = 100
 """Replays of a batch: past 100 named documents, Apache CouchDB reads the whole feed for them."""
 
+_SEARCHED_AT_ONCE: Final = 10_000
+
 
 class Replay(NamedTuple):
     """One document to project again. `key` is its id as rows spell it."""
@@ -63,7 +65,7 @@ async def read_replays(
     page = ChangesPage(tuple(changes), checkpoint.since)
     read = await read_batch(feed, checkpoint, page, {}, limits)
     found = {key_text(change.id) for change in changes}
-    done = {document.key for document in read.documents} | (tickets.keys() - found)
+    done = ({document.key for document in read.documents} & tickets.keys()) | (tickets.keys() - found)
     return Batch(
         read_from=checkpoint,
         since=checkpoint.since,
@@ -94,7 +96,7 @@ async def _search(feed: SiteFeed, database: str, keys: frozenset[str]) -> list[C
     found: dict[str, Change] = {}
     since = START
     while True:
-        page = await feed.read(database, since, limit=1000)
+        page = await feed.read(database, since, limit=_SEARCHED_AT_ONCE)
         found |= {change.id: change for change in page.changes if key_text(change.id) in keys}
         if not page.changes:
             return list(found.values())

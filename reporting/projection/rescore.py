@@ -60,7 +60,6 @@ RETURNING id
 RESCORES_LEFT: Final = "SELECT count(*) FROM replays WHERE cause = 'rescore'"
 
 _FETCHED_AT_ONCE: Final = 50
-_REQUESTED_AT_ONCE: Final = 1000
 
 Tell = Callable[[int, int], None]
 """Is told how many task runs are compared, and of how many."""
@@ -137,25 +136,21 @@ def rescores_left(connection: psycopg.Connection) -> int:
 
 
 class _Replays:
-    """Asked for a thousand at a time: a task may have been run in a million sessions."""
+    """Asked for when all are compared, which may take many minutes: a batch that asks for the same replay, or
+    has worked it off, waits until the row is committed, and its site with it.
+    """
 
     def __init__(self, connection: psycopg.Connection, requested_by: str) -> None:
         self._connection = connection
         self._requested_by = requested_by
-        self._site = ""
-        self._keys: list[str] = []
+        self._keys: dict[str, list[str]] = {}
 
     def add(self, site: str, session_id: str) -> None:
-        if site != self._site or len(self._keys) >= _REQUESTED_AT_ONCE:
-            self.flush()
-            self._site = site
-        self._keys.append(f"session:{session_id}")
+        self._keys.setdefault(site, []).append(f"session:{session_id}")
 
     def flush(self) -> None:
-        request_replays(
-            self._connection, self._site, self._keys, cause="rescore", requested_by=self._requested_by
-        )
-        self._keys.clear()
+        for site, keys in self._keys.items():
+            request_replays(self._connection, site, keys, cause="rescore", requested_by=self._requested_by)
 
 
 def _compare(

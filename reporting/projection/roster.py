@@ -13,6 +13,7 @@ Three workers beside those of the sites, whatever the number of sites:
 | a hint names a database that is not listed | the list is looked at |
 | a hint does not say which | every site is woken |
 | a hint is lost | the site is polled within `_HINTED_INTERVALS` polling intervals |
+| the sites cannot be listed yet | no member: its share would be projected by nobody |
 | there are no hints: 404, or answers at once that tell nothing | every site is polled every interval |
 | a site is above the share, or gone | no further turn; its lock goes when the turn that runs is over |
 | the connection with the locks is lost | no site is this projector's, until it holds locks again |
@@ -193,12 +194,14 @@ class Roster:
 
     async def _share(self) -> float:
         """See whose the sites are, and tell how those of this projector stand."""
+        if self._found is None:
+            # Who cannot list the sites takes none: as a member it would keep a share that nobody projects.
+            return self._look_seconds
         try:
             survey = await self._locks.survey()
             self.moment = survey.at
-            if self._found is not None:
-                await self._exchange(survey, self._found)
-                await self._tell(self._found)
+            await self._exchange(survey, self._found)
+            await self._tell(self._found)
         except psycopg.OperationalError as failure:
             return self._let_go(failure)
         self._looks_failed = 0

@@ -36,8 +36,9 @@ SET batch = %(batch)s, since = %(since)s, pending = %(pending)s, rereading = %(r
 WHERE site = %(site)s
 """
 
+# No advance in the feed: whoever measures a lag by `advanced_at` would see none while the feed waits.
 NOTE_REPLAYED_BATCH: Final = """
-UPDATE checkpoints SET batch = %(batch)s, advanced_at = now() WHERE site = %(site)s
+UPDATE checkpoints SET batch = %(batch)s WHERE site = %(site)s
 """
 
 # --- replays -----------------------------------------------------------------------------------------------
@@ -174,6 +175,21 @@ WHERE site = %(site)s AND id = ANY(%(session_ids)s) AND source_missing_at IS NOT
 DEVICES_FOUND_AGAIN: Final = """
 UPDATE device_status SET source_missing_at = NULL
 WHERE site = %(site)s AND device = ANY(%(devices)s) AND source_missing_at IS NOT NULL
+"""
+
+# While a document was gone its replays were done without it. What they were for may concern it still.
+REPLAY_FOUND_AGAIN: Final = """
+INSERT INTO replays (site, doc_id, cause, requested_by)
+SELECT site, doc_id, CASE WHEN state = 'quarantined' THEN 'rules' ELSE 'correction' END, 'projector'
+FROM documents
+WHERE site = %(site)s AND doc_id = ANY(%(doc_ids)s) AND (
+    state = 'quarantined'
+    OR EXISTS (
+        SELECT FROM corrections
+        WHERE corrections.site = documents.site AND 'session:' || corrections.session_id = documents.doc_id
+    )
+)
+ON CONFLICT (site, doc_id) DO UPDATE SET ticket = DEFAULT, cause = excluded.cause, requested_at = now()
 """
 
 MARK_DELETED: Final = (

@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import aiohttp
@@ -15,7 +15,9 @@ import pytest
 
 from replication.client import CouchClient
 from reporting.engine import connect
+from reporting.errors import FeedRefused
 from reporting.projection import site_statements as statements
+from reporting.projection.feed import SiteDatabase
 from reporting.projection.pump import Pump
 from reporting.projection.sharing import lock_key
 from tests.documents.examples import a_session, encode
@@ -93,6 +95,24 @@ async def test_projector_without_a_lock_leaves_the_site_alone(
             assert ("read", "lima") not in feed.requests
             other.close()
             await logged.wait_for(event="document projected", id="session:s1")
+
+
+async def test_projector_that_cannot_list_the_sites_takes_no_share_from_the_others(
+    ten: MemoryFeed, database_url: str, connection: psycopg.Connection, logged: LogEntries
+) -> None:
+    blind = MemoryFeed()
+
+    async def refuse() -> Sequence[SiteDatabase]:
+        raise FeedRefused("wrong password")
+
+    blind.databases = refuse  # type: ignore[method-assign]
+    async with running(a_pump(blind, database_url)):
+        await logged.wait_for(event="turn failed", worker="listing", times=2)
+        async with running(a_pump(ten, database_url)):
+            await until(lambda: shares(connection) == [10])
+            await until(lambda: count(connection, "sessions") == 10)
+            await logged.wait_for(event="turn failed", worker="listing", failures=5)
+            assert shares(connection) == [10]
 
 
 async def test_site_is_given_away_when_its_turn_is_over(

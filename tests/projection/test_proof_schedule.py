@@ -62,6 +62,22 @@ async def test_a_site_that_fails_waits_and_the_others_go_on(
     await schedule.close()
 
 
+async def test_whatever_a_site_fails_with_the_others_go_on(
+    feed: MemoryFeed, schedule: ProofSchedule, connection: psycopg.Connection
+) -> None:
+    async def fail(request: str, site: str) -> None:
+        if site == "lima":
+            raise psycopg.errors.DiskFull("no space left on device")
+
+    feed.before = fail
+    with pytest.raises(psycopg.errors.DiskFull):
+        await schedule.turn([LIMA, NAIROBI])
+    assert await schedule.turn([LIMA, NAIROBI]) == 0.0
+    assert await schedule.turn([LIMA, NAIROBI]) > 0
+    assert rows(connection, "SELECT site FROM proofs") == [("nairobi",)]
+    await schedule.close()
+
+
 async def test_a_gap_is_told_as_a_warning_by_a_running_projector(
     feed: MemoryFeed,
     schedule: ProofSchedule,

@@ -24,6 +24,7 @@ from reporting.scoring.simon import score_simon
 from tests.documents.examples import a_consent, a_session, a_task_run
 from tests.projection.conftest import Project, count, rows, running, session_ids
 from tests.projection.memory_feed import MemoryFeed
+from tests.projection.test_across_documents import a_sitting, duplicates
 from tests.projection.test_any_history import change_something
 
 LIMA = SiteDatabase("lima", "site-lima")
@@ -153,6 +154,18 @@ async def test_rows_of_documents_that_are_gone_or_deleted_stay_and_are_marked(
     assert rows(connection, missing) == [("deleted",), ("gone",)]
     assert count(connection, "trials") == 12
     assert (await rebuild(feed, database_url)).marked == 0
+
+
+async def test_flags_of_what_a_rebuild_finds_gone_are_those_that_the_projector_leaves(
+    feed: MemoryFeed, project: Project, connection: psycopg.Connection, database_url: str
+) -> None:
+    for name in "ab":
+        feed["lima"].save(a_sitting(name), "1-a")
+    await project()
+    assert len(duplicates(connection)) == 2
+    feed["lima"].purge("session:a")
+    await rebuild(feed, database_url)
+    assert duplicates(connection) == {}
 
 
 async def test_another_site_is_left_alone(

@@ -131,6 +131,21 @@ async def test_after_any_history_the_proof_holds_and_needs_no_second_look(
         ("DELETE FROM trial_rows WHERE session_id = 's1' AND trial_index = 2", {"incomplete": 1}),
         ("DELETE FROM task_runs WHERE session_id = 's1'", {"double": 1}),
         ("DELETE FROM quarantine", {"incomplete": 1}),
+        ("UPDATE quarantine SET rev = '0-x'", {"double": 1, "incomplete": 1}),
+        ("DELETE FROM trial_extras WHERE session_id = 's1'", {"incomplete": 1}),
+        ("UPDATE trial_extras SET part = 7 WHERE session_id = 's1'", {"double": 1, "incomplete": 1}),
+        (
+            "UPDATE trial_rows SET trial_index = 1 WHERE session_id = 's1' AND trial_index = 2",
+            {"double": 1, "incomplete": 1},
+        ),
+        (
+            "INSERT INTO trial_rows SELECT * FROM trial_rows WHERE session_id = 's1' AND trial_index = 2",
+            {"double": 1},
+        ),
+        ("DELETE FROM scores WHERE session_id = 's1'", {"incomplete": 1}),
+        ("UPDATE scores SET run = 2 WHERE session_id = 's1'", {"double": 1, "incomplete": 1}),
+        ("UPDATE sessions SET rev = '0-x' WHERE id = 's1'", {"incomplete": 1}),
+        ("UPDATE sessions SET source_missing_at = now() WHERE id = 's1'", {"incomplete": 1}),
         (
             "UPDATE documents SET state = 'quarantined' WHERE doc_id = 'session:s1'",
             {"double": 1, "incomplete": 1},
@@ -214,10 +229,35 @@ async def test_an_incremental_proof_reads_on_from_the_last_sound_one(
     feed["lima"].save(a_session("s4"), "1-a")
     await project()
     connection.execute("DELETE FROM documents WHERE doc_id = 'session:s4'")
-    for _ in range(2):
-        proof = await reconcile(full=False)
-        assert (proof.kind, proof.counts.documents, proof.counts.missing) == ("incremental", 1, 1)
+    for kind in ("incremental", "full", "full"):
+        proof = await reconcile(full=False, repair=kind == "full")
+        assert (proof.kind, proof.counts.missing) == (kind, 1)
         assert proof.examples["missing"] == ["session:s4"]
+    await project()
+    assert (await reconcile(full=False)).holds
+    proof = await reconcile(full=False)
+    assert (proof.kind, proof.counts.documents, proof.counts.missing) == ("incremental", 0, 0)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE documents SET leaves = '{1-b}' WHERE doc_id = 'session:s1'",
+        "DELETE FROM trial_rows WHERE session_id = 's1' AND trial_index = 2",
+    ],
+)
+async def test_a_defect_that_a_full_proof_has_found_is_not_forgotten_by_the_next(
+    feed: MemoryFeed, project: Project, connection: psycopg.Connection, reconcile: Reconcile, damage: str
+) -> None:
+    await three_sessions(feed, project)
+    assert (await reconcile()).holds
+    connection.execute(damage.encode())
+    assert not (await reconcile()).holds
+    for _ in range(2):
+        assert not (await reconcile(full=False)).holds
+    await reconcile(full=False, repair=True)
+    await project()
+    assert (await reconcile(full=False)).holds
 
 
 async def test_a_new_epoch_asks_for_a_full_proof(

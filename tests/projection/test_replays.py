@@ -1,11 +1,13 @@
 """Documents that are projected again although their leaves are recorded."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import psycopg
 import pytest
 
+from replication.values import Change, Leaf
+from reporting.errors import FeedUnavailable
 from reporting.projection.apply import apply_batch
 from reporting.projection.checkpoint import load_checkpoint
 from reporting.projection.pump import Pump
@@ -57,6 +59,19 @@ async def test_a_replay_leaves_every_row_as_it_was(
     after = everything(connection)
     assert before.pop("checkpoints") != after.pop("checkpoints")
     assert before == after
+
+
+async def test_replays_do_not_pass_for_an_advance_in_the_feed(
+    feed: MemoryFeed, project: Project, connection: psycopg.Connection
+) -> None:
+    feed["lima"].save(a_session("s1"), "1-a")
+    await project()
+    advanced_at = "SELECT advanced_at, changed_at, complete_through FROM checkpoints WHERE site = 'lima'"
+    before = rows(connection, advanced_at)
+    ask(connection, "session:s1")
+    await project()
+    assert waiting(connection) == []
+    assert rows(connection, advanced_at) == before
 
 
 async def test_a_replay_of_a_document_that_is_gone_is_done(
@@ -113,6 +128,20 @@ async def test_a_document_whose_id_rows_cannot_spell_is_found(
     assert waiting(connection) == []
 
 
+async def test_an_id_that_was_not_asked_for_as_rows_spell_it_ends_nothing_and_stops_nobody(
+    feed: MemoryFeed, project: Project, connection: psycopg.Connection
+) -> None:
+    long = "session:" + "x" * 300
+    feed["lima"].save({**a_session("s1"), "_id": long}, "1-a")
+    feed["lima"].save(a_session("s2"), "1-a")
+    await project()
+    lose_rows(connection, "s2")
+    ask(connection, long, "session:s2")
+    await project()
+    assert "s2" in session_ids(connection)
+    assert waiting(connection) == []
+
+
 async def test_a_running_projector_finds_replays_by_itself_while_pages_go_on(
     feed: MemoryFeed, connection: psycopg.Connection, database_url: str
 ) -> None:
@@ -129,3 +158,50 @@ async def _until(connection: psycopg.Connection, names: Sequence[str]) -> None:
     async with asyncio.timeout(30):
         while session_ids(connection) != set(names):  # noqa: ASYNC110 (Postgres has no event to wait for)
             await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("failing", ["look_up", "leaves"])
+async def test_a_replay_that_always_fails_does_not_keep_the_feed_from_being_read(
+    failing: str, feed: MemoryFeed, connection: psycopg.Connection, database_url: str
+) -> None:
+    replaying = False
+
+    async def fail(request: str, site: str) -> None:
+        nonlocal replaying
+        replaying = request == "look_up" or (replaying and request == "leaves")
+        if replaying and request == failing:
+            raise FeedUnavailable("no answer for this one")
+
+    feed["lima"].save(a_session("s1"), "1-a")
+    async with running(Pump(feed, database_url, poll_seconds=0.05)):
+        await _until(connection, ["s1"])
+        feed.before = fail
+        ask(connection, "session:s1")
+        async with asyncio.timeout(30):
+            while ("look_up", "lima") not in feed.requests:  # noqa: ASYNC110 (see below)
+                await asyncio.sleep(0.05)
+        feed["lima"].save(a_session("s2"), "1-a")
+        await _until(connection, ["s1", "s2"])
+    assert waiting(connection) == ["session:s1"]
+
+
+async def test_a_replay_whose_content_is_not_given_waits_and_ends_nothing(
+    feed: MemoryFeed, project: Project, connection: psycopg.Connection, database_url: str
+) -> None:
+    feed["lima"].save(a_session("s1"), "1-a")
+    await project()
+    ask(connection, "session:s1")
+    read_leaves = feed.leaves
+
+    async def none(database: str, changes: Sequence[Change]) -> Mapping[str, Sequence[Leaf]]:
+        return {}
+
+    feed.leaves = none  # type: ignore[method-assign]
+    before = load_checkpoint(connection, "lima")
+    async with asyncio.timeout(30):
+        await project()
+    assert waiting(connection) == ["session:s1"]
+    assert load_checkpoint(connection, "lima") == before
+    feed.leaves = read_leaves  # type: ignore[method-assign]
+    await project()
+    assert waiting(connection) == []

@@ -7,6 +7,7 @@ import psycopg
 import pytest
 
 from reporting.documents.trials import Trial
+from reporting.engine import connect
 from reporting.projection.replays import request_replays
 from reporting.projection.rescore import compare_scores, request_rescoring, rescores_left
 from reporting.scoring import DEFINITIONS, Definition
@@ -90,6 +91,23 @@ async def test_rescoring_replaces_scores_and_keeps_the_old_values(
     assert rows(connection, history) == old
     assert request_rescoring(connection, "simon", requested_by="a person", tell=tell).sessions == 0
     assert count(connection, "rescorings") == 1
+
+
+async def test_no_replay_is_locked_while_scores_are_compared(
+    feed: MemoryFeed, project: Project, connection: psycopg.Connection, database_url: str
+) -> None:
+    feed["nairobi"].save(a_session("s1", site="nairobi"), "1-a")
+    await saved(feed, project, s1=[a_task_run()])
+
+    def ask_meanwhile(done: int, total: int) -> None:
+        if done == total:
+            with connect(database_url) as other:
+                other.execute("SET lock_timeout = '1s'")
+                request_replays(other, "lima", ["session:s1"], cause="correction", requested_by="p")
+
+    request_rescoring(connection, "simon", requested_by="c", tell=ask_meanwhile, definitions=SECOND)
+    found = rows(connection, "SELECT site, cause FROM replays ORDER BY site")
+    assert found == [("lima", "rescore"), ("nairobi", "rescore")]
 
 
 async def test_a_second_replay_does_not_repeat_the_history(
