@@ -8,14 +8,11 @@ from replication.client import CouchClient
 from replication.errors import CouchError, Forbidden, TooLarge, Unauthorized, Unavailable
 from replication.values import Change, ChangesPage, Leaf
 from reporting.errors import BodiesTooLarge, FeedRefused, FeedUnavailable
-from reporting.projection.feed import START, Mark, SiteDatabase
+from reporting.projection.feed import Mark, SiteDatabase
 from reporting.sites import site_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-NAMED_AT_ONCE = 100
-"""Documents named in one request: past 100, Apache CouchDB reads the whole feed for them."""
 
 MOST_BYTES_AT_ONCE = 32_000_000
 """Of an answer with several documents. One document may be larger: it has to come as a whole."""
@@ -62,12 +59,7 @@ class CouchFeed:
     @_translated
     async def look_up(self, database: str, doc_ids: Sequence[str]) -> Sequence[Change]:
         """The leaves that these documents have now."""
-        found: list[Change] = []
-        for start in range(0, len(doc_ids), NAMED_AT_ONCE):
-            named = doc_ids[start : start + NAMED_AT_ONCE]
-            page = await self._client.changes(database, START, limit=len(named), doc_ids=named)
-            found.extend(page.changes)
-        return found
+        return await self._client.changes_of(database, doc_ids)
 
     @_translated
     async def leaves(self, database: str, changes: Sequence[Change]) -> Mapping[str, Sequence[Leaf]]:

@@ -230,23 +230,26 @@ MARK_GONE: Final = (
 FLAG_UNKNOWN_REFERENCES: Final = """
 WITH written AS (
     SELECT * FROM sessions WHERE site = %(site)s AND id = ANY(%(session_ids)s)
+), unknown (site, id, code, detail) AS (
+    SELECT site, id, 'unknown_study', jsonb_build_object('study', study)
+    FROM written
+    WHERE NOT EXISTS (SELECT FROM studies WHERE studies.code = written.study)
+    UNION ALL
+    SELECT site, id, 'unknown_participant', jsonb_build_object('study', study, 'participant', participant)
+    FROM written
+    WHERE NOT EXISTS (
+        SELECT FROM participants
+        WHERE participants.study = written.study AND participants.code = written.participant
+    )
+    UNION ALL
+    SELECT site, id, 'unknown_battery', jsonb_build_object('id', battery_id, 'version', battery_version)
+    FROM written
+    WHERE battery_id IS NOT NULL AND NOT EXISTS (
+        SELECT FROM batteries
+        WHERE batteries.id = written.battery_id AND batteries.version = written.battery_version
+    )
 )
-INSERT INTO quality_flags (site, session_id, code, detail)
-SELECT site, id, 'unknown_study', jsonb_build_object('study', study)
-FROM written
-WHERE NOT EXISTS (SELECT FROM studies WHERE studies.code = written.study)
-UNION ALL
-SELECT site, id, 'unknown_participant', jsonb_build_object('study', study, 'participant', participant)
-FROM written
-WHERE NOT EXISTS (
-    SELECT FROM participants
-    WHERE participants.study = written.study AND participants.code = written.participant
-)
-UNION ALL
-SELECT site, id, 'unknown_battery', jsonb_build_object('id', battery_id, 'version', battery_version)
-FROM written
-WHERE battery_id IS NOT NULL AND NOT EXISTS (
-    SELECT FROM batteries
-    WHERE batteries.id = written.battery_id AND batteries.version = written.battery_version
-)
+INSERT INTO quality_flags (site, session_id, code, detail, rule_version)
+SELECT site, id, code, detail, version
+FROM unknown JOIN unnest(%(codes)s::text[], %(versions)s::integer[]) AS rule (code, version) USING (code)
 """

@@ -26,6 +26,7 @@ from reporting.projection.across import companions, flag_across
 from reporting.projection.batch import Checkpoint, FedDocument, Receipt, State, device_names, session_ids
 from reporting.projection.copy_text import Row, RowEncoder, row_encoder
 from reporting.projection.judge import Judgement, judge, unprojectable
+from reporting.quality import RULES
 from reporting.scoring import DEFINITIONS, GENERIC
 
 Receipts = Mapping[str, Mapping[str, Receipt]]
@@ -50,6 +51,9 @@ _encode_devices = row_encoder(tables.device_status, device_rows.DeviceRow._field
 _encode_corrections = row_encoder(tables.corrections, correction_rows.CorrectionRow._fields)
 _encode_losing = row_encoder(tables.losing_revisions, correction_rows.LosingRow._fields)
 _encode_documents = row_encoder(tables.documents, rows.DocumentRow._fields)
+
+
+_UNKNOWN: Final = ("unknown_study", "unknown_participant", "unknown_battery")
 
 
 def delete_session_rows(connection: psycopg.Connection, site: str, session_ids: Sequence[str]) -> None:
@@ -206,9 +210,13 @@ class DocumentWriter:
 
     def _flag_unknown_references(self, written: list[str]) -> None:
         if written:
-            self._connection.execute(
-                statements.FLAG_UNKNOWN_REFERENCES, {"site": self._site, "session_ids": written}
-            )
+            about = {
+                "site": self._site,
+                "session_ids": written,
+                "codes": list(_UNKNOWN),
+                "versions": [RULES[code].version for code in _UNKNOWN],
+            }
+            self._connection.execute(statements.FLAG_UNKNOWN_REFERENCES, about)
 
     def _mark_deleted(self, deleted: Sequence[Judgement]) -> None:
         keys = [judgement.document.key for judgement in deleted]

@@ -8,9 +8,6 @@ from replication.client import CouchClient
 from replication.errors import CouchError, NotFound
 from sync_server.api.seams import StoreUnreachable
 
-NAMED_AT_ONCE = 100
-"""Documents named in one request: past 100, Apache CouchDB reads the whole feed for them."""
-
 OPENED_AT_ONCE = 8
 """Documents that are opened at a time: each may be megabytes."""
 
@@ -82,17 +79,13 @@ class SiteStore:
         """The leaves of these documents. Most revisions asked about are leaves: no document is opened for
         them.
         """
-        leaves: dict[str, tuple[str, ...]] = {}
         try:
-            for start in range(0, len(doc_ids), NAMED_AT_ONCE):
-                named = doc_ids[start : start + NAMED_AT_ONCE]
-                page = await self._client.changes(database, "0", limit=len(named), doc_ids=named)
-                leaves.update((change.id, change.revs) for change in page.changes)
+            changes = await self._client.changes_of(database, doc_ids)
         except NotFound:
             return {}
         except CouchError as error:
             raise StoreUnreachable(error.reason) from error
-        return leaves
+        return {change.id: change.revs for change in changes}
 
     async def _lineages(self, database: str, doc_id: str) -> dict[str, set[str]]:
         """Each leaf with all its ancestors, itself included."""

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import aiohttp
 import pytest
 
-from replication.client import CouchClient
+from replication.client import NAMED_AT_ONCE, CouchClient
 from sync_server.api.seams import StoreUnreachable
-from sync_server.gateway.store import NAMED_AT_ONCE, SiteStore
+from sync_server.gateway.store import SiteStore
 from tests.gateway.gateway import Gateway, session
 
 

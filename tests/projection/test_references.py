@@ -8,6 +8,7 @@ import pytest
 
 from reporting.engine import connect
 from reporting.projection.references import Resolver
+from reporting.quality import RULES
 from tests.documents.examples import a_session
 from tests.projection.conftest import Project, rows
 from tests.projection.memory_feed import MemoryFeed
@@ -98,3 +99,13 @@ async def test_a_site_that_is_new_is_looked_at(
         " VALUES ('lima', 's1', 'unknown_study', '{\"study\": \"SRO\"}')"
     )
     assert resolve(connection) == 1
+
+
+async def test_flag_of_an_unknown_reference_carries_the_version_of_its_rule(
+    feed: MemoryFeed, project: Project, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(RULES, "unknown_study", RULES["unknown_study"]._replace(version=7))
+    feed["lima"].save(a_session("s1"), "1-a")
+    await project()
+    told = rows(connection, "SELECT code, rule_version FROM quality_flags WHERE code LIKE 'unknown%%'")
+    assert dict(told) == {"unknown_study": 7, "unknown_participant": 1, "unknown_battery": 1}
