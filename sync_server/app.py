@@ -9,6 +9,7 @@ from replication.http.server import couch_routes
 from replication.replicator.replicator import Replicator
 from replication.store.registry import Registry
 from sync_server import lifespan
+from sync_server.api.route import mounted
 from sync_server.api.routes import API_ROUTES
 from sync_server.gateway.access import authorize
 from sync_server.gateway.failures import PREFIX, couch_errors
@@ -28,7 +29,7 @@ def build_app(settings: Settings) -> web.Application:
     app[SETTINGS] = settings
     install_middleware(app)
     app.middlewares.append(couch_errors)
-    app.add_routes(API_ROUTES)
+    app.add_routes(mounted(API_ROUTES))
     # First in, last out: whatever fails to start after it, the store is closed in order.
     _mount_embedded_store(app, settings)
     app.cleanup_ctx.extend(

@@ -78,6 +78,45 @@ class AlreadyDone(ApiError):
     code = "already_done"
 
 
+class Taken(ApiError):
+    """There is one with that name already."""
+
+    status = 409
+    code = "taken"
+
+
+class NotPossible(ApiError):
+    """It is in a state in which this cannot be done."""
+
+    status = 409
+    code = "not_possible"
+
+
+class PreconditionFailed(ApiError):
+    """What the caller has read is not what there is now."""
+
+    status = 412
+    code = "precondition_failed"
+
+
+class PreconditionRequired(ApiError):
+    """The change does not say what it was made from."""
+
+    status = 428
+    code = "precondition_required"
+
+
+class TooMany(ApiError):
+    """Too many requests; `Retry-After` says when to come again."""
+
+    status = 429
+    code = "too_many_requests"
+
+    def __init__(self, message: str, *, retry_after: int, details: Any = None) -> None:
+        super().__init__(message, details=details)
+        self.retry_after = retry_after
+
+
 class TooLarge(ApiError):
     """The body is larger than this route takes."""
 

@@ -4,10 +4,12 @@ from aiohttp import web
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from replication.client import CouchClient
 from replication.replicator.replicator import Replicator
 from sync_server.api.seams import CorrectionWriter, LeafLookup, StoreProbe
 from sync_server.identity.device_credentials import CredentialVerifier, SigningKey
 from sync_server.identity.revocations import KnownCredentials
+from sync_server.sealing import Sealer
 from sync_server.settings import Settings
 
 SETTINGS = web.AppKey("settings", Settings)
@@ -16,6 +18,9 @@ REDIS = web.AppKey("redis", Redis)
 VERIFIER = web.AppKey("verifier", CredentialVerifier)
 KNOWN_CREDENTIALS = web.AppKey("known_credentials", KnownCredentials)
 REPLICATOR = web.AppKey("replicator", Replicator)
+SEALER = web.AppKey("sealer", Sealer)
+SITE_DATABASES = web.AppKey("site_databases", CouchClient)
+"""The site databases, with the service's own credential: everything may be done."""
 SIGNING_KEY = web.AppKey("signing_key", SigningKey)
 LEAF_LOOKUP: web.AppKey[LeafLookup] = web.AppKey("leaf_lookup")
 CORRECTION_WRITER: web.AppKey[CorrectionWriter] = web.AppKey("correction_writer")

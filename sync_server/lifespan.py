@@ -29,11 +29,14 @@ from sync_server.keys import (
     LEAF_LOOKUP,
     REDIS,
     REPLICATOR,
+    SEALER,
     SETTINGS,
     SIGNING_KEY,
+    SITE_DATABASES,
     STORE_PROBE,
     VERIFIER,
 )
+from sync_server.sealing import load_sealer
 from sync_server.service_credential import service_headers
 
 STORE_CLIENT_TIMEOUT = aiohttp.ClientTimeout(total=60, connect=5)
@@ -94,9 +97,11 @@ async def store(app: web.Application) -> AsyncIterator[None]:
     settings = app[SETTINGS]
     key = await asyncio.to_thread(load_or_create_signing_key, settings.data_dir)
     app[SIGNING_KEY] = key
+    app[SEALER] = await asyncio.to_thread(load_sealer, settings.data_encryption_keys, settings.data_dir)
     app[VERIFIER] = RememberingVerifier.from_pem(key.verifier.public_pem)
     async with aiohttp.ClientSession(timeout=STORE_CLIENT_TIMEOUT) as session:
         client = CouchClient(session, settings.feed_url, headers=service_headers(key, service="api"))
+        app[SITE_DATABASES] = client
         site_store = SiteStore(client)
         app[LEAF_LOOKUP] = site_store
         app[STORE_PROBE] = site_store

@@ -36,7 +36,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from sync_server.api.seams import StoreUnreachable
-from sync_server.errors import HTTP_CODES, ApiError, error_response
+from sync_server.errors import HTTP_CODES, ApiError, TooMany, error_response
 from sync_server.identity.principals import PRINCIPAL_LOG_FIELDS
 from sync_server.keys import SETTINGS
 
@@ -178,6 +178,8 @@ def _failure(request: web.Request, error: Exception) -> web.Response:
     match error:
         case ApiError():
             answer = error_response(error.status, error.code, error.message, error.details)
+            if isinstance(error, TooMany):
+                answer.headers[hdrs.RETRY_AFTER] = str(error.retry_after)
         case msgspec.ValidationError():
             message, path = _split_path(error)
             answer = error_response(422, "invalid_request", message, {"path": path})

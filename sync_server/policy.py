@@ -1,4 +1,4 @@
-"""Who may do what under `/db`: one table, read by the gateway and walked by the tests.
+"""Who may do what: one table for devices under `/db`, one for people under `/api`; walked by the tests.
 
 A tablet hands in what it collected and fetches what it needs to work. It never reads back sessions or
 consents, its own neither: a lost tablet must not be a way to a site's data. A hub hands in what its tablets
@@ -6,10 +6,11 @@ wrote.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from replication.http.access import Operation
 from replication.wire.decode import Incoming
+from sync_server.identity.access_tokens import Role
 from sync_server.identity.device_credentials import DeviceCredential, DeviceRole
 
 PUBLISHED_TYPES = ("study", "battery", "item_bank", "consent_form", "participant", "visit")
@@ -46,6 +47,73 @@ POLICY: Mapping[DeviceRole, Rights] = {
     "hub": Rights(REPLICATING, PUBLISHED_TYPES, COLLECTED_TYPES),
     "service": Rights(frozenset(Operation), None, None),
 }
+
+Right = Literal[
+    "results.read",
+    "results.decide",
+    "audit.read",
+    "users.read",
+    "users.manage",
+    "studies.read",
+    "studies.create",
+    "studies.write",
+    "sites.read",
+    "sites.write",
+    "participants.read",
+    "participants.contact",
+    "participants.write",
+    "participants.export",
+    "participants.erase",
+    "instruments.read",
+    "instruments.write",
+    "consents.read",
+    "consents.write",
+    "visits.read",
+    "visits.write",
+    "collect",
+    "devices.read",
+    "devices.manage",
+    "dashboard.read",
+    "webhooks.manage",
+    "jobs.read",
+    "jobs.manage",
+]
+
+_EVERYBODY: frozenset[Role] = frozenset({"admin", "coordinator", "researcher", "read-only"})
+_TEAM: frozenset[Role] = frozenset({"admin", "coordinator"})
+_ADMINS: frozenset[Role] = frozenset({"admin"})
+
+RIGHTS: Mapping[Right, frozenset[Role]] = {
+    "results.read": _EVERYBODY,
+    "results.decide": _TEAM,
+    "audit.read": _TEAM,
+    "users.read": _TEAM,
+    "users.manage": _ADMINS,
+    "studies.read": _EVERYBODY,
+    "studies.create": _ADMINS,
+    "studies.write": _TEAM,
+    "sites.read": _EVERYBODY,
+    "sites.write": _ADMINS,
+    "participants.read": _EVERYBODY,
+    "participants.contact": _TEAM,
+    "participants.write": _TEAM,
+    "participants.export": _TEAM | {"researcher"},
+    "participants.erase": _ADMINS,
+    "instruments.read": _EVERYBODY,
+    "instruments.write": _TEAM,
+    "consents.read": _EVERYBODY,
+    "consents.write": _TEAM,
+    "visits.read": _EVERYBODY,
+    "visits.write": _TEAM,
+    "collect": _TEAM,
+    "devices.read": _EVERYBODY,
+    "devices.manage": _TEAM,
+    "dashboard.read": _EVERYBODY,
+    "webhooks.manage": _ADMINS,
+    "jobs.read": _TEAM,
+    "jobs.manage": _ADMINS,
+}
+"""Which roles have a right, in the studies and sites where somebody has that role."""
 
 SHOWN_ID_CHARACTERS = 80
 """A reason quotes so much of an id: its sender chose it, and it may be megabytes."""

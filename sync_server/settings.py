@@ -67,6 +67,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Origins (comma-separated) whose pages may call the API and sync from a browser; `*` for any."""
     request_memory_mb: Annotated[int, Meta(ge=16, le=1024 * 1024)] = 256
     """Megabytes of request bodies in memory at once; writing them takes about three times as much on top."""
+    data_encryption_keys: tuple[str, ...] = ()
+    """Keys (comma-separated) that seal contacts and secrets in Postgres: the first seals, all open. Unset:
+    one in `DATA_DIR`, which all machines must share.
+    """
+    public_url: str | None = None
+    """How people and tablets reach the service, as in links and QR codes; unset: `HOST` and `PORT`."""
     reconcile_interval_minutes: Annotated[int, Meta(ge=0, le=60 * 24 * 7)] = 60
     """Minutes between proofs of a site by the projector; 0: it makes none."""
     reconcile_full_hours: Annotated[int, Meta(ge=1, le=24 * 365)] = 24
@@ -75,6 +81,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """With `ADMIN_PASSWORD`: the first admin, created at boot while there is none."""
     admin_password: str | None = None
     """The first admin's password, 12 characters or more."""
+
+    @property
+    def base_url(self) -> str:
+        """How the service is reached from outside, without a trailing slash."""
+        return (self.public_url or own_base_url(self.host, self.port)).rstrip("/")
 
     @property
     def feed_url(self) -> str:
@@ -100,8 +111,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     given: dict[str, object] = {name: environ[name] for name in SETTING_NAMES if environ.get(name)}
     if "LOG_LEVEL" in given:
         given["LOG_LEVEL"] = environ["LOG_LEVEL"].upper()
-    if "ALLOWED_ORIGINS" in given:
-        given["ALLOWED_ORIGINS"] = [o.strip() for o in environ["ALLOWED_ORIGINS"].split(",") if o.strip()]
+    for name in _LISTS & given.keys():
+        given[name] = [part.strip() for part in environ[name].split(",") if part.strip()]
     problems = [
         f"{name} is not set: {_PURPOSE[name]}."
         for name in ("DATABASE_URL", "REDIS_URL", "DATA_DIR")
@@ -137,6 +148,9 @@ _PURPOSE = {
 }
 
 
+_LISTS = {"ALLOWED_ORIGINS", "DATA_ENCRYPTION_KEYS"}
+
+
 def _names(problems: list[str]) -> set[str]:
     return {re.split(r"[ =]", problem, maxsplit=1)[0] for problem in problems}
 
@@ -155,7 +169,11 @@ def _unsafe(settings: Settings) -> list[str]:
         problems.append("DATABASE_URL must begin with postgresql:// (no other database is supported).")
     if not settings.redis_url.startswith(("redis://", "rediss://", "unix://")):
         problems.append("REDIS_URL must begin with redis://, rediss:// or unix://.")
-    for name, url in (("COUCHDB_URL", settings.couchdb_url), ("STORE_URL", settings.store_url)):
+    for name, url in (
+        ("COUCHDB_URL", settings.couchdb_url),
+        ("STORE_URL", settings.store_url),
+        ("PUBLIC_URL", settings.public_url),
+    ):
         if url is not None and not url.startswith(("http://", "https://")):
             problems.append(f"{name} must begin with http:// or https://.")
     problems += [
@@ -165,6 +183,7 @@ def _unsafe(settings: Settings) -> list[str]:
             ("REDIS_URL", settings.redis_url),
             ("COUCHDB_URL", settings.couchdb_url),
             ("STORE_URL", settings.store_url),
+            ("PUBLIC_URL", settings.public_url),
         )
         if url is not None and not _is_readable(url)
     ]

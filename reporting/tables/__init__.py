@@ -11,14 +11,17 @@ two sessions. `site` is always the *database's* site, never the member that the 
 | | what has to be projected again: `replays` | whoever has a reason |
 | `record` | what happened: ingest log, audit log, waivers | the gateway, the API |
 | `views` | relations that people read: `trials` | |
-| `people` | accounts, devices, references | people and the command line |
+| `accounts` | people, what they may do where, devices | people and the command line |
+| `studies` | studies, sites, participants, batteries, … | people |
+| `outbox` | what has to happen outside Postgres | whoever causes it, the relay |
 
 There are no foreign keys between result tables: a batch replaces a session's rows as a whole, one module
 (`reporting.projection.write`) writes them, and a key check per trial would cost a fifth of the COPY.
 """
 
+from reporting.tables.accounts import devices, memberships, users
 from reporting.tables.base import metadata
-from reporting.tables.people import batteries, devices, participants, studies, users
+from reporting.tables.outbox import outbox, outbox_attempts
 from reporting.tables.projection import checkpoints, proofs, replays, rescorings, score_history, site_states
 from reporting.tables.record import audit_log, ingest_log, waivers
 from reporting.tables.results import (
@@ -34,6 +37,18 @@ from reporting.tables.results import (
     task_runs,
     trial_extras,
     trial_rows,
+)
+from reporting.tables.studies import (
+    batteries,
+    battery_drafts,
+    item_bank_drafts,
+    item_banks,
+    participants,
+    sites,
+    studies,
+    study_batteries,
+    study_sites,
+    task_modules,
 )
 from reporting.tables.views import trials
 
@@ -57,6 +72,7 @@ __all__ = [
     "RESULTS",
     "audit_log",
     "batteries",
+    "battery_drafts",
     "checkpoints",
     "conflicts",
     "corrections",
@@ -64,8 +80,13 @@ __all__ = [
     "devices",
     "documents",
     "ingest_log",
+    "item_bank_drafts",
+    "item_banks",
     "losing_revisions",
+    "memberships",
     "metadata",
+    "outbox",
+    "outbox_attempts",
     "participants",
     "proofs",
     "quality_flags",
@@ -76,7 +97,11 @@ __all__ = [
     "scores",
     "sessions",
     "site_states",
+    "sites",
     "studies",
+    "study_batteries",
+    "study_sites",
+    "task_modules",
     "task_runs",
     "trial_extras",
     "trial_rows",

@@ -6,6 +6,7 @@ from reporting.queries.audit import AuditFilter, list_audit
 from reporting.queries.snapshot import snapshot
 from sync_server.api.answers import answer_page
 from sync_server.api.parameters import PageQuery, Text, first_moment, last_moment, read_query
+from sync_server.api.route import plain
 from sync_server.identity.principals import require_coordinator
 from sync_server.keys import ENGINE
 
@@ -36,3 +37,8 @@ async def get_audit(request: web.Request) -> web.Response:
     async with snapshot(request.app[ENGINE]) as connection:
         listed = await list_audit(connection, wanted, query.wanted_page)
     return answer_page(listed, query.wanted_page)
+
+
+ROUTES = [
+    plain("GET", "/api/audit", get_audit, right="audit.read"),
+]

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from sync_server.api.answers import answer
 from sync_server.api.bodies import read_form
+from sync_server.api.route import plain
 from sync_server.errors import NotAuthenticated
 from sync_server.identity.access_tokens import issue_access_token
 from sync_server.identity.principals import require_person
@@ -65,3 +66,9 @@ async def log_in(request: web.Request) -> web.Response:
 async def me(request: web.Request) -> web.Response:
     """`GET /api/auth/me` → the caller's Person."""
     return answer(await require_person(request))
+
+
+ROUTES = [
+    plain("POST", "/api/auth/login", log_in, right="public"),
+    plain("GET", "/api/auth/me", me, right="own account"),
+]

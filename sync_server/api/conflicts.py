@@ -37,6 +37,7 @@ from sync_server.api.answers import answer, answer_page
 from sync_server.api.bodies import read_json
 from sync_server.api.correcting import Standing, Written, draft, standing, write
 from sync_server.api.parameters import PageQuery, Text, read_query
+from sync_server.api.route import plain
 from sync_server.errors import AlreadyDone, Ambiguous, Changed, InvalidRequest, NotFound
 from sync_server.identity.principals import require_coordinator, require_person
 from sync_server.keys import CORRECTION_WRITER, ENGINE
@@ -243,3 +244,10 @@ def _join(base: dict[str, Any], other: Mapping[str, Any]) -> None:
             _join(here, value)
         else:
             base[name] = value
+
+
+ROUTES = [
+    plain("GET", "/api/conflicts", get_conflicts, right="results.read"),
+    plain("GET", "/api/conflicts/{session}", get_conflict, right="results.read"),
+    plain("POST", "/api/conflicts/{session}/resolve", resolve, right="results.decide"),
+]

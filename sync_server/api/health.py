@@ -26,6 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from reporting.queries.health import SiteProgress, read_progress
 from reporting.sites import database_of
 from sync_server.api.answers import answer
+from sync_server.api.route import plain
 from sync_server.api.seams import StoreProbe, StoreUnreachable
 from sync_server.errors import NotAuthenticated
 from sync_server.identity.principals import person_of_token
@@ -142,3 +143,9 @@ def _is_person(request: web.Request) -> bool:
         return person_of_token(request) is not None
     except NotAuthenticated:
         return False
+
+
+ROUTES = [
+    plain("GET", "/api/health", alive, right="public"),
+    plain("GET", "/api/health/detailed", detailed, right="public"),
+]

@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 
 from reporting.queries.metrics import SiteNumbers, read_numbers
 from reporting.queries.snapshot import snapshot
+from sync_server.api.route import plain
 from sync_server.keys import ENGINE
 
 GAUGES: Final = {
@@ -64,3 +65,8 @@ async def get_metrics(request: web.Request) -> web.Response:
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Sites(sites))
     return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
+
+
+ROUTES = [
+    plain("GET", "/api/metrics", get_metrics, right="public"),
+]

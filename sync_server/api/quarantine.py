@@ -11,6 +11,7 @@ from reporting.queries.quarantine import QuarantineFilter, list_groups, list_qua
 from reporting.queries.snapshot import snapshot
 from sync_server.api.answers import answer_page
 from sync_server.api.parameters import PageQuery, Text, read_query
+from sync_server.api.route import plain
 from sync_server.identity.principals import require_person
 from sync_server.keys import ENGINE
 
@@ -45,3 +46,9 @@ async def get_groups(request: web.Request) -> web.Response:
     async with snapshot(request.app[ENGINE]) as connection:
         listed = await list_groups(connection, query.wanted, query.wanted_page)
     return answer_page(listed, query.wanted_page)
+
+
+ROUTES = [
+    plain("GET", "/api/quarantine", get_quarantine, right="results.read"),
+    plain("GET", "/api/quarantine/groups", get_groups, right="results.read"),
+]

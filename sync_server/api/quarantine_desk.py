@@ -34,6 +34,7 @@ from sync_server.api.acts import Name, Reason, audited
 from sync_server.api.answers import answer
 from sync_server.api.bodies import read_json
 from sync_server.api.correcting import draft, standing, write
+from sync_server.api.route import plain
 from sync_server.errors import Changed, InvalidRequest, NotFound
 from sync_server.identity.principals import require_coordinator
 from sync_server.keys import CORRECTION_WRITER, ENGINE
@@ -251,3 +252,11 @@ def _becomes(asked: PatchRequest, body: bytes, applied: list[Correction], correc
         raise InvalidRequest("The patch changes nothing.")
     found = validate(asked.doc_id, patched, site=asked.site)
     return Becomes(False, *found) if isinstance(found, Invalid) else Becomes(True)
+
+
+ROUTES = [
+    plain("POST", "/api/quarantine/retry", retry, right="results.decide"),
+    plain("POST", "/api/quarantine/patch", patch, right="results.decide"),
+    plain("POST", "/api/quarantine/waive", waive, right="results.decide"),
+    plain("POST", "/api/quarantine/unwaive", unwaive, right="results.decide"),
+]

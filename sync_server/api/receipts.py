@@ -29,6 +29,7 @@ from reporting.receipts import DocumentReceipt, Told, read_receipts
 from reporting.sites import database_of
 from sync_server.api.answers import answer
 from sync_server.api.bodies import read_json
+from sync_server.api.route import plain
 from sync_server.errors import NotAllowed
 from sync_server.identity.principals import require_device
 from sync_server.keys import ENGINE, LEAF_LOOKUP
@@ -149,3 +150,8 @@ def _judged_descendants(
         for leaf in sorted(leaves.get((receipt.id, receipt.rev), frozenset()) & frozenset(receipt.leaves))
     )
     return list(dict.fromkeys(pairs))
+
+
+ROUTES = [
+    plain("POST", "/api/sync/receipts", post_receipts, right="device"),
+]

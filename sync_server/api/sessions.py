@@ -26,6 +26,7 @@ from sync_server.api.parameters import (
     last_moment,
     read_query,
 )
+from sync_server.api.route import plain
 from sync_server.errors import Ambiguous, NotFound
 from sync_server.identity.principals import require_person
 from sync_server.keys import ENGINE
@@ -120,3 +121,10 @@ async def _site_of(connection: AsyncConnection, session_id: str, site: str | Non
             details={"sites": sites},
         )
     return sites[0]
+
+
+ROUTES = [
+    plain("GET", "/api/sessions", get_sessions, right="results.read"),
+    plain("GET", "/api/sessions/{id}", get_session, right="results.read"),
+    plain("GET", "/api/sessions/{id}/trials", get_trials, right="results.read"),
+]

@@ -9,6 +9,7 @@ from reporting.queries.sites import list_devices, list_sites, read_site
 from reporting.queries.snapshot import snapshot
 from sync_server.api.answers import answer, answer_page
 from sync_server.api.parameters import PageQuery, read_query
+from sync_server.api.route import plain
 from sync_server.errors import NotFound
 from sync_server.identity.principals import require_person
 from sync_server.keys import ENGINE
@@ -42,3 +43,9 @@ async def get_site(request: web.Request) -> web.Response:
         devices = await list_devices(connection, name)
     body: dict[str, Any] = msgspec.structs.asdict(site)
     return answer({**body, "devices": devices})
+
+
+ROUTES = [
+    plain("GET", "/api/sites", get_sites, right="sites.read"),
+    plain("GET", "/api/sites/{site}", get_site, right="sites.read"),
+]

@@ -22,11 +22,14 @@ AUDIENCE = "api"
 
 
 class Person(msgspec.Struct, frozen=True):
-    """Someone with an account. `id` is the account's number; it outlives a change of email."""
+    """Someone with an account. `id` is the account's number; it outlives a change of email.
+
+    `role` is the one they have everywhere; None: what they may do is in their memberships.
+    """
 
     id: int
     email: str
-    role: Role
+    role: Role | None
 
 
 class AccessTokenError(Exception):
@@ -47,7 +50,7 @@ class InvalidAccessToken(AccessTokenError):
 class _Claims(msgspec.Struct, frozen=True):
     sub: str
     email: str
-    role: Role
+    role: Role | None
     iat: int
     exp: int
     jti: str

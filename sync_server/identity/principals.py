@@ -21,6 +21,7 @@ from aiohttp import web
 from sync_server.errors import NotAllowed, NotAuthenticated, Unavailable
 from sync_server.identity.access_tokens import AccessTokenError, Person, read_access_token
 from sync_server.identity.authorization import bearer_token
+from sync_server.identity.callers import Caller, read_caller
 from sync_server.identity.device_credentials import CredentialError, DeviceCredential, extract_token
 from sync_server.identity.revocations import Standing
 from sync_server.identity.session_cookie import session_token
@@ -47,6 +48,22 @@ async def require_person(request: web.Request) -> Person:
         raise NotAuthenticated("This account is closed.")
     structlog.contextvars.bind_contextvars(person=account.id)
     return Person(id=account.id, email=account.email, role=account.role)
+
+
+async def require_caller(request: web.Request) -> Caller:
+    """The person whose access token the request carries, and what they may do where, as it is *now*.
+
+    Raises NotAuthenticated.
+    """
+    claimed = person_of_token(request)
+    if claimed is None:
+        raise NotAuthenticated("This needs an access token: log in at /api/auth/login.")
+    async with request.app[ENGINE].connect() as connection:
+        caller = await read_caller(connection, claimed.id)
+    if caller is None:
+        raise NotAuthenticated("This account is closed.")
+    structlog.contextvars.bind_contextvars(person=caller.person.id)
+    return caller
 
 
 async def require_coordinator(request: web.Request) -> Person:

@@ -44,7 +44,7 @@ def normalise_email(email: str) -> str:
     return address
 
 
-def insert_user(email: str, password_hash: str, role: Role) -> ReturningInsert[int]:
+def insert_user(email: str, password_hash: str | None, role: Role | None) -> ReturningInsert[int]:
     """Statement: a new account → its id; no row when the address is taken."""
     return (
         insert(users)

@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from reporting import engine as engines
+from sync_server.api.route import mounted
 from sync_server.api.routes import API_ROUTES
 from sync_server.identity.device_credentials import SigningKey
 from sync_server.identity.passwords import hash_password
@@ -75,7 +76,7 @@ async def app(
     app[VERIFIER] = KEY.verifier
     app[LEAF_LOOKUP] = app[STORE_PROBE] = store
     install_middleware(app)
-    app.add_routes(API_ROUTES)
+    app.add_routes(mounted(API_ROUTES))
     redis = app[REDIS] = Redis.from_url(settings.redis_url)
     async with KnownCredentials(async_engine) as known:
         app[KNOWN_CREDENTIALS] = known

@@ -14,6 +14,7 @@ from pytest_aiohttp.plugin import AiohttpClient
 from sqlalchemy import Engine
 from structlog.testing import capture_logs
 
+from sync_server.api.route import mounted
 from sync_server.api.routes import API_ROUTES
 from sync_server.errors import NotAllowed
 from sync_server.keys import SETTINGS
@@ -66,7 +67,7 @@ def bare_app(**changes: Any) -> web.Application:
     app = web.Application()
     app[SETTINGS] = msgspec.structs.replace(SETTINGS_ALONE, **changes)
     install_middleware(app)
-    app.add_routes(API_ROUTES)
+    app.add_routes(mounted(API_ROUTES))
     app.add_routes(
         [
             web.get("/api/failures/{name}", fail),

@@ -1,0 +1,102 @@
+"""Putting something into the outbox, in the transaction of its cause.
+
+Two ways, by what the effect is:
+
+- **once**: an event that happened (a completed session). The key is the event's; whoever tells it again
+  changes nothing.
+- **again**: a state that has to be brought about (`publication` of a document). The key is the document's;
+  each change makes the one row pending again with a new ticket, and whoever delivers it brings about the
+  state of *that* moment. A delivery that began under an older ticket does not end the row.
+
+| what happens | outcome |
+|---|---|
+| the transaction is rolled back | no row |
+| the cause is told twice | one row; `again`: pending once more, delivered once more, to no effect |
+| the process dies after the commit | the relay finds the row |
+| asked for again while a worker delivers it | the row stays due after that delivery |
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import psycopg
+from sqlalchemy import ClauseElement, func
+from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy.dialects.postgresql.psycopg import dialect as psycopg_dialect
+
+from reporting.tables import outbox
+
+_DIALECT = psycopg_dialect()  # type: ignore[no-untyped-call]
+_encode = msgspec.json.Encoder(order="deterministic").encode
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """What has to be done. `payload` is JSON, and holds no secret and no contact: ids to look them up by."""
+
+    kind: str
+    key: str
+    payload: Mapping[str, Any] = {}
+    study: str | None = None
+    site: str | None = None
+    not_before: datetime | None = None
+
+
+def enter_once(entries: Iterable[Entry]) -> Insert:
+    """Statement: insert those whose key is new. At least one entry."""
+    return _insert(entries).on_conflict_do_nothing(index_elements=["kind", "key"])
+
+
+def enter_again(entries: Iterable[Entry]) -> Insert:
+    """Statement: make each pending, from now on, whatever became of it before. At least one entry."""
+    # One statement may not touch a row twice: the last entry of a key counts.
+    distinct = {(entry.kind, entry.key): entry for entry in entries}
+    # In one order, so that two transactions that ask for the same never wait for each other in a circle.
+    inserted = _insert(distinct[key] for key in sorted(distinct))
+    new = inserted.excluded
+    return inserted.on_conflict_do_update(
+        index_elements=["kind", "key"],
+        set_={
+            "ticket": outbox.c.ticket + 1,
+            "study": new.study,
+            "site": new.site,
+            "payload": new.payload,
+            "payload_sha256": new.payload_sha256,
+            "state": "pending",
+            "attempts": 0,
+            "next_attempt_at": new.next_attempt_at,
+            "error": None,
+            "ended_at": None,
+        },
+    )
+
+
+def _insert(entries: Iterable[Entry]) -> Insert:
+    return insert(outbox).values(
+        [
+            {
+                "kind": entry.kind,
+                "key": entry.key,
+                "study": entry.study,
+                "site": entry.site,
+                "payload": dict(entry.payload),
+                "payload_sha256": hashlib.sha256(_encode(entry.payload)).digest(),
+                "next_attempt_at": func.now() if entry.not_before is None else entry.not_before,
+            }
+            for entry in entries
+        ]
+    )
+
+
+def execute_in(connection: psycopg.Connection, statement: ClauseElement) -> psycopg.Cursor[Any]:
+    """Execute a statement in the projector's own transaction, which is psycopg's and not SQLAlchemy's."""
+    compiled = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
+    # JSON and bytes as SQLAlchemy itself would send them.
+    processors: Mapping[str, Any] = compiled._bind_processors  # type: ignore[attr-defined]
+    parameters = {
+        name: processors[name](value) if name in processors else value
+        for name, value in compiled.params.items()
+    }
+    return connection.execute(str(compiled), parameters)

@@ -1,0 +1,176 @@
+"""Routes that cannot be declared without saying who may call them.
+
+    ROUTES = [
+        get("/api/studies", list_studies, right="studies.read"),
+        post("/api/studies", create_study, right="studies.create", status=201, errors=(409,)),
+    ]
+
+The right is asked for before anything else is looked at: who has it nowhere gets 403. *On what* the caller
+has it is the handler's question (`caller.require`, `within(caller.scope(…))`), since only it knows the row.
+
+| right | who may call |
+|---|---|
+| a name in `policy.RIGHTS` | people whose role has it, in some study at least |
+| `own account` | everybody who is logged in |
+| `device` | enrolled devices; the handler asks for the credential |
+| `public` | everybody |
+"""
+
+import inspect
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Literal, get_args, get_type_hints
+
+import msgspec
+from aiohttp import web
+
+from reporting.queries.snapshot import snapshot
+from sync_server.api.answers import answer
+from sync_server.api.bodies import read_json
+from sync_server.api.call import Call, Nothing, PageOf, etag, wanted_fields
+from sync_server.api.parameters import read_query
+from sync_server.errors import NotAllowed
+from sync_server.identity.callers import Caller
+from sync_server.identity.principals import require_caller
+from sync_server.keys import ENGINE
+from sync_server.policy import Right
+
+Access = Right | Literal["own account", "device", "public"]
+Handler = Callable[[Call[Any, Any]], Awaitable[Any]]
+
+BODY_LIMIT = 256 * 1024
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """A route of the API: where, who, what goes in, what comes out. `errors` are statuses beyond the general
+    ones (400, 401, 403, 404, 413, 422, 429, 503).
+    """
+
+    method: str
+    path: str
+    right: Access
+    handler: Any
+    """A Handler; or, with `plain`, an aiohttp handler that reads its request itself."""
+    status: int = 200
+    errors: tuple[int, ...] = ()
+    limit: int = BODY_LIMIT
+    transaction: bool = True
+    """False: the handler makes its own transactions; what it does counts also where it refuses."""
+    produces: str = "application/json"
+    plain: bool = False
+    query: Any = Nothing
+    body: Any = Nothing
+    consumes: str = "application/json"
+    answer: Any = None
+
+    @property
+    def summary(self) -> str:
+        """The first line of the handler's description."""
+        return (inspect.getdoc(self.handler) or "").split("\n\n")[0].replace("\n", " ")
+
+    @property
+    def description(self) -> str:
+        """The whole of it."""
+        return inspect.getdoc(self.handler) or ""
+
+    def mount(self) -> web.RouteDef:
+        """For aiohttp's router."""
+        return web.route(self.method, self.path, self._handle)
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        caller = await self._admit(request)
+        if self.plain:
+            response: web.StreamResponse = await self.handler(request)
+            return response
+        query = read_query(request, self.query)
+        body = await self._read_body(request)
+        engine = request.app[ENGINE]
+        if self.method in ("GET", "HEAD"):
+            async with snapshot(engine) as connection:
+                result = await self.handler(Call(request, caller, query, body, connection))
+        elif self.transaction:
+            async with engine.begin() as connection:
+                result = await self.handler(Call(request, caller, query, body, connection))
+        else:
+            async with engine.connect() as connection:
+                result = await self.handler(Call(request, caller, query, body, connection))
+        return self._answer(result, query)
+
+    async def _admit(self, request: web.Request) -> Caller | None:
+        if self.right == "public" or self.right == "device":  # noqa: PLR1714 (narrows the type)
+            return None
+        caller = await require_caller(request)
+        if self.right != "own account" and not caller.may_somewhere(self.right):
+            raise NotAllowed(f"Your role does not allow this ({self.right}).")
+        return caller
+
+    async def _read_body(self, request: web.Request) -> Any:
+        if self.body is Nothing:
+            return Nothing()
+        return await read_json(request, self.body, limit=self.limit)
+
+    def _answer(self, result: Any, query: msgspec.Struct) -> web.StreamResponse:
+        if result is None:
+            return web.Response(status=204)
+        if isinstance(result, web.StreamResponse):
+            return result
+        fields = wanted_fields(query)
+        if isinstance(result, PageOf) and fields is not None:
+            rows = [{name: getattr(row, name) for name in fields} for row in result.data]
+            return answer({"data": rows, "pagination": result.pagination}, status=self.status)
+        response = answer(result, status=self.status)
+        row_version = getattr(result, "row_version", None)
+        if row_version is not None:
+            response.headers["ETag"] = etag(row_version)
+        return response
+
+
+def route(method: str, path: str, handler: Handler, *, right: Access, **about: Any) -> Route:
+    """A route whose query, body and answer are the handler's annotations."""
+    hints = get_type_hints(handler)
+    call = next((hint for name, hint in hints.items() if name != "return"), None)
+    query, body = get_args(call)
+    return Route(
+        method=method,
+        path=path,
+        handler=handler,
+        right=right,
+        query=query,
+        body=body,
+        answer=hints["return"],
+        **about,
+    )
+
+
+def get(path: str, handler: Handler, *, right: Access, **about: Any) -> Route:
+    """A route that reads."""
+    return route("GET", path, handler, right=right, **about)
+
+
+def post(path: str, handler: Handler, *, right: Access, **about: Any) -> Route:
+    """A route that makes something, or does something."""
+    return route("POST", path, handler, right=right, **about)
+
+
+def put(path: str, handler: Handler, *, right: Access, **about: Any) -> Route:
+    """A route that replaces something."""
+    return route("PUT", path, handler, right=right, **about)
+
+
+def patch(path: str, handler: Handler, *, right: Access, **about: Any) -> Route:
+    """A route that changes members of something."""
+    return route("PATCH", path, handler, right=right, **about)
+
+
+def delete(path: str, handler: Handler, *, right: Access, **about: Any) -> Route:
+    """A route that ends something."""
+    return route("DELETE", path, handler, right=right, **about)
+
+
+def plain(method: str, path: str, handler: Any, *, right: Access, **about: Any) -> Route:
+    """A route whose handler reads its request itself, and makes its answer."""
+    return Route(method=method, path=path, right=right, handler=handler, plain=True, **about)
+
+
+def mounted(routes: Sequence[Route]) -> list[web.RouteDef]:
+    """All of them, for aiohttp's router."""
+    return [each.mount() for each in routes]

@@ -1,0 +1,5 @@
+"""`/api/templates`: studies to start from."""
+
+from sync_server.api.route import Route
+
+ROUTES: list[Route] = []
