@@ -13,6 +13,8 @@ two sessions. `site` is always the *database's* site, never the member that the 
 | `views` | relations that people read: `trials` | |
 | `accounts` | people, what they may do where, devices | people and the command line |
 | `studies` | studies, sites, participants, batteries, … | people |
+| `consents` | forms; what was signed; withdrawals | people; the projector; people |
+| `visits` | visit definitions, visits | people, the projector |
 | `outbox` | what has to happen outside Postgres | whoever causes it, the relay |
 
 There are no foreign keys between result tables: a batch replaces a session's rows as a whole, one module
@@ -21,6 +23,7 @@ There are no foreign keys between result tables: a batch replaces a session's ro
 
 from reporting.tables.accounts import devices, memberships, users
 from reporting.tables.base import metadata
+from reporting.tables.consents import consent_form_drafts, consent_forms, consent_withdrawals, consents
 from reporting.tables.outbox import outbox, outbox_attempts
 from reporting.tables.projection import checkpoints, proofs, replays, rescorings, score_history, site_states
 from reporting.tables.record import audit_log, ingest_log, waivers
@@ -51,6 +54,7 @@ from reporting.tables.studies import (
     task_modules,
 )
 from reporting.tables.views import trials
+from reporting.tables.visits import visit_definitions, visits
 
 RESULTS = (
     sessions,
@@ -75,6 +79,10 @@ __all__ = [
     "battery_drafts",
     "checkpoints",
     "conflicts",
+    "consent_form_drafts",
+    "consent_forms",
+    "consent_withdrawals",
+    "consents",
     "corrections",
     "device_status",
     "devices",
@@ -107,5 +115,7 @@ __all__ = [
     "trial_rows",
     "trials",
     "users",
+    "visit_definitions",
+    "visits",
     "waivers",
 ]

@@ -1,0 +1,44 @@
+"""The service on a port of its own, with nobody and nothing in it."""
+
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import psycopg
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from replication.client import CouchClient
+from sync_server.app import build_app
+from sync_server.feed import CouchFeed
+from sync_server.settings import Settings
+from tests.administration.office import Office
+from tests.api.calls import Api
+from tests.gateway.gateway import Gateway
+
+
+@pytest.fixture
+def office_settings(database_url: str, redis_url: str, tmp_path: Path) -> Settings:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = int(probe.getsockname()[1])
+    return Settings(
+        database_url=database_url,
+        redis_url=redis_url,
+        data_dir=tmp_path,
+        environment="test",
+        host="127.0.0.1",
+        port=port,
+    )
+
+
+@pytest.fixture
+async def office(office_settings: Settings) -> AsyncIterator[Office]:
+    app = build_app(office_settings)
+    server = TestServer(app, port=office_settings.port)
+    async with TestClient(server) as client, aiohttp.ClientSession() as http:
+        gateway = Gateway(app, client)
+        headers = {"Authorization": f"Bearer {gateway.service}"}
+        feed = CouchFeed(CouchClient(http, office_settings.feed_url, headers=lambda: headers))
+        with psycopg.connect(office_settings.database_url, autocommit=True) as connection:
+            yield Office(gateway, Api(client, {}), feed, connection)
