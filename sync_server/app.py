@@ -36,6 +36,7 @@ def build_app(settings: Settings) -> web.Application:
     )
     install_middleware(app)
     app.middlewares.append(couch_errors)
+    app[OPEN_REQUESTS].install(app)
     app.add_routes(mounted(API_ROUTES))
     # First in, last out: whatever fails to start after it, the store is closed in order.
     _mount_embedded_store(app, settings)

@@ -19,7 +19,6 @@ from aiohttp.typedefs import Handler
 
 from replication.http.answers import json_answer
 from replication.http.server import CLIENT_IS_GONE
-from sync_server.keys import OPEN_REQUESTS
 from sync_server.middleware import REQUEST_ID
 
 PREFIX = "/db"
@@ -55,8 +54,6 @@ async def couch_errors(request: web.Request, handler: Handler) -> web.StreamResp
             return web.Response(status=CLIENT_IS_GONE)
         reason = f"something went wrong here; the log has it under request {request[REQUEST_ID]}"
         return _error(500, "internal_server_error", reason)
-    finally:
-        request.app[OPEN_REQUESTS].remove(request)
 
 
 def _reason(error: web.HTTPException) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 log = structlog.get_logger()
 
@@ -19,20 +20,33 @@ class OpenRequests:
     """By credential."""
 
     def __init__(self) -> None:
-        self._open: dict[str, set[web.Request]] = {}
+        # Requests are mappings, and cannot be in a set.
+        self._open: dict[str, dict[int, web.Request]] = {}
+
+    def install(self, app: web.Application) -> None:
+        """Forget the application's requests when they end."""
+
+        @web.middleware
+        async def forget(request: web.Request, handler: Handler) -> web.StreamResponse:
+            try:
+                return await handler(request)
+            finally:
+                self.remove(request)
+
+        app.middlewares.append(forget)
 
     def add(self, credential: str, request: web.Request) -> None:
         """The request is this credential's, until `remove`."""
         request[CREDENTIAL] = credential
-        self._open.setdefault(credential, set()).add(request)
+        self._open.setdefault(credential, {})[id(request)] = request
 
     def remove(self, request: web.Request) -> None:
         """The request has ended; nothing happens to one that was never added."""
         credential = request.get(CREDENTIAL)
         if credential is None:
             return
-        left = self._open.get(credential, set())
-        left.discard(request)
+        left = self._open.get(credential, {})
+        left.pop(id(request), None)
         if not left:
             self._open.pop(credential, None)
 
@@ -43,6 +57,6 @@ class OpenRequests:
             log.info(
                 "requests of a revoked credential are cut", credential=credential, requests=len(requests)
             )
-            for request in requests:
+            for request in requests.values():
                 if request.transport is not None:
                     request.transport.abort()
