@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from replication.edits import OWNER, Author
 from replication.errors import Forbidden, Unauthorized, Unavailable
-from replication.http.access import Access, Operation
+from replication.http.access import MOST_LOCAL_BYTES, Access, Operation
 from replication.http.intake import set_pace
 from replication.wire.decode import Incoming, Refusal
 from reporting.documents.text import key_text
@@ -61,8 +61,8 @@ async def authorize(request: web.Request, operation: Operation, database: str | 
         request[OWN_REQUEST] = True
         return ServiceAccess()
     await _let_in(request, operation, credential, credential.site)
-    recorder = _recorder(request.app[ENGINE])
-    return DeviceAccess(credential, credential.site, request[REQUEST_ID], recorder)
+    record = recorder(request.app[ENGINE])
+    return DeviceAccess(credential, credential.site, request[REQUEST_ID], record)
 
 
 async def _let_in(
@@ -102,7 +102,9 @@ def _of_driver(error: Exception) -> str:
     return str(getattr(error, "orig", None) or type(error).__name__)
 
 
-def _recorder(engine: AsyncEngine) -> Record:
+def recorder(engine: AsyncEngine) -> Record:
+    """What puts first receipts on record; it raises Unavailable where Postgres does not answer in time."""
+
     async def record(entries: Sequence[IngestEntry]) -> None:
         parameters = entry_parameters(entries)
         try:
@@ -120,6 +122,7 @@ class NoAccess:
 
     author: Author = Author(None)
     prefixes: tuple[str, ...] | None = ()
+    most_local_bytes: int = 0
 
     def may_read(self, doc_id: str) -> bool:  # noqa: ARG002 (the interface's)
         """None."""
@@ -142,6 +145,7 @@ class ServiceAccess:
 
     author: Author = OWNER
     prefixes: tuple[str, ...] | None = None
+    most_local_bytes: int = MOST_LOCAL_BYTES
 
     def may_read(self, doc_id: str) -> bool:  # noqa: ARG002 (the interface's)
         """Every document."""
@@ -161,6 +165,8 @@ class ServiceAccess:
 
 class DeviceAccess:
     """A tablet's or a hub's rights in the database of its site."""
+
+    most_local_bytes: int = 64 * 1024
 
     def __init__(self, credential: DeviceCredential, site: str, request_id: str, record: Record) -> None:
         readable = POLICY[credential.role].readable

@@ -63,6 +63,8 @@ class Pace:
         self._bytes = Bucket(size, clock())
         self.last = clock()
         self.waiting = 0
+        self.delayed_s = 0.0
+        """For how long its requests were held back, all in all."""
 
     async def begin(self) -> None:
         """Wait until one more request may begin. Raises TooManyRequests."""
@@ -81,6 +83,7 @@ class Pace:
         if not delay:
             return
         self.waiting += 1
+        self.delayed_s += delay
         try:
             await asyncio.sleep(delay)
         finally:
@@ -104,6 +107,11 @@ class Paces:
                 self._forget(clock())
             pace = self._paces[credential] = Pace(requests=self._requests, size=self._bytes, clock=clock)
         return pace
+
+    @property
+    def known(self) -> list[Pace]:
+        """Of the devices that were here lately."""
+        return list(self._paces.values())
 
     def _forget(self, now: float) -> None:
         self._paces = {
