@@ -35,7 +35,7 @@ def test_a_setting_is_documented(setting: str) -> None:
 
 
 def test_a_documented_setting_exists() -> None:
-    table = OPERATIONS.split("## Settings")[1].split("\n## ")[0]
+    table = OPERATIONS.split("## Settings")[1].split("## ")[0]
     documented = {name for row in re.findall(r"^\| (.*?) \|", table, re.MULTILINE) for name in _code(row)}
     assert documented == set(SETTING_NAMES)
 
@@ -45,7 +45,7 @@ def _code(text: str) -> list[str]:
 
 
 def test_every_command_is_documented_and_every_documented_command_exists() -> None:
-    table = OPERATIONS.split("## Commands")[1].split("\n## ")[0]
+    table = OPERATIONS.split("## Commands")[1].split("## ")[0]
     documented = {name for name in _code(table) if name.startswith("sync-server ")}
     assert documented == set(_commands(main))
 
@@ -57,7 +57,7 @@ def test_every_api_route_is_documented_and_every_documented_route_exists() -> No
 
 
 def test_every_replication_route_is_documented_and_every_documented_one_exists() -> None:
-    table = PROTOCOL.split("## Endpoints")[1].split("\n## ")[0]
+    table = PROTOCOL.split("## Endpoints")[1].split("## ")[0]
     documented = set()
     for row in re.findall(r"^\| (`[A-Z].*?) \|", table, re.MULTILINE):
         for endpoint in _code(row):
