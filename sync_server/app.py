@@ -13,8 +13,10 @@ from sync_server.api.route import mounted
 from sync_server.api.routes import API_ROUTES
 from sync_server.gateway.access import authorize
 from sync_server.gateway.failures import PREFIX, couch_errors
+from sync_server.gateway.open_requests import OpenRequests
+from sync_server.gateway.pace import Paces
 from sync_server.gateway.sessions import DeviceSessions
-from sync_server.keys import REPLICATOR, SETTINGS
+from sync_server.keys import OPEN_REQUESTS, PACES, REPLICATOR, SETTINGS
 from sync_server.middleware import install_middleware
 from sync_server.settings import Settings, SettingsError
 
@@ -27,13 +29,26 @@ def build_app(settings: Settings) -> web.Application:
         )
     app = web.Application(client_max_size=MAX_REQUEST_BYTES)
     app[SETTINGS] = settings
+    app[OPEN_REQUESTS] = OpenRequests()
+    app[PACES] = Paces(
+        requests_per_minute=settings.device_requests_per_minute,
+        megabytes_per_minute=settings.device_megabytes_per_minute,
+    )
     install_middleware(app)
     app.middlewares.append(couch_errors)
+    app[OPEN_REQUESTS].install(app)
     app.add_routes(mounted(API_ROUTES))
     # First in, last out: whatever fails to start after it, the store is closed in order.
     _mount_embedded_store(app, settings)
     app.cleanup_ctx.extend(
-        [lifespan.postgres, lifespan.redis, lifespan.store, lifespan.credentials, lifespan.replicator]
+        [
+            lifespan.postgres,
+            lifespan.redis,
+            lifespan.store,
+            lifespan.credentials,
+            lifespan.activity,
+            lifespan.replicator,
+        ]
     )
     return app
 

@@ -7,6 +7,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from replication.client import CouchClient
 from replication.replicator.replicator import Replicator
 from sync_server.api.seams import CorrectionWriter, LeafLookup, StoreProbe
+from sync_server.gateway.activity import Activity
+from sync_server.gateway.open_requests import OpenRequests
+from sync_server.gateway.pace import Paces
 from sync_server.identity.device_credentials import CredentialVerifier, SigningKey
 from sync_server.identity.revocations import KnownCredentials
 from sync_server.sealing import Sealer
@@ -21,6 +24,9 @@ REPLICATOR = web.AppKey("replicator", Replicator)
 SEALER = web.AppKey("sealer", Sealer)
 SITE_DATABASES = web.AppKey("site_databases", CouchClient)
 """The site databases, with the service's own credential: everything may be done."""
+ACTIVITY = web.AppKey("activity", Activity)
+OPEN_REQUESTS = web.AppKey("open_requests", OpenRequests)
+PACES = web.AppKey("paces", Paces)
 SIGNING_KEY = web.AppKey("signing_key", SigningKey)
 LEAF_LOOKUP: web.AppKey[LeafLookup] = web.AppKey("leaf_lookup")
 CORRECTION_WRITER: web.AppKey[CorrectionWriter] = web.AppKey("correction_writer")

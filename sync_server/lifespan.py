@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 
 from replication.client import CouchClient
 from reporting.engine import async_engine
+from sync_server.gateway.activity import Activity
 from sync_server.gateway.corrections import SiteCorrections
 from sync_server.gateway.store import SiteStore
 from sync_server.gateway.verified import RememberingVerifier
@@ -23,10 +24,12 @@ from sync_server.identity.revocations import KnownCredentials
 from sync_server.identity.signing_key_file import load_or_create_signing_key
 from sync_server.identity.users import EmailTaken, InvalidEmail, create_first_admin
 from sync_server.keys import (
+    ACTIVITY,
     CORRECTION_WRITER,
     ENGINE,
     KNOWN_CREDENTIALS,
     LEAF_LOOKUP,
+    OPEN_REQUESTS,
     REDIS,
     REPLICATOR,
     SEALER,
@@ -84,12 +87,23 @@ async def credentials(app: web.Application) -> AsyncIterator[None]:
     The first reading is waited for: a replication that starts in that moment would be told to come again,
     and one that is not live gives up then. Without Postgres the service starts all the same.
     """
-    async with KnownCredentials(app[ENGINE]) as known:
+    open_requests = app[OPEN_REQUESTS]
+    async with KnownCredentials(app[ENGINE], told=open_requests.cut_unless) as known:
         app[KNOWN_CREDENTIALS] = known
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FIRST_READING_SECONDS):
                 await known.next_reading()
         yield
+
+
+async def activity(app: web.Application) -> AsyncIterator[None]:
+    """When devices were last seen."""
+    app[ACTIVITY] = Activity(app[ENGINE])
+    writing = asyncio.create_task(app[ACTIVITY].run(), name="activity")
+    yield
+    writing.cancel()
+    await asyncio.wait([writing])
+    await app[ACTIVITY].write()
 
 
 async def store(app: web.Application) -> AsyncIterator[None]:

@@ -73,6 +73,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """
     public_url: str | None = None
     """How people and tablets reach the service, as in links and QR codes; unset: `HOST` and `PORT`."""
+    device_requests_per_minute: Annotated[int, Meta(ge=60, le=1_000_000)] = 3000
+    """Requests a minute of one device under `/db`; it may save up two minutes, beyond that it is slowed."""
+    device_megabytes_per_minute: Annotated[int, Meta(ge=1, le=1_000_000)] = 600
+    """Megabytes a minute of one device's request bodies, likewise."""
     reconcile_interval_minutes: Annotated[int, Meta(ge=0, le=60 * 24 * 7)] = 60
     """Minutes between proofs of a site by the projector; 0: it makes none."""
     reconcile_full_hours: Annotated[int, Meta(ge=1, le=24 * 365)] = 24

@@ -13,6 +13,9 @@ from aiohttp import web
 from replication.edits import OWNER, Author
 from replication.wire.decode import Incoming, Refusal
 
+MOST_LOCAL_BYTES = 1024 * 1024
+"""A replicator's checkpoint with its whole history takes some ten kilobytes."""
+
 
 class Operation(Enum):
     """What a route does, for policies to allow or refuse."""
@@ -51,6 +54,10 @@ class Access(Protocol):
     def prefixes(self) -> tuple[str, ...] | None:
         """Documents whose id begins so are visible in feeds; None = all."""
 
+    @property
+    def most_local_bytes(self) -> int:
+        """How large a `_local` document of this caller may be."""
+
     def may_read(self, doc_id: str) -> bool:
         """Whether the document may be read by its id."""
 
@@ -77,6 +84,7 @@ class FullAccess:
 
     author: Author = OWNER
     prefixes: tuple[str, ...] | None = None
+    most_local_bytes: int = MOST_LOCAL_BYTES
 
     def may_read(self, doc_id: str) -> bool:  # noqa: ARG002
         return True

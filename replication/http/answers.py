@@ -52,7 +52,7 @@ def not_modified(etag: str) -> web.Response:
 
 def error_answer(error: CouchError) -> web.Response:
     """`{"error", "reason"}` with the error's status."""
-    headers = {"Retry-After": "2"} if error.status == 503 else {}
+    headers = {"Retry-After": "2"} if error.status in (429, 503) else {}
     if error.status == 401:
         headers["WWW-Authenticate"] = 'Basic realm="sync-server"'
     return json_answer({"error": error.error, "reason": error.reason}, status=error.status, headers=headers)

@@ -6,6 +6,7 @@
     a body stops arriving for IDLE_SECONDS        408, and the connection is closed
     all bodies together fill the room             reading waits, and with it the client (TCP holds it back);
                                                   after WAIT_SECONDS 503 with Retry-After, its part is freed
+    the caller has a pace (see `set_pace`)        pieces are read as fast as it allows
     nobody could go on                            who began first may take more than there is, one at a time:
                                                   somebody always gets through
     the client goes away                          its part is freed
@@ -16,6 +17,7 @@ about three times its size on top, for as long as it is written; the room counts
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Protocol
 
 from aiohttp import web
 
@@ -90,7 +92,20 @@ class Portion:
             self._held = 0
 
 
+class Pace(Protocol):
+    """How fast one caller may send."""
+
+    async def spend(self, size: int) -> None:
+        """Wait until so many bytes may be read."""
+
+
 _PORTION = web.RequestKey("portion", Portion)
+_PACE: web.RequestKey[Pace] = web.RequestKey("pace")
+
+
+def set_pace(request: web.Request, pace: Pace) -> None:
+    """Read the request's body at this pace."""
+    request[_PACE] = pace
 
 
 def give_portion(request: web.Request, room: Room) -> Portion:
@@ -110,12 +125,15 @@ async def body_pieces(request: web.Request, *, limit: int = MAX_REQUEST_BYTES) -
     if (request.content_length or 0) > limit:
         raise too_large
     portion: Portion | None = request.get(_PORTION)
+    pace: Pace | None = request.get(_PACE)
     size = 0
     try:
         while piece := await _next_piece(request):
             size += len(piece)
             if size > limit:
                 raise too_large
+            if pace is not None:
+                await pace.spend(len(piece))
             if portion is not None:
                 await portion.take(len(piece))
             yield piece

@@ -17,8 +17,6 @@ from replication.http.call import Call
 from replication.wire.decode import MAX_NESTING, check_reserved_members, check_utf8
 from replication.wire.split import nesting
 
-MAX_LOCAL_BYTES = 1024 * 1024
-"""A replicator's checkpoint with its whole history takes some ten kilobytes."""
 _REV = re.compile("0-[0-9]{1,15}")
 
 
@@ -60,7 +58,7 @@ def local_json(doc_id: str, rev: str, body: bytes) -> bytes:
 async def put(call: Call) -> web.Response:
     """`PUT /{db}/_local/{id}`."""
     local_id = _local_id(call)
-    asked = _checkpoint(await read_body(call.request))
+    asked = _checkpoint(await read_body(call.request), call.access.most_local_bytes)
     database = await call.database()
     if asked.body is None:
         with contextlib.suppress(NotFound):
@@ -70,10 +68,10 @@ async def put(call: Call) -> web.Response:
     return json_answer({"ok": True, "id": f"_local/{local_id}", "rev": f"0-{asked.number}"}, status=201)
 
 
-def _checkpoint(text: bytes) -> _Checkpoint:
-    """Raises BadRequest, DocValidation."""
-    if len(text) > MAX_LOCAL_BYTES:
-        raise TooLarge(f"a checkpoint is larger than {MAX_LOCAL_BYTES} bytes")
+def _checkpoint(text: bytes, most_bytes: int) -> _Checkpoint:
+    """Raises BadRequest, DocValidation, TooLarge."""
+    if len(text) > most_bytes:
+        raise TooLarge(f"a checkpoint is larger than {most_bytes} bytes")
     check_utf8(text)
     if nesting(text) > MAX_NESTING:
         raise BadRequest(f"document is nested deeper than {MAX_NESTING} levels")

@@ -15,6 +15,7 @@ two sessions. `site` is always the *database's* site, never the member that the 
 | `studies` | studies, sites, participants, batteries, … | people |
 | `consents` | forms; what was signed; withdrawals | people; the projector; people |
 | `visits` | visit definitions, visits | people, the projector |
+| `enrolment` | codes, labels and activity of devices | people, the gateway |
 | `outbox` | what has to happen outside Postgres | whoever causes it, the relay |
 
 There are no foreign keys between result tables: a batch replaces a session's rows as a whole, one module
@@ -24,6 +25,7 @@ There are no foreign keys between result tables: a batch replaces a session's ro
 from reporting.tables.accounts import devices, memberships, users
 from reporting.tables.base import metadata
 from reporting.tables.consents import consent_form_drafts, consent_forms, consent_withdrawals, consents
+from reporting.tables.enrolment import device_activity, device_labels, enrolment_codes
 from reporting.tables.outbox import outbox, outbox_attempts
 from reporting.tables.projection import checkpoints, proofs, replays, rescorings, score_history, site_states
 from reporting.tables.record import audit_log, ingest_log, waivers
@@ -84,9 +86,12 @@ __all__ = [
     "consent_withdrawals",
     "consents",
     "corrections",
+    "device_activity",
+    "device_labels",
     "device_status",
     "devices",
     "documents",
+    "enrolment_codes",
     "ingest_log",
     "item_bank_drafts",
     "item_banks",

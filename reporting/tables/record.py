@@ -11,6 +11,7 @@ from sqlalchemy import (
     Table,
     Text,
     func,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -33,6 +34,7 @@ ingest_log = Table(
     PrimaryKeyConstraint("site", "doc_id", "rev", "outcome"),
     CheckConstraint("outcome IN ('received', 'refused')", name="outcome_known"),
     Index(None, "received_at"),
+    Index("ix_ingest_log_refused", "site", "device", postgresql_where=text("outcome = 'refused'")),
 )
 
 waivers = Table(

@@ -1,5 +1,251 @@
-"""`/api/session`, `/api/submit`: sessions from a browser that is online."""
+"""`/api/session`, `/api/submit`: sessions from a browser that is online.
 
-from sync_server.api.route import Route
+    POST /api/session/start   a participant sits down: the session's id
+    POST /api/submit          one task run with its trials, as often as it is saved
+    POST /api/session/end     completed or abandoned
 
-ROUTES: list[Route] = []
+What they write is the session document that a tablet would have written, into the same site database: there
+is one pipeline. What a tablet would learn by quarantine is refused here at once, since somebody is there to
+mend it. The caller may choose the session's id, and may then repeat each call.
+"""
+
+import uuid
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+from sqlalchemy import select
+
+from reporting.collecting.session_document import (
+    Document,
+    Ended,
+    Start,
+    ended,
+    started,
+    with_task_run,
+)
+from reporting.documents.kinds import BatteryReference, Code, Integer, Invalid, Time
+from reporting.documents.validate import validate
+from reporting.sites import SITE_PATTERN
+from reporting.tables import participants, sites, studies
+from sync_server.api.call import Call, Nothing
+from sync_server.api.route import Route, get, post
+from sync_server.errors import InvalidRequest, NotFound, NotPossible, Taken
+from sync_server.gateway.access import recorder
+from sync_server.gateway.collecting import SessionStore, Step, StoredSession
+from sync_server.keys import ENGINE, SITE_DATABASES
+from sync_server.middleware import REQUEST_ID
+
+SUBMIT_LIMIT = 64 * 1024 * 1024
+"""As of one document under `/db`."""
+
+SiteCode = Annotated[str, Meta(pattern=f"^{SITE_PATTERN}$", max_length=63)]
+SessionId = Annotated[str, Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._-]{7,99}$")]
+ShortText = Annotated[str, Meta(min_length=1, max_length=100)]
+
+
+class NewSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who sits down to what. `site` where the roster does not say; `started_at` is now unless told."""
+
+    study: Code
+    participant: Code
+    site: SiteCode | None = None
+    id: SessionId | None = None
+    visit: Code | None = None
+    battery: BatteryReference | None = None
+    language: Annotated[str, Meta(min_length=2, max_length=35)] | None = None
+    started_at: Time | None = None
+    utc_offset_minutes: Annotated[int, Meta(ge=-840, le=840)] | None = None
+    app: ShortText | None = None
+    os: ShortText | None = None
+
+
+class SubmittedTaskRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A task run as a tablet saves it; `trials` are jsPsych's data rows."""
+
+    task: Code
+    run: Integer
+    trials: list[dict[str, Any]]
+    status: ShortText | None = None
+    started_at: Time | None = None
+    ended_at: Time | None = None
+    params: dict[str, Any] | None = None
+    summary: dict[str, Any] | None = None
+
+
+class Submission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A task run of a session that was started."""
+
+    site: SiteCode
+    session: SessionId
+    task_run: SubmittedTaskRun
+
+
+class SessionEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a session ended; `ended_at` is now unless told."""
+
+    site: SiteCode
+    session: SessionId
+    status: Literal["completed", "abandoned"] = "completed"
+    ended_at: Time | None = None
+
+
+class CollectedSession(msgspec.Struct, frozen=True):
+    """A session as the site database has it; the projector comes to it within seconds."""
+
+    id: str
+    site: str
+    rev: str
+    status: str
+    task_runs: int
+
+
+async def start_session(call: Call[Nothing, NewSession]) -> CollectedSession:
+    """Start a session; with an `id`, again without harm."""
+    wanted = call.body
+    site = await _site_of(call)
+    # Nothing is held in Postgres while the site database is asked.
+    await call.connection.rollback()
+    call.caller.require("collect", wanted.study, site)
+    store = _store(call, site)
+    name = wanted.id or str(uuid.uuid4())
+    there = await store.read(name)
+    if there is not None:
+        about = (there.document.get("study"), there.document.get("participant"))
+        if about != (wanted.study, wanted.participant):
+            raise Taken(f"There is a session {name} already, of somebody else.")
+        return _collected(site, there)
+    document = started(
+        Start(
+            id=name,
+            study=wanted.study,
+            site=site,
+            participant=wanted.participant,
+            device=_device(call),
+            started_at=wanted.started_at or datetime.now(UTC),
+            visit=wanted.visit,
+            battery=wanted.battery,
+            language=wanted.language,
+            utc_offset_minutes=wanted.utc_offset_minutes,
+            app=wanted.app,
+            os=wanted.os,
+        )
+    )
+    _refuse_invalid(document, site)
+    return _collected(site, await store.write(document, None))
+
+
+async def submit(call: Call[Nothing, Submission]) -> CollectedSession:
+    """Save a task run with its trials; saved again, the last one counts."""
+    task_run = {
+        name: value
+        for name, value in msgspec.to_builtins(call.body.task_run).items()
+        if value is not None or name == "trials"
+    }
+    return await _step(call, call.body.site, call.body.session, lambda doc: with_task_run(doc, task_run))
+
+
+async def end_session(call: Call[Nothing, SessionEnd]) -> CollectedSession:
+    """End a session: completed or abandoned."""
+    at = call.body.ended_at or datetime.now(UTC)
+    status = call.body.status
+    return await _step(call, call.body.site, call.body.session, lambda doc: ended(doc, status, at))
+
+
+async def get_collected(call: Call[Nothing, Nothing]) -> CollectedSession:
+    """A session as the site database has it now, projected or not."""
+    site, session = call.path("site"), call.path("session")
+    return _collected(site, await _allowed(call, site, session))
+
+
+async def _step(call: Call[Any, Any], site: str, session: str, step: Step) -> CollectedSession:
+    before = await _allowed(call, site, session)
+
+    def checked(document: Document) -> Document:
+        after = step(document)
+        _refuse_invalid(after, site)
+        return after
+
+    try:
+        return _collected(site, await _store(call, site).step(before, checked))
+    except Ended as error:
+        status = before.document.get("status")
+        raise NotPossible(f"The session is {status}: nothing can be added to it.") from error
+
+
+async def _allowed(call: Call[Any, Any], site: str, session: str) -> StoredSession:
+    """The session, where the caller may collect for its study. Raises NotFound, NotAllowed."""
+    scope = call.caller.scope("collect")
+    found = await _store(call, site).read(session) if scope.covers_site(site) else None
+    if found is None:
+        raise NotFound(f"There is no session {session} at {site}.")
+    call.caller.require("collect", str(found.document.get("study")), site)
+    return found
+
+
+async def _site_of(call: Call[Any, NewSession]) -> str:
+    """Where the session belongs: an open site. Raises InvalidRequest, NotFound, NotPossible."""
+    wanted = call.body
+    connection = call.connection
+    status = await connection.scalar(select(studies.c.status).where(studies.c.code == wanted.study))
+    if status is None or not call.caller.scope("collect").sees_study(wanted.study):
+        raise NotFound(f"There is no study {wanted.study}.")
+    if status != "active":
+        raise NotPossible(f"Study {wanted.study} is {status}: it collects nothing.")
+    p = participants.c
+    listed = await connection.scalar(
+        select(p.site).where(p.study == wanted.study, p.code == wanted.participant)
+    )
+    site = wanted.site or listed
+    if site is None:
+        raise InvalidRequest(
+            "Say at which site: the roster does not know the participant's.", details={"path": "$.site"}
+        )
+    if await connection.scalar(select(sites.c.status).where(sites.c.code == site)) != "open":
+        raise NotPossible(f"There is no open site {site}.")
+    return site
+
+
+def _store(call: Call[Any, Any], site: str) -> SessionStore:
+    app = call.request.app
+    return SessionStore(
+        app[SITE_DATABASES],
+        recorder(app[ENGINE]),
+        site=site,
+        device=_device(call),
+        role="person",
+        credential=call.caller.login or f"person:{call.caller.person.id}",
+        request_id=call.request[REQUEST_ID],
+    )
+
+
+def _device(call: Call[Any, Any]) -> str:
+    return f"browser-{call.caller.person.id}"
+
+
+def _refuse_invalid(document: Document, site: str) -> None:
+    """Raises InvalidRequest for what would be quarantined."""
+    body = msgspec.json.encode(document)
+    match validate(str(document["_id"]), body, site=site):
+        case Invalid() as reason:
+            raise InvalidRequest(reason.message, details={"path": reason.path, "code": reason.code})
+
+
+def _collected(site: str, session: StoredSession) -> CollectedSession:
+    document = session.document
+    return CollectedSession(
+        id=str(document["_id"]).removeprefix("session:"),
+        site=site,
+        rev=session.rev,
+        status=str(document.get("status")),
+        task_runs=len(document.get("tasks") or ()),
+    )
+
+
+ROUTES: list[Route] = [
+    post("/api/session/start", start_session, right="collect", status=201, errors=(409,), transaction=False),
+    post("/api/submit", submit, right="collect", errors=(409,), transaction=False, limit=SUBMIT_LIMIT),
+    post("/api/session/end", end_session, right="collect", errors=(409,), transaction=False),
+    get("/api/session/{site}/{session}", get_collected, right="collect"),
+]

@@ -1,5 +1,327 @@
-"""`/api/sync`: enrolling, watching and revoking tablets."""
+"""`/api/sync`: enrolling, watching, naming and revoking tablets and hubs.
 
-from sync_server.api.route import Route
+    POST /api/sync/enrolments   a coordinator, at the desk: a one-time code, as text and as QR code
+    POST /api/sync/enrol        the tablet, wherever it is: its credential and its database
 
-ROUTES: list[Route] = []
+The QR code holds `{"v": 1, "urls": [...], "code": "…"}`: where to redeem it.
+"""
+
+import contextlib
+import io
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal
+from urllib.parse import quote
+
+import msgspec
+import segno
+from msgspec import UNSET, Meta, UnsetType
+from sqlalchemy import select
+
+from replication.errors import DatabaseExists
+from reporting.queries.devices import (
+    DEVICE_SITE,
+    KEY,
+    SORTABLE,
+    EnrolledDevice,
+    PendingCode,
+    RefusedDocument,
+    select_codes,
+    select_devices,
+    select_refused,
+)
+from reporting.scope import within
+from reporting.sites import SITE_PATTERN, database_of
+from reporting.tables import enrolment_codes, ingest_log, sites
+from reporting.webhooks.events import Event, announce
+from sync_server.api.acts import Reason
+from sync_server.api.call import Call, ListQuery, Nothing, PageOf
+from sync_server.api.parameters import Text
+from sync_server.api.route import Route, delete, get, patch, post
+from sync_server.enrolment import Enrolment
+from sync_server.errors import NotAllowed, NotFound, NotPossible
+from sync_server.identity.devices import EnrolledRole, enrol, label_device, lock_device_rows, revoke
+from sync_server.identity.enrolment_codes import (
+    cancel_code,
+    insert_code,
+    new_code,
+    redeem_code,
+    select_code_site,
+)
+from sync_server.keys import SETTINGS, SIGNING_KEY, SITE_DATABASES
+
+SiteCode = Annotated[str, Meta(pattern=f"^{SITE_PATTERN}$", max_length=63)]
+DeviceName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Label = Annotated[str, Meta(max_length=200)]
+Installation = Annotated[str, Meta(min_length=16, max_length=200)]
+"""A random text that the app keeps for itself, as long as it is installed."""
+
+
+class DevicesQuery(ListQuery, frozen=True, kw_only=True):
+    """`outstanding=true`: tablets that still hold documents."""
+
+    site: Text | None = None
+    role: Literal["tablet", "hub"] | None = None
+    state: Literal["enrolled", "revoked"] | None = None
+    outstanding: bool | None = None
+
+
+class CodesQuery(ListQuery, frozen=True, kw_only=True):
+    """Of one site, or of all."""
+
+    site: Text | None = None
+
+
+class NewEnrolment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which device is to enrol itself, where, and for how long the code is good."""
+
+    site: SiteCode
+    device: DeviceName
+    role: EnrolledRole = "tablet"
+    label: Label = ""
+    valid_minutes: Annotated[int, Meta(ge=1, le=60 * 24 * 14)] = 60
+
+
+class EnrolmentCode(msgspec.Struct, frozen=True):
+    """The code, shown here and never again; `qr_svg` is a picture of `qr_text`."""
+
+    id: int
+    code: str
+    site: str
+    device: str
+    expires_at: datetime
+    urls: list[str]
+    qr_text: str
+    qr_svg: str
+
+
+class Redemption(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a tablet hands in."""
+
+    code: Annotated[str, Meta(min_length=1, max_length=100)]
+    installation: Installation
+
+
+class ChangedDevice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What people call it."""
+
+    label: Label | UnsetType = UNSET
+
+
+class Revocation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Why."""
+
+    reason: Reason
+
+
+class Revoked(msgspec.Struct, frozen=True):
+    """How many credentials ended."""
+
+    revoked: int
+
+
+async def list_devices(call: Call[DevicesQuery, Nothing]) -> PageOf[EnrolledDevice]:
+    """Tablets and hubs: when they were seen, what they hold, what was refused."""
+    query = call.query
+    matching = select_devices(
+        within=within(call.caller.scope("devices.read"), site=DEVICE_SITE),
+        site=query.site,
+        role=query.role,
+        state=query.state,
+        outstanding=query.outstanding,
+    )
+    return await call.page(EnrolledDevice, matching, sortable=SORTABLE, key=KEY)
+
+
+async def get_device(call: Call[Nothing, Nothing]) -> EnrolledDevice:
+    """One device."""
+    site = call.path("site")
+    call.caller.require_at_site("devices.read", site)
+    return await _device(call, site, call.path("device"))
+
+
+async def _device(call: Call[Any, Any], site: str, device: str) -> EnrolledDevice:
+    row = (await call.connection.execute(select_devices(site=site, device=device))).one_or_none()
+    if row is None:
+        raise NotFound(f"There is no device {device} at {site}.")
+    return EnrolledDevice(*row)
+
+
+async def list_refused(call: Call[ListQuery, Nothing]) -> PageOf[RefusedDocument]:
+    """What a device sent and was refused, and why, the latest first."""
+    site, device = call.path("site"), call.path("device")
+    call.caller.require_at_site("devices.read", site)
+    c = ingest_log.c
+    return await call.page(
+        RefusedDocument,
+        select_refused(site, device),
+        sortable={"received_at": c.received_at, "doc_id": c.doc_id},
+        key=(c.received_at.desc(), c.doc_id, c.rev),
+    )
+
+
+async def change_device(call: Call[Nothing, ChangedDevice]) -> EnrolledDevice:
+    """Call a device something else; its name stays, since its credential and documents hold it."""
+    site, device = call.path("site"), call.path("device")
+    call.caller.require_at_site("devices.manage", site)
+    # The row of a device that was never labelled does not exist: its enrolment is what is locked.
+    await call.connection.execute(lock_device_rows(site, device))
+    before = await _device(call, site, device)
+    call.match(before.row_version)
+    if call.body.label is UNSET:
+        return before
+    await call.connection.execute(label_device(site, device, call.body.label, before.row_version + 1))
+    await call.record(
+        "device.rename",
+        "device",
+        device,
+        site=site,
+        before={"label": before.label},
+        after={"label": call.body.label},
+    )
+    return await _device(call, site, device)
+
+
+async def revoke_device(call: Call[Nothing, Revocation]) -> Revoked:
+    """End every credential of a device; its open requests are cut within a second."""
+    site, device = call.path("site"), call.path("device")
+    call.caller.require_at_site("devices.manage", site)
+    await _device(call, site, device)
+    revoked = await call.connection.run_sync(lambda c: revoke(c, site=site, device=device))
+    if not revoked:
+        raise NotPossible(f"{device} of {site} has no credential in force.")
+    await call.record("device.revoke", "device", device, site=site, reason=call.body.reason)
+    event = Event(
+        name="device.revoked",
+        occurrence=f"{site}/{device}/{uuid.uuid4().hex}",
+        site=site,
+        data={"device": device},
+    )
+    await call.connection.execute(announce(event))
+    return Revoked(revoked)
+
+
+async def create_enrolment(call: Call[Nothing, NewEnrolment]) -> EnrolmentCode:
+    """A one-time code with which a device enrols itself, as text and as QR code."""
+    wanted = call.body
+    call.caller.require_at_site("devices.manage", wanted.site)
+    status = await call.connection.scalar(select(sites.c.status).where(sites.c.code == wanted.site))
+    if status is None:
+        raise NotFound(f"There is no site {wanted.site}.")
+    if status != "open":
+        raise NotPossible(f"Site {wanted.site} is archived: nothing can be enrolled there.")
+    code = new_code()
+    expires_at = datetime.now(UTC) + timedelta(minutes=wanted.valid_minutes)
+    code_id = await call.connection.scalar(
+        insert_code(
+            code=code,
+            site=wanted.site,
+            device=wanted.device,
+            role=wanted.role,
+            label=wanted.label,
+            created_by=call.caller.person.email,
+            expires_at=expires_at,
+        )
+    )
+    await call.record(
+        "device.invite",
+        "device",
+        wanted.device,
+        site=wanted.site,
+        after={"role": wanted.role, "code": code_id},
+    )
+    urls = [f"{call.request.app[SETTINGS].base_url}/api/sync/enrol"]
+    qr_text = msgspec.json.encode({"v": 1, "urls": urls, "code": code}).decode()
+    picture = io.BytesIO()
+    segno.make(qr_text, error="m", micro=False).save(picture, kind="svg", scale=4, xmldecl=False, border=4)
+    return EnrolmentCode(
+        id=code_id or 0,
+        code=code,
+        site=wanted.site,
+        device=wanted.device,
+        expires_at=expires_at,
+        urls=urls,
+        qr_text=qr_text,
+        qr_svg=picture.getvalue().decode(),
+    )
+
+
+async def list_enrolments(call: Call[CodesQuery, Nothing]) -> PageOf[PendingCode]:
+    """One-time codes and what became of them, the latest first."""
+    c = enrolment_codes.c
+    scope = within(call.caller.scope("devices.manage"), site=c.site)
+    return await call.page(
+        PendingCode,
+        select_codes(scope, call.query.site),
+        sortable={"site": c.site, "device": c.device, "created_at": c.created_at, "expires_at": c.expires_at},
+        key=(c.id.desc(),),
+    )
+
+
+async def cancel_enrolment(call: Call[Nothing, Nothing]) -> None:
+    """End a code that was not redeemed yet."""
+    text = call.path("id")
+    code_id = int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
+    site = await call.connection.scalar(select_code_site(code_id))
+    if site is None or not call.caller.scope("devices.manage").covers_site(site):
+        raise NotFound(f"There is no enrolment {text}.")
+    if await call.connection.scalar(cancel_code(code_id)) is None:
+        raise NotPossible("This code was redeemed or cancelled already.")
+    await call.record("device.uninvite", "enrolment", str(code_id), site=site)
+
+
+async def redeem(call: Call[Nothing, Redemption]) -> Enrolment:
+    """Redeem a one-time code for a credential and a database. For tablets: nobody is logged in."""
+    redeemed = redeem_code(call.body.code, installation=call.body.installation)
+    row = (await call.connection.execute(redeemed)).one_or_none()
+    if row is None:
+        raise NotAllowed("This code is not valid, or not any more: ask for a new one.")
+    app = call.request.app
+    enrolled = await call.connection.run_sync(
+        lambda c: enrol(
+            c,
+            app[SIGNING_KEY],
+            site=row.site,
+            device=row.device,
+            role=row.role,
+            now=datetime.now(UTC),
+            credential_id=uuid.uuid4().hex,
+        )
+    )
+    if row.label:
+        await call.connection.execute(label_device(row.site, row.device, row.label, 1))
+    await call.connection.execute(
+        announce(
+            Event(
+                name="device.enrolled",
+                occurrence=enrolled.credential.id,
+                site=row.site,
+                data={"device": row.device, "role": row.role},
+            )
+        )
+    )
+    database = database_of(row.site)
+    with contextlib.suppress(DatabaseExists):
+        await app[SITE_DATABASES].create(database)
+    return Enrolment(
+        device=row.device,
+        site=row.site,
+        database=database,
+        url=f"{app[SETTINGS].base_url}/db/{quote(database, safe='')}",
+        username=row.device,
+        password=enrolled.token,
+        token=enrolled.token,
+    )
+
+
+ROUTES: list[Route] = [
+    get("/api/sync/devices", list_devices, right="devices.read"),
+    get("/api/sync/devices/{site}/{device}", get_device, right="devices.read"),
+    patch("/api/sync/devices/{site}/{device}", change_device, right="devices.manage", errors=(412, 428)),
+    post("/api/sync/devices/{site}/{device}/revoke", revoke_device, right="devices.manage", errors=(409,)),
+    get("/api/sync/devices/{site}/{device}/refused", list_refused, right="devices.read"),
+    get("/api/sync/enrolments", list_enrolments, right="devices.manage"),
+    post("/api/sync/enrolments", create_enrolment, right="devices.manage", status=201, errors=(409,)),
+    delete("/api/sync/enrolments/{id}", cancel_enrolment, right="devices.manage", status=204, errors=(409,)),
+    post("/api/sync/enrol", redeem, right="public", status=201),
+]

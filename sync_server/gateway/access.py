@@ -20,14 +20,16 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from replication.edits import OWNER, Author
 from replication.errors import Forbidden, Unauthorized, Unavailable
-from replication.http.access import Access, Operation
+from replication.http.access import MOST_LOCAL_BYTES, Access, Operation
+from replication.http.intake import set_pace
 from replication.wire.decode import Incoming, Refusal
 from reporting.documents.text import key_text
 from reporting.ingest import IngestEntry, entry_parameters, record_first_receipts
 from sync_server import errors
+from sync_server.gateway.open_requests import CREDENTIAL
 from sync_server.identity.device_credentials import DeviceCredential
 from sync_server.identity.principals import require_device
-from sync_server.keys import ENGINE
+from sync_server.keys import ACTIVITY, ENGINE, OPEN_REQUESTS, PACES
 from sync_server.middleware import OWN_REQUEST, REQUEST_ID
 from sync_server.policy import OPEN, POLICY, RESERVED_LOCALS, refusal_of_write
 
@@ -58,8 +60,31 @@ async def authorize(request: web.Request, operation: Operation, database: str | 
     if credential.site is None:
         request[OWN_REQUEST] = True
         return ServiceAccess()
-    recorder = _recorder(request.app[ENGINE])
-    return DeviceAccess(credential, credential.site, request[REQUEST_ID], recorder)
+    await _let_in(request, operation, credential, credential.site)
+    record = recorder(request.app[ENGINE])
+    return DeviceAccess(credential, credential.site, request[REQUEST_ID], record)
+
+
+async def _let_in(
+    request: web.Request, operation: Operation, credential: DeviceCredential, site: str
+) -> None:
+    """Its request counts from now on: for its budget, as activity, as one to be cut when it is revoked.
+
+    Raises TooManyRequests.
+    """
+    if CREDENTIAL in request:
+        return  # a feed that looks whether it is still allowed
+    request.app[OPEN_REQUESTS].add(credential.id, request)
+    request.app[ACTIVITY].note(
+        site=site,
+        device=credential.device,
+        address=request.remote,
+        app=request.headers.get("User-Agent"),
+        pushes=operation is Operation.REPLICATE_IN,
+    )
+    pace = request.app[PACES].of(credential.id)
+    await pace.begin()
+    set_pace(request, pace)
 
 
 _POSTGRES_AWAY = (
@@ -77,7 +102,9 @@ def _of_driver(error: Exception) -> str:
     return str(getattr(error, "orig", None) or type(error).__name__)
 
 
-def _recorder(engine: AsyncEngine) -> Record:
+def recorder(engine: AsyncEngine) -> Record:
+    """What puts first receipts on record; it raises Unavailable where Postgres does not answer in time."""
+
     async def record(entries: Sequence[IngestEntry]) -> None:
         parameters = entry_parameters(entries)
         try:
@@ -95,6 +122,7 @@ class NoAccess:
 
     author: Author = Author(None)
     prefixes: tuple[str, ...] | None = ()
+    most_local_bytes: int = 0
 
     def may_read(self, doc_id: str) -> bool:  # noqa: ARG002 (the interface's)
         """None."""
@@ -117,6 +145,7 @@ class ServiceAccess:
 
     author: Author = OWNER
     prefixes: tuple[str, ...] | None = None
+    most_local_bytes: int = MOST_LOCAL_BYTES
 
     def may_read(self, doc_id: str) -> bool:  # noqa: ARG002 (the interface's)
         """Every document."""
@@ -136,6 +165,8 @@ class ServiceAccess:
 
 class DeviceAccess:
     """A tablet's or a hub's rights in the database of its site."""
+
+    most_local_bytes: int = 64 * 1024
 
     def __init__(self, credential: DeviceCredential, site: str, request_id: str, record: Record) -> None:
         readable = POLICY[credential.role].readable

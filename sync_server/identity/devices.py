@@ -16,9 +16,10 @@ from typing import Literal
 
 import msgspec
 from sqlalchemy import Connection, Executable, Insert, Select, Update, func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
 
 from reporting.sites import InvalidSiteName, is_site
-from reporting.tables import devices
+from reporting.tables import device_labels, devices
 from sync_server.identity.device_credentials import DeviceCredential, SigningKey, token_digest
 
 CREDENTIALS_CHANNEL = "device_credentials"
@@ -106,6 +107,22 @@ def revoke(connection: Connection, *, site: str, device: str) -> int:
     revoked = connection.execute(revoke_credentials(site=site, device=device)).rowcount
     connection.execute(_notify())
     return revoked
+
+
+def lock_device_rows(site: str, device: str) -> Select[str]:
+    """Statement: hold what is known of a device until the transaction ends."""
+    c = devices.c
+    return select(c.credential).where(c.site == site, c.device == device).with_for_update()
+
+
+def label_device(site: str, device: str, label: str, row_version: int) -> Executable:
+    """Statement: call a device something, in this version of the label."""
+    made = upsert(device_labels).values(site=site, device=device, label=label, row_version=row_version)
+    new = made.excluded
+    return made.on_conflict_do_update(
+        index_elements=["site", "device"],
+        set_={"label": new.label, "row_version": new.row_version, "updated_at": func.now()},
+    )
 
 
 def _lock_device(site: str, device: str) -> Executable:

@@ -18,6 +18,7 @@ A revocation made while Postgres is away from a gateway's point of view takes ef
 import asyncio
 import enum
 import hmac
+from collections.abc import Callable
 from contextlib import aclosing
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -56,8 +57,16 @@ class KnownCredentials:
     `interval` is the longest time between two readings, seconds.
     """
 
-    def __init__(self, engine: AsyncEngine, *, interval: float = 1.0) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        *,
+        interval: float = 1.0,
+        told: Callable[[Callable[[str], bool]], None] | None = None,
+    ) -> None:
+        """`told` is called after each reading, with what tells whether a credential is in force."""
         self._engine = engine
+        self._told = told
         self._interval = interval
         self._known: dict[str, _Known] | None = None
         self._absent: set[str] = set()
@@ -108,8 +117,15 @@ class KnownCredentials:
         """Read the list now. Raises SQLAlchemy's errors when Postgres is away; the last list then stays."""
         self._known = await self._select(None)
         self._absent.clear()
+        if self._told is not None:
+            self._told(self._is_in_force)
         async with self._read:
             self._read.notify_all()
+
+    def _is_in_force(self, credential_id: str) -> bool:
+        known = self._known
+        # One that is not in the list was enrolled after it was read.
+        return known is None or credential_id not in known or not known[credential_id].revoked
 
     async def _select(self, ids: list[str] | None) -> dict[str, _Known]:
         async with asyncio.timeout(_PATIENCE), self._engine.connect() as connection:

@@ -20,6 +20,7 @@ class Tablet:
 
     author = Author("tablet")
     prefixes: tuple[str, ...] | None = ("battery:", "item:")
+    most_local_bytes: int = 1024 * 1024
 
     def __init__(self, judged: list[tuple[str, str | None]]) -> None:
         self._judged = judged

@@ -24,6 +24,7 @@ class Reader(FullAccess):
     """Sees batteries only."""
 
     prefixes: tuple[str, ...] | None = ("battery:",)
+    most_local_bytes: int = 1024 * 1024
 
     def may_read(self, doc_id: str) -> bool:
         return doc_id.startswith("battery:")

@@ -1,0 +1,89 @@
+"""Session documents of the online path, in their site database: on record first, stored second.
+
+A step reads the winner, makes the next revision from it and stores that with its ancestors. So a step that is
+told twice makes the same revision, and two steps at once make two leaves, which the projector merges by task
+run as it does those of two tablets; the next step goes on from the winner.
+
+| what happens | outcome |
+|---|---|
+| the process dies after the record | the entry stays; the caller asks again, the same revision is stored |
+| the answer is lost | the caller asks again, and finds it done |
+| the site database is away | StoreUnreachable; nothing was acknowledged |
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from replication.client import CouchClient
+from replication.errors import CouchError, NotFound
+from reporting.collecting.session_document import Document, next_revision
+from reporting.ingest import IngestEntry
+from reporting.sites import database_of
+from sync_server.api.seams import StoreUnreachable
+from sync_server.gateway.access import Record
+
+Step = Callable[[Document], Document]
+
+
+class StoredSession(msgspec.Struct, frozen=True):
+    """A session's document as the site database has it now."""
+
+    rev: str
+    document: Document
+
+
+class SessionStore:
+    """One site's session documents. `about` names who writes, for the ingest log: device, role, credential,
+    request.
+    """
+
+    def __init__(self, client: CouchClient, record: Record, *, site: str, **about: str) -> None:
+        self._client = client
+        self._record = record
+        self._site = site
+        self._about = about
+
+    async def read(self, session: str) -> StoredSession | None:
+        """The winner of a session; None where there is none. Raises StoreUnreachable."""
+        try:
+            found = await self._client.document(database_of(self._site), f"session:{session}")
+        except NotFound:
+            return None
+        except CouchError as error:
+            raise StoreUnreachable(error.reason) from error
+        return StoredSession(found.pop("_rev"), found)
+
+    async def write(self, document: Document, base: StoredSession | None) -> StoredSession:
+        """Store the document as the next revision after `base`. Raises StoreUnreachable, and what recording
+        raises.
+        """
+        rev = next_revision(document, None if base is None else base.rev)
+        entry = IngestEntry(
+            site=self._site, doc_id=document["_id"], rev=rev, outcome="received", **_entry(self._about)
+        )
+        await self._record([entry])
+        ids = [rev.partition("-")[2]]
+        if base is not None:
+            ids.append(base.rev.partition("-")[2])
+        revisions = {"start": int(rev.partition("-")[0]), "ids": ids}
+        body = msgspec.json.encode({**document, "_rev": rev, "_revisions": revisions})
+        try:
+            refused = await self._client.push(database_of(self._site), [body])
+        except CouchError as error:
+            raise StoreUnreachable(error.reason) from error
+        if refused:
+            raise StoreUnreachable(f"{refused[0].error}: {refused[0].reason}")
+        return StoredSession(rev, document)
+
+    async def step(self, base: StoredSession, step: Step) -> StoredSession:
+        """The session after a step; as it is where the step changes nothing. Raises as `write` does, and what
+        the step raises.
+        """
+        document = step(base.document)
+        return base if document == base.document else await self.write(document, base)
+
+
+def _entry(about: dict[str, str]) -> dict[str, Any]:
+    return {name: about[name] for name in ("device", "role", "credential", "request_id")}
