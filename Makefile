@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+# Test processes, each with servers of its own.
+WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check lint types format bench clean
@@ -20,8 +22,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: $(VENV)/.installed ## The whole system with a simulated tablet (ARGS=--exit ends instead of running on).
 	$(BIN)/sync-server demo $(ARGS)
 
-test: $(VENV)/.installed ## All tests, on real servers (ARGS=… goes to pytest).
-	$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.installed ## All tests, on real servers (ARGS=… goes to pytest, WORKERS=0 is one process).
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 check: lint types ## Lint, format and types.
 

@@ -1,6 +1,7 @@
 """A real PouchDB in a Node process, driven by `tablet.mjs`; its packages are installed once."""
 
 import asyncio
+import fcntl
 import os
 import shutil
 import subprocess
@@ -21,11 +22,14 @@ def node() -> str:
         _without_pouchdb("Node and npm are not installed")
     lock = HERE / "package-lock.json"
     installed = HERE / "node_modules" / ".installed"
-    if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
-        done = subprocess.run([npm, "ci"], cwd=HERE, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            _without_pouchdb(f"npm cannot install it:\n{done.stderr[-500:]}")
-        installed.touch()
+    # Test processes run side by side: one installs, the others wait. `npm ci` leaves this file alone.
+    with lock.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
+            done = subprocess.run([npm, "ci"], cwd=HERE, capture_output=True, text=True, check=False)
+            if done.returncode != 0:
+                _without_pouchdb(f"npm cannot install it:\n{done.stderr[-500:]}")
+            installed.touch()
     return executable
 
 
