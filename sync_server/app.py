@@ -15,6 +15,7 @@ from sync_server.gateway.access import authorize
 from sync_server.gateway.failures import PREFIX, couch_errors
 from sync_server.gateway.sessions import DeviceSessions
 from sync_server.keys import REPLICATOR, SETTINGS
+from sync_server.limits.requests import install_limits
 from sync_server.middleware import install_middleware
 from sync_server.settings import Settings, SettingsError
 
@@ -35,6 +36,7 @@ def build_app(settings: Settings) -> web.Application:
     app.cleanup_ctx.extend(
         [lifespan.postgres, lifespan.redis, lifespan.store, lifespan.credentials, lifespan.replicator]
     )
+    install_limits(app)
     return app
 
 

@@ -27,6 +27,8 @@ def office_settings(database_url: str, redis_url: str, tmp_path: Path) -> Settin
         redis_url=redis_url,
         data_dir=tmp_path,
         environment="test",
+        rate_limit_per_minute=1_000_000,
+        auth_rate_limit_per_minute=1_000_000,
         host="127.0.0.1",
         port=port,
     )
