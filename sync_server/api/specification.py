@@ -89,12 +89,7 @@ def specification(routes: Sequence[Route], *, version: str, server: str) -> dict
 
 
 _SECURITY = {
-    "person": {
-        "type": "http",
-        "scheme": "bearer",
-        "bearerFormat": "JWT",
-        "description": "Of /api/auth/login",
-    },
+    "person": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
     "password": {"type": "oauth2", "flows": {"password": {"tokenUrl": "/api/auth/login", "scopes": {}}}},
     "device": {"type": "http", "scheme": "bearer", "description": "The credential of an enrolled device."},
 }
