@@ -121,16 +121,12 @@ def may(route: Route, role: Role, place: str, reach: Reach, site: str) -> bool:
     if role not in RIGHTS[route.right]:
         return False
     scope = Scope((PLACES[place],))
-    match reach:
-        case "study and site":
-            return scope.covers(STUDY, site)
-        case "study":
-            return scope.covers(STUDY, None)
-        case "study seen":
-            return scope.sees_study(STUDY)
-        case "site":
-            return scope.covers_site(site)
-        case "everywhere":
-            return scope.is_everything
-        case "anywhere":
-            return True
+    covered: dict[Reach, bool] = {
+        "study and site": scope.covers(STUDY, site),
+        "study": scope.covers(STUDY, None),
+        "study seen": scope.sees_study(STUDY),
+        "site": scope.covers_site(site),
+        "everywhere": scope.is_everything,
+        "anywhere": True,
+    }
+    return covered[reach]
