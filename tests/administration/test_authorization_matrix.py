@@ -28,6 +28,7 @@ from tests.administration.served import Served
 AT_ONCE = 8
 
 PRINCIPALS: list[tuple[Role, str]] = [(role, place) for role in ROLES for place in PLACES]
+EVERYBODY: list[tuple[Role, str] | str] = ["nobody", "garbage", *PRINCIPALS]
 
 
 def test_every_route_says_who_may_call_it_and_has_an_example() -> None:
@@ -45,7 +46,7 @@ def cells() -> Iterator[tuple[Route, Example, str, tuple[Role, str] | str]]:
     for route in API_ROUTES:
         example = EXAMPLES.get((route.method, route.path), Example())
         for site in (SITE, OTHER_SITE):
-            for principal in ("nobody", "garbage", *PRINCIPALS):
+            for principal in EVERYBODY:
                 yield route, example, site, principal
 
 

@@ -39,12 +39,19 @@ def results(office: Office) -> None:
             f"site-{site}",
             A_DAY,
         )
-    for study, site in (("SRO", "lima"), ("SRO", None), (None, "lima"), ("ABC", "cusco"), (None, None)):
+    about: list[tuple[str | None, str | None]] = [
+        ("SRO", "lima"),
+        ("SRO", None),
+        (None, "lima"),
+        ("ABC", "cusco"),
+        (None, None),
+    ]
+    for entry_study, entry_site in about:
         office.rows(
             "INSERT INTO audit_log (actor, actor_kind, action, entity, entity_id, study, site)"
             " VALUES ('a@b.example', 'person', 'x.y', 'x', 'x', %s, %s)",
-            study,
-            site,
+            entry_study,
+            entry_site,
         )
 
 
