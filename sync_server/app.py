@@ -17,6 +17,7 @@ from sync_server.gateway.open_requests import OpenRequests
 from sync_server.gateway.pace import Paces
 from sync_server.gateway.sessions import DeviceSessions
 from sync_server.keys import OPEN_REQUESTS, PACES, REPLICATOR, SETTINGS
+from sync_server.limits.requests import install_limits
 from sync_server.middleware import install_middleware
 from sync_server.settings import Settings, SettingsError
 
@@ -50,6 +51,7 @@ def build_app(settings: Settings) -> web.Application:
             lifespan.replicator,
         ]
     )
+    install_limits(app)
     return app
 
 

@@ -12,12 +12,14 @@ from sync_server.gateway.open_requests import OpenRequests
 from sync_server.gateway.pace import Paces
 from sync_server.identity.device_credentials import CredentialVerifier, SigningKey
 from sync_server.identity.revocations import KnownCredentials
+from sync_server.limits.window import Limiter
 from sync_server.sealing import Sealer
 from sync_server.settings import Settings
 
 SETTINGS = web.AppKey("settings", Settings)
 ENGINE = web.AppKey("engine", AsyncEngine)
 REDIS = web.AppKey("redis", Redis)
+LIMITER = web.AppKey("limiter", Limiter)
 VERIFIER = web.AppKey("verifier", CredentialVerifier)
 KNOWN_CREDENTIALS = web.AppKey("known_credentials", KnownCredentials)
 REPLICATOR = web.AppKey("replicator", Replicator)

@@ -36,6 +36,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from sync_server.api.seams import StoreUnreachable
+from sync_server.caller_address import caller_address
 from sync_server.errors import HTTP_CODES, ApiError, TooMany, error_response
 from sync_server.identity.principals import PRINCIPAL_LOG_FIELDS
 from sync_server.keys import SETTINGS
@@ -63,9 +64,19 @@ _PREFLIGHT_HEADERS = {
     hdrs.ACCESS_CONTROL_MAX_AGE: "7200",
 }
 _EXPOSED_HEADERS = (
-    "Accept-Ranges, Content-Length, Content-Range, Content-Type, Date, ETag, Location, Retry-After, Server, "
-    "WWW-Authenticate, X-Request-ID"
+    "Accept-Ranges, Content-Disposition, Content-Length, Content-Range, Content-Type, Date, ETag, "
+    "Idempotent-Replayed, Location, Retry-After, Server, WWW-Authenticate, X-RateLimit-Limit, "
+    "X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-ID"
 )
+_API_HEADERS = {
+    # Participants' data and tokens: not for a shared computer's disk.
+    hdrs.CACHE_CONTROL: "no-store",
+    # Data is no page: whatever is in it, a browser runs nothing of it and shows it in no frame.
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+_STRICT_TRANSPORT = "max-age=31536000; includeSubDomains"
 
 _log = structlog.get_logger()
 
@@ -103,7 +114,16 @@ async def request_context(request: web.Request, handler: Handler) -> web.StreamR
         quiet = request.path in _QUIET_PATHS or request.get(OWN_REQUEST, False)
         write = _log.debug if quiet else _log.info
         ms = round((time.monotonic() - started) * 1000, 1)
-        write("request", method=request.method, path=request.path, status=status, ms=ms, bytes=size)
+        address = caller_address(request)
+        write(
+            "request",
+            method=request.method,
+            path=request.path,
+            status=status,
+            ms=ms,
+            bytes=size,
+            address=address,
+        )
         # One task serves all requests of a connection: what stays bound would show in the next one's lines.
         structlog.contextvars.unbind_contextvars("request_id", *PRINCIPAL_LOG_FIELDS)
 
@@ -139,8 +159,10 @@ async def _add_headers(request: web.Request, response: web.StreamResponse) -> No
     if REQUEST_ID in request:
         response.headers["X-Request-ID"] = request[REQUEST_ID]
     if _is_below(request.path, "/api"):
-        # Participants' data and tokens: not for a shared computer's disk.
-        response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
+        for name, value in _API_HEADERS.items():
+            response.headers.setdefault(name, value)
+        if (request.app[SETTINGS].public_url or "").startswith("https://"):
+            response.headers["Strict-Transport-Security"] = _STRICT_TRANSPORT
     if not (request.app[SETTINGS].allowed_origins and _is_shared(request.path)):
         return
     # Also without an Origin: a cache must not give that answer to a page of an allowed origin.

@@ -6,6 +6,7 @@ refused at boot with a sentence that says which, why and what to do; all problem
 
 import re
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
@@ -71,6 +72,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Keys (comma-separated) that seal contacts and secrets in Postgres: the first seals, all open. Unset:
     one in `DATA_DIR`, which all machines must share.
     """
+    rate_limit_per_minute: Annotated[int, Meta(ge=1)] = 60
+    """Requests of `/api` that a person, or an address without a token, may make in any minute."""
+    auth_rate_limit_per_minute: Annotated[int, Meta(ge=1)] = 10
+    """The same for `/api/auth`: attempts to log in."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses and networks (comma-separated) of proxies whose `X-Forwarded-For` says who calls."""
     public_url: str | None = None
     """How people and tablets reach the service, as in links and QR codes; unset: `HOST` and `PORT`."""
     device_requests_per_minute: Annotated[int, Meta(ge=60, le=1_000_000)] = 3000
@@ -152,7 +159,7 @@ _PURPOSE = {
 }
 
 
-_LISTS = {"ALLOWED_ORIGINS", "DATA_ENCRYPTION_KEYS"}
+_LISTS = {"ALLOWED_ORIGINS", "DATA_ENCRYPTION_KEYS", "TRUSTED_PROXIES"}
 
 
 def _names(problems: list[str]) -> set[str]:
@@ -191,6 +198,11 @@ def _unsafe(settings: Settings) -> list[str]:
         )
         if url is not None and not _is_readable(url)
     ]
+    problems += [
+        f"TRUSTED_PROXIES: {each!r} is neither an address nor a network, as 10.0.0.0/8."
+        for each in settings.trusted_proxies
+        if not _is_network(each)
+    ]
     if bool(settings.admin_email) != bool(settings.admin_password):
         problems.append("ADMIN_EMAIL and ADMIN_PASSWORD go together: set both or neither.")
     if settings.admin_email and not re.fullmatch(r"[^@\s]+@[^@\s]+", settings.admin_email):
@@ -213,6 +225,14 @@ def _unsafe(settings: Settings) -> list[str]:
 def _is_readable(url: str) -> bool:
     try:
         _ = urlsplit(url).port
+    except ValueError:
+        return False
+    return True
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ip_network(text, strict=False)
     except ValueError:
         return False
     return True

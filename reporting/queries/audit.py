@@ -4,11 +4,10 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Select, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, Select, and_, or_, select
 
 from reporting.queries.rows import columns_of
-from reporting.queries.snapshot import Listed, Page, list_page
+from reporting.scope import Scope, within
 from reporting.tables import audit_log
 
 
@@ -18,6 +17,7 @@ class AuditFilter(msgspec.Struct, frozen=True, kw_only=True):
     entity: str | None = None
     entity_id: str | None = None
     site: str | None = None
+    study: str | None = None
     actor: str | None = None
     at_from: datetime | None = None
     at_to: datetime | None = None
@@ -43,25 +43,36 @@ class AuditRow(msgspec.Struct, frozen=True):
     address: str | None
 
 
-def select_audit(wanted: AuditFilter) -> Select[*tuple[Any, ...]]:
-    """Statement: matching entries, the latest first."""
+LATEST_FIRST = (audit_log.c.id.desc(),)
+
+SORTABLE = {name: audit_log.c[name] for name in ("at", "actor", "action", "entity", "site", "study")}
+
+
+def select_audit(wanted: AuditFilter, scope: Scope) -> Select[*tuple[Any, ...]]:
+    """Statement: matching entries of the scope, in no order.
+
+    What is of a site and no study is seen by who reaches the site; what is of neither, by who sees
+    everything.
+    """
     c = audit_log.c
     conditions = (
         (c.entity, wanted.entity),
         (c.entity_id, wanted.entity_id),
         (c.site, wanted.site),
+        (c.study, wanted.study),
         (c.actor, wanted.actor),
     )
     statement = select(*columns_of(AuditRow, audit_log)).where(
-        *(column == value for column, value in conditions if value is not None)
+        _visible(scope), *(column == value for column, value in conditions if value is not None)
     )
     if wanted.at_from is not None:
         statement = statement.where(c.at >= wanted.at_from)
     if wanted.at_to is not None:
         statement = statement.where(c.at <= wanted.at_to)
-    return statement.order_by(c.id.desc())
+    return statement
 
 
-async def list_audit(connection: AsyncConnection, wanted: AuditFilter, page: Page) -> Listed[AuditRow]:
-    """One page of the matching entries."""
-    return await list_page(connection, AuditRow, select_audit(wanted), page)
+def _visible(scope: Scope) -> ColumnElement[bool]:
+    c = audit_log.c
+    of_a_study = within(scope, study=c.study, site=c.site)
+    return or_(of_a_study, and_(c.study.is_(None), within(scope, site=c.site)))

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reporting.queries.rows import columns_of
 from reporting.queries.snapshot import Listed, Page, list_page
+from reporting.scope import Scope, within
 from reporting.tables import conflicts, documents, losing_revisions, sessions
 
 ConflictState = Literal["open", "resolved", "outdated"]
@@ -58,8 +59,10 @@ class SessionConflicts(msgspec.Struct, frozen=True):
     losing_revisions: list[str]
 
 
-def select_conflicted(wanted: ConflictFilter) -> Select[*tuple[Any, ...]]:
-    """Statement: sessions with such conflicts, by site and id."""
+def select_conflicted(wanted: ConflictFilter, scope: Scope) -> Select[*tuple[Any, ...]]:
+    """Statement: sessions with such conflicts, by site and id. A session without rows is of no study: only
+    who may see everything sees it.
+    """
     c = conflicts.c
     statement = select(c.site, c.session_id).distinct()
     for column, value in ((c.site, wanted.site), (c.session_id, wanted.session)):
@@ -75,15 +78,16 @@ def select_conflicted(wanted: ConflictFilter) -> Select[*tuple[Any, ...]]:
             documents,
             and_(documents.c.site == found.c.site, documents.c.doc_id == "session:" + found.c.session_id),
         )
+        .where(within(scope, study=sessions.c.study, site=found.c.site))
         .order_by(found.c.site, found.c.session_id)
     )
 
 
 async def list_conflicts(
-    connection: AsyncConnection, wanted: ConflictFilter, page: Page
+    connection: AsyncConnection, wanted: ConflictFilter, page: Page, scope: Scope
 ) -> Listed[SessionConflicts]:
     """One page of the matching sessions; read it on one snapshot."""
-    listed = await list_page(connection, _Session, select_conflicted(wanted), page)
+    listed = await list_page(connection, _Session, select_conflicted(wanted, scope), page)
     rows, losing = await _details(connection, listed.rows)
     return Listed(
         rows=[

@@ -5,10 +5,9 @@ from typing import Any, Final
 
 import msgspec
 from sqlalchemy import ColumnElement, Select, exists, func, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reporting.queries.rows import columns_of
-from reporting.queries.snapshot import Listed, Page, list_page
+from reporting.scope import Scope, within
 from reporting.tables import quarantine, waivers
 
 _POSITION: Final = r"\[\d+\]"
@@ -59,58 +58,56 @@ def is_waived() -> ColumnElement[bool]:
     return exists().where(w.site == q.site, w.doc_id == q.doc_id, w.code == q.code, w.path == q.path)
 
 
-def select_quarantine(wanted: QuarantineFilter) -> Select[*tuple[Any, ...]]:
-    """Statement: matching entries, the latest first; ties by site, document id and revision."""
-    c = quarantine.c
+_c = quarantine.c
+LATEST_FIRST = (_c.quarantined_at.desc(), _c.site, _c.doc_id, _c.rev)
+
+SORTABLE = {name: _c[name] for name in ("quarantined_at", "site", "doc_id", "type", "code")}
+
+
+def select_quarantine(wanted: QuarantineFilter, scope: Scope) -> Select[*tuple[Any, ...]]:
+    """Statement: matching entries at the scope's sites, in no order."""
     waived = is_waived().label("waived")
-    return (
-        select(*columns_of(QuarantineRow, quarantine, besides=(waived,)))
-        .where(*_matching(wanted))
-        .order_by(c.quarantined_at.desc(), c.site, c.doc_id, c.rev)
-    )
+    return select(*columns_of(QuarantineRow, quarantine, besides=(waived,))).where(*_matching(wanted, scope))
 
 
-def select_groups(wanted: QuarantineFilter) -> Select[*tuple[Any, ...]]:
-    """Statement: the fields of QuarantineGroup, the largest first."""
+_path = func.regexp_replace(_c.path, _POSITION, "[*]", "g").label("path")
+LARGEST_FIRST = (func.count().desc(), _c.code, _c.type, _path, _c.site)
+
+SORTABLE_GROUPS = {
+    "entries": func.count(),
+    "code": _c.code,
+    "type": _c.type,
+    "site": _c.site,
+    "oldest": func.min(_c.quarantined_at),
+    "newest": func.max(_c.quarantined_at),
+}
+
+
+def select_groups(wanted: QuarantineFilter, scope: Scope) -> Select[*tuple[Any, ...]]:
+    """Statement: the fields of QuarantineGroup, in no order."""
     c = quarantine.c
-    path = func.regexp_replace(c.path, _POSITION, "[*]", "g").label("path")
-    entries = func.count()
     return (
         select(
             c.code,
             c.type,
-            path,
+            _path,
             c.site,
-            entries.label("entries"),
+            func.count().label("entries"),
             func.count().filter(is_waived()).label("waived"),
             func.min(c.quarantined_at).label("oldest"),
             func.max(c.quarantined_at).label("newest"),
             func.min(c.message).label("example"),
         )
-        .where(*_matching(wanted))
-        .group_by(c.code, c.type, path, c.site)
-        .order_by(entries.desc(), c.code, c.type, path, c.site)
+        .where(*_matching(wanted, scope))
+        .group_by(c.code, c.type, _path, c.site)
     )
 
 
-def _matching(wanted: QuarantineFilter) -> list[ColumnElement[bool]]:
+def _matching(wanted: QuarantineFilter, scope: Scope) -> list[ColumnElement[bool]]:
     c = quarantine.c
     conditions = ((c.site, wanted.site), (c.code, wanted.code), (c.type, wanted.type))
-    found = [column == value for column, value in conditions if value is not None]
+    found = [within(scope, site=c.site)]
+    found += [column == value for column, value in conditions if value is not None]
     if wanted.waived is not None:
         found.append(is_waived() if wanted.waived else ~is_waived())
     return found
-
-
-async def list_groups(
-    connection: AsyncConnection, wanted: QuarantineFilter, page: Page
-) -> Listed[QuarantineGroup]:
-    """One page of the causes."""
-    return await list_page(connection, QuarantineGroup, select_groups(wanted), page)
-
-
-async def list_quarantine(
-    connection: AsyncConnection, wanted: QuarantineFilter, page: Page
-) -> Listed[QuarantineRow]:
-    """One page of the matching entries."""
-    return await list_page(connection, QuarantineRow, select_quarantine(wanted), page)

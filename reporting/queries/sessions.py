@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reporting.queries.rows import columns_of
 from reporting.queries.snapshot import Listed, Page, list_page
+from reporting.scope import Scope, within
 from reporting.tables import quality_flags, scores, sessions, task_runs, trials
 
 MOST_FLAGS = 1_000
@@ -126,8 +127,16 @@ class TrialFilter(msgspec.Struct, frozen=True, kw_only=True):
 _SESSION_COLUMNS = columns_of(SessionRow, sessions)
 
 
-def select_sessions(wanted: SessionFilter) -> Select[*tuple[Any, ...]]:
-    """Statement: matching sessions, the latest first; ties by site and id."""
+LATEST_FIRST = (sessions.c.started_at.desc(), sessions.c.site, sessions.c.id)
+
+SORTABLE = {
+    name: sessions.c[name]
+    for name in ("started_at", "ended_at", "received_at", "study", "site", "participant", "visit", "status")
+}
+
+
+def select_sessions(wanted: SessionFilter, scope: Scope) -> Select[*tuple[Any, ...]]:
+    """Statement: matching sessions of the scope, in no order."""
     c = sessions.c
     conditions = (
         (c.study, wanted.study),
@@ -136,18 +145,28 @@ def select_sessions(wanted: SessionFilter) -> Select[*tuple[Any, ...]]:
         (c.visit, wanted.visit),
         (c.status, wanted.status),
     )
-    statement = select(*_SESSION_COLUMNS).where(*_equal(conditions))
+    statement = select(*_SESSION_COLUMNS).where(
+        within(scope, study=c.study, site=c.site), *_equal(conditions)
+    )
     if wanted.started_from is not None:
         statement = statement.where(c.started_at >= wanted.started_from)
     if wanted.started_to is not None:
         statement = statement.where(c.started_at <= wanted.started_to)
-    return statement.order_by(c.started_at.desc(), c.site, c.id)
+    return statement
 
 
-def select_sites(session_id: str, site: str | None) -> Select[str]:
-    """Statement: the sites that have a session with this id; with `site`, that one if it has."""
-    statement = select(sessions.c.site).where(sessions.c.id == session_id).order_by(sessions.c.site)
-    return statement if site is None else statement.where(sessions.c.site == site)
+def select_sites(session_id: str, site: str | None, scope: Scope) -> Select[str]:
+    """Statement: the sites that have a session with this id in the scope; with `site`, that one if it has."""
+    c = sessions.c
+    statement = (
+        select(c.site).where(c.id == session_id, within(scope, study=c.study, site=c.site)).order_by(c.site)
+    )
+    return statement if site is None else statement.where(c.site == site)
+
+
+def select_study(site: str, session_id: str) -> Select[str]:
+    """Statement: the study of a session; no row where there is no such session."""
+    return select(sessions.c.study).where(sessions.c.site == site, sessions.c.id == session_id)
 
 
 def select_trials(site: str, session_id: str, wanted: TrialFilter) -> Select[*tuple[Any, ...]]:
@@ -159,11 +178,6 @@ def select_trials(site: str, session_id: str, wanted: TrialFilter) -> Select[*tu
         .where(c.site == site, c.session_id == session_id, *_equal(conditions))
         .order_by(c.task, c.run, c.trial_index)
     )
-
-
-async def list_sessions(connection: AsyncConnection, wanted: SessionFilter, page: Page) -> Listed[SessionRow]:
-    """One page of the matching sessions."""
-    return await list_page(connection, SessionRow, select_sessions(wanted), page)
 
 
 async def list_trials(

@@ -33,7 +33,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reporting.queries.rows import columns_of
-from reporting.queries.snapshot import Listed, Page, list_page
+from reporting.scope import Scope, within
 from reporting.tables import (
     checkpoints,
     conflicts,
@@ -93,8 +93,10 @@ _known = union(select(checkpoints.c.site), select(site_states.c.site), select(de
 )
 
 
-def select_sites(site: str | None = None) -> Select[*tuple[Any, ...]]:
-    """Statement: the fields of SiteRow of every site that is projected, tried, or has an enrolled device."""
+def select_sites(scope: Scope, site: str | None = None) -> Select[*tuple[Any, ...]]:
+    """Statement: the fields of SiteRow of every site of the scope that is projected, tried, or has an
+    enrolled device; in no order.
+    """
     at, state = checkpoints.c, site_states.c
     statement = (
         select(
@@ -126,26 +128,31 @@ def select_sites(site: str | None = None) -> Select[*tuple[Any, ...]]:
                 site_states, state.site == _known.c.site
             )
         )
-        .order_by(_known.c.site)
+        .where(within(scope, site=_known.c.site))
     )
     return statement if site is None else statement.where(_known.c.site == site)
 
 
-def select_complete_through(site: str | None) -> Select[str, datetime | None]:
-    """Statement: through when each site is complete, or that one; absent: never projected."""
+BY_NAME = (_known.c.site,)
+
+SORTABLE = {
+    "site": _known.c.site,
+    "state": site_states.c.state,
+    "complete_through": checkpoints.c.complete_through,
+    "advanced_at": checkpoints.c.advanced_at,
+}
+
+
+def select_complete_through(site: str | None, scope: Scope) -> Select[str, datetime | None]:
+    """Statement: through when each site of the scope is complete, or that one; absent: never projected."""
     c = checkpoints.c
-    statement = select(c.site, c.complete_through).order_by(c.site)
+    statement = select(c.site, c.complete_through).where(within(scope, site=c.site)).order_by(c.site)
     return statement if site is None else statement.where(c.site == site)
 
 
-async def list_sites(connection: AsyncConnection, page: Page) -> Listed[SiteRow]:
-    """One page of all sites, by name."""
-    return await list_page(connection, SiteRow, select_sites(), page)
-
-
-async def read_site(connection: AsyncConnection, site: str) -> SiteRow | None:
-    """One site; None where nobody knows it."""
-    row = (await connection.execute(select_sites(site))).one_or_none()
+async def read_site(connection: AsyncConnection, site: str, scope: Scope) -> SiteRow | None:
+    """One site; None where nobody knows it, or the scope does not reach it."""
+    row = (await connection.execute(select_sites(scope, site))).one_or_none()
     return None if row is None else SiteRow(*row)
 
 
@@ -159,10 +166,10 @@ async def list_devices(connection: AsyncConnection, site: str) -> list[DeviceRow
 
 
 async def read_complete_through(
-    connection: AsyncConnection, *, site: str | None
+    connection: AsyncConnection, *, site: str | None, scope: Scope
 ) -> dict[str, datetime | None]:
     """By site, through when it is complete: of all sites that an answer may draw on, or of that one."""
-    found = await connection.execute(select_complete_through(site))
+    found = await connection.execute(select_complete_through(site, scope))
     return {row.site: row.complete_through for row in found}
 
 

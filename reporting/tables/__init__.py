@@ -16,6 +16,7 @@ two sessions. `site` is always the *database's* site, never the member that the 
 | `consents` | forms; what was signed; withdrawals | people; the projector; people |
 | `visits` | visit definitions, visits | people, the projector |
 | `enrolment` | codes, labels and activity of devices | people, the gateway |
+| `requests` | what was answered to requests that may be sent twice | the API |
 | `outbox` | what has to happen outside Postgres | whoever causes it, the relay |
 
 There are no foreign keys between result tables: a batch replaces a session's rows as a whole, one module
@@ -29,6 +30,7 @@ from reporting.tables.enrolment import device_activity, device_labels, enrolment
 from reporting.tables.outbox import outbox, outbox_attempts
 from reporting.tables.projection import checkpoints, proofs, replays, rescorings, score_history, site_states
 from reporting.tables.record import audit_log, ingest_log, waivers
+from reporting.tables.requests import idempotency_keys
 from reporting.tables.results import (
     conflicts,
     corrections,
@@ -92,6 +94,7 @@ __all__ = [
     "devices",
     "documents",
     "enrolment_codes",
+    "idempotency_keys",
     "ingest_log",
     "item_bank_drafts",
     "item_banks",

@@ -6,6 +6,7 @@ from aiohttp import web
 from msgspec import Meta
 
 from reporting.audit import AuditEntry
+from sync_server.caller_address import caller_address
 from sync_server.identity.access_tokens import Person
 from sync_server.middleware import REQUEST_ID
 
@@ -42,5 +43,5 @@ def audited(
         before=before,
         after=after,
         request_id=request[REQUEST_ID],
-        address=request.remote,
+        address=caller_address(request),
     )

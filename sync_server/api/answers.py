@@ -26,12 +26,11 @@ def answer(value: Any, *, status: int = 200) -> web.Response:
     )
 
 
-def answer_page(listed: Listed[Row], page: Page, **beside: Any) -> web.Response:
-    """`{"data": […], "pagination": {…}}`, and what is told beside."""
-    pagination = Pagination(
+def page_of(listed: Listed[Row], page: Page) -> Pagination:
+    """Where this page of a list is."""
+    return Pagination(
         page=page.number,
         per_page=page.size,
         total=listed.total,
         pages=-(-listed.total // page.size),
     )
-    return answer({"data": listed.rows, "pagination": pagination, **beside})

@@ -69,6 +69,16 @@ async def me(request: web.Request) -> web.Response:
 
 
 ROUTES = [
-    plain("POST", "/api/auth/login", log_in, right="public"),
+    plain(
+        "POST",
+        "/api/auth/login",
+        log_in,
+        right="public",
+        body=LoginForm,
+        consumes="application/x-www-form-urlencoded",
+        answer=AccessToken,
+        errors=(415,),
+        limit=_FORM_LIMIT,
+    ),
     plain("GET", "/api/auth/me", me, right="own account"),
 ]

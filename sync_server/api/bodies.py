@@ -2,9 +2,18 @@
 
 The server as a whole takes bodies of hundreds of megabytes, because replication needs it; a login does not.
 Each route says how much it takes, and nothing beyond that is read into memory.
+
+| body | refused with |
+|---|---|
+| larger than the route takes | 413, `details.limit` |
+| no JSON, or not UTF-8 (half a surrogate pair too) | 400 |
+| of another shape, with members that are not known | 422, `details.path` |
+| a text or name with NUL, which Postgres cannot store | 422, `details.path` |
+| nested too deeply | 422 |
 """
 
-from typing import TypeVar
+from collections.abc import Iterator
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -15,19 +24,30 @@ from sync_server.errors import InvalidRequest, TooLarge, UnsupportedMediaType
 
 _FORM = "application/x-www-form-urlencoded"
 
+BODY_BYTES = web.RequestKey("body_bytes", bytes)
+"""The body as it came, once it was read."""
+
 Body = TypeVar("Body", bound=msgspec.Struct)
 
 
-async def read_json(request: web.Request, body_type: type[Body], *, limit: int) -> Body:
-    """The JSON body as `body_type`; `limit` in bytes.
+async def read_json(
+    request: web.Request, body_type: type[Body], *, limit: int, any_text: bool = False
+) -> Body:
+    """The JSON body as `body_type`; `limit` in bytes. With `any_text` it may hold NUL.
 
     Raises TooLarge or InvalidRequest; msgspec.DecodeError (no JSON) and ValidationError (another shape) pass.
     """
     body = await _read(request, limit)
     try:
-        return msgspec.json.decode(body, type=body_type)
+        decoded = msgspec.json.decode(body, type=body_type)
+        # Rare, and looked for in the bytes first: bodies may have megabytes.
+        if not any_text and b"\\u0000" in body:
+            _refuse_nul(msgspec.json.decode(body))
     except RecursionError as error:
         raise InvalidRequest("The body is nested too deeply.") from error
+    except UnicodeDecodeError as error:
+        raise msgspec.DecodeError("it is not UTF-8") from error
+    return decoded
 
 
 async def read_form(request: web.Request, form_type: type[Body], *, limit: int) -> Body:
@@ -53,4 +73,27 @@ async def _read(request: web.Request, limit: int) -> bytes:
         body += chunk
         if len(body) > limit:
             raise TooLarge(f"The body may have {limit} bytes.", details={"limit": limit})
-    return bytes(body)
+    request[BODY_BYTES] = bytes(body)
+    return request[BODY_BYTES]
+
+
+def _refuse_nul(value: Any) -> None:
+    for path in _with_nul(value, "$"):
+        raise InvalidRequest(
+            f"{path} holds a character that no stored text has (NUL).", details={"path": path}
+        )
+
+
+def _with_nul(value: Any, path: str) -> Iterator[str]:
+    match value:
+        case str():
+            if "\0" in value:
+                yield path
+        case list():
+            for index, each in enumerate(value):
+                yield from _with_nul(each, f"{path}[{index}]")
+        case dict():
+            for name, each in value.items():
+                if "\0" in name:
+                    yield path
+                yield from _with_nul(each, f"{path}.{name}")

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from aiohttp import web
 from msgspec import Meta
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reporting.documents.kinds import Correction
 from reporting.documents.merge import Contradiction
@@ -30,16 +31,19 @@ from reporting.queries.conflicts import (
     SessionConflicts,
     list_conflicts,
 )
+from reporting.queries.sessions import select_study
 from reporting.queries.snapshot import Page, snapshot
+from reporting.scope import Scope
 from reporting.sites import database_of
 from sync_server.api.acts import Name, Reason
-from sync_server.api.answers import answer, answer_page
+from sync_server.api.answers import answer, page_of
 from sync_server.api.bodies import read_json
-from sync_server.api.correcting import Standing, Written, draft, standing, write
-from sync_server.api.parameters import PageQuery, Text, read_query
-from sync_server.api.route import plain
+from sync_server.api.call import Call, Nothing, PageOf
+from sync_server.api.correcting import Standing, Written, acting, draft, standing, write
+from sync_server.api.parameters import PageQuery, Text
+from sync_server.api.route import get, plain
 from sync_server.errors import AlreadyDone, Ambiguous, Changed, InvalidRequest, NotFound
-from sync_server.identity.principals import require_coordinator, require_person
+from sync_server.identity.principals import CALLER
 from sync_server.keys import CORRECTION_WRITER, ENGINE
 
 _BODY_LIMIT = 1024 * 1024
@@ -75,33 +79,42 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     leaves: list[str] | None = None
 
 
-async def get_conflicts(request: web.Request) -> web.Response:
-    """`GET /api/conflicts` → a page of SessionConflicts, by site and session."""
-    await require_person(request)
-    query = read_query(request, ConflictsQuery)
+class Corrections(msgspec.Struct, frozen=True):
+    """What was written."""
+
+    corrections: list[Written]
+
+
+async def get_conflicts(call: Call[ConflictsQuery, Nothing]) -> PageOf[SessionConflicts]:
+    """List sessions with something to decide, by site and session."""
+    query = call.query
     states = UNDECIDED if query.state is None else (query.state,)
     wanted = ConflictFilter(site=query.site, session=query.session, states=states)
-    async with snapshot(request.app[ENGINE]) as connection:
-        listed = await list_conflicts(connection, wanted, query.wanted_page)
-    return answer_page(listed, query.wanted_page)
+    page, scope = query.wanted_page, call.caller.scope("results.read")
+    listed = await list_conflicts(call.connection, wanted, page, scope)
+    return PageOf(listed.rows, page_of(listed, page))
 
 
-async def get_conflict(request: web.Request) -> web.Response:
-    """`GET /api/conflicts/{session}` → SessionConflicts."""
-    await require_person(request)
-    query = read_query(request, SessionQuery)
-    return answer(await _conflicts_of(request, request.match_info["session"], query.site))
+async def get_conflict(call: Call[SessionQuery, Nothing]) -> SessionConflicts:
+    """Read the conflicts of a session, whatever their state."""
+    scope = call.caller.scope("results.read")
+    return await _conflicts_of(call.connection, call.path("session"), call.query.site, scope)
 
 
 async def resolve(request: web.Request) -> web.Response:
-    """`POST /api/conflicts/{session}/resolve` with a Decision → 201 and the corrections written."""
-    person = await require_coordinator(request)
-    decision = await read_json(request, Decision, limit=_BODY_LIMIT)
+    """Decide conflicts of a session; answers with the corrections that were written."""
+    decision = await read_json(request, Decision, limit=_BODY_LIMIT, any_text=True)
     if (decision.choose is None) == (decision.accept is None):
         raise InvalidRequest("Say either `choose` or `accept`.")
-    found = await _conflicts_of(request, request.match_info["session"], decision.site)
+    caller, engine = request[CALLER], request.app[ENGINE]
+    session, scope = request.match_info["session"], caller.scope("results.read")
+    async with snapshot(engine) as connection:
+        found = await _conflicts_of(connection, session, decision.site, scope)
+        study = await connection.scalar(select_study(found.site, found.session))
+    person = acting(caller, study=study, site=found.site)
     based_on = await standing(request, found.site, found.session)
-    found = await _conflicts_of(request, found.session, found.site)
+    async with snapshot(engine) as connection:
+        found = await _conflicts_of(connection, found.session, found.site, scope)
     choices = _choices(found, decision)
     patches = {each.id: each for each in based_on.corrections if each.kind == "patch"}
     outdated = [row for row in found.conflicts if row.other_rev in patches and row.path in choices]
@@ -123,20 +136,19 @@ async def resolve(request: web.Request) -> web.Response:
         drafts.append(draft(request, person, next_one, reason=decision.reason, kind="patch", **members))
     written: list[Written] = []
     for document, correction in drafts:
-        written.append(await write(request, found.site, document, correction))
-    return answer({"corrections": written}, status=201)
+        written.append(await write(request, found.site, document, correction, study=study))
+    return answer(Corrections(written), status=201)
 
 
-async def _conflicts_of(request: web.Request, session: str, site: str | None) -> SessionConflicts:
+async def _conflicts_of(
+    connection: AsyncConnection, session: str, site: str | None, scope: Scope
+) -> SessionConflicts:
     """Raises NotFound or Ambiguous."""
     wanted = ConflictFilter(site=site, session=session, states=None)
-    async with snapshot(request.app[ENGINE]) as connection:
-        # Postgres text holds no NUL, so no session has such an id.
-        listed = (
-            []
-            if "\0" in session or "\0" in (site or "")
-            else (await list_conflicts(connection, wanted, Page(1, _SITES_SHOWN))).rows
-        )
+    # Postgres text holds no NUL, so no session has such an id.
+    nowhere = "\0" in session or "\0" in (site or "")
+    page = Page(1, _SITES_SHOWN)
+    listed = [] if nowhere else (await list_conflicts(connection, wanted, page, scope)).rows
     if not listed:
         where = "" if site is None else f" in site {site}"
         raise NotFound(f"There is no conflict of a session {session}{where}.")
@@ -247,7 +259,17 @@ def _join(base: dict[str, Any], other: Mapping[str, Any]) -> None:
 
 
 ROUTES = [
-    plain("GET", "/api/conflicts", get_conflicts, right="results.read"),
-    plain("GET", "/api/conflicts/{session}", get_conflict, right="results.read"),
-    plain("POST", "/api/conflicts/{session}/resolve", resolve, right="results.decide"),
+    get("/api/conflicts", get_conflicts, right="results.read"),
+    get("/api/conflicts/{session}", get_conflict, right="results.read", errors=(409,)),
+    plain(
+        "POST",
+        "/api/conflicts/{session}/resolve",
+        resolve,
+        right="results.decide",
+        status=201,
+        errors=(409,),
+        limit=_BODY_LIMIT,
+        body=Decision,
+        answer=Corrections,
+    ),
 ]

@@ -30,11 +30,15 @@ from reporting.documents.validate import validate
 from reporting.projection.correction_rows import audit_entry
 from reporting.queries.corrections import next_number, read_corrections
 from reporting.queries.snapshot import snapshot
+from reporting.scope import Scope
 from reporting.sites import database_of
+from sync_server.caller_address import caller_address
 from sync_server.errors import Changed, InvalidRequest
 from sync_server.identity.access_tokens import Person
+from sync_server.identity.callers import Caller
 from sync_server.keys import CORRECTION_WRITER, ENGINE
 from sync_server.middleware import REQUEST_ID
+from sync_server.policy import RIGHTS
 
 log = structlog.get_logger()
 
@@ -101,14 +105,34 @@ def draft(
     raise InvalidRequest(problem.message, details={"code": problem.code, "path": problem.path})
 
 
+def acting(caller: Caller, *, study: str | None, site: str) -> Person:
+    """The caller, with the role by which they decide about results there. Raises NotAllowed, NotFound."""
+    if study is None:
+        caller.require_at_site("results.decide", site)
+    else:
+        caller.require("results.decide", study, site)
+    for grant in caller.grants:
+        own = Scope((grant.part,)) if grant.role in RIGHTS["results.decide"] else Scope(())
+        if own.covers_site(site) if study is None else own.covers(study, site):
+            return msgspec.structs.replace(caller.person, role=grant.role)
+    return caller.person
+
+
 async def write(
-    request: web.Request, site: str, document: Mapping[str, Any], correction: Correction
+    request: web.Request,
+    site: str,
+    document: Mapping[str, Any],
+    correction: Correction,
+    *,
+    study: str | None,
 ) -> Written:
     """Store a correction and record the act. Raises Changed, StoreUnreachable."""
     rev = await request.app[CORRECTION_WRITER].write(database_of(site), document)
     if rev is None:
         raise Changed(f"Session {correction.session} was corrected meanwhile: look again in a moment.")
-    entry = audit_entry(site, key_text(rev), correction, address=request.remote)
+    entry = msgspec.structs.replace(
+        audit_entry(site, key_text(rev), correction, address=caller_address(request)), study=study
+    )
     try:
         async with request.app[ENGINE].begin() as connection:
             await connection.execute(record_entry(entry))

@@ -64,13 +64,27 @@ class SiteLag(msgspec.Struct, frozen=True):
     """By the last proof."""
 
 
+class Alive(msgspec.Struct, frozen=True):
+    """That there is an answer is the answer."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Health(msgspec.Struct, frozen=True):
+    """`dependencies` by name."""
+
+    status: Literal["ok", "down"]
+    dependencies: dict[str, Dependency]
+    projection: list[SiteLag]
+
+
 async def alive(request: web.Request) -> web.Response:  # noqa: ARG001 (aiohttp's handler signature)
-    """`GET /api/health` → `{"status": "ok"}`."""
-    return answer({"status": "ok"})
+    """Say that the process is alive."""
+    return answer(Alive())
 
 
 async def detailed(request: web.Request) -> web.Response:
-    """`GET /api/health/detailed` → `status`, `dependencies` by name, `projection` by site; 503 when down."""
+    """Say how each dependency and each site's projection is; 503 when something is down."""
     app = request.app
     progress: list[SiteProgress] = []
 
@@ -93,7 +107,7 @@ async def detailed(request: web.Request) -> web.Response:
             name: Dependency(status=dependency.status, latency_ms=dependency.latency_ms)
             for name, dependency in dependencies.items()
         }
-    body = {"status": "ok" if ok else "down", "dependencies": dependencies, "projection": projection}
+    body = Health("ok" if ok else "down", dependencies, list(projection))
     return answer(body, status=200 if ok else 503)
 
 
@@ -146,6 +160,6 @@ def _is_person(request: web.Request) -> bool:
 
 
 ROUTES = [
-    plain("GET", "/api/health", alive, right="public"),
-    plain("GET", "/api/health/detailed", detailed, right="public"),
+    plain("GET", "/api/health", alive, right="public", answer=Alive),
+    plain("GET", "/api/health/detailed", detailed, right="public", answer=Health, also={503: Health}),
 ]

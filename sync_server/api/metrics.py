@@ -59,7 +59,7 @@ class _Sites(Collector):
 
 
 async def get_metrics(request: web.Request) -> web.Response:
-    """`GET /api/metrics` → the gauges of every site."""
+    """Tell each site's numbers in Prometheus's text format."""
     async with snapshot(request.app[ENGINE]) as connection:
         sites = await read_numbers(connection)
     registry = CollectorRegistry(auto_describe=False)
@@ -68,5 +68,5 @@ async def get_metrics(request: web.Request) -> web.Response:
 
 
 ROUTES = [
-    plain("GET", "/api/metrics", get_metrics, right="public"),
+    plain("GET", "/api/metrics", get_metrics, right="public", produces="text/plain"),
 ]

@@ -1,22 +1,28 @@
-"""`/api/quarantine`: what was stored but could not become rows, and why. Any person may read.
+"""`/api/quarantine`: what was stored but could not become rows, and why. Any person may read that of the
+sites that their studies reach.
 
 What is done about it is in `quarantine_desk`.
 """
 
 from typing import Literal
 
-from aiohttp import web
+from reporting.queries.quarantine import (
+    LARGEST_FIRST,
+    LATEST_FIRST,
+    SORTABLE,
+    SORTABLE_GROUPS,
+    QuarantineFilter,
+    QuarantineGroup,
+    QuarantineRow,
+    select_groups,
+    select_quarantine,
+)
+from sync_server.api.call import Call, ListQuery, Nothing, PageOf
+from sync_server.api.parameters import Text
+from sync_server.api.route import get
 
-from reporting.queries.quarantine import QuarantineFilter, list_groups, list_quarantine
-from reporting.queries.snapshot import snapshot
-from sync_server.api.answers import answer_page
-from sync_server.api.parameters import PageQuery, Text, read_query
-from sync_server.api.route import plain
-from sync_server.identity.principals import require_person
-from sync_server.keys import ENGINE
 
-
-class QuarantineQuery(PageQuery, frozen=True, kw_only=True):
+class QuarantineQuery(ListQuery, frozen=True, kw_only=True):
     """`code` is the reason's, `type` the document's type (`session`, `consent`, …)."""
 
     site: Text | None = None
@@ -30,25 +36,19 @@ class QuarantineQuery(PageQuery, frozen=True, kw_only=True):
         return QuarantineFilter(site=self.site, code=self.code, type=self.type, waived=waived)
 
 
-async def get_quarantine(request: web.Request) -> web.Response:
-    """`GET /api/quarantine` → a page of QuarantineRow, the latest first."""
-    await require_person(request)
-    query = read_query(request, QuarantineQuery)
-    async with snapshot(request.app[ENGINE]) as connection:
-        listed = await list_quarantine(connection, query.wanted, query.wanted_page)
-    return answer_page(listed, query.wanted_page)
+async def get_quarantine(call: Call[QuarantineQuery, Nothing]) -> PageOf[QuarantineRow]:
+    """List quarantined revisions, the latest first."""
+    statement = select_quarantine(call.query.wanted, call.caller.scope("results.read"))
+    return await call.page(QuarantineRow, statement, sortable=SORTABLE, key=LATEST_FIRST)
 
 
-async def get_groups(request: web.Request) -> web.Response:
-    """`GET /api/quarantine/groups` → a page of QuarantineGroup, the largest first."""
-    await require_person(request)
-    query = read_query(request, QuarantineQuery)
-    async with snapshot(request.app[ENGINE]) as connection:
-        listed = await list_groups(connection, query.wanted, query.wanted_page)
-    return answer_page(listed, query.wanted_page)
+async def get_groups(call: Call[QuarantineQuery, Nothing]) -> PageOf[QuarantineGroup]:
+    """List the causes of quarantine, the largest first."""
+    statement = select_groups(call.query.wanted, call.caller.scope("results.read"))
+    return await call.page(QuarantineGroup, statement, sortable=SORTABLE_GROUPS, key=LARGEST_FIRST)
 
 
 ROUTES = [
-    plain("GET", "/api/quarantine", get_quarantine, right="results.read"),
-    plain("GET", "/api/quarantine/groups", get_groups, right="results.read"),
+    get("/api/quarantine", get_quarantine, right="results.read"),
+    get("/api/quarantine/groups", get_groups, right="results.read"),
 ]

@@ -33,10 +33,13 @@ from reporting.tables import quarantine
 from sync_server.api.acts import Name, Reason, audited
 from sync_server.api.answers import answer
 from sync_server.api.bodies import read_json
-from sync_server.api.correcting import draft, standing, write
-from sync_server.api.route import plain
+from sync_server.api.call import Call, Nothing
+from sync_server.api.correcting import Written, acting, draft, standing, write
+from sync_server.api.route import plain, post
 from sync_server.errors import Changed, InvalidRequest, NotFound
-from sync_server.identity.principals import require_coordinator
+from sync_server.identity.access_tokens import Person
+from sync_server.identity.callers import Caller
+from sync_server.identity.principals import CALLER
 from sync_server.keys import CORRECTION_WRITER, ENGINE
 
 _BODY_LIMIT = 1024 * 1024
@@ -112,42 +115,73 @@ class Becomes(msgspec.Struct, frozen=True):
     message: str | None = None
 
 
-async def retry(request: web.Request) -> web.Response:
-    """`POST /api/quarantine/retry` with a RetryRequest → 202 `{"replays"}`."""
-    person = await require_coordinator(request)
-    asked = await read_json(request, RetryRequest, limit=_BODY_LIMIT)
+class Retried(msgspec.Struct, frozen=True):
+    """How many documents are projected again."""
+
+    replays: int
+
+
+class Patched(msgspec.Struct, frozen=True):
+    """The correction, and what it makes of the revision."""
+
+    correction: Written
+    becomes: Becomes
+
+
+class Tried(msgspec.Struct, frozen=True):
+    """What the correction would make of the revision, and the values that it would replace."""
+
+    becomes: Becomes
+    base: dict[str, Any]
+
+
+class Waived(msgspec.Struct, frozen=True):
+    """Of the problems named: waived now, waived before, not there."""
+
+    waived: int
+    already_waived: int
+    not_found: int
+
+
+class Unwaived(msgspec.Struct, frozen=True):
+    """How many problems count as open again."""
+
+    unwaived: int
+
+
+async def retry(call: Call[Nothing, RetryRequest]) -> Retried:
+    """Project quarantined documents again."""
+    asked = call.body
     if asked.doc_ids is None and asked.code is None:
         raise InvalidRequest("Say which documents: `doc_ids`, `code` or both.")
     if any("\0" in text for text in (asked.site, asked.code or "", *(asked.doc_ids or ()))):
         raise InvalidRequest("A name holds a character that no stored text has.")
+    person = acting(call.caller, study=None, site=asked.site)
     statement = insert_retries(asked.site, doc_ids=asked.doc_ids, code=asked.code, requested_by=person.email)
-    async with request.app[ENGINE].begin() as connection:
-        replayed = sorted(await connection.scalars(statement))
-        if replayed:
-            entry = audited(
-                request,
-                person,
-                action="quarantine.retry",
-                entity="site",
-                entity_id=asked.site,
-                site=asked.site,
-                reason=asked.reason,
-                after={"code": asked.code, "documents": len(replayed), "doc_ids": replayed[:_MOST_AT_ONCE]},
-            )
-            await connection.execute(record_entry(entry))
-    return answer({"replays": len(replayed)}, status=202)
+    replayed = sorted(await call.connection.scalars(statement))
+    if replayed:
+        entry = audited(
+            call.request,
+            person,
+            action="quarantine.retry",
+            entity="site",
+            entity_id=asked.site,
+            site=asked.site,
+            reason=asked.reason,
+            after={"code": asked.code, "documents": len(replayed), "doc_ids": replayed[:_MOST_AT_ONCE]},
+        )
+        await call.connection.execute(record_entry(entry))
+    return Retried(len(replayed))
 
 
 async def patch(request: web.Request) -> web.Response:
-    """`POST /api/quarantine/patch` with a PatchRequest → 201 `{"correction", "becomes"}`, or, tried only, 200
-    `{"becomes", "base"}`.
-    """
-    person = await require_coordinator(request)
-    asked = await read_json(request, PatchRequest, limit=_PATCH_LIMIT)
+    """Patch a quarantined session; with `dry_run`, only say what would become of it (200)."""
+    asked = await read_json(request, PatchRequest, limit=_PATCH_LIMIT, any_text=True)
     if not asked.doc_id.startswith(_SESSION):
         raise InvalidRequest("Only sessions can be patched.", details={"doc_id": asked.doc_id})
     if "\0" in asked.site + asked.doc_id + asked.rev:
         raise InvalidRequest("A name holds a character that no stored text has.")
+    person = acting(request[CALLER], study=None, site=asked.site)
     session = asked.doc_id.removeprefix(_SESSION)
     await _require_quarantined(request, asked)
     based_on = await standing(request, asked.site, session)
@@ -162,61 +196,61 @@ async def patch(request: web.Request) -> web.Response:
     applied = [each for each in based_on.corrections if each.kind == "patch"]
     becomes = await asyncio.to_thread(_becomes, asked, body, applied, correction)
     if asked.dry_run:
-        return answer({"becomes": becomes, "base": base})
-    written = await write(request, asked.site, document, correction)
-    return answer({"correction": written, "becomes": becomes}, status=201)
+        return answer(Tried(becomes, base))
+    written = await write(request, asked.site, document, correction, study=None)
+    return answer(Patched(written, becomes), status=201)
 
 
-async def waive(request: web.Request) -> web.Response:
-    """`POST /api/quarantine/waive` with a WaiveRequest → `{"waived", "already_waived", "not_found"}`."""
-    person = await require_coordinator(request)
-    asked = await read_json(request, WaiveRequest, limit=_BODY_LIMIT)
+async def waive(call: Call[Nothing, WaiveRequest]) -> Waived:
+    """Accept problems of quarantined documents."""
+    asked = call.body
     problems = asked.named()
-    async with request.app[ENGINE].begin() as connection:
-        found = {Problem(*row) for row in await connection.execute(select_problems(problems))}
-        known = [problem for problem in problems if problem in found]
-        waived: list[Problem] = []
-        if known:
-            statement = insert_waivers(known, reason=asked.reason, waived_by=person.email)
-            waived = [Problem(*row) for row in await connection.execute(statement)]
-        for problem in waived:
-            entry = audited(
-                request,
-                person,
-                action="quarantine.waive",
-                entity="document",
-                entity_id=problem.doc_id,
-                site=problem.site,
-                reason=asked.reason,
-                after={"code": problem.code, "path": problem.path},
-            )
-            await connection.execute(record_entry(entry))
+    people = _people(call.caller, problems)
+    found = {Problem(*row) for row in await call.connection.execute(select_problems(problems))}
+    known = [problem for problem in problems if problem in found]
     if not known:
         raise NotFound("No quarantined document has such a problem.")
-    counts = {"waived": len(waived), "already_waived": len(known) - len(waived)}
-    return answer({**counts, "not_found": len(problems) - len(known)})
+    statement = insert_waivers(known, reason=asked.reason, waived_by=call.caller.person.email)
+    waived = [Problem(*row) for row in await call.connection.execute(statement)]
+    for problem in waived:
+        entry = audited(
+            call.request,
+            people[problem.site],
+            action="quarantine.waive",
+            entity="document",
+            entity_id=problem.doc_id,
+            site=problem.site,
+            reason=asked.reason,
+            after={"code": problem.code, "path": problem.path},
+        )
+        await call.connection.execute(record_entry(entry))
+    return Waived(len(waived), len(known) - len(waived), len(problems) - len(known))
 
 
-async def unwaive(request: web.Request) -> web.Response:
-    """`POST /api/quarantine/unwaive` with a WaiveRequest → `{"unwaived"}`."""
-    person = await require_coordinator(request)
-    asked = await read_json(request, WaiveRequest, limit=_BODY_LIMIT)
+async def unwaive(call: Call[Nothing, WaiveRequest]) -> Unwaived:
+    """Count accepted problems as open again."""
+    asked = call.body
     problems = asked.named()
-    async with request.app[ENGINE].begin() as connection:
-        ended = (await connection.execute(delete_waivers(problems))).all()
-        for site, doc_id, code, path, reason, waived_by in ended:
-            entry = audited(
-                request,
-                person,
-                action="quarantine.unwaive",
-                entity="document",
-                entity_id=doc_id,
-                site=site,
-                reason=asked.reason,
-                before={"code": code, "path": path, "reason": reason, "waived_by": waived_by},
-            )
-            await connection.execute(record_entry(entry))
-    return answer({"unwaived": len(ended)})
+    people = _people(call.caller, problems)
+    ended = (await call.connection.execute(delete_waivers(problems))).all()
+    for site, doc_id, code, path, reason, waived_by in ended:
+        entry = audited(
+            call.request,
+            people[site],
+            action="quarantine.unwaive",
+            entity="document",
+            entity_id=doc_id,
+            site=site,
+            reason=asked.reason,
+            before={"code": code, "path": path, "reason": reason, "waived_by": waived_by},
+        )
+        await call.connection.execute(record_entry(entry))
+    return Unwaived(len(ended))
+
+
+def _people(caller: Caller, problems: list[Problem]) -> dict[str, Person]:
+    """By site, the caller in the role in which they decide there. Raises NotAllowed, NotFound."""
+    return {site: acting(caller, study=None, site=site) for site in sorted({each.site for each in problems})}
 
 
 async def _require_quarantined(request: web.Request, asked: PatchRequest) -> None:
@@ -255,8 +289,21 @@ def _becomes(asked: PatchRequest, body: bytes, applied: list[Correction], correc
 
 
 ROUTES = [
-    plain("POST", "/api/quarantine/retry", retry, right="results.decide"),
-    plain("POST", "/api/quarantine/patch", patch, right="results.decide"),
-    plain("POST", "/api/quarantine/waive", waive, right="results.decide"),
-    plain("POST", "/api/quarantine/unwaive", unwaive, right="results.decide"),
+    post(
+        "/api/quarantine/retry", retry, right="results.decide", status=202, limit=_BODY_LIMIT, any_text=True
+    ),
+    plain(
+        "POST",
+        "/api/quarantine/patch",
+        patch,
+        right="results.decide",
+        status=201,
+        errors=(409,),
+        limit=_PATCH_LIMIT,
+        body=PatchRequest,
+        answer=Patched,
+        also={200: Tried},
+    ),
+    post("/api/quarantine/waive", waive, right="results.decide", limit=_BODY_LIMIT, any_text=True),
+    post("/api/quarantine/unwaive", unwaive, right="results.decide", limit=_BODY_LIMIT, any_text=True),
 ]

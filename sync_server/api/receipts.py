@@ -65,12 +65,18 @@ class Receipt(msgspec.Struct, frozen=True):
     reason: str | None
 
 
+class Receipts(msgspec.Struct, frozen=True):
+    """What became of them."""
+
+    data: list[Receipt]
+
+
 async def post_receipts(request: web.Request) -> web.Response:
-    """`POST /api/sync/receipts` → one Receipt for each revision asked about, in that order."""
+    """Say what became of revisions that a device pushed: one receipt each, in their order."""
     credential = await require_device(request)
     if credential.site is None:
         raise NotAllowed("Receipts are for the devices of a site.")
-    body = await read_json(request, ReceiptsRequest, limit=_BODY_LIMIT)
+    body = await read_json(request, ReceiptsRequest, limit=_BODY_LIMIT, any_text=True)
     site, engine = credential.site, request.app[ENGINE]
     # No connection is held while the store is asked, which may take as long as a busy store takes.
     async with engine.connect() as connection:
@@ -83,7 +89,7 @@ async def post_receipts(request: web.Request) -> web.Response:
         async with engine.connect() as connection:
             judged = await read_receipts(connection, site, _judged_descendants(receipts, leaves))
     told = resolve(receipts, leaves, judged)
-    return answer({"data": [Receipt(r.id, r.rev, r.state.value, r.reason) for r in told]})
+    return answer(Receipts([Receipt(r.id, r.rev, r.state.value, r.reason) for r in told]))
 
 
 def resolve(
@@ -153,5 +159,13 @@ def _judged_descendants(
 
 
 ROUTES = [
-    plain("POST", "/api/sync/receipts", post_receipts, right="device"),
+    plain(
+        "POST",
+        "/api/sync/receipts",
+        post_receipts,
+        right="device",
+        limit=_BODY_LIMIT,
+        body=ReceiptsRequest,
+        answer=Receipts,
+    ),
 ]

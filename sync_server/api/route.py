@@ -17,7 +17,7 @@ has it is the handler's question (`caller.require`, `within(caller.scope(…))`)
 """
 
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal, get_args, get_type_hints
 
 import msgspec
@@ -27,10 +27,11 @@ from reporting.queries.snapshot import snapshot
 from sync_server.api.answers import answer
 from sync_server.api.bodies import read_json
 from sync_server.api.call import Call, Nothing, PageOf, etag, wanted_fields
+from sync_server.api.idempotency import earlier_answer, keep_answer, read_key
 from sync_server.api.parameters import read_query
 from sync_server.errors import NotAllowed
 from sync_server.identity.callers import Caller
-from sync_server.identity.principals import require_caller
+from sync_server.identity.principals import CALLER, require_caller
 from sync_server.keys import ENGINE
 from sync_server.policy import Right
 
@@ -53,6 +54,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     status: int = 200
     errors: tuple[int, ...] = ()
     limit: int = BODY_LIMIT
+    any_text: bool = False
+    """The body may hold NUL: the handler sees to it."""
     transaction: bool = True
     """False: the handler makes its own transactions; what it does counts also where it refuses."""
     produces: str = "application/json"
@@ -61,6 +64,10 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     body: Any = Nothing
     consumes: str = "application/json"
     answer: Any = None
+    also: Mapping[int, Any] = {}
+    """Further statuses that are answered with something other than an error, and with what."""
+    secret: bool = False
+    """The answer holds a secret that is told once: it is not kept for who sends an Idempotency-Key again."""
 
     @property
     def summary(self) -> str:
@@ -88,17 +95,33 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
             async with snapshot(engine) as connection:
                 result = await self.handler(Call(request, caller, query, body, connection))
         elif self.transaction:
-            async with engine.begin() as connection:
-                result = await self.handler(Call(request, caller, query, body, connection))
+            return await self._change(request, caller, query, body)
         else:
             async with engine.connect() as connection:
                 result = await self.handler(Call(request, caller, query, body, connection))
         return self._answer(result, query)
 
+    async def _change(
+        self, request: web.Request, caller: Caller | None, query: Any, body: Any
+    ) -> web.StreamResponse:
+        key = None
+        if self.method == "POST" and caller is not None:
+            key = read_key(request, caller.person.id)
+        async with request.app[ENGINE].begin() as connection:
+            if key is not None:
+                earlier = await earlier_answer(request, connection, key)
+                if earlier is not None:
+                    return earlier
+            result = await self.handler(Call(request, caller, query, body, connection))
+            response = self._answer(result, query)
+            if key is not None:
+                await keep_answer(request, connection, key, response, secret=self.secret)
+        return response
+
     async def _admit(self, request: web.Request) -> Caller | None:
         if self.right == "public" or self.right == "device":  # noqa: PLR1714 (narrows the type)
             return None
-        caller = await require_caller(request)
+        caller = request[CALLER] = await require_caller(request)
         if self.right != "own account" and not caller.may_somewhere(self.right):
             raise NotAllowed(f"Your role does not allow this ({self.right}).")
         return caller
@@ -106,7 +129,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     async def _read_body(self, request: web.Request) -> Any:
         if self.body is Nothing:
             return Nothing()
-        return await read_json(request, self.body, limit=self.limit)
+        return await read_json(request, self.body, limit=self.limit, any_text=self.any_text)
 
     def _answer(self, result: Any, query: msgspec.Struct) -> web.StreamResponse:
         if result is None:
@@ -116,7 +139,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         fields = wanted_fields(query)
         if isinstance(result, PageOf) and fields is not None:
             rows = [{name: getattr(row, name) for name in fields} for row in result.data]
-            return answer({"data": rows, "pagination": result.pagination}, status=self.status)
+            told = {name: getattr(result, name) for name in result.__struct_fields__}
+            return answer({**told, "data": rows}, status=self.status)
         response = answer(result, status=self.status)
         row_version = getattr(result, "row_version", None)
         if row_version is not None:

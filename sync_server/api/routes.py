@@ -62,5 +62,5 @@ API_ROUTES: list[Route] = [
     *webhooks.ROUTES,
     *jobs.ROUTES,
     *audit.ROUTES,
-    *openapi.ROUTES,
 ]
+API_ROUTES += openapi.describing(API_ROUTES)

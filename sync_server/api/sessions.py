@@ -1,38 +1,38 @@
-"""`/api/sessions`: finding sessions, one session with its scores, its trials. Any person may read."""
+"""`/api/sessions`: finding sessions, one session with its scores, its trials. Any person may read those of
+their studies and sites.
+"""
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
-from aiohttp import web
 from msgspec import Meta
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reporting.queries.sessions import (
+    LATEST_FIRST,
+    SORTABLE,
+    FlagRow,
+    ScoreRow,
     SessionFilter,
+    SessionRow,
+    TaskRunRow,
     TrialFilter,
-    list_sessions,
+    TrialRow,
     list_trials,
     read_session,
+    select_sessions,
     select_sites,
 )
 from reporting.queries.sites import read_complete_through
-from reporting.queries.snapshot import Page, snapshot
-from sync_server.api.answers import answer, answer_page
-from sync_server.api.parameters import (
-    PageQuery,
-    RunNumber,
-    Text,
-    first_moment,
-    last_moment,
-    read_query,
-)
-from sync_server.api.route import plain
+from reporting.queries.snapshot import Page
+from sync_server.api.answers import page_of
+from sync_server.api.call import Call, ListQuery, Nothing, PageOf
+from sync_server.api.parameters import RunNumber, Text, first_moment, last_moment
+from sync_server.api.route import get
 from sync_server.errors import Ambiguous, NotFound
-from sync_server.identity.principals import require_person
-from sync_server.keys import ENGINE
 
 
-class SessionsQuery(PageQuery, frozen=True, kw_only=True, rename={"from_": "from"}):
+class SessionsQuery(ListQuery, frozen=True, kw_only=True, rename={"from_": "from"}):
     """`from` and `to`, both included, bound `started_at`: a time with its zone, or a whole date (UTC)."""
 
     study: Text | None = None
@@ -60,14 +60,27 @@ class TrialsQuery(SessionQuery, frozen=True, kw_only=True):
     per_page: Annotated[int, Meta(ge=1, le=5000)] = 1000
 
 
-async def get_sessions(request: web.Request) -> web.Response:
-    """`GET /api/sessions` → a page of SessionRow, the latest first.
+class SessionsPage(PageOf[SessionRow], frozen=True):
+    """`complete_through` says by site through when the list is complete; null: not known."""
+
+    complete_through: dict[str, datetime | None]
+
+
+class SessionAnswer(SessionRow, frozen=True):
+    """A session with everything but its trials."""
+
+    task_runs: list[TaskRunRow]
+    scores: list[ScoreRow]
+    flags: list[FlagRow]
+
+
+async def get_sessions(call: Call[SessionsQuery, Nothing]) -> SessionsPage:
+    """List sessions, the latest first.
 
     `complete_through` says by site through when the list is complete: of every site that could have had such
     a session, also where none has.
     """
-    await require_person(request)
-    query = read_query(request, SessionsQuery)
+    query, scope = call.query, call.caller.scope("results.read")
     wanted = SessionFilter(
         study=query.study,
         site=query.site,
@@ -77,41 +90,34 @@ async def get_sessions(request: web.Request) -> web.Response:
         started_from=first_moment(query.from_, "from"),
         started_to=last_moment(query.to, "to"),
     )
-    async with snapshot(request.app[ENGINE]) as connection:
-        listed = await list_sessions(connection, wanted, query.wanted_page)
-        complete_through = await read_complete_through(connection, site=query.site)
-    return answer_page(listed, query.wanted_page, complete_through=complete_through)
+    page = await call.page(SessionRow, select_sessions(wanted, scope), sortable=SORTABLE, key=LATEST_FIRST)
+    complete_through = await read_complete_through(call.connection, site=query.site, scope=scope)
+    return SessionsPage(page.data, page.pagination, complete_through)
 
 
-async def get_session(request: web.Request) -> web.Response:
-    """`GET /api/sessions/{id}` → the session's columns, with `task_runs`, `scores` and `flags`."""
-    await require_person(request)
-    query = read_query(request, SessionQuery)
-    session_id = request.match_info["id"]
-    async with snapshot(request.app[ENGINE]) as connection:
-        site = await _site_of(connection, session_id, query.site)
-        found = await read_session(connection, site=site, session_id=session_id)
-    body: dict[str, Any] = msgspec.structs.asdict(found.session)
-    return answer({**body, "task_runs": found.task_runs, "scores": found.scores, "flags": found.flags})
+async def get_session(call: Call[SessionQuery, Nothing]) -> SessionAnswer:
+    """Read a session, with its task runs, scores and flags."""
+    session_id = call.path("id")
+    site = await _site_of(call, session_id, call.query.site)
+    found = await read_session(call.connection, site=site, session_id=session_id)
+    own: dict[str, Any] = msgspec.structs.asdict(found.session)
+    return SessionAnswer(**own, task_runs=found.task_runs, scores=found.scores, flags=found.flags)
 
 
-async def get_trials(request: web.Request) -> web.Response:
-    """`GET /api/sessions/{id}/trials` → a page of TrialRow, by task, run and trial index."""
-    await require_person(request)
-    query = read_query(request, TrialsQuery)
-    session_id = request.match_info["id"]
+async def get_trials(call: Call[TrialsQuery, Nothing]) -> PageOf[TrialRow]:
+    """List the trials of a session, by task, run and trial index."""
+    query, session_id = call.query, call.path("id")
     page = Page(number=query.page, size=query.per_page)
     wanted = TrialFilter(task=query.task, run=query.run, stage=query.stage)
-    async with snapshot(request.app[ENGINE]) as connection:
-        site = await _site_of(connection, session_id, query.site)
-        listed = await list_trials(connection, site=site, session_id=session_id, wanted=wanted, page=page)
-    return answer_page(listed, page)
+    site = await _site_of(call, session_id, query.site)
+    listed = await list_trials(call.connection, site=site, session_id=session_id, wanted=wanted, page=page)
+    return PageOf(listed.rows, page_of(listed, page))
 
 
-async def _site_of(connection: AsyncConnection, session_id: str, site: str | None) -> str:
+async def _site_of(call: Call[Any, Any], session_id: str, site: str | None) -> str:
     """The one site whose session is meant. Raises NotFound or Ambiguous."""
-    # Postgres text holds no NUL, so no session has such an id.
-    sites = [] if "\0" in session_id else list(await connection.scalars(select_sites(session_id, site)))
+    statement = select_sites(session_id, site, call.caller.scope("results.read"))
+    sites = list(await call.connection.scalars(statement))
     if not sites:
         where = "" if site is None else f" in site {site}"
         raise NotFound(f"There is no session {session_id}{where}.")
@@ -124,7 +130,7 @@ async def _site_of(connection: AsyncConnection, session_id: str, site: str | Non
 
 
 ROUTES = [
-    plain("GET", "/api/sessions", get_sessions, right="results.read"),
-    plain("GET", "/api/sessions/{id}", get_session, right="results.read"),
-    plain("GET", "/api/sessions/{id}/trials", get_trials, right="results.read"),
+    get("/api/sessions", get_sessions, right="results.read"),
+    get("/api/sessions/{id}", get_session, right="results.read", errors=(409,)),
+    get("/api/sessions/{id}/trials", get_trials, right="results.read", errors=(409,)),
 ]

@@ -31,6 +31,9 @@ from sync_server.keys import ENGINE, KNOWN_CREDENTIALS, SETTINGS, VERIFIER
 PRINCIPAL_LOG_FIELDS = ("person", "device", "site")
 """What `require_*` binds to the log context; whoever ends the request unbinds them."""
 
+CALLER = web.RequestKey("caller", Caller)
+"""Who calls, once a route has let them in."""
+
 DECIDING_ROLES = ("admin", "coordinator")
 
 

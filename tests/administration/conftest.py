@@ -1,7 +1,7 @@
 """The service on a port of its own, with nobody and nothing in it."""
 
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import aiohttp
@@ -14,7 +14,9 @@ from sync_server.app import build_app
 from sync_server.feed import CouchFeed
 from sync_server.settings import Settings
 from tests.administration.office import Office
+from tests.administration.served import Served, served
 from tests.api.calls import Api
+from tests.embedded.supervised import SupervisedSystem
 from tests.gateway.gateway import Gateway
 
 
@@ -27,6 +29,8 @@ def office_settings(database_url: str, redis_url: str, tmp_path: Path) -> Settin
         redis_url=redis_url,
         data_dir=tmp_path,
         environment="test",
+        rate_limit_per_minute=1_000_000,
+        auth_rate_limit_per_minute=1_000_000,
         host="127.0.0.1",
         port=port,
     )
@@ -42,3 +46,10 @@ async def office(office_settings: Settings) -> AsyncIterator[Office]:
         feed = CouchFeed(CouchClient(http, office_settings.feed_url, headers=lambda: headers))
         with psycopg.connect(office_settings.database_url, autocommit=True) as connection:
             yield Office(gateway, Api(client, {}), feed, connection)
+
+
+@pytest.fixture(scope="package")
+def service(postgres_server: SupervisedSystem, redis_url: str) -> Iterator[Served]:
+    """One process for all tests that change nothing in it."""
+    with served(postgres_server, redis_url) as running:
+        yield running

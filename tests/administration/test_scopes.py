@@ -46,4 +46,6 @@ def test_condition_of_a_scope_names_its_studies_and_sites() -> None:
     assert sql(SRO, study=study, site=site) == "study = 'SRO'"
     assert sql(SRO_AT_LIMA, study=study) == "study = 'SRO'"
     assert sql(SRO, site=site) == "site IN ('lima')"
+    at_lima = Scope((Part("SRO", "lima", frozenset({"lima", "quito"})),))
+    assert sql(at_lima, site=site) == "site IN ('lima')"
     assert sql(NOTHING, study=study) == "false"

@@ -129,6 +129,7 @@ async def test_access_line_tells_the_request(api: Api, log_lines: list[structlog
         "path": "/api/sessions",
         "status": 200,
         "bytes": int(answer.headers["Content-Length"]),
+        "address": "127.0.0.1",
     }
 
 

@@ -28,6 +28,8 @@ async def desk(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterat
         redis_url=redis_url,
         data_dir=tmp_path,
         environment="test",
+        rate_limit_per_minute=1_000_000,
+        auth_rate_limit_per_minute=1_000_000,
         host="127.0.0.1",
         port=port,
     )

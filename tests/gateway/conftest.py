@@ -26,7 +26,14 @@ SITE = "lima"
 
 @pytest.fixture
 def settings(database_url: str, redis_url: str, tmp_path: Path) -> Settings:
-    return Settings(database_url=database_url, redis_url=redis_url, data_dir=tmp_path, environment="test")
+    return Settings(
+        database_url=database_url,
+        redis_url=redis_url,
+        data_dir=tmp_path,
+        environment="test",
+        rate_limit_per_minute=1_000_000,
+        auth_rate_limit_per_minute=1_000_000,
+    )
 
 
 @pytest.fixture

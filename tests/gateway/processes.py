@@ -75,6 +75,8 @@ class Service:
             "REDIS_URL": redis_url,
             "DATA_DIR": str(data_dir),
             "PORT": str(self.port),
+            "RATE_LIMIT_PER_MINUTE": "1000000",
+            "AUTH_RATE_LIMIT_PER_MINUTE": "1000000",
             **settings,
         }
         self.lines: list[dict[str, Any]] = []

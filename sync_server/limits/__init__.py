@@ -1,0 +1,1 @@
+"""How often somebody may ask: `window` counts, `budgets` says whose count it is, `requests` asks for both."""

@@ -1,0 +1,79 @@
+"""`serve` in a process of its own, with a small world in it and somebody of every role everywhere."""
+
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+from psycopg import sql
+from sqlalchemy import insert
+
+from reporting.engine import sync_engine
+from reporting.tables import memberships
+from sync_server.embedded.postgres import DATABASE, OWNER
+from sync_server.identity.access_tokens import Person, Role, issue_access_token
+from sync_server.identity.users import insert_user
+from sync_server.settings import DEVELOPMENT_JWT_SECRET
+from tests.administration.authorization import PLACES, ROLES, WORLD
+from tests.embedded.supervised import SupervisedSystem
+from tests.gateway.processes import Service
+
+
+class Served:
+    """Its address, and the access token of each role in each place."""
+
+    def __init__(self, base_url: str, tokens: dict[tuple[Role, str], str]) -> None:
+        self.base_url = base_url
+        self.tokens = tokens
+
+
+@contextmanager
+def served(postgres: SupervisedSystem, redis_url: str) -> Iterator[Served]:
+    """The service on a database of its own, until it is left."""
+    name = f"test_{uuid.uuid4().hex[:16]}"
+    made, owner = sql.Identifier(name), sql.Identifier(OWNER)
+    directory = Path(tempfile.mkdtemp(prefix="metricis-tests-"))
+    url = urlsplit(postgres.database_url)._replace(path=f"/{name}").geturl()
+    with psycopg.connect(postgres.superuser_url, autocommit=True) as superuser:
+        superuser.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {}").format(made, sql.Identifier(DATABASE), owner)
+        )
+        try:
+            with psycopg.connect(url) as connection:
+                for statement in WORLD:
+                    connection.execute(statement.encode())
+            with Service(directory, database_url=url, redis_url=redis_url) as running:
+                yield Served(running.base_url, _people(url))
+        finally:
+            superuser.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(made))
+            shutil.rmtree(directory)
+
+
+def _people(url: str) -> dict[tuple[Role, str], str]:
+    engine = sync_engine(url)
+    tokens: dict[tuple[Role, str], str] = {}
+    with engine.begin() as connection:
+        for role in ROLES:
+            for number, (place, part) in enumerate(PLACES.items()):
+                email = f"{role}-{number}@clinic.example"
+                everywhere = role if part.study is None else None
+                person = connection.execute(insert_user(email, "no hash", everywhere)).scalar_one()
+                if part.study is not None:
+                    connection.execute(
+                        insert(memberships).values(person=person, study=part.study, site=part.site, role=role)
+                    )
+                tokens[role, place] = issue_access_token(
+                    Person(id=person, email=email, role=everywhere),
+                    secret=DEVELOPMENT_JWT_SECRET,
+                    algorithm="HS256",
+                    now=datetime.now(UTC),
+                    lifetime=timedelta(minutes=60),
+                    token_id=uuid.uuid4().hex,
+                )
+    engine.dispose()
+    return tokens

@@ -1,0 +1,97 @@
+"""The service under requests made from its own specification, as everybody: it never fails, and answers only
+what it says that it answers.
+
+`FUZZ_EXAMPLES` is how many requests are made for each route.
+"""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.failures import FailureGroup
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from tests.administration.authorization import PLACES, ROLES
+from tests.administration.served import Served, served
+from tests.embedded.supervised import SupervisedSystem
+
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "10"))
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+]
+
+EXCLUDED: dict[tuple[str, str], str] = {
+    ("GET", "/api/docs/{asset}"): "files of the page, of several content types",
+}
+"""Routes that are not asked, each with the reason."""
+
+
+@pytest.fixture(scope="module")
+def fuzzed(postgres_server: SupervisedSystem, redis_url: str) -> Iterator[Served]:
+    """A service of its own: admins are asked to change what they like."""
+    with served(postgres_server, redis_url) as running:
+        yield running
+
+
+def test_service_answers_what_its_specification_says(fuzzed: Served) -> None:
+    document = requests.get(f"{fuzzed.base_url}/api/openapi.json", timeout=30).json()
+    schema = schemathesis.openapi.from_dict(document)
+    tokens = [None, "garbage", *(fuzzed.tokens[role, place] for role in ROLES for place in PLACES)]
+    asked: set[tuple[str, str]] = set()
+    problems: list[str] = []
+    with requests.Session() as session:
+        for result in schema.get_all_operations():
+            operation: Any = result.ok()  # type: ignore[union-attr] (an error raises, and says why)
+            key = (operation.method.upper(), operation.path)
+            if key not in EXCLUDED:
+                asked.add(key)
+                problems += _problems(operation, fuzzed.base_url, session, tokens)
+    assert problems == []
+    told = {(method.upper(), path) for path, each in document["paths"].items() for method in each}
+    assert asked == told - EXCLUDED.keys()
+    assert EXCLUDED.keys() <= told
+
+
+def _problems(
+    operation: Any, base_url: str, session: requests.Session, tokens: list[str | None]
+) -> list[str]:
+    modes = [schemathesis.GenerationMode.POSITIVE]
+    if list(operation.iter_parameters()) or operation.body:
+        modes.append(schemathesis.GenerationMode.NEGATIVE)
+    cases = st.one_of([operation.as_strategy(generation_mode=mode) for mode in modes])
+
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=cases, token=st.sampled_from(tokens))
+    def ask(case: Any, token: str | None) -> None:
+        # Its own credential, whatever was made up for the case.
+        headers = {name: value for name, value in (case.headers or {}).items() if name != "Authorization"}
+        case.headers = headers if token is None else {**headers, "Authorization": f"Bearer {token}"}
+        response = case.call(base_url=base_url, session=session, timeout=30)
+        case.validate_response(response, checks=CHECKS)
+
+    try:
+        ask()
+    except (FailureGroup, Exception) as error:  # noqa: BLE001 (all of them are told together)
+        return [f"{operation.method.upper()} {operation.path}: {type(error).__name__}: {error}"]
+    return []
