@@ -102,7 +102,9 @@ def _complete(
         raise InvalidBattery(f"{path}.task", f"there is no module {task.task}; see GET /api/modules")
     bank = task.item_bank
     if bank is not None and (bank.id, bank.version) not in banks:
-        raise InvalidBattery(f"{path}.item_bank", f"no item bank {bank.id} is published in version {bank.version}")
+        raise InvalidBattery(
+            f"{path}.item_bank", f"no item bank {bank.id} is published in version {bank.version}"
+        )
     params = {**module.defaults, **task.params}
     try:
         check_parameters(params, module.parameters, f"{path}.params")

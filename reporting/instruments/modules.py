@@ -66,7 +66,9 @@ _shipped = values(
     column("parameters", JSONB),
     column("defaults", JSONB),
     name="shipped",
-).data([(each.id, each.title, each.description, each.parameters, each.defaults) for each in BUILT_IN.values()])
+).data(
+    [(each.id, each.title, each.description, each.parameters, each.defaults) for each in BUILT_IN.values()]
+)
 
 _m = task_modules.c
 modules = union_all(
