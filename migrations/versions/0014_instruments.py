@@ -18,7 +18,9 @@ def upgrade() -> None:
     op.execute(
         """
         CREATE FUNCTION refuse_change_of_published() RETURNS trigger LANGUAGE plpgsql AS
-        $$ BEGIN RAISE EXCEPTION '% % version % is published and never changes', TG_TABLE_NAME, OLD.id, OLD.version; END $$
+        $$ BEGIN
+            RAISE EXCEPTION '% % version % never changes', TG_TABLE_NAME, OLD.id, OLD.version;
+        END $$
         """
     )
     # A battery that is known by id only has not been published from here: what it consists of may become

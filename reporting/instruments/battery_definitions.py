@@ -1,4 +1,4 @@
-"""What a battery consists of, and whether it can be: a pure check against the modules and item banks there are.
+"""What a battery consists of, and whether it can be: checked against the modules and item banks there are.
 
     {"tasks": [{"task": "stroop", "params": {"test_trials": 48}},
                {"task": "vocabulary", "item_bank": {"id": "vocabulary", "version": 2}, "optional": true}]}

@@ -8,6 +8,7 @@
 | `GRM` | `a` `thresholds` | graded responses: one threshold fewer than categories, ascending |
 """
 
+import itertools
 from datetime import date
 from typing import Annotated, Any, Literal
 
@@ -83,7 +84,7 @@ def _check_item(item: Item, model: str, path: str) -> None:
             verb = "needs" if is_wanted else "has no"
             raise InvalidItemBank(f"{path}.{name}", f"an item of a {model} bank {verb} {name}")
     steps = item.thresholds or []
-    if any(low >= high for low, high in zip(steps, steps[1:], strict=False)):
+    if any(low >= high for low, high in itertools.pairwise(steps)):
         raise InvalidItemBank(f"{path}.thresholds", "thresholds ascend, each above the one before")
     try:
         check_json(item.content, f"{path}.content", max_bytes=MAX_CONTENT_BYTES)
