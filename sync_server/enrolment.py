@@ -65,8 +65,8 @@ async def enrol_device(
 ) -> Enrolment:
     """Enrol a device at a site; the site's database is made if it is new.
 
-    `public_base` is how the device reaches the server. Raises InvalidSiteName, InvalidDeviceName, SiteArchived,
-    UnusableSigningKey, OSError (the key's file), CouchError, or SQLAlchemy's DBAPIError.
+    `public_base` is how the device reaches the server. Raises InvalidSiteName, InvalidDeviceName,
+    SiteArchived, UnusableSigningKey, OSError (the key's file), CouchError, or SQLAlchemy's DBAPIError.
     """
     database = database_of(site)
     key = load_or_create_signing_key(data_dir)

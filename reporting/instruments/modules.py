@@ -29,8 +29,9 @@ from sqlalchemy import (
     update,
     values,
 )
-from sqlalchemy.dialects.postgresql import JSONB, Insert, insert
+from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.dml import ReturningInsert
 
 from reporting.instruments.built_in_modules import BUILT_IN
 from reporting.tables import battery_drafts, task_modules
@@ -112,7 +113,7 @@ def lock_module(module: str) -> Select[*tuple[Any, ...]]:
     return select(task_modules).where(_m.id == module).with_for_update()
 
 
-def insert_module(**fields: Any) -> Insert:
+def insert_module(**fields: Any) -> ReturningInsert[Any]:
     """Statement: insert, unless there is one with that id; returns its id."""
     return insert(task_modules).values(**fields).on_conflict_do_nothing().returning(_m.id)
 

@@ -124,6 +124,6 @@ def _unique_items(_: Any, unique: bool, instance: Any, __: Any) -> Iterator[json
 _QUIET = re2.Options()
 _QUIET.log_errors = False
 
-_Validator: type[Validator] = extend(
+_Validator: type[Validator] = extend(  # type: ignore[no-untyped-call]
     jsonschema.Draft202012Validator, {"pattern": _pattern, "uniqueItems": _unique_items}
 )

@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import Delete, Select, Table, Text, Update, cast, delete, func, or_, select, union, update
-from sqlalchemy.dialects.postgresql import ARRAY, Insert, insert
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.dml import ReturningInsert
 
 from reporting.instruments.json_values import canonical
 from reporting.tables import batteries, battery_drafts, item_bank_drafts, item_banks
@@ -105,7 +106,7 @@ def select_draft(shelf: Shelf, instrument: str, *, lock: bool = False) -> Select
     return statement.with_for_update() if lock else statement
 
 
-def insert_draft(shelf: Shelf, instrument: str, title: str, definition: Any) -> Insert:
+def insert_draft(shelf: Shelf, instrument: str, title: str, definition: Any) -> ReturningInsert[Any]:
     """Statement: insert, unless there is one with that id; returns its id."""
     values = {"id": instrument, "title": title, "definition": definition}
     return insert(shelf.drafts).values(values).on_conflict_do_nothing().returning(shelf.drafts.c.id)
@@ -138,7 +139,10 @@ async def existing_banks(connection: AsyncConnection, wanted: set[tuple[str, int
 async def same_version(
     connection: AsyncConnection, shelf: Shelf, instrument: str, title: str, definition: Any, *, any_age: bool
 ) -> int | None:
-    """The version that says the same; without `any_age` only if it is the newest. The draft must be locked."""
+    """The version that says the same; without `any_age` only if it is the newest.
+
+    The draft must be locked.
+    """
     p = shelf.published.c
     statement = select(p.version, p.title, p.definition).where(p.id == instrument).order_by(p.version.desc())
     rows = (await connection.execute(statement if any_age else statement.limit(1))).all()

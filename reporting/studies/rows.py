@@ -2,9 +2,9 @@
 
 | what happens | outcome |
 |---|---|
-| two make a study with the same code | the second inserts nothing, and is told so |
-| a study is added to a site that is being archived | the site's row lock orders them; one of both is refused |
-| a participant is enrolled at a site that the study is leaving | the lock on the row of `study_sites` orders them, if whoever enrols takes `hold_study_site` |
+| two make a study with the same code | the second is told so |
+| a study is added to a site that is being archived | the lock on the site orders them: one is refused |
+| a participant is enrolled at a site that the study leaves | `hold_study_site`, if both take it, orders them |
 """
 
 from datetime import datetime
@@ -12,7 +12,8 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import Delete, Select, Text, Update, cast, delete, func, or_, select, update
-from sqlalchemy.dialects.postgresql import ARRAY, Insert, insert
+from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.sql.dml import ReturningDelete, ReturningInsert
 
 from reporting.studies.status import Status
 from reporting.tables import (
@@ -75,7 +76,7 @@ def lock_study(study: str) -> Select[*tuple[Any, ...]]:
     return select(studies).where(_s.code == study).with_for_update()
 
 
-def insert_study(**fields: Any) -> Insert:
+def insert_study(**fields: Any) -> ReturningInsert[Any]:
     """Statement: insert, unless there is one with that code; returns its code."""
     return insert(studies).values(**fields).on_conflict_do_nothing().returning(_s.code)
 
@@ -92,7 +93,7 @@ def select_sites_of_study(study: str) -> Select[str]:
     return select(c.site).where(c.study == study).order_by(c.site)
 
 
-def insert_study_site(study: str, site: str) -> Insert:
+def insert_study_site(study: str, site: str) -> ReturningInsert[Any]:
     """Statement: it runs there from now on; returns the site where it did not."""
     c = study_sites.c
     return insert(study_sites).values(study=study, site=site).on_conflict_do_nothing().returning(c.site)
@@ -118,7 +119,7 @@ def count_taking_part(study: str, site: str) -> Select[int]:
     return select(func.count()).where(p.study == study, p.site == site, taking_part)
 
 
-def end_memberships(study: str, site: str) -> Delete:
+def end_memberships(study: str, site: str) -> ReturningDelete[Any, Any]:
     """Statement: nobody has a role at this site of the study any more; returns (person, role)."""
     m = memberships.c
     return delete(memberships).where(m.study == study, m.site == site).returning(m.person, m.role)
@@ -130,13 +131,13 @@ def select_published_battery(battery: str, version: int) -> Select[*tuple[Any, .
     return select(b.definition).where(b.id == battery, b.version == version)
 
 
-def insert_study_battery(study: str, battery: str, version: int) -> Insert:
+def insert_study_battery(study: str, battery: str, version: int) -> ReturningInsert[Any]:
     """Statement: its tablets get this battery; returns its id where they did not."""
     values = {"study": study, "battery_id": battery, "battery_version": version}
     return insert(study_batteries).values(values).on_conflict_do_nothing().returning(_b.battery_id)
 
 
-def delete_study_battery(study: str, battery: str, version: int) -> Delete:
+def delete_study_battery(study: str, battery: str, version: int) -> ReturningDelete[*tuple[Any, ...]]:
     """Statement: its tablets get this battery no more; returns its id where they did."""
     named = (_b.study == study, _b.battery_id == battery, _b.battery_version == version)
     return delete(study_batteries).where(*named).returning(_b.battery_id)

@@ -2,7 +2,7 @@
 
 | what happens | outcome |
 |---|---|
-| a device is enrolled while its site is archived | `hold_site` orders them: it is refused, or the archiving sees the device |
+| a device is enrolled while its site is archived | `hold_site` orders them: either sees the other |
 | a site is known from before this table was | the migration, or the next enrolment, makes its row |
 """
 
@@ -13,7 +13,8 @@ from zoneinfo import available_timezones
 
 import msgspec
 from sqlalchemy import Select, Update, func, select, update
-from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.sql.dml import ReturningInsert
 
 from reporting.queries.rows import columns_of
 from reporting.tables import device_status, devices, sites
@@ -52,7 +53,7 @@ def hold_site(site: str) -> Select[str]:
     return select(_s.status).where(_s.code == site).with_for_update(read=True)
 
 
-def insert_site(code: str, **fields: Any) -> Insert:
+def insert_site(code: str, **fields: Any) -> ReturningInsert[Any]:
     """Statement: insert, unless there is one with that code; returns its code."""
     return insert(sites).values(code=code, **fields).on_conflict_do_nothing().returning(_s.code)
 
@@ -63,7 +64,7 @@ def update_site(site: str, **fields: Any) -> Update:
     return update(sites).where(_s.code == site).values(**fields, **changed)
 
 
-def select_outstanding(site: str) -> Select[str, int | None]:
+def select_outstanding(site: str) -> Select[*tuple[Any, ...]]:
     """Statement: the fields of Outstanding of the site's tablets."""
     d = device_status.c
     still = (d.outstanding > 0, d.source_missing_at.is_(None))

@@ -7,7 +7,7 @@ definitions, and a draft of the form, which somebody has to finish and publish.
 | what happens | outcome |
 |---|---|
 | two studies are made from it at once | the battery's draft row orders them; both use one version |
-| somebody has a draft of the battery with other content | the draft stays; the template's is the next version |
+| somebody has a draft of the battery with other content | it stays; the template's is the next version |
 | the transaction is rolled back | neither study nor battery |
 """
 

@@ -12,6 +12,7 @@ only when told to (`force`), revoking them.
 | a device is enrolled while the site is archived | it waits for the site's row, and is refused |
 """
 
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -120,12 +121,12 @@ async def archive_site(call: Call[Nothing, Archiving]) -> SiteRecord:
     if (devices or outstanding) and not call.body.force:
         documents = sum(each.documents for each in outstanding)
         raise NotPossible(
-            f"Devices in force: {len(devices)}; documents that tablets still hold: {documents}. Have them sync "
-            "and revoke them, or force.",
+            f"Devices in force: {len(devices)}; documents that tablets still hold: {documents}. "
+            "Have them sync and revoke them, or force.",
             details={"devices": devices, "outstanding": outstanding},
         )
     for device in devices:
-        await call.connection.run_sync(lambda c, device=device: revoke(c, site=site.code, device=device))
+        await call.connection.run_sync(partial(revoke, site=site.code, device=device))
     await call.connection.execute(update_site(site.code, status="archived"))
     await call.record(
         "site.archive",
