@@ -4,7 +4,7 @@
 |---|---|
 | two make a study with the same code | the second is told so |
 | a study is added to a site that is being archived | the lock on the site orders them: one is refused |
-| a participant is enrolled at a site that the study leaves | `hold_study_site`, if both take it, orders them |
+| a participant is enrolled at a site its study leaves | `hold_study_site` orders them, if both take it |
 """
 
 from datetime import datetime
