@@ -74,7 +74,9 @@ async def test_a_site_is_archived_only_when_nothing_is_lost_or_somebody_says_so(
     admin = office.as_("admin")
     await enrol(office, "tab-1")
     assert office.rows("SELECT code, status FROM sites") == [("lima", "open")]
-    office.rows("INSERT INTO device_status (site, device, rev, outstanding) VALUES ('lima', 'tab-1', '1-a', 3)")
+    office.rows(
+        "INSERT INTO device_status (site, device, rev, outstanding) VALUES ('lima', 'tab-1', '1-a', 3)"
+    )
     why = {"reason": "the clinic has closed"}
     refused = await admin.post("/api/sites/lima/archive", why)
     assert refused.error == (409, "not_possible")
