@@ -1,5 +1,7 @@
 """What a scope covers: the table in `reporting.scope`."""
 
+from typing import Any
+
 import pytest
 from sqlalchemy import column
 
@@ -32,7 +34,8 @@ def test_scope_covers_what_its_parts_cover(
 
 
 def test_condition_of_a_scope_names_its_studies_and_sites() -> None:
-    study, site = column("study"), column("site")
+    study: Any = column("study")
+    site: Any = column("site")
     literal = {"literal_binds": True}
 
     def sql(scope: Scope, **columns: object) -> str:
