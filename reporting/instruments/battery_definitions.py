@@ -17,11 +17,14 @@ from reporting.instruments.json_values import UnusableJson
 from reporting.instruments.modules import Module
 from reporting.instruments.parameter_schemas import InvalidParameters, check_parameters
 
-InstrumentId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z", max_length=64)]
-"""Id of a battery, an item bank or a module: part of document ids and of paths."""
+InstrumentId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$(?!\n)", max_length=64)]
+"""Id of a battery, an item bank or a module: part of document ids and of paths.
+
+`$` alone lets a line feed follow in Python; `\\Z` is not known to readers of the specification.
+"""
 
 VersionNumber = Annotated[int, Meta(ge=1, lt=2**31)]
-LanguageTag = Annotated[str, Meta(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*\Z", max_length=35)]
+LanguageTag = Annotated[str, Meta(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$(?!\n)", max_length=35)]
 Markdown = Annotated[str, Meta(max_length=20_000)]
 
 

@@ -22,7 +22,7 @@ MAX_CONTENT_BYTES = 16 * 1024
 Discrimination = Annotated[float, Meta(gt=0, le=10)]
 Difficulty = Annotated[float, Meta(ge=-10, le=10)]
 Guessing = Annotated[float, Meta(ge=0, lt=1)]
-ItemId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z", max_length=64)]
+ItemId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$(?!\n)", max_length=64)]
 
 _PARAMETERS = ("a", "b", "c", "thresholds")
 _OF_MODEL = {"1PL": {"b"}, "2PL": {"a", "b"}, "3PL": {"a", "b", "c"}, "GRM": {"a", "thresholds"}}

@@ -39,7 +39,7 @@ from sync_server.errors import InvalidRequest, NotFound, NotPossible, Taken, Una
 from sync_server.identity.devices import revoke
 from sync_server.keys import SITE_DATABASES
 
-SiteCode = Annotated[str, Meta(pattern=rf"^{SITE_PATTERN}\Z", max_length=63)]
+SiteCode = Annotated[str, Meta(pattern=rf"^{SITE_PATTERN}$(?!\n)", max_length=63)]
 SiteName = Annotated[str, Meta(max_length=200)]
 Timezone = Annotated[str, Meta(min_length=1, max_length=64, description="IANA name, such as America/Lima")]
 
