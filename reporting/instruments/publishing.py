@@ -14,7 +14,21 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Delete, Select, Table, Text, Update, cast, delete, func, or_, select, union, update
+from sqlalchemy import (
+    Delete,
+    Select,
+    Table,
+    Text,
+    Update,
+    cast,
+    delete,
+    func,
+    or_,
+    select,
+    true,
+    union,
+    update,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.dml import ReturningInsert
@@ -78,9 +92,7 @@ def select_instruments(shelf: Shelf, known: Any) -> Select[*tuple[Any, ...]]:
         newest.c.created_at,
         d.row_version,
         d.updated_at,
-    ).select_from(
-        known.outerjoin(shelf.drafts, d.id == known.c.id).outerjoin(newest, known.c.id == known.c.id)
-    )
+    ).select_from(known.outerjoin(shelf.drafts, d.id == known.c.id).outerjoin(newest, true()))
 
 
 def select_versions(shelf: Shelf, instrument: str) -> Select[*tuple[Any, ...]]:
