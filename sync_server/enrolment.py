@@ -18,6 +18,7 @@ from replication.client import CouchClient
 from replication.errors import DatabaseExists
 from reporting.engine import sync_engine
 from reporting.sites import database_of
+from reporting.studies.sites import hold_site, insert_site
 from sync_server.identity.devices import EnrolledRole, enrol
 from sync_server.identity.signing_key_file import load_or_create_signing_key
 from sync_server.service_credential import service_headers
@@ -43,6 +44,14 @@ class Enrolment(msgspec.Struct, frozen=True):
         return urlunsplit(parts._replace(netloc=f"{quote(self.username)}:{self.password}@{parts.netloc}"))
 
 
+class SiteArchived(ValueError):
+    """The site is archived: nobody is enrolled there."""
+
+    def __init__(self, site: str) -> None:
+        self.site = site
+        super().__init__(f"The site {site} is archived; open it again before devices are enrolled there.")
+
+
 async def enrol_device(
     *,
     site: str,
@@ -57,13 +66,16 @@ async def enrol_device(
     """Enrol a device at a site; the site's database is made if it is new.
 
     `public_base` is how the device reaches the server. Raises InvalidSiteName, InvalidDeviceName,
-    UnusableSigningKey, OSError (the key's file), CouchError, or SQLAlchemy's DBAPIError.
+    SiteArchived, UnusableSigningKey, OSError (the key's file), CouchError, or SQLAlchemy's DBAPIError.
     """
     database = database_of(site)
     key = load_or_create_signing_key(data_dir)
     engine = sync_engine(database_url)
     try:
         with engine.begin() as connection:
+            connection.execute(insert_site(site))
+            if connection.scalar(hold_site(site)) != "open":
+                raise SiteArchived(site)
             enrolled = enrol(
                 connection,
                 key,

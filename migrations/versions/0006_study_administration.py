@@ -290,7 +290,7 @@ def upgrade() -> None:
     # Every site that anything is known of, so that devices enrolled before have one.
     op.execute(
         "INSERT INTO sites (code) SELECT site FROM devices UNION SELECT site FROM checkpoints"
-        " ON CONFLICT DO NOTHING"
+        " UNION SELECT site FROM site_states ON CONFLICT DO NOTHING"
     )
 
 

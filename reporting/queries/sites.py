@@ -44,6 +44,7 @@ from reporting.tables import (
     quarantine,
     replays,
     site_states,
+    sites,
     waivers,
 )
 
@@ -71,6 +72,11 @@ class SiteRow(msgspec.Struct, frozen=True):
     waived: int
     conflicts: int
     replays: int
+    name: str | None
+    """`name`, `timezone` and `status` as people have set the site up; None where nobody has."""
+    timezone: str | None
+    status: str | None
+    row_version: int | None
 
 
 class DeviceRow(msgspec.Struct, frozen=True):
@@ -88,14 +94,17 @@ class DeviceRow(msgspec.Struct, frozen=True):
     source_missing_at: datetime | None
 
 
-_known = union(select(checkpoints.c.site), select(site_states.c.site), select(devices.c.site)).subquery(
-    "known"
-)
+_known = union(
+    select(checkpoints.c.site),
+    select(site_states.c.site),
+    select(devices.c.site),
+    select(sites.c.code.label("site")),
+).subquery("known")
 
 
 def select_sites(scope: Scope, site: str | None = None) -> Select[*tuple[Any, ...]]:
-    """Statement: the fields of SiteRow of every site of the scope that is projected, tried, or has an
-    enrolled device; in no order.
+    """Statement: the fields of SiteRow of every site of the scope that is set up, projected, tried, or
+    has a device; in no order.
     """
     at, state = checkpoints.c, site_states.c
     statement = (
@@ -122,11 +131,15 @@ def select_sites(scope: Scope, site: str | None = None) -> Select[*tuple[Any, ..
             .where(conflicts.c.state != "resolved")
             .scalar_subquery(),
             _of_site(select(func.count()), replays).scalar_subquery(),
+            sites.c.name,
+            sites.c.timezone,
+            sites.c.status,
+            sites.c.row_version,
         )
         .select_from(
-            _known.outerjoin(checkpoints, at.site == _known.c.site).outerjoin(
-                site_states, state.site == _known.c.site
-            )
+            _known.outerjoin(checkpoints, at.site == _known.c.site)
+            .outerjoin(site_states, state.site == _known.c.site)
+            .outerjoin(sites, sites.c.code == _known.c.site)
         )
         .where(within(scope, site=_known.c.site))
     )

@@ -11,7 +11,7 @@ from replication.errors import CouchError
 from reporting.sites import InvalidSiteName
 from sync_server.cli.target import data_dir_option, fail, target
 from sync_server.cli.transaction import transaction, why_unusable
-from sync_server.enrolment import enrol_device
+from sync_server.enrolment import SiteArchived, enrol_device
 from sync_server.identity.devices import EnrolledRole, InvalidDeviceName, revoke
 from sync_server.identity.signing_key_file import UnusableSigningKey
 
@@ -58,7 +58,7 @@ def enrol_command(
                 keep=keep,
             )
         )
-    except (InvalidSiteName, InvalidDeviceName, UnusableSigningKey) as error:
+    except (InvalidSiteName, InvalidDeviceName, SiteArchived, UnusableSigningKey) as error:
         fail(str(error))
     except CouchError as error:
         fail(f"The site database cannot be made: {error.reason}")

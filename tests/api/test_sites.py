@@ -115,6 +115,10 @@ async def test_site_says_how_it_stands(api: Api, engine: Engine) -> None:
             "waived": 1,
             "conflicts": 2,
             "replays": 1,
+            "name": None,
+            "timezone": None,
+            "status": None,
+            "row_version": None,
         }
     ]
 

@@ -1,0 +1,1 @@
+"""What is measured with: task modules, batteries, item banks. Drafts change; published versions never do."""

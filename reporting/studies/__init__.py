@@ -1,0 +1,1 @@
+"""Studies and sites: what runs where, and what it starts from."""
