@@ -29,7 +29,6 @@ from reporting.projection.batch import (
     Receipt,
     Recorded,
     State,
-    device_names,
     session_ids,
 )
 from reporting.projection.checkpoint import advance_checkpoint, lock_checkpoint
@@ -41,6 +40,7 @@ from reporting.projection.corrections import (
     tell_sessions,
 )
 from reporting.projection.judge import Judgement
+from reporting.projection.kinds import KINDS
 from reporting.projection.write import DocumentWriter, Receipts
 
 
@@ -140,8 +140,9 @@ def _refresh(
     if found_again:
         ids = session_ids(found_again)
         connection.execute(statements.SESSIONS_FOUND_AGAIN, {"site": checkpoint.site, "session_ids": ids})
-        devices = {"site": checkpoint.site, "devices": device_names(found_again)}
-        connection.execute(statements.DEVICES_FOUND_AGAIN, devices)
+        for kind in KINDS.values():
+            if names := kind.names(found_again):
+                connection.execute(kind.find_again, {"site": checkpoint.site, "names": names})
         flag_across(connection, checkpoint.site, ids, companions(connection, checkpoint.site, ids))
         find_again(connection, checkpoint.site, found_again)
         connection.execute(statements.REPLAY_FOUND_AGAIN, {"site": checkpoint.site, "doc_ids": found_again})

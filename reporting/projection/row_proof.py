@@ -19,6 +19,8 @@ missing: `sync-server rebuild --dry-run` makes all of them anew and compares.
 
 from typing import Final
 
+from reporting.projection.kinds import KINDS
+
 JOIN_BY_HASH: Final = "SET LOCAL enable_nestloop = off"
 """Before any of these, in one transaction. Tables that were filled a moment ago have no statistics; Postgres
 then takes each for a few rows, and compares every session with every document: hours instead of seconds.
@@ -29,8 +31,8 @@ _FOUND: Final = "SELECT key, count(*) OVER () FROM ({}) AS found (key) ORDER BY 
 # Of these, a document has one row: table, the row's document, type.
 _ONE_ROW: Final = (
     ("sessions", "'session:' || part.id", "session"),
-    ("device_status", "'device:' || part.device", "device"),
     ("corrections", "part.doc_id", "correction"),
+    *((kind.table, kind.owner, kind.type) for kind in KINDS.values()),
 )
 
 _UNEXPLAINED: Final = """
