@@ -39,6 +39,7 @@ PURE = (
     "reporting/projection/correction_rows.py",
     "reporting/projection/judge.py",
     "reporting/projection/kinds.py",
+    "reporting/projection/consent_rows.py",
     "reporting/projection/proof.py",
     "reporting/projection/proving.py",
     "reporting/projection/row_proof.py",

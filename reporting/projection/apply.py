@@ -32,6 +32,7 @@ from reporting.projection.batch import (
     session_ids,
 )
 from reporting.projection.checkpoint import advance_checkpoint, lock_checkpoint
+from reporting.projection.consents import announce_signed
 from reporting.projection.corrections import (
     find_again,
     is_correction,
@@ -74,6 +75,7 @@ def apply_batch(connection: psycopg.Connection, batch: Batch, contract: Contract
         _refresh(connection, checkpoint, unchanged)
         receipts = _load_receipts(connection, checkpoint.site, changed)
         judgements = _write(connection, checkpoint, changed, receipts, contract)
+        announce_signed(connection, judgements, recorded)
         _end_replays(connection, batch)
         advanced = advance_checkpoint(connection, batch)
     outcomes = tuple(_outcome(judgement, receipts) for judgement in judgements)

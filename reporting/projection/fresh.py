@@ -27,8 +27,15 @@ from sqlalchemy import Table
 from reporting import tables
 from reporting.projection.kinds import KINDS
 
-FRESH: Final = (*tables.RESULTS, tables.replays, tables.checkpoints)
-"""What a rebuild has of its own. Replays: a correction may come after its session in the feed."""
+FRESH: Final = (*tables.RESULTS, tables.replays, tables.checkpoints, tables.outbox)
+"""What a rebuild has of its own. Replays: a correction may come after its session in the feed. The outbox:
+what is found again has been told already; who has changed rows by it is told by what watches them.
+"""
+
+# Flags of a site's sessions depend on consents of all.
+CONSENTS_OF_OTHER_SITES: Final = """
+INSERT INTO pg_temp.consents SELECT * FROM public.consents WHERE site <> %(site)s
+"""
 
 _OWNERS: Final = (
     {"sessions": "'session:' || id"}

@@ -16,7 +16,6 @@ error, because a defect met by one document must not keep every later one of its
 | any number valid, a correction outdated | `conflicted` | as corrected |
 | only invalid ones | `quarantined` | none |
 | of a correction, any number valid | `projected` | the highest valid one's, in `corrections` |
-| of a type without rows, several valid | `conflicted` | none |
 
 Each invalid live leaf is quarantined for its own revision. Patches are applied to every live leaf before it
 is validated, resolutions after the merge; corrections are arguments, so the same ones give the same rows in
@@ -27,7 +26,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from replication.values import Leaf
-from reporting.documents.kinds import Correction, Device, Invalid, Kept, Session
+from reporting.documents.kinds import Consent, Correction, Device, Invalid, Kept, Session
 from reporting.documents.merge import Contradiction, Merged, ValidLeaf, merge
 from reporting.documents.patches import Outdated, apply_patches
 from reporting.documents.ranking import rank
@@ -74,7 +73,7 @@ def judge(
     winner_rev = max(leaves, key=_rank).rev
     valid: list[ValidLeaf] = []
     kept: list[Kept] = []
-    of_one_row: list[tuple[str, Device]] = []
+    of_one_row: list[tuple[str, Device | Consent]] = []
     outdated: list[tuple[str, Outdated]] = []
     corrected: list[tuple[str, Correction]] = []
     quarantined: list[QuarantinedLeaf] = []
@@ -86,7 +85,7 @@ def judge(
             case Session() as session:
                 valid.append(ValidLeaf(leaf.rev, session))
                 outdated.extend((leaf.rev, each) for each in patched.outdated)
-            case Device() as named:
+            case (Device() | Consent()) as named:
                 of_one_row.append((leaf.rev, named))
             case Correction() as correction:
                 corrected.append((leaf.rev, correction))

@@ -23,6 +23,7 @@ from sqlalchemy import Table
 
 from reporting import tables
 from reporting.projection.batch import Receipt
+from reporting.projection.consent_rows import ConsentRow, consent_row
 from reporting.projection.copy_text import Row, row_encoder
 from reporting.projection.device_rows import DeviceRow, device_row
 
@@ -36,13 +37,25 @@ RowOf = Callable[[str, Leaves, Mapping[str, Receipt]], Row]
 class Kind:
     """One kind. `name` is the column that holds the document's id without its prefix."""
 
-    def __init__(self, type_: str, table: Table, name: str, columns: Sequence[str], row: RowOf) -> None:
-        """`columns` are those that rows of `row` have, in order."""
+    def __init__(
+        self,
+        type_: str,
+        table: Table,
+        name: str,
+        columns: Sequence[str],
+        row: RowOf,
+        *,
+        any_leaf: bool = False,
+    ) -> None:
+        """`columns` are those that rows of `row` have, in order; the row may be of `any_leaf`, or is of the
+        highest valid one.
+        """
         self.type = type_
         self.table = table.name
         self.owner = f"'{type_}:' || {name}"
         """The id of the document that a row belongs to, in SQL."""
         self.row = row
+        self.any_leaf = any_leaf
         self.encode = row_encoder(table, columns)
         named = {
             "table": table.name,
@@ -110,6 +123,9 @@ ON CONFLICT (site, doc_id) DO NOTHING
 
 KINDS: Final[Mapping[str, Kind]] = {
     kind.type: kind
-    for kind in (Kind("device", tables.device_status, "device", DeviceRow._fields, device_row),)
+    for kind in (
+        Kind("device", tables.device_status, "device", DeviceRow._fields, device_row),
+        Kind("consent", tables.consents, "id", ConsentRow._fields, consent_row, any_leaf=True),
+    )
 }
 """By document type."""

@@ -17,6 +17,7 @@ import psycopg
 from psycopg import errors
 
 from reporting import tables
+from reporting.consent.flagging import flag_written
 from reporting.documents.corrections import PREFIX
 from reporting.documents.kinds import Correction
 from reporting.documents.upcast import CONTRACT, Contract
@@ -135,7 +136,9 @@ class DocumentWriter:
             losing = self._losing_rows(judgement)
             self._copy(correction_statements.COPY_LOSING_REVISIONS, _encode_losing, losing)
         self._copy(statements.COPY_DOCUMENTS, _encode_documents, map(self._document_row, written))
-        self._flag_unknown_references([each.session.id for each in sessions])
+        written_ids = [each.session.id for each in sessions]
+        self._flag_unknown_references(written_ids)
+        flag_written(self._connection, self._site, written_ids)
         self._mark_deleted([judgement for judgement in written if judgement.state is State.DELETED])
         flag_across(self._connection, self._site, ids, before)
         return written

@@ -23,7 +23,13 @@ There are no foreign keys between result tables: a batch replaces a session's ro
 
 from reporting.tables.accounts import devices, memberships, users
 from reporting.tables.base import metadata
-from reporting.tables.consents import consent_form_drafts, consent_forms, consent_withdrawals, consents
+from reporting.tables.consents import (
+    consent_changes,
+    consent_form_drafts,
+    consent_forms,
+    consent_withdrawals,
+    consents,
+)
 from reporting.tables.outbox import outbox, outbox_attempts
 from reporting.tables.projection import checkpoints, proofs, replays, rescorings, score_history, site_states
 from reporting.tables.record import audit_log, ingest_log, waivers
@@ -68,6 +74,7 @@ RESULTS = (
     corrections,
     losing_revisions,
     device_status,
+    consents,
     documents,
 )
 """The tables that a rebuild makes anew."""
@@ -79,6 +86,7 @@ __all__ = [
     "battery_drafts",
     "checkpoints",
     "conflicts",
+    "consent_changes",
     "consent_form_drafts",
     "consent_forms",
     "consent_withdrawals",
