@@ -1,18 +1,18 @@
 """`no_valid_consent`: sessions of a study that requires consent, begun without it.
 
 Depends on consents of every site, withdrawals, forms, and what studies require. So it is made in the batch
-that writes a session, and again for all sessions of whoever is named in `consent_changes`, where triggers note
-each change of any of these in its own transaction. That includes what people change by hand.
+that writes a session, and again for all sessions of whoever is named in `consent_changes`, where triggers
+note each change of any of these in its own transaction. That includes what people change by hand.
 
 | what happens | outcome |
 |---|---|
 | a consent comes after its session, from any site | noted with its row; the flag goes |
-| a batch looked for the consent just before that was committed | it holds its site's lock: looked at after it |
+| a batch looked for the consent just before that was committed | it has its site's lock: looked at after it |
 | a batch begins after the commit | it sees the consent |
-| a consent is withdrawn, deleted, gone, found again; a version published; a study requires consent | noted too |
+| a withdrawal; a consent deleted, gone, found again; a version published; consent required | noted too |
 | the projector dies before a change is worked off | the row stays; whoever looks next works it off |
 | two projectors work off one change | the same flags, twice |
-| a batch always holds one site | the change stays until that site was looked at; the others are not done again |
+| a batch has the site | the change stays until that site was looked at; others are not done again |
 """
 
 from collections.abc import Iterable, Sequence

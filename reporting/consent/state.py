@@ -26,7 +26,6 @@ from sqlalchemy import (
     Boolean,
     ColumnElement,
     FromClause,
-    Lateral,
     ScalarSelect,
     and_,
     case,
@@ -39,6 +38,7 @@ from sqlalchemy import (
     true,
 )
 from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy.sql.selectable import LateralFromClause
 
 from reporting.tables import consent_forms, consent_withdrawals, consents
 from reporting.tables.base import Timestamp
@@ -57,7 +57,7 @@ def form_states(
     at: Column = NOW,
     device: Column | None = None,
     at_of_device: Column | None = None,
-) -> Lateral:
+) -> LateralFromClause:
     """Lateral (form, state), one row a required form, or one with a NULL form where there is none, of the
     participant that the columns name. `at_of_device`: the moment by the clock of `device`.
     """
@@ -100,18 +100,26 @@ def _state_of_form(
             (signed.c.device_id == device, signed.c.signed_at <= at_of_device), else_=until_then
         )
     version = consent_forms.alias("version")
-    is_published = exists().where(
-        version.c.study == signed.c.study,
-        version.c.id == signed.c.form,
-        version.c.version == signed.c.form_version,
+    is_published = (
+        exists()
+        .where(
+            version.c.study == signed.c.study,
+            version.c.id == signed.c.form,
+            version.c.version == signed.c.form_version,
+        )
+        .correlate_except(version)
     )
     withdrawal = consent_withdrawals.alias("withdrawal")
-    is_withdrawn = exists().where(
-        withdrawal.c.study == signed.c.study,
-        withdrawal.c.participant == signed.c.participant,
-        or_(withdrawal.c.form.is_(None), withdrawal.c.form == signed.c.form),
-        withdrawal.c.withdrawn_at >= signed_at,
-        withdrawal.c.withdrawn_at <= at,
+    is_withdrawn = (
+        exists()
+        .where(
+            withdrawal.c.study == signed.c.study,
+            withdrawal.c.participant == signed.c.participant,
+            or_(withdrawal.c.form.is_(None), withdrawal.c.form == signed.c.form),
+            withdrawal.c.withdrawn_at >= signed_at,
+            withdrawal.c.withdrawn_at <= at,
+        )
+        .correlate_except(withdrawal)
     )
     is_current = or_(required.c.least.is_(None), signed.c.form_version >= required.c.least)
     return (

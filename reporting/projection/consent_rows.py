@@ -1,9 +1,10 @@
 """A signed consent → its row of `consents`.
 
-Pure. A consent is signed once. Where live leaves of one document differ (two devices with copies of it, an app
-that saves again), the earliest signature counts: it was given, and no later save of the same document takes it
-back or moves it behind a session; taking back is a withdrawal, which a person records. The other leaves are
-kept in `losing_revisions`, and the row says so in its flags; nothing waits for a decision.
+Pure. A consent is signed once. Where live leaves of one document differ (two devices with copies of it, an
+app that saves again), the earliest signature counts: it was given, and no later save of the same document
+takes it back or moves it behind a session; taking back is a withdrawal, which a person records. The other
+leaves are kept, those that are not the winner in `losing_revisions`, and the row says so in its flags;
+nothing waits for a decision.
 
 | flag | when |
 |---|---|

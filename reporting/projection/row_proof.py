@@ -5,7 +5,7 @@ hand, a disk lied. So every kind of row is held against its record, each by what
 
 | rows | counted as `double` | counted as `incomplete` |
 |---|---|---|
-| `sessions` `device_status` `consents` `corrections` | no record; the record alone is marked | absent, stale, marked |
+| `sessions` `corrections`, one-row `kinds` | no record; the record alone is marked | absent, stale, marked |
 | `quarantine` | of a revision that is no leaf | none of the winner, and it is `quarantined` |
 | `losing_revisions` | of no leaf, or of another winner | |
 | `conflicts` | an open one, and the record is `projected` | none open, and it is `conflicted` |

@@ -7,6 +7,8 @@ import msgspec
 import psycopg
 import pytest
 
+from reporting.documents.kinds import Invalid
+from reporting.documents.validate import validate
 from reporting.projection.feed import SiteDatabase
 from reporting.projection.rebuild import Rebuilt, rebuild_site
 from reporting.tables import RESULTS
@@ -62,7 +64,7 @@ def flagged(connection: psycopg.Connection) -> dict[str, str]:
 async def rebuild(feed: MemoryFeed, database_url: str, site: str, *, dry_run: bool = True) -> Rebuilt:
     database = SiteDatabase(site, f"site-{site}")
     return await rebuild_site(
-        feed, database_url, database, new_epoch=lambda: "e", tell=lambda done, of: None, dry_run=dry_run
+        feed, database_url, database, new_epoch=lambda: "e", tell=lambda *_: None, dry_run=dry_run
     )
 
 
@@ -114,9 +116,6 @@ async def test_a_consent_is_a_row_and_tells_what_is_odd_about_it(
     ],
 )
 def test_what_is_no_consent_is_quarantined(members: dict[str, Any], code: str, path: str) -> None:
-    from reporting.documents.kinds import Invalid
-    from reporting.documents.validate import validate
-
     judged = validate("consent:c1", msgspec.json.encode(signed(**members)), site="lima")
     assert isinstance(judged, Invalid)
     assert (judged.code, judged.path) == (code, path)
