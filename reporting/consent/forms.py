@@ -12,7 +12,8 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import ColumnElement, Select, Update, func, literal, select, update
-from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.sql.dml import ReturningInsert
 
 from reporting.tables import consent_form_drafts, consent_forms, study_sites
 
@@ -71,13 +72,8 @@ def select_forms() -> Select[*tuple[Any, ...]]:
         .correlate(consent_form_drafts)
         .scalar_subquery()
     )
-    keys = func.jsonb_object_keys(D.texts).table_valued("value").lateral("language")
-    languages = (
-        select(func.array_agg(keys.c.value))
-        .select_from(keys)
-        .correlate(consent_form_drafts)
-        .scalar_subquery()
-    )
+    keys = func.jsonb_object_keys(D.texts).column_valued("language")
+    languages = select(func.array_agg(keys)).correlate(consent_form_drafts).scalar_subquery()
     return select(
         D.study,
         D.id,
@@ -96,7 +92,7 @@ def select_draft(study: str, form: str) -> Select[*tuple[Any, ...]]:
     return select(*columns).where(D.study == study, D.id == form)
 
 
-def insert_draft(study: str, form: str, values: dict[str, Any]) -> Insert:
+def insert_draft(study: str, form: str, values: dict[str, Any]) -> ReturningInsert[Any]:
     """Statement: make a draft; returns its id, or nothing where there is one."""
     return (
         insert(consent_form_drafts)
@@ -121,7 +117,7 @@ def select_versions(study: str, form: str) -> Select[*tuple[Any, ...]]:
     return select(*columns).where(F.study == study, F.id == form)
 
 
-def insert_version(study: str, form: str, *, supersedes: bool, by: str) -> Insert:
+def insert_version(study: str, form: str, *, supersedes: bool, by: str) -> ReturningInsert[Any]:
     """Statement: the draft becomes the next version; returns its number. The draft has to be locked."""
     newest = (
         select(func.coalesce(func.max(F.version), 0) + 1)

@@ -4,8 +4,9 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, CompoundSelect, Select, func, select, true, union
-from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy import ColumnElement, CompoundSelect, Select, func, literal, select, true, union
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.sql.dml import ReturningInsert
 
 from reporting.consent.state import NOW, State, consent_state, form_states
 from reporting.tables import consent_forms, consent_withdrawals, consents, participants
@@ -89,7 +90,7 @@ SORTABLE: dict[str, ColumnElement[Any]] = {
 def select_participants(state: State | None = None) -> Select[*tuple[Any, ...]]:
     """Statement: ParticipantConsent columns of the roster, of those in a state."""
     statement = select(P.study, P.code, P.site, _STATE, _LAST_SIGNED)
-    return statement if state is None else statement.where(state == _STATE)
+    return statement if state is None else statement.where(literal(state) == _STATE)
 
 
 def select_participant(study: str, code: str) -> Select[*tuple[Any, ...]]:
@@ -134,7 +135,7 @@ def select_known_forms(study: str, code: str) -> CompoundSelect[str]:
 
 def insert_withdrawal(
     *, study: str, participant: str, form: str | None, withdrawn_at: datetime, reason: str, recorded_by: str
-) -> Insert:
+) -> ReturningInsert[Any]:
     """Statement: record it; returns its id."""
     return (
         insert(consent_withdrawals)

@@ -3,6 +3,9 @@
 import base64
 from typing import Any
 
+import pytest
+
+from sync_server.api import signatures
 from tests.administration.office import Office
 from tests.documents.examples import a_consent
 
@@ -103,10 +106,13 @@ async def test_withdrawals_and_consents_are_within_study_and_site(office: Office
     assert (answer.status, answer.body["state"]) == (201, "none")
 
 
-async def test_a_signature_is_shown_to_who_may_see_it_as_a_file_and_on_record(office: Office) -> None:
+async def test_a_signature_is_shown_to_who_may_see_it_as_a_file_and_on_record(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
     token = await studied(office)
     html = b"<script>alert(1)</script>"
-    huge = PNG + b"\0" * (4 * 1024 * 1024)
+    monkeypatch.setattr(signatures, "MOST_BYTES", 1_000)
+    huge = PNG + b"\0" * 1_000
     pushed = [
         signed("c1"),
         signed("html", data=html),
@@ -116,10 +122,11 @@ async def test_a_signature_is_shown_to_who_may_see_it_as_a_file_and_on_record(of
     assert await office.gateway.push("site-lima", *pushed, token=token) == []
     await office.project()
     team = office.as_("coordinator", study="SRO", site="lima")
-    shown = await team.get("/api/consent/signature/lima/c1")
-    assert (shown.status, shown.body, shown.headers["Content-Type"]) == (200, PNG, "image/png")
-    assert shown.headers["Content-Disposition"].startswith("attachment")
-    assert shown.headers["X-Content-Type-Options"] == "nosniff"
+    path = "/api/consent/signature/lima/c1"
+    async with team.api.client.get(path, headers=team.api.headers) as shown:
+        assert (shown.status, await shown.read(), shown.content_type) == (200, PNG, "image/png")
+        assert shown.headers["Content-Disposition"].startswith("attachment")
+        assert shown.headers["X-Content-Type-Options"] == "nosniff"
     assert office.rows("SELECT actor, entity_id FROM audit_log WHERE action = 'consent.read_signature'") == [
         (team.email, "lima/c1")
     ]
