@@ -77,7 +77,7 @@ async def get_form(call: Call[Nothing, Nothing]) -> DraftRow:
 async def put_form(call: Call[Nothing, Draft]) -> DraftRow:
     """Make a draft, or replace one.
 
-    Without If-Match, or with `If-None-Match: *`, it has to be new; with If-Match it has to be there.
+    With `If-None-Match: *` it has to be new; one that is there is replaced with its If-Match.
     """
     study, form = call.path("study"), call.path("form")
     call.caller.require("consents.write", study)
@@ -87,6 +87,8 @@ async def put_form(call: Call[Nothing, Draft]) -> DraftRow:
     made = (await call.connection.execute(insert_draft(study, form, values))).one_or_none()
     name = f"{study}/{form}"
     if made is not None:
+        if "If-Match" in call.request.headers:
+            raise NotFound(f"There is no consent form {form} in study {study}.")
         await call.record("consent_form.create", "consent_form", name, study=study, after=values)
         return await _read_draft(call, study, form)
     before = await _read_draft(call, study, form, lock=True)

@@ -76,6 +76,7 @@ async def test_forms_of_other_studies_are_not_seen_and_drafts_are_checked(office
     ):
         assert (await team.put(FORM, wrong, If_Match="*")).status == 422
     assert (await team.put("/api/consent/forms/SRO/a%20b", DRAFT)).status == 422
+    assert (await team.put("/api/consent/forms/SRO/other", DRAFT, If_Match="*")).status == 404
     assert (await team.put(FORM, {**DRAFT, "texts": {}}, If_Match="*")).status == 200
     refused = await team.post(f"{FORM}/publish", {"supersedes": False})
     assert refused.error == (409, "not_possible")

@@ -7,8 +7,11 @@ import msgspec
 import psycopg
 import pytest
 
+from reporting.consent.flagging import ConsentChanges
 from reporting.documents.kinds import Invalid
 from reporting.documents.validate import validate
+from reporting.engine import connect
+from reporting.projection import row_proof
 from reporting.projection.feed import SiteDatabase
 from reporting.projection.rebuild import Rebuilt, rebuild_site
 from reporting.tables import RESULTS
@@ -271,3 +274,49 @@ async def test_an_optional_form_or_none_at_all_takes_any_consent_to_the_study(
     feed["lima"].save(signed("c2", version=9), "1-a")
     await project()
     assert flagged(connection) == {"s1": "none"}
+
+
+async def test_a_change_is_kept_until_every_site_was_looked_at_also_one_that_a_batch_holds(
+    feed: MemoryFeed, project: Project, connection: psycopg.Connection, database_url: str
+) -> None:
+    require(connection, True)
+    for site in ("lima", "nairobi"):
+        feed[site].save(a_session(f"at {site}", started_at="2016-07-22T03:05:00Z", site=site), "1-a")
+    await project()
+    assert flagged(connection) == {"at lima": "none", "at nairobi": "none"}
+    with connect(database_url) as other:
+        changes = ConsentChanges()
+        other.execute(
+            "INSERT INTO consents"
+            " (site, id, study, participant, form, form_version, signed_at, has_signature, flags, rev)"
+            " VALUES ('lima', 'c1', 'SRO', 's012', 'main', 1, '2016-07-22T03:00Z', true, '{}', '1-a')"
+        )
+        with other.transaction():
+            other.execute("SELECT FROM checkpoints WHERE site = 'nairobi' FOR UPDATE")
+            assert changes(connection) == 1
+            assert flagged(connection) == {"at nairobi": "none"}
+            # As another projector would, that dies afterwards.
+            assert ConsentChanges()(connection) == 0
+        assert rows(connection, "SELECT count(*) FROM consent_changes") == [(1,)]
+        assert changes(connection) == 1
+    assert flagged(connection) == {}
+    assert rows(connection, "SELECT count(*) FROM consent_changes") == [(0,)]
+
+
+async def test_consents_are_counted_by_proofs(
+    feed: MemoryFeed, project: Project, connection: psycopg.Connection
+) -> None:
+    feed["lima"].save(signed("a"), "1-a")
+    feed["lima"].save(signed("b", signed_at="2016-07-23T03:00:00Z"), "2-b")
+    feed["lima"].save(signed("b"), "1-a")
+    await project()
+    about = {"site": "lima", "limit": 10}
+    assert connection.execute(row_proof.DOUBLE.encode(), about).fetchall() == []
+    assert connection.execute(row_proof.INCOMPLETE.encode(), about).fetchall() == []
+    connection.execute("DELETE FROM consents WHERE id = 'a'")
+    connection.execute("UPDATE consents SET rev = '0-x' WHERE id = 'b'")
+    found = connection.execute(row_proof.INCOMPLETE.encode(), about).fetchall()
+    assert [key for key, _ in found] == ["consent:a", "consent:b"]
+    connection.execute("DELETE FROM documents")
+    found = connection.execute(row_proof.DOUBLE.encode(), about).fetchall()
+    assert ("consent:b", 2) in found or ("consent:b", 1) in found
