@@ -236,6 +236,20 @@ class CouchClient:
         """The winning revision of a document. Raises NotFound."""
         return await self._json("GET", _path(database, doc_id), dict[str, Any])
 
+    async def attachment(self, database: str, doc_id: str, name: str, *, rev: str, most_bytes: int) -> bytes:
+        """The content of an attachment. Raises NotFound, and TooLarge as soon as it is larger."""
+
+        async def exchange() -> tuple[int, bytes]:
+            url = self._base + _path(database, doc_id, name)
+            sent = dict(self._headers())
+            async with self._session.get(url, params={"rev": rev}, headers=sent) as response:
+                return response.status, await _read(response, most_bytes)
+
+        status, answer = await _answered(exchange)
+        if status >= 400:
+            raise failure_of(status, answer)
+        return answer
+
     async def put(self, database: str, document: Mapping[str, Any]) -> str:
         """Write a document based on its `_rev`; its new revision. Raises Conflict."""
         path = _path(database, document["_id"])

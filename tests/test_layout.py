@@ -38,6 +38,8 @@ PURE = (
     "reporting/projection/device_rows.py",
     "reporting/projection/correction_rows.py",
     "reporting/projection/judge.py",
+    "reporting/projection/kinds.py",
+    "reporting/projection/consent_rows.py",
     "reporting/projection/proof.py",
     "reporting/projection/proving.py",
     "reporting/projection/row_proof.py",

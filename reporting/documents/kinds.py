@@ -7,7 +7,7 @@ members; `reporting.documents.validate` checks the few that rows and scores are 
 | kind | required | read for |
 |---|---|---|
 | `session` | study, site, participant, started_at, status, tasks (of: task, run, trials) | rows and scores |
-| `consent` | participant, signed_at | kept until consents are managed |
+| `consent` | participant, signed_at | the signature: `consents` |
 | `device` | nothing beyond the envelope | the tablet's status: `device_status` |
 | `correction` | site, session, kind, reason, author, made_at; see `corrections` | applied to its session |
 
@@ -95,11 +95,33 @@ class SessionDocument(Envelope, kw_only=True):
     utc_offset_minutes: Integer | None = None
 
 
+class FormReference(msgspec.Struct, frozen=True):
+    """A published version of a consent form."""
+
+    id: Code
+    version: Integer
+
+
 class ConsentDocument(Envelope, kw_only=True):
-    """A `consent`, schema 1: only what a consent cannot do without."""
+    """A `consent`, schema 1. The first apps told neither study nor form: still valid, but of no use to know
+    to what somebody consented.
+    """
 
     participant: Code
     signed_at: Time
+    study: Code | None = None
+    form: FormReference | None = None
+    language: str | None = None
+    device: DeviceReference | None = None
+    attachments: Any = msgspec.field(name="_attachments", default=None)
+    """Stubs, as the store makes them."""
+
+    @property
+    def has_signature(self) -> bool:
+        """Whether `signature.png` is there, and says that it is a PNG."""
+        files = self.attachments if isinstance(self.attachments, dict) else {}
+        signature = files.get("signature.png")
+        return isinstance(signature, dict) and signature.get("content_type") == "image/png"
 
 
 class DeviceDocument(Envelope, kw_only=True):
@@ -170,6 +192,13 @@ class Device(NamedTuple):
 
     name: str
     document: DeviceDocument
+
+
+class Consent(NamedTuple):
+    """A valid consent: `name` is the id without its prefix and as rows spell it."""
+
+    name: str
+    document: ConsentDocument
 
 
 class Correction(NamedTuple):

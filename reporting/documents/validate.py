@@ -35,6 +35,8 @@ import msgspec
 from reporting.documents.corrections import read_correction
 from reporting.documents.kinds import (
     JUDGED,
+    Consent,
+    ConsentDocument,
     Correction,
     CorrectionDocument,
     Device,
@@ -55,6 +57,9 @@ from reporting.documents.upcast import CONTRACT, Contract, upcast
 _FIRST_YEAR: Final = 1900
 _LAST_YEAR: Final = 2999
 
+Judged = Session | Device | Consent | Correction | Kept | Invalid
+"""What a live leaf turns out to be."""
+
 _DECODERS: Final = {type_: msgspec.json.Decoder(struct) for type_, struct in JUDGED.items()}
 _decode_envelope = msgspec.json.Decoder(Envelope).decode
 _decode_any = msgspec.json.Decoder().decode
@@ -66,9 +71,7 @@ def document_type(doc_id: str) -> str | None:
     return without_nul(prefix) if colon and not doc_id.startswith("_") else None
 
 
-def validate(
-    doc_id: str, body: bytes, *, site: str, contract: Contract = CONTRACT
-) -> Session | Device | Correction | Kept | Invalid:
+def validate(doc_id: str, body: bytes, *, site: str, contract: Contract = CONTRACT) -> Judged:
     """Judge one live leaf: `doc_id` with its prefix, `body` as stored, `site` of the database it is in.
 
     Never raises on what a document can hold.
@@ -89,7 +92,7 @@ def validate(
 
 def _judge_typed(
     doc_id: str, document: Envelope, nul_replaced: bool, sent: int, *, site: str, contract: Contract
-) -> Session | Device | Correction | Kept | Invalid:
+) -> Judged:
     """Judge what has the right types; `sent` is the schema in which it was."""
     invalid = _check_envelope(doc_id, document, site=site, contract=contract) or _check_members(document)
     if invalid is not None:
@@ -98,6 +101,8 @@ def _judge_typed(
         return Session(key_text(doc_id).removeprefix("session:"), document, nul_replaced, sent)
     if isinstance(document, DeviceDocument):
         return Device(key_text(doc_id).removeprefix("device:"), document)
+    if isinstance(document, ConsentDocument):
+        return Consent(key_text(doc_id).removeprefix("consent:"), document)
     if isinstance(document, CorrectionDocument):
         return read_correction(doc_id, document)
     return Kept(judged=True)
@@ -129,7 +134,7 @@ def _judge_other(body: bytes) -> Kept | Invalid:
 
 def _judge_raw(
     doc_id: str, type_: str, body: bytes, complaint: str, *, site: str, contract: Contract
-) -> Session | Device | Correction | Kept | Invalid:
+) -> Judged:
     """Judge a document that is older, or of which the decoder complains: one that has to be read untyped."""
     try:
         raw = _decode_any(body)
@@ -143,9 +148,7 @@ def _judge_raw(
     return _check_envelope(doc_id, envelope, site=site, contract=contract) or describe_failure(complaint, raw)
 
 
-def _judge_older(
-    doc_id: str, type_: str, raw: dict[str, Any], *, site: str, contract: Contract
-) -> Session | Device | Correction | Kept | Invalid:
+def _judge_older(doc_id: str, type_: str, raw: dict[str, Any], *, site: str, contract: Contract) -> Judged:
     sent: int = raw["schema"]
     clean, nul_replaced = without_nul_deep(raw)
     lifted = upcast(type_, clean, contract)
@@ -216,6 +219,8 @@ def _check_members(document: Envelope) -> Invalid | None:
     """What the types cannot say: times and identities."""
     if isinstance(document, DeviceDocument):
         return _check_year(document.clock_at, "$.clock_at")
+    if isinstance(document, ConsentDocument):
+        return _check_year(document.signed_at, "$.signed_at")
     if isinstance(document, CorrectionDocument):
         return _check_year(document.made_at, "$.made_at")
     return check_session(document) if isinstance(document, SessionDocument) else None

@@ -29,10 +29,10 @@ from reporting.projection.batch import (
     Receipt,
     Recorded,
     State,
-    device_names,
     session_ids,
 )
 from reporting.projection.checkpoint import advance_checkpoint, lock_checkpoint
+from reporting.projection.consents import announce_signed
 from reporting.projection.corrections import (
     find_again,
     is_correction,
@@ -41,6 +41,7 @@ from reporting.projection.corrections import (
     tell_sessions,
 )
 from reporting.projection.judge import Judgement
+from reporting.projection.kinds import KINDS
 from reporting.projection.write import DocumentWriter, Receipts
 
 
@@ -74,6 +75,7 @@ def apply_batch(connection: psycopg.Connection, batch: Batch, contract: Contract
         _refresh(connection, checkpoint, unchanged)
         receipts = _load_receipts(connection, checkpoint.site, changed)
         judgements = _write(connection, checkpoint, changed, receipts, contract)
+        announce_signed(connection, judgements, recorded)
         _end_replays(connection, batch)
         advanced = advance_checkpoint(connection, batch)
     outcomes = tuple(_outcome(judgement, receipts) for judgement in judgements)
@@ -140,8 +142,9 @@ def _refresh(
     if found_again:
         ids = session_ids(found_again)
         connection.execute(statements.SESSIONS_FOUND_AGAIN, {"site": checkpoint.site, "session_ids": ids})
-        devices = {"site": checkpoint.site, "devices": device_names(found_again)}
-        connection.execute(statements.DEVICES_FOUND_AGAIN, devices)
+        for kind in KINDS.values():
+            if names := kind.names(found_again):
+                connection.execute(kind.find_again, {"site": checkpoint.site, "names": names})
         flag_across(connection, checkpoint.site, ids, companions(connection, checkpoint.site, ids))
         find_again(connection, checkpoint.site, found_again)
         connection.execute(statements.REPLAY_FOUND_AGAIN, {"site": checkpoint.site, "doc_ids": found_again})

@@ -124,11 +124,6 @@ def session_ids(keys: Iterable[str]) -> list[str]:
     return [key.removeprefix("session:") for key in keys if key.startswith("session:")]
 
 
-def device_names(keys: Iterable[str]) -> list[str]:
-    """The `device` in `device_status` of each key that is a device document's."""
-    return [key.removeprefix("device:") for key in keys if key.startswith("device:")]
-
-
 def spell_revs(revs: Iterable[str]) -> tuple[str, ...]:
     """Leaf revisions as `documents.leaves` holds them: spelled as rows spell keys, sorted."""
     return tuple(sorted(key_text(rev) for rev in revs))

@@ -5,6 +5,8 @@ batch that was read from a checkpoint which no longer is. The row is locked firs
 of any number of projectors commits what follows it.
 """
 
+from typing import Final
+
 import psycopg
 
 from reporting.errors import StaleBatch
@@ -12,6 +14,9 @@ from reporting.projection import correction_statements, statements
 from reporting.projection.across import flag_after_gone
 from reporting.projection.batch import Batch, Checkpoint
 from reporting.projection.feed import START, SiteDatabase
+from reporting.projection.kinds import KINDS
+
+_OF_KINDS: Final = [kind.mark_not_in_epoch for kind in KINDS.values()]
 
 
 def load_checkpoint(connection: psycopg.Connection, site: str) -> Checkpoint | None:
@@ -72,7 +77,7 @@ def advance_checkpoint(connection: psycopg.Connection, batch: Batch) -> Checkpoi
         },
     )
     if batch.read_from.rereading and not checkpoint.rereading:
-        for statement in (correction_statements.MARK_GONE, *statements.MARK_GONE):
+        for statement in (correction_statements.MARK_GONE, *_OF_KINDS, *statements.MARK_GONE):
             connection.execute(statement, {"site": checkpoint.site, "epoch": checkpoint.epoch})
         flag_after_gone(connection, checkpoint.site)
     return checkpoint

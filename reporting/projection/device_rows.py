@@ -34,12 +34,8 @@ class DeviceRow(NamedTuple):
     received_at: datetime | None
 
 
-def device_row(
-    site: str, valid: Sequence[tuple[str, Device]], receipts: Mapping[str, Receipt]
-) -> DeviceRow | None:
-    """`valid` are the valid live leaves by revision, spelled as rows spell it; None without any."""
-    if not valid:
-        return None
+def device_row(site: str, valid: Sequence[tuple[str, Device]], receipts: Mapping[str, Receipt]) -> DeviceRow:
+    """`valid` are the valid live leaves by revision, spelled as rows spell it; one at least."""
     rev, (name, status) = max(valid, key=lambda leaf: rank(leaf[0]))
     receipt = receipts.get(rev)
     return DeviceRow(

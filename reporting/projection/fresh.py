@@ -25,16 +25,25 @@ from psycopg import sql
 from sqlalchemy import Table
 
 from reporting import tables
+from reporting.projection.kinds import KINDS
 
-FRESH: Final = (*tables.RESULTS, tables.replays, tables.checkpoints)
-"""What a rebuild has of its own. Replays: a correction may come after its session in the feed."""
+FRESH: Final = (*tables.RESULTS, tables.replays, tables.checkpoints, tables.outbox)
+"""What a rebuild has of its own. Replays: a correction may come after its session in the feed. The outbox:
+what is found again has been told already; who has changed rows by it is told by what watches them.
+"""
 
-_OWNERS: Final = {
-    "sessions": "'session:' || id",
-    "device_status": "'device:' || device",
-} | dict.fromkeys(
-    ("task_runs", "trial_rows", "trial_extras", "scores", "quality_flags", "conflicts"),
-    "'session:' || session_id",
+# Flags of a site's sessions depend on consents of all.
+CONSENTS_OF_OTHER_SITES: Final = """
+INSERT INTO pg_temp.consents SELECT * FROM public.consents WHERE site <> %(site)s
+"""
+
+_OWNERS: Final = (
+    {"sessions": "'session:' || id"}
+    | {kind.table: kind.owner for kind in KINDS.values()}
+    | dict.fromkeys(
+        ("task_runs", "trial_rows", "trial_extras", "scores", "quality_flags", "conflicts"),
+        "'session:' || session_id",
+    )
 )
 """The id of the document that a row belongs to, as rows spell it; elsewhere `doc_id`."""
 
@@ -66,14 +75,7 @@ MARK_UNSEEN: Final = (
           AND fresh.state <> 'deleted'
     )
     """,
-    """
-    UPDATE public.device_status SET source_missing_at = now()
-    WHERE site = %(site)s AND source_missing_at IS NULL AND NOT EXISTS (
-        SELECT FROM pg_temp.documents AS fresh
-        WHERE fresh.site = device_status.site AND fresh.doc_id = 'device:' || device_status.device
-          AND fresh.state <> 'deleted'
-    )
-    """,
+    *(kind.mark_unseen for kind in KINDS.values()),
     """
     UPDATE public.corrections SET source_missing_at = now()
     WHERE site = %(site)s AND source_missing_at IS NULL AND NOT EXISTS (

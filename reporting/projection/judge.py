@@ -8,7 +8,7 @@ error, because a defect met by one document must not keep every later one of its
 |---|---|---|
 | none: every leaf is a deletion | `deleted` | those there are stay |
 | of a type that is not judged | `stored` | none |
-| of a device, any number valid | `projected` | the highest valid one's, see `device_rows` |
+| of one of `kinds`, any number valid | `projected` | one, see the kind |
 | one valid, any number invalid | `projected` | the valid one's |
 | several valid, any number invalid, no contradiction | `projected` | their union, flagged `merged` |
 | … a contradiction, all of them resolved | `projected` | their union, as resolved |
@@ -16,7 +16,6 @@ error, because a defect met by one document must not keep every later one of its
 | any number valid, a correction outdated | `conflicted` | as corrected |
 | only invalid ones | `quarantined` | none |
 | of a correction, any number valid | `projected` | the highest valid one's, in `corrections` |
-| of a type without rows, several valid | `conflicted` | none |
 
 Each invalid live leaf is quarantined for its own revision. Patches are applied to every live leaf before it
 is validated, resolutions after the merge; corrections are arguments, so the same ones give the same rows in
@@ -27,17 +26,17 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from replication.values import Leaf
-from reporting.documents.kinds import Correction, Device, Invalid, Kept, Session
+from reporting.documents.kinds import Consent, Correction, Device, Invalid, Kept, Session
 from reporting.documents.merge import Contradiction, Merged, ValidLeaf, merge
 from reporting.documents.patches import Outdated, apply_patches
 from reporting.documents.ranking import rank
 from reporting.documents.resolutions import settle
 from reporting.documents.text import key_text, without_nul
 from reporting.documents.upcast import CONTRACT, Contract
-from reporting.documents.validate import validate
+from reporting.documents.validate import document_type, validate
 from reporting.projection.batch import FedDocument, QuarantinedLeaf, Receipt, State
-from reporting.projection.copy_text import TrialLines, encode_trials
-from reporting.projection.device_rows import DeviceRow, device_row
+from reporting.projection.copy_text import Row, TrialLines, encode_trials
+from reporting.projection.kinds import KINDS, Kind
 from reporting.projection.rows import SessionRows, session_rows
 
 
@@ -51,8 +50,8 @@ class Judgement(NamedTuple):
     rows: SessionRows | None = None
     trial_lines: Sequence[TrialLines] = ()
     """The trials by task run, encoded; taken out of `rows` so that only the bytes have to be held."""
-    device: DeviceRow | None = None
-    """Of a `device` document."""
+    row: tuple[Kind, Row] | None = None
+    """Of a document that becomes one row."""
     correction: tuple[str, Correction] | None = None
     """Of a `correction` document: the revision that counts, and what it says."""
 
@@ -74,7 +73,7 @@ def judge(
     winner_rev = max(leaves, key=_rank).rev
     valid: list[ValidLeaf] = []
     kept: list[Kept] = []
-    devices: list[tuple[str, Device]] = []
+    of_one_row: list[tuple[str, Device | Consent]] = []
     outdated: list[tuple[str, Outdated]] = []
     corrected: list[tuple[str, Correction]] = []
     quarantined: list[QuarantinedLeaf] = []
@@ -86,8 +85,8 @@ def judge(
             case Session() as session:
                 valid.append(ValidLeaf(leaf.rev, session))
                 outdated.extend((leaf.rev, each) for each in patched.outdated)
-            case Device() as status:
-                devices.append((leaf.rev, status))
+            case (Device() | Consent()) as named:
+                of_one_row.append((leaf.rev, named))
             case Correction() as correction:
                 corrected.append((leaf.rev, correction))
             case Kept() as document_without_rows:
@@ -97,12 +96,12 @@ def judge(
     if corrected:
         counting = max(corrected, key=lambda found: rank(found[0]))
         return Judgement(document, winner_rev, State.PROJECTED, tuple(quarantined), correction=counting)
+    if of_one_row:
+        kind = KINDS[document_type(document.id) or ""]
+        row = kind.row(site, of_one_row, receipts)
+        return Judgement(document, winner_rev, State.PROJECTED, tuple(quarantined), row=(kind, row))
     if not valid:
-        state = _state_without_rows(kept, quarantined)
-        device = device_row(site, devices, receipts)
-        if device is not None:
-            state = State.PROJECTED
-        return Judgement(document, winner_rev, state, tuple(quarantined), device=device)
+        return Judgement(document, winner_rev, _state_without_rows(kept, quarantined), tuple(quarantined))
     try:
         merged = _listing(settle(merge(valid), resolutions), outdated)
         rows = session_rows(site, merged, receipts)

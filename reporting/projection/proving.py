@@ -7,6 +7,8 @@ for at most `limit` keys.
 
 from typing import Final
 
+from reporting.projection.kinds import KINDS
+
 # `gone` is what the feed does not show any more. A deleted document is marked as well, but still shown,
 # unless a reading from the start has not found it.
 _GONE: Final = """
@@ -62,10 +64,6 @@ MARK_GONE: Final = (
     UPDATE sessions SET source_missing_at = now()
     WHERE site = %(site)s AND id = ANY(%(session_ids)s) AND source_missing_at IS NULL
     """,
-    """
-    UPDATE device_status SET source_missing_at = now()
-    WHERE site = %(site)s AND device = ANY(%(devices)s) AND source_missing_at IS NULL
-    """,
 )
 
 MARK_CORRECTIONS_GONE: Final = """
@@ -78,9 +76,7 @@ MARK_SITE_GONE: Final = (
     """
     UPDATE sessions SET source_missing_at = now() WHERE site = %(site)s AND source_missing_at IS NULL
     """,
-    """
-    UPDATE device_status SET source_missing_at = now() WHERE site = %(site)s AND source_missing_at IS NULL
-    """,
+    *(kind.mark_all for kind in KINDS.values()),
     """
     UPDATE corrections SET source_missing_at = now() WHERE site = %(site)s AND source_missing_at IS NULL
     """,
@@ -117,16 +113,16 @@ FROM sessions WHERE site = %(site)s AND id = ANY(%(session_ids)s)
 ON CONFLICT (site, doc_id) DO NOTHING
 """
 
-_RECORD_OTHERS: Final = """
+_RECORD_CORRECTIONS: Final = """
 INSERT INTO documents (site, doc_id, type, winner_rev, leaves, state, epoch, source_missing_at)
-SELECT site, {key}, '{type}', rev, ARRAY[rev], 'projected', '', now()
-FROM {table} WHERE site = %(site)s AND {key} = ANY(%(doc_ids)s)
+SELECT site, doc_id, 'correction', rev, ARRAY[rev], 'projected', '', now()
+FROM corrections WHERE site = %(site)s AND doc_id = ANY(%(doc_ids)s)
 ON CONFLICT (site, doc_id) DO NOTHING
 """
 RECORD_AS_GONE: Final = (
     _RECORD_SESSIONS,
-    _RECORD_OTHERS.format(table="device_status", key="'device:' || device", type="device"),
-    _RECORD_OTHERS.format(table="corrections", key="doc_id", type="correction"),
+    _RECORD_CORRECTIONS,
+    *(kind.record_as_gone for kind in KINDS.values()),
 )
 
 # Parts of a session that neither Postgres nor the site database knows: nobody can say whose they are.

@@ -31,6 +31,7 @@ import psycopg
 import structlog
 
 from replication.values import ChangesPage
+from reporting.consent.flagging import ConsentChanges
 from reporting.documents.text import key_text
 from reporting.documents.upcast import CONTRACT, Contract
 from reporting.errors import FeedUnavailable, SourceReplaced, StaleBatch
@@ -106,6 +107,7 @@ class Pump:
         self._new_epoch = new_epoch
         self._contract = contract
         self._resolver = Resolver()
+        self._consent_changes = ConsentChanges()
         self._connections = Connections(database_url, sites_at_once)
         self._pages = asyncio.Semaphore(_PAGES_AT_ONCE)
         self._large = asyncio.Lock()
@@ -154,6 +156,7 @@ class Pump:
     async def _resolve(self) -> float:
         async with self._connections.lease() as lease:
             resolved = await lease.run(self._resolver)
+            resolved += await lease.run(self._consent_changes)
         if resolved:
             log.info("references resolved", flags=resolved)
         return _RESOLVE_INTERVAL_S

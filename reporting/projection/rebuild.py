@@ -28,6 +28,7 @@ import psycopg
 from sqlalchemy import Table
 
 from reporting import tables
+from reporting.consent.flagging import flag_all, flag_pending
 from reporting.documents.text import key_text
 from reporting.engine import connect
 from reporting.errors import NotFollowed, SourceReplaced, StaleBatch
@@ -192,6 +193,11 @@ def _exchange(connection: psycopg.Connection, live: Checkpoint, since: str, read
     resolve_site(
         connection, live.site, with_tasks=True
     )  # a reference may have appeared while the site was read
+    connection.execute(fresh.CONSENTS_OF_OTHER_SITES, {"site": live.site})
+    flag_all(connection, live.site)
+    connection.execute(fresh.TO_LIVE)
+    flag_pending(connection, live.site)  # what the projector would have done a moment later is no difference
+    connection.execute(fresh.TO_FRESH)
     found = {table.name: _differing(connection, live.site, table) for table in tables.RESULTS}
     replaced = sorted(set().union(*found.values()))
     states = recorded_documents(connection, live.site, replaced)

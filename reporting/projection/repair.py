@@ -27,6 +27,7 @@ from reporting.projection.batch import session_ids
 from reporting.projection.checkpoint import hold_checkpoint
 from reporting.projection.connections import Lease
 from reporting.projection.feed import SiteDatabase, SiteFeed
+from reporting.projection.kinds import KINDS
 from reporting.projection.replays import look_up_keys, request_replays
 from reporting.projection.transactions import transaction
 
@@ -91,6 +92,9 @@ def _mark_gone(connection: psycopg.Connection, site: str, keys: set[str]) -> int
     """As the projector does at the end of a reading from the start; answers how many rows were not marked."""
     about = _about(site, keys)
     _, *marked = [connection.execute(statement, about).rowcount for statement in proving.MARK_GONE]
+    for kind in KINDS.values():
+        parameters = {"site": site, "names": kind.names(keys)}
+        marked.append(connection.execute(kind.mark, parameters).rowcount)
     corrected = [row[0] for row in connection.execute(proving.MARK_CORRECTIONS_GONE, about)]
     told = {f"session:{session_id}" for session_id in corrected} - keys
     request_replays(connection, site, sorted(told), cause="correction", requested_by=_WHO)
@@ -114,7 +118,6 @@ def _about(site: str, keys: set[str]) -> dict[str, object]:
         "site": site,
         "doc_ids": sorted(keys),
         "session_ids": session_ids(keys),
-        "devices": [key.removeprefix("device:") for key in keys if key.startswith("device:")],
     }
 
 

@@ -5,7 +5,7 @@ hand, a disk lied. So every kind of row is held against its record, each by what
 
 | rows | counted as `double` | counted as `incomplete` |
 |---|---|---|
-| `sessions` `device_status` `corrections` | no record; the record alone is marked | absent, stale, marked |
+| `sessions` `corrections`, one-row `kinds` | no record; the record alone is marked | absent, stale, marked |
 | `quarantine` | of a revision that is no leaf | none of the winner, and it is `quarantined` |
 | `losing_revisions` | of no leaf, or of another winner | |
 | `conflicts` | an open one, and the record is `projected` | none open, and it is `conflicted` |
@@ -19,6 +19,8 @@ missing: `sync-server rebuild --dry-run` makes all of them anew and compares.
 
 from typing import Final
 
+from reporting.projection.kinds import KINDS
+
 JOIN_BY_HASH: Final = "SET LOCAL enable_nestloop = off"
 """Before any of these, in one transaction. Tables that were filled a moment ago have no statistics; Postgres
 then takes each for a few rows, and compares every session with every document: hours instead of seconds.
@@ -26,11 +28,11 @@ then takes each for a few rows, and compares every session with every document: 
 
 _FOUND: Final = "SELECT key, count(*) OVER () FROM ({}) AS found (key) ORDER BY key LIMIT %(limit)s"
 
-# Of these, a document has one row: table, the row's document, type.
+# Of these, a document has one row: table, the row's document, type, whether of any leaf.
 _ONE_ROW: Final = (
-    ("sessions", "'session:' || part.id", "session"),
-    ("device_status", "'device:' || part.device", "device"),
-    ("corrections", "part.doc_id", "correction"),
+    ("sessions", "'session:' || part.id", "session", "false"),
+    ("corrections", "part.doc_id", "correction", "false"),
+    *((kind.table, kind.owner, kind.type, str(kind.any_leaf)) for kind in KINDS.values()),
 )
 
 _UNEXPLAINED: Final = """
@@ -47,10 +49,10 @@ _ABSENT_OR_STALE: Final = """
     WHERE d.site = %(site)s AND d.type = '{type}' AND d.state IN ('projected', 'conflicted') AND (
         part.site IS NULL
         OR (part.source_missing_at IS NOT NULL AND d.source_missing_at IS NULL)
-        OR NOT (part.rev = d.winner_rev OR (part.rev = ANY(d.leaves) AND EXISTS (
+        OR NOT (part.rev = d.winner_rev OR (part.rev = ANY(d.leaves) AND ({any_leaf} OR EXISTS (
             SELECT FROM quarantine AS q
             WHERE q.site = d.site AND q.doc_id = d.doc_id AND q.rev = d.winner_rev
-        )))
+        ))))
     )
 """
 
@@ -70,7 +72,7 @@ _OF_NO_TASK_RUN: Final = """
 """
 
 _DOUBLE: Final = (
-    *(_UNEXPLAINED.format(table=table, key=key) for table, key, _ in _ONE_ROW),
+    *(_UNEXPLAINED.format(table=table, key=key) for table, key, *_ in _ONE_ROW),
     *(_OF_NO_SESSION.format(table=table) for table in ("task_runs", "quality_flags")),
     *(_OF_NO_TASK_RUN.format(table=table) for table in ("scores", "quality_flags")),
     """
@@ -95,7 +97,10 @@ _DOUBLE: Final = (
 )
 
 _INCOMPLETE: Final = (
-    *(_ABSENT_OR_STALE.format(table=table, key=key, type=type_) for table, key, type_ in _ONE_ROW),
+    *(
+        _ABSENT_OR_STALE.format(table=table, key=key, type=type_, any_leaf=any_leaf)
+        for table, key, type_, any_leaf in _ONE_ROW
+    ),
     """
     SELECT doc_id FROM documents AS d
     WHERE site = %(site)s AND state = 'quarantined' AND NOT EXISTS (

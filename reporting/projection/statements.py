@@ -106,10 +106,6 @@ DELETE_DOCUMENT_ROWS: Final = (
     "DELETE FROM documents WHERE site = %(site)s AND doc_id = ANY(%(doc_ids)s)",
 )
 
-DELETE_DEVICE_STATUS: Final = """
-DELETE FROM device_status WHERE site = %(site)s AND device = ANY(%(devices)s)
-"""
-
 COPY_TRIAL_ROWS: Final = """
 COPY trial_rows (site, session_id, task, run, trial_index, stage, rt_ms, correct, response, condition,
                  time_elapsed_ms)
@@ -149,12 +145,6 @@ COPY_QUARANTINE: Final = """
 COPY quarantine (site, doc_id, rev, type, code, path, message, rules_version) FROM STDIN
 """
 
-COPY_DEVICE_STATUS: Final = """
-COPY device_status (site, device, rev, app_version, os, free_bytes, battery_level, outstanding, clock_at,
-                    received_at)
-FROM STDIN
-"""
-
 COPY_DOCUMENTS: Final = """
 COPY documents (site, doc_id, type, winner_rev, leaves, state, epoch) FROM STDIN
 """
@@ -170,11 +160,6 @@ WHERE site = %(site)s AND doc_id = ANY(%(doc_ids)s)
 SESSIONS_FOUND_AGAIN: Final = """
 UPDATE sessions SET source_missing_at = NULL
 WHERE site = %(site)s AND id = ANY(%(session_ids)s) AND source_missing_at IS NOT NULL
-"""
-
-DEVICES_FOUND_AGAIN: Final = """
-UPDATE device_status SET source_missing_at = NULL
-WHERE site = %(site)s AND device = ANY(%(devices)s) AND source_missing_at IS NOT NULL
 """
 
 # While a document was gone its replays were done without it. What they were for may concern it still.
@@ -198,10 +183,6 @@ MARK_DELETED: Final = (
     UPDATE sessions SET source_missing_at = now()
     WHERE site = %(site)s AND id = ANY(%(session_ids)s) AND source_missing_at IS NULL
     """,
-    """
-    UPDATE device_status SET source_missing_at = now()
-    WHERE site = %(site)s AND device = ANY(%(devices)s) AND source_missing_at IS NULL
-    """,
 )
 
 MARK_GONE: Final = (
@@ -211,13 +192,6 @@ MARK_GONE: Final = (
     WHERE documents.site = %(site)s AND documents.epoch <> %(epoch)s
       AND sessions.site = documents.site AND 'session:' || sessions.id = documents.doc_id
       AND sessions.source_missing_at IS NULL
-    """,
-    """
-    UPDATE device_status SET source_missing_at = now()
-    FROM documents
-    WHERE documents.site = %(site)s AND documents.epoch <> %(epoch)s
-      AND device_status.site = documents.site AND 'device:' || device_status.device = documents.doc_id
-      AND device_status.source_missing_at IS NULL
     """,
     """
     UPDATE documents SET source_missing_at = now()

@@ -17,15 +17,17 @@ import psycopg
 from psycopg import errors
 
 from reporting import tables
+from reporting.consent.flagging import flag_written
 from reporting.documents.corrections import PREFIX
 from reporting.documents.kinds import Correction
 from reporting.documents.upcast import CONTRACT, Contract
 from reporting.documents.validate import document_type
-from reporting.projection import correction_rows, correction_statements, device_rows, rows, statements
+from reporting.projection import correction_rows, correction_statements, rows, statements
 from reporting.projection.across import companions, flag_across
-from reporting.projection.batch import Checkpoint, FedDocument, Receipt, State, device_names, session_ids
+from reporting.projection.batch import Checkpoint, FedDocument, Receipt, State, session_ids
 from reporting.projection.copy_text import Row, RowEncoder, row_encoder
 from reporting.projection.judge import Judgement, judge, unprojectable
+from reporting.projection.kinds import KINDS
 from reporting.quality import RULES
 from reporting.scoring import DEFINITIONS, GENERIC
 
@@ -47,7 +49,6 @@ _encode_scores = row_encoder(tables.scores, rows.ScoreRow._fields)
 _encode_flags = row_encoder(tables.quality_flags, rows.FlagRow._fields)
 _encode_conflicts = row_encoder(tables.conflicts, rows.ConflictRow._fields)
 _encode_quarantine = row_encoder(tables.quarantine, rows.QuarantineRow._fields)
-_encode_devices = row_encoder(tables.device_status, device_rows.DeviceRow._fields)
 _encode_corrections = row_encoder(tables.corrections, correction_rows.CorrectionRow._fields)
 _encode_losing = row_encoder(tables.losing_revisions, correction_rows.LosingRow._fields)
 _encode_documents = row_encoder(tables.documents, rows.DocumentRow._fields)
@@ -127,14 +128,17 @@ class DocumentWriter:
         self._copy(statements.COPY_FLAGS, _encode_flags, _all(each.flags for each in sessions))
         self._copy(statements.COPY_CONFLICTS, _encode_conflicts, _all(each.conflicts for each in sessions))
         self._copy(statements.COPY_QUARANTINE, _encode_quarantine, _all(map(self._quarantine_rows, written)))
-        devices = [judgement.device for judgement in written if judgement.device is not None]
-        self._copy(statements.COPY_DEVICE_STATUS, _encode_devices, devices)
+        for kind in KINDS.values():
+            found = [each.row[1] for each in written if each.row is not None and each.row[0] is kind]
+            self._copy(kind.copy, kind.encode, found)
         self._copy(correction_statements.COPY_CORRECTIONS, _encode_corrections, self._corrections_in(written))
         for judgement in written:
             losing = self._losing_rows(judgement)
             self._copy(correction_statements.COPY_LOSING_REVISIONS, _encode_losing, losing)
         self._copy(statements.COPY_DOCUMENTS, _encode_documents, map(self._document_row, written))
-        self._flag_unknown_references([each.session.id for each in sessions])
+        written_ids = [each.session.id for each in sessions]
+        self._flag_unknown_references(written_ids)
+        flag_written(self._connection, self._site, written_ids)
         self._mark_deleted([judgement for judgement in written if judgement.state is State.DELETED])
         flag_across(self._connection, self._site, ids, before)
         return written
@@ -144,10 +148,9 @@ class DocumentWriter:
         replaced = [each.key for each in documents if not each.is_deleted]
         if sessions := session_ids(replaced):
             delete_session_rows(self._connection, self._site, sessions)
-        if devices := device_names(replaced):
-            self._connection.execute(
-                statements.DELETE_DEVICE_STATUS, {"site": self._site, "devices": devices}
-            )
+        for kind in KINDS.values():
+            if names := kind.names(replaced):
+                self._connection.execute(kind.delete, {"site": self._site, "names": names})
         if corrections := [key for key in replaced if key.startswith(PREFIX)]:
             self._connection.execute(
                 correction_statements.DELETE_CORRECTIONS, {"site": self._site, "doc_ids": corrections}
@@ -225,10 +228,12 @@ class DocumentWriter:
                 "site": self._site,
                 "doc_ids": keys,
                 "session_ids": session_ids(keys),
-                "devices": device_names(keys),
             }
             for statement in (*statements.MARK_DELETED, correction_statements.MARK_DELETED):
                 self._connection.execute(statement, ids)
+            for kind in KINDS.values():
+                if names := kind.names(keys):
+                    self._connection.execute(kind.mark, {"site": self._site, "names": names})
 
 
 def _all(groups: Iterable[Sequence[Row]]) -> Iterable[Row]:

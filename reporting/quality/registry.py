@@ -58,6 +58,7 @@ RULES: Final = {
     "merged": Rule(1, Subject.SESSION, Level.INFO),
     "missed_share": Rule(1, Subject.TASK_RUN, Level.SERIOUS),
     "missing_tasks": Rule(1, Subject.SESSION, Level.WARNING),
+    "no_valid_consent": Rule(1, Subject.SESSION, Level.SERIOUS),
     "normalised": Rule(1, Subject.SESSION, Level.INFO),
     "nul_replaced": Rule(1, Subject.SESSION, Level.INFO),
     "repeated_key": Rule(1, Subject.TASK_RUN, Level.SERIOUS),

@@ -25,7 +25,13 @@ There are no foreign keys between result tables: a batch replaces a session's ro
 
 from reporting.tables.accounts import devices, memberships, users
 from reporting.tables.base import metadata
-from reporting.tables.consents import consent_form_drafts, consent_forms, consent_withdrawals, consents
+from reporting.tables.consents import (
+    consent_changes,
+    consent_form_drafts,
+    consent_forms,
+    consent_withdrawals,
+    consents,
+)
 from reporting.tables.enrolment import device_activity, device_labels, enrolment_codes
 from reporting.tables.outbox import outbox, outbox_attempts
 from reporting.tables.projection import checkpoints, proofs, replays, rescorings, score_history, site_states
@@ -72,6 +78,7 @@ RESULTS = (
     corrections,
     losing_revisions,
     device_status,
+    consents,
     documents,
 )
 """The tables that a rebuild makes anew."""
@@ -83,6 +90,7 @@ __all__ = [
     "battery_drafts",
     "checkpoints",
     "conflicts",
+    "consent_changes",
     "consent_form_drafts",
     "consent_forms",
     "consent_withdrawals",

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from reporting.documents.kinds import Correction, Device, Invalid, Kept, Session
+from reporting.documents.kinds import Invalid, Session
 from reporting.documents.upcast import Contract, Document
-from reporting.documents.validate import validate
+from reporting.documents.validate import Judged, validate
 from tests.documents.examples import SITE, a_consent, a_session, a_task_run, a_trial, encode
 
 
@@ -29,7 +29,7 @@ SECOND = Contract(2, {("session", 1): subject_is_participant}, rules_version=2)
 THIRD = Contract(3, {**SECOND.steps, ("session", 2): seconds_to_milliseconds}, rules_version=3)
 
 
-def judge(document: Any, contract: Contract) -> Session | Device | Correction | Kept | Invalid:
+def judge(document: Any, contract: Contract) -> Judged:
     return validate(document["_id"], encode(document), site=SITE, contract=contract)
 
 

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reporting.documents.kinds import Correction, Device, Invalid, Kept, Session
+from reporting.documents.kinds import Device, Invalid, Kept, Session
 from reporting.documents.text import MAX_KEY_CHARACTERS
-from reporting.documents.validate import document_type, validate
+from reporting.documents.validate import Judged, document_type, validate
 from tests.documents.examples import SITE, a_consent, a_device, a_session, a_task_run, a_trial, encode, nested
 
 
-def judge(document: dict[str, Any]) -> Session | Device | Correction | Kept | Invalid:
+def judge(document: dict[str, Any]) -> Judged:
     return validate(document["_id"], encode(document), site=SITE)
 
 

@@ -28,6 +28,7 @@ RESULTS = (
     "conflicts",
     "corrections",
     "losing_revisions",
+    "consents",
     "documents",
 )
 
