@@ -8,6 +8,7 @@ from replication.client import CouchClient
 from replication.replicator.replicator import Replicator
 from sync_server.api.seams import CorrectionWriter, LeafLookup, StoreProbe
 from sync_server.identity.device_credentials import CredentialVerifier, SigningKey
+from sync_server.identity.ended_logins import EndedLogins
 from sync_server.identity.revocations import KnownCredentials
 from sync_server.sealing import Sealer
 from sync_server.settings import Settings
@@ -17,6 +18,7 @@ ENGINE = web.AppKey("engine", AsyncEngine)
 REDIS = web.AppKey("redis", Redis)
 VERIFIER = web.AppKey("verifier", CredentialVerifier)
 KNOWN_CREDENTIALS = web.AppKey("known_credentials", KnownCredentials)
+ENDED_LOGINS = web.AppKey("ended_logins", EndedLogins)
 REPLICATOR = web.AppKey("replicator", Replicator)
 SEALER = web.AppKey("sealer", Sealer)
 SITE_DATABASES = web.AppKey("site_databases", CouchClient)
