@@ -66,7 +66,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     refresh_token_expire_days: Annotated[int, Meta(ge=1, le=365)] = 30
     """Days after which a login that was not refreshed is over."""
     session_storage_backend: Literal["memory", "redis"] = "memory"
-    """Where is kept which logins have ended, beside Postgres: `memory` for one process, `redis` for several."""
+    """Where ended logins are kept beside Postgres: `memory` for one process, `redis` for several."""
     smtp_url: str | None = None
     """Mail server, as `smtp://`, `smtps://` or `smtp+starttls://user:password@host:port`. Unset: no mails."""
     mail_from: str | None = None
@@ -221,7 +221,9 @@ def _wrong_mail(settings: Settings) -> list[str]:
     if url is not None and not url.startswith(("smtp://", "smtps://", "smtp+starttls://")):
         problems.append("SMTP_URL must begin with smtp://, smtps:// or smtp+starttls://.")
     elif url is not None and not (_is_readable(url) and urlsplit(url).hostname):
-        problems.append("SMTP_URL is no URL: it names no host, or an unquoted character of a password ends it.")
+        problems.append(
+            "SMTP_URL is no URL: it names no host, or an unquoted character of a password ends it."
+        )
     if url is not None and settings.mail_from is None:
         problems.append("MAIL_FROM must be set with SMTP_URL: the address that mails come from.")
     if settings.mail_from is not None and not re.fullmatch(r"[^@\s]+@[^@\s]+", settings.mail_from):

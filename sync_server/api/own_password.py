@@ -78,9 +78,7 @@ async def change_password(call: Call[Nothing, ChangePassword]) -> None:
             await record_failure(connection, person.email, attempt, visitor)
         raise NotAllowed("The current password is wrong.")
     if current is not None and same(body.new_password, body.current_password):
-        raise InvalidRequest(
-            "new_password: it is the current one.", details={"path": "$.new_password"}
-        )
+        raise InvalidRequest("new_password: it is the current one.", details={"path": "$.new_password"})
     new_hash = await make_hash(body.new_password)
     async with connection.begin():
         changed = await connection.execute(set_password(person.id, new_hash, instead_of=current))

@@ -55,9 +55,7 @@ async def start_second_factor(call: Call[Nothing, Nothing]) -> SecretToKeep:
     """
     person = call.caller.person
     try:
-        started = await start(
-            call.connection, call.request.app[SEALER], person=person.id, email=person.email
-        )
+        started = await start(call.connection, call.request.app[SEALER], person=person.id, email=person.email)
     except AlreadyEnabled as error:
         raise NotPossible(str(error)) from error
     await call.record("second_factor.start", "user", str(person.id))

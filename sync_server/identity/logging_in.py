@@ -167,18 +167,14 @@ class Entrance:
             await record_failure(connection, email, attempt, visitor)
 
 
-async def record_failure(
-    connection: AsyncConnection, email: str, attempt: Attempt, visitor: Visitor
-) -> None:
+async def record_failure(connection: AsyncConnection, email: str, attempt: Attempt, visitor: Visitor) -> None:
     """Put a failed attempt on record, where there is such an account and it is one to be recorded."""
     if not is_recorded(attempt.failures):
         return
     account = (await connection.execute(select_login(email))).one_or_none()
     if account is not None:
         person = Person(account.id, account.email, account.role)
-        failed = visited(
-            visitor, "login.failed", person, known=False, after={"failures": attempt.failures}
-        )
+        failed = visited(visitor, "login.failed", person, known=False, after={"failures": attempt.failures})
         await connection.execute(record_entry(failed))
 
 
@@ -187,14 +183,14 @@ def is_recorded(failures: int) -> bool:
     return failures & (failures - 1) == 0
 
 
-_Open = NamedTuple(
-    "_Open", [("id", int), ("email", str), ("role", Role | None), ("password_is_temporary", bool)]
-)
+class _Open(NamedTuple):
+    id: int
+    email: str
+    role: Role | None
+    password_is_temporary: bool
 
 
-def select_open(
-    person: int, password_hash: str | None = None
-) -> Select[int, str, Role | None, bool]:
+def select_open(person: int, password_hash: str | None = None) -> Select[int, str, Role | None, bool]:
     """Statement: (id, email, role, password_is_temporary) of an active account, which stays as it is until
     the caller's transaction ends; with a hash: while it has that password.
     """

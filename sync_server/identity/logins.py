@@ -70,7 +70,13 @@ class Reused(NamedTuple):
 
 
 def insert_login(
-    login: str, person: int, *, method: Method, expires_at: datetime, address: str | None, user_agent: str | None
+    login: str,
+    person: int,
+    *,
+    method: Method,
+    expires_at: datetime,
+    address: str | None,
+    user_agent: str | None,
 ) -> Insert:
     """Statement: a login begins."""
     return insert(logins).values(
@@ -195,8 +201,8 @@ async def refresh(
             select(u.id, u.email, u.role, u.password_is_temporary).where(u.id == person_id)
         )
     ).one()
-    person = Person(account.id, account.email, account.role)
-    return Refreshed(person, login, following, account.password_is_temporary)
+    identified = Person(account.id, account.email, account.role)
+    return Refreshed(identified, login, following, account.password_is_temporary)
 
 
 def _shown(user_agent: str | None) -> str | None:

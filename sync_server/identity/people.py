@@ -99,10 +99,7 @@ def _named(kind: type[msgspec.Struct], row: tuple[Any, ...]) -> dict[str, Any]:
 def _second_factor() -> ColumnElement[bool]:
     f = second_factors.c
     return (
-        select(f.person)
-        .where(f.person == users.c.id, f.confirmed_at.is_not(None))
-        .correlate(users)
-        .exists()
+        select(f.person).where(f.person == users.c.id, f.confirmed_at.is_not(None)).correlate(users).exists()
     )
 
 

@@ -31,9 +31,7 @@ from sync_server.keys import ENDED_LOGINS, ENGINE, KNOWN_CREDENTIALS, SETTINGS, 
 PRINCIPAL_LOG_FIELDS = ("person", "device", "site")
 """What `require_*` binds to the log context; whoever ends the request unbinds them."""
 
-OPEN_WITH_TEMPORARY_PASSWORD = frozenset(
-    {"/api/auth/change-password", "/api/auth/me", "/api/auth/logout"}
-)
+OPEN_WITH_TEMPORARY_PASSWORD = frozenset({"/api/auth/change-password", "/api/auth/me", "/api/auth/logout"})
 """What a person may do whose password is known to whoever made the account."""
 
 DECIDING_ROLES = ("admin", "coordinator")

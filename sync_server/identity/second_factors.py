@@ -91,9 +91,7 @@ def take_step(person: int, step: int) -> Update:
 
 def confirm_secret(person: int) -> Update:
     """Statement: from now on a login takes a code."""
-    return (
-        update(second_factors).where(second_factors.c.person == person).values(confirmed_at=func.now())
-    )
+    return update(second_factors).where(second_factors.c.person == person).values(confirmed_at=func.now())
 
 
 def insert_recovery_codes(person: int, codes: list[str]) -> Insert:

@@ -52,8 +52,10 @@ class Account(NamedTuple):
     password_hash: str
 
 
-def insert_user(email: str, password_hash: str | None, role: Role | None, **more: Any) -> ReturningInsert[int]:
-    """Statement: a new account → its id; no row when the address is taken. `more`: values of other columns."""
+def insert_user(
+    email: str, password_hash: str | None, role: Role | None, **more: Any
+) -> ReturningInsert[int]:
+    """Statement: a new account → its id; no row when the address is taken. `more`: other columns."""
     return (
         insert(users)
         .values(email=email, password_hash=password_hash, role=role, **more)

@@ -8,7 +8,7 @@ language are read when it is sent, and the link's token is made then.
 | the account is closed, or gone | nothing is sent; the entry is done |
 | an invitation, and the password is set meanwhile | nothing is sent |
 | the mail server is away, or refuses | raises; tried again, with another token, under the same Message-ID |
-| the process dies after the server has taken the mail | it is sent again, under the same Message-ID; both links open |
+| the process dies after the server has taken the mail | sent again, same Message-ID; both links open |
 | no `SMTP_URL` | raises NoMailServer |
 """
 
