@@ -58,7 +58,7 @@ class UserChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
     email: Email | UnsetType = UNSET
     name: PersonName | UnsetType = UNSET
-    role: Role | None | UnsetType = UNSET
+    role: Role | UnsetType | None = UNSET
     language: Language | UnsetType = UNSET
 
 

@@ -1,8 +1,9 @@
 """People's access tokens: short-lived JWTs, signed with the server's secret.
 
-A token says who logged in, by which login (`sid`), and until when. It is not asked what the person may do: roles change and accounts
-are closed while tokens live, so the caller reads the account again (see `principals`). A token without `sid` belongs to no login that could be ended before it expires; the
-service issues none, and nobody else can sign one.
+A token says who logged in, by which login (`sid`), and until when. It is not asked what the person may do:
+roles change and accounts are closed while tokens live, so the caller reads the account again (see
+`principals`). A token without `sid` belongs to no login that could be ended before it expires; the service
+issues none, and nobody else can sign one.
 
 | token | failure |
 |---|---|

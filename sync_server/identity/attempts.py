@@ -65,7 +65,7 @@ _KEPT = timedelta(days=1)
 
 
 class Attempt(NamedTuple):
-    """An attempt that counts as a failure until it is taken back; `failures` of the account, with this one."""
+    """An attempt that counts as a failure until it is taken back; `failures`: of the account, with it."""
 
     account: bytes
     address: bytes

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import Select, select
+from sqlalchemy import Row, Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from reporting.audit import record_entry
@@ -62,7 +62,7 @@ class LoggedIn(NamedTuple):
 
 
 class Entrance:
-    """Where people log in; `lifetime` is that of a refresh token, `sealer` is asked for where one is needed."""
+    """Where people log in; `lifetime` is that of a refresh token, `sealer` is asked where one is needed."""
 
     def __init__(
         self, engine: AsyncEngine, sealer: Callable[[], Sealer], *, now: datetime, lifetime: timedelta
@@ -86,7 +86,9 @@ class Entrance:
             ).one_or_none()
             outcome = None
             if found is not None:
-                outcome = await self._admit(connection, found, otp, attempt, visitor, "password")
+                outcome = await self._admit(
+                    connection, found, otp=otp, attempt=attempt, visitor=visitor, method="password"
+                )
         if found is None:
             raise WrongPassword
         return await self._judged(outcome, address, attempt, visitor, otp)
@@ -109,7 +111,9 @@ class Entrance:
             used = (await connection.execute(lock_link(token, ["magic_link"]))).first()
             outcome = None
             if account is not None and used is not None:
-                outcome = await self._admit(connection, account, otp, attempt, visitor, "magic_link")
+                outcome = await self._admit(
+                    connection, account, otp=otp, attempt=attempt, visitor=visitor, method="magic_link"
+                )
             if outcome is not None:
                 await connection.execute(use_link(token, ["magic_link"]))
                 await connection.execute(spend_links(linked.person, ["magic_link"]))
@@ -120,7 +124,8 @@ class Entrance:
     async def _admit(
         self,
         connection: AsyncConnection,
-        account: "_Open",
+        account: Row[int, str, Role | None, bool],
+        *,
         otp: str,
         attempt: Attempt | None,
         visitor: Visitor,
@@ -181,13 +186,6 @@ async def record_failure(connection: AsyncConnection, email: str, attempt: Attem
 def is_recorded(failures: int) -> bool:
     """Whether the failure with this number in a row is put on record: 1, 2, 4, 8, …"""
     return failures & (failures - 1) == 0
-
-
-class _Open(NamedTuple):
-    id: int
-    email: str
-    role: Role | None
-    password_is_temporary: bool
 
 
 def select_open(person: int, password_hash: str | None = None) -> Select[int, str, Role | None, bool]:
