@@ -13,7 +13,7 @@ from sync_server.api.route import delete, get
 from sync_server.errors import NotFound
 from sync_server.identity.logins import end
 
-PersonId = Annotated[int, Meta(ge=1, lt=2**63)]
+PersonId = Annotated[int, Meta(ge=1, le=10**18)]
 
 
 class Login(msgspec.Struct, frozen=True):

@@ -38,7 +38,7 @@ from reporting.tables import logins
 from sync_server.identity.logins import ENDED_CHANNEL
 
 _LOCK = "SELECT pg_try_advisory_lock(hashtextextended('one process with SESSION_STORAGE_BACKEND=memory', 0))"
-_TAKEOVER_SECONDS = 5.0
+_TAKEOVER_SECONDS = 3.0
 """What a process that was killed may take until Postgres has noticed."""
 
 _log = structlog.get_logger()
