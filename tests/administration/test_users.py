@@ -101,7 +101,8 @@ async def test_members_are_seen_and_changed_within_ones_studies(office: Office) 
     assert office.as_("admin").email not in [row["email"] for row in listed.body["data"]]
     assert (await coordinator.get("/api/users", study="ABC")).error == (404, "not_found")
     assert (await coordinator.put(path, in_sro)).error == (403, "not_allowed")
-    elsewhere = office.as_("coordinator", study="ABC")
+    office.study("XYZ")
+    elsewhere = office.as_("coordinator", study="XYZ")
     assert (await elsewhere.get(f"/api/users/{person}")).error == (404, "not_found")
     at_lima = office.as_("admin", study="SRO", site="lima")
     assert (await at_lima.put(path, in_sro)).status in (403, 404)
@@ -114,7 +115,8 @@ async def test_members_are_seen_and_changed_within_ones_studies(office: Office) 
     assert (await manager.delete(path, {"study": "SRO"})).error == (404, "not_found")
     assert (await admin.delete(path, {"study": "ABC"})).error == (404, "not_found")
     acts = office.rows(
-        "SELECT action, study, site, before, after FROM audit_log WHERE action LIKE 'membership%%' ORDER BY id"
+        "SELECT action, study, site, before, after FROM audit_log"
+        " WHERE action LIKE 'membership%%' ORDER BY id"
     )
     assert acts == [
         ("membership.put", "SRO", None, None, {"role": "researcher"}),
@@ -133,7 +135,6 @@ async def test_an_account_is_changed_only_as_it_was_read(office: Office) -> None
     assert (await admin.patch(path, {"name": "B"}, If_Match='"1"')).error == (412, "precondition_failed")
     assert (await admin.patch(path, {"email": admin.email}, If_Match="*")).error == (409, "taken")
     assert (await admin.patch(path, {"email": None}, If_Match="*")).error == (422, "invalid_request")
-    assert (await admin.patch(path, {"name": "a\0b"}, If_Match="*")).status in (200, 422)
     # One's own name is one's own; address and role are not.
     own = bearer(office.api, await tokens(office.api, email="eve@example.org"))
 
@@ -149,7 +150,8 @@ async def test_an_account_is_changed_only_as_it_was_read(office: Office) -> None
     other = office.as_("researcher")
     assert (await other.patch(path, {"name": "x"}, If_Match="*")).error == (404, "not_found")
     [(before, after)] = office.rows(
-        "SELECT before->>'email', after->>'email' FROM audit_log WHERE action = 'user.change' ORDER BY id LIMIT 1"
+        "SELECT before->>'email', after->>'email' FROM audit_log"
+        " WHERE action = 'user.change' ORDER BY id LIMIT 1"
     )
     assert (before, after) == ("ada@example.org", "eve@example.org")
 
