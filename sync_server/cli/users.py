@@ -145,7 +145,7 @@ def _find(connection: Connection, email: str) -> int:
         address = normalise_email(email)
     except InvalidEmail as error:
         fail(str(error))
-    person = connection.scalar(select(accounts.c.id).where(accounts.c.email == address))
+    person: int | None = connection.scalar(select(accounts.c.id).where(accounts.c.email == address))
     if person is None:
         fail(f"There is no account with the address {address}.")
     return person

@@ -4,16 +4,15 @@ import asyncio
 from typing import Literal
 
 import msgspec
-import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from sync_server.app import build_app
-from sync_server.identity.ended_logins import AnotherProcess
 from sync_server.keys import ENDED_LOGINS
 from sync_server.settings import Settings
 from tests.administration.office import Office
 from tests.administration.people import EMAIL, PASSWORD, bearer, join, log_in, refresh, tokens
 from tests.api.calls import Api
+from tests.gateway.processes import environment, run
 
 OTHER = "another horse battery"
 
@@ -170,9 +169,14 @@ async def test_changing_the_password_ends_all_other_logins(office: Office) -> No
 async def test_a_second_process_with_logins_in_memory_does_not_start(
     office: Office, office_settings: Settings
 ) -> None:
-    second = build_app(_elsewhere(office_settings, "memory"))
-    with pytest.raises(AnotherProcess, match="SESSION_STORAGE_BACKEND=redis"):
-        await TestServer(second).start_server()
+    env = {
+        "DATABASE_URL": office_settings.database_url,
+        "REDIS_URL": office_settings.redis_url,
+        "DATA_DIR": str(office_settings.data_dir / "second"),
+        "PORT": "1",
+    }
+    ended = await asyncio.to_thread(run, "serve", env=environment(**env))
+    ended.failed_with("Another process serves this database", "SESSION_STORAGE_BACKEND=redis")
 
 
 async def test_a_login_ended_in_one_process_is_ended_in_the_other(

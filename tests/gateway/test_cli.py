@@ -83,7 +83,7 @@ def test_a_database_without_the_schema_is_told_in_a_sentence(
     env: dict[str, str], owner_database_url: str
 ) -> None:
     with psycopg.connect(owner_database_url) as owner:
-        owner.execute("DROP TABLE users, devices")
+        owner.execute("DROP TABLE users, devices CASCADE")
     create = ("users", "create", "--password", PASSWORD, "--email", "a@b.example")
     invoke(*create, env=env).failed_with("sync-server migrate")
     invoke(*ENROL, "lima", env=env).failed_with("sync-server migrate")
