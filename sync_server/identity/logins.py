@@ -20,7 +20,7 @@ What ends a login tells every process (`NOTIFY`, see `ended_logins`), in the sam
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
-from sqlalchemy import ColumnElement, Executable, Insert, Select, func, insert, select, update
+from sqlalchemy import ColumnElement, Delete, Executable, Insert, Select, delete, func, insert, select, update
 from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.dml import ReturningUpdate
@@ -94,6 +94,13 @@ def insert_refresh_token(token: str, login: str, *, expires_at: datetime) -> Ins
     return insert(refresh_tokens).values(sha256=digest(token), login=login, expires_at=expires_at)
 
 
+def forget_expired(person: int) -> Delete:
+    """Statement: tokens of a person that have expired say nothing any more."""
+    theirs = select(logins.c.id).where(logins.c.person == person)
+    t = refresh_tokens.c
+    return delete(refresh_tokens).where(t.login.in_(theirs), t.expires_at <= func.now())
+
+
 def use_refresh_token(token: str) -> ReturningUpdate[str]:
     """Statement: use a token that may be used → its login; no row otherwise."""
     t = refresh_tokens.c
@@ -157,6 +164,7 @@ async def begin(
 ) -> Begun:
     """Begin a login, in the caller's transaction. `lifetime` is that of a refresh token."""
     token, expires_at = new_token(), now + lifetime
+    await connection.execute(forget_expired(person))
     await connection.execute(
         insert_login(
             login, person, method=method, expires_at=expires_at, address=address, user_agent=user_agent

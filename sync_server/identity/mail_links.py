@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Literal
 
-from sqlalchemy import ColumnElement, Insert, Select, Update, func, insert, select, update
+from sqlalchemy import ColumnElement, Delete, Insert, Select, Update, delete, func, insert, select, update
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from reporting.tables import mail_links, users
@@ -47,6 +47,11 @@ def insert_link(token: str, person: int, purpose: Purpose) -> Insert:
     return insert(mail_links).values(
         sha256=digest(token), person=person, purpose=purpose, expires_at=func.now() + LIFETIMES[purpose]
     )
+
+
+def forget_expired(person: int) -> Delete:
+    """Statement: links to a person that open nothing any more."""
+    return delete(mail_links).where(mail_links.c.person == person, mail_links.c.expires_at <= func.now())
 
 
 def select_link(token: str, purposes: Iterable[Purpose]) -> Select[int, str]:

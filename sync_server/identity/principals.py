@@ -50,11 +50,9 @@ async def require_caller(request: web.Request) -> Caller:
 
     Raises NotAuthenticated, PasswordChangeRequired.
     """
-    identified = _identified(request)
+    identified = await claims_of_token(request)
     if identified is None:
         raise NotAuthenticated("This needs an access token: log in at /api/auth/login.")
-    if identified.login is not None and await request.app[ENDED_LOGINS].known(identified.login):
-        raise NotAuthenticated("This login has ended: log in again.")
     async with request.app[ENGINE].connect() as connection:
         caller = await read_caller(connection, identified.person.id, login=identified.login)
     if caller is None:
@@ -75,14 +73,20 @@ async def require_coordinator(request: web.Request) -> Person:
     return person
 
 
-def person_of_token(request: web.Request) -> Person | None:
-    """The person as the access token says, without asking Postgres; None where there is no token.
+async def claims_of_token(request: web.Request) -> Identified | None:
+    """Who calls as the access token says, without asking Postgres; None where there is no token.
 
     For what must also answer while Postgres is away. Raises NotAuthenticated when there is a token that is
-    not valid.
+    not valid, or of a login that is known to have ended.
     """
     identified = _identified(request)
-    return None if identified is None else identified.person
+    if (
+        identified is not None
+        and identified.login is not None
+        and await request.app[ENDED_LOGINS].known(identified.login)
+    ):
+        raise NotAuthenticated("This login has ended: log in again.")
+    return identified
 
 
 def _identified(request: web.Request) -> Identified | None:

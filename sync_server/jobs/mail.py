@@ -22,7 +22,7 @@ from sqlalchemy import select
 from reporting.engine import sync_engine
 from reporting.outbox.entry import Entry
 from reporting.tables import users
-from sync_server.identity.mail_links import Purpose, insert_link, link
+from sync_server.identity.mail_links import Purpose, forget_expired, insert_link, link
 from sync_server.identity.secret_tokens import new_token
 from sync_server.mail.message import compose, stable_message_id
 from sync_server.mail.smtp import send
@@ -77,6 +77,7 @@ def deliver_mail(
             ).one_or_none()
             if account is None or (purpose == "invitation" and account.password_hash is not None):
                 return
+            connection.execute(forget_expired(person))
             connection.execute(insert_link(token, person, purpose))
     finally:
         engine.dispose()
