@@ -19,9 +19,8 @@ Redis, for all of them, each entry as long as an access token can live.
 """
 
 import asyncio
-import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from types import TracebackType
 from typing import Protocol, Self
@@ -40,6 +39,8 @@ from sync_server.identity.logins import ENDED_CHANNEL
 _LOCK = "SELECT pg_try_advisory_lock(hashtextextended('one process with SESSION_STORAGE_BACKEND=memory', 0))"
 _TAKEOVER_SECONDS = 3.0
 """What a process that was killed may take until Postgres has noticed."""
+_REDIS_PATIENCE_SECONDS = 0.25
+_REDIS_PAUSE_SECONDS = 5.0
 
 _log = structlog.get_logger()
 
@@ -83,23 +84,33 @@ class MemoryStorage:
 
 
 class RedisStorage:
-    """In Redis, for all processes; `seconds` is how long an access token can live."""
+    """In Redis, for all processes; `seconds` is how long an access token can live. Where Redis does not
+    answer at once it is left alone for a while: no request waits for what Postgres tells anyway.
+    """
 
-    def __init__(self, redis: Redis, seconds: float) -> None:
+    def __init__(self, redis: Redis, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._redis = redis
         self._seconds = int(seconds) + 1
+        self._clock = clock
+        self._away_until = 0.0
 
     async def add(self, login: str) -> None:
         """Remember it; without Redis, Postgres alone does."""
-        with contextlib.suppress(RedisError, OSError):
-            await self._redis.set(_redis_key(login), 1, ex=self._seconds)
+        await self._ask(self._redis.set(_redis_key(login), 1, ex=self._seconds))
 
     async def has(self, login: str) -> bool:
         """Whether it is known to have ended; False without Redis: Postgres decides."""
-        try:
-            return bool(await self._redis.exists(_redis_key(login)))
-        except (RedisError, OSError):
+        if self._clock() < self._away_until:
             return False
+        return bool(await self._ask(self._redis.exists(_redis_key(login))))
+
+    async def _ask(self, question: Awaitable[object]) -> object:
+        try:
+            async with asyncio.timeout(_REDIS_PATIENCE_SECONDS):
+                return await question
+        except (RedisError, OSError):
+            self._away_until = self._clock() + _REDIS_PAUSE_SECONDS
+            return None
 
 
 class EndedLogins:
