@@ -45,6 +45,7 @@ def build_app(settings: Settings) -> web.Application:
         [
             lifespan.postgres,
             lifespan.redis,
+            lifespan.ended_logins,
             lifespan.store,
             lifespan.credentials,
             lifespan.activity,

@@ -43,11 +43,23 @@ class NotAuthenticated(ApiError):
     code = "not_authenticated"
 
 
+class SecondFactorRequired(NotAuthenticated):
+    """The password is right, and the account asks for a code as well."""
+
+    code = "second_factor_required"
+
+
 class NotAllowed(ApiError):
     """The credential is valid but may not do this."""
 
     status = 403
     code = "not_allowed"
+
+
+class PasswordChangeRequired(NotAllowed):
+    """The password is temporary and has to be changed first."""
+
+    code = "password_change_required"
 
 
 class NotFound(ApiError):

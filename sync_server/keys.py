@@ -11,6 +11,7 @@ from sync_server.gateway.activity import Activity
 from sync_server.gateway.open_requests import OpenRequests
 from sync_server.gateway.pace import Paces
 from sync_server.identity.device_credentials import CredentialVerifier, SigningKey
+from sync_server.identity.ended_logins import EndedLogins
 from sync_server.identity.revocations import KnownCredentials
 from sync_server.limits.window import Limiter
 from sync_server.sealing import Sealer
@@ -22,6 +23,7 @@ REDIS = web.AppKey("redis", Redis)
 LIMITER = web.AppKey("limiter", Limiter)
 VERIFIER = web.AppKey("verifier", CredentialVerifier)
 KNOWN_CREDENTIALS = web.AppKey("known_credentials", KnownCredentials)
+ENDED_LOGINS = web.AppKey("ended_logins", EndedLogins)
 REPLICATOR = web.AppKey("replicator", Replicator)
 SEALER = web.AppKey("sealer", Sealer)
 SITE_DATABASES = web.AppKey("site_databases", CouchClient)

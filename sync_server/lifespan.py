@@ -20,12 +20,14 @@ from sync_server.gateway.activity import Activity
 from sync_server.gateway.corrections import SiteCorrections
 from sync_server.gateway.store import SiteStore
 from sync_server.gateway.verified import RememberingVerifier
+from sync_server.identity.ended_logins import EndedLogins, MemoryStorage, RedisStorage
 from sync_server.identity.revocations import KnownCredentials
 from sync_server.identity.signing_key_file import load_or_create_signing_key
 from sync_server.identity.users import EmailTaken, InvalidEmail, create_first_admin
 from sync_server.keys import (
     ACTIVITY,
     CORRECTION_WRITER,
+    ENDED_LOGINS,
     ENGINE,
     KNOWN_CREDENTIALS,
     LEAF_LOOKUP,
@@ -79,6 +81,17 @@ async def redis(app: web.Application) -> AsyncIterator[None]:
     client = app[REDIS] = Redis.from_url(app[SETTINGS].redis_url)
     yield
     await client.aclose()
+
+
+async def ended_logins(app: web.Application) -> AsyncIterator[None]:
+    """Which logins have ended, followed in the background. Raises AnotherProcess."""
+    settings = app[SETTINGS]
+    lifetime = settings.access_token_expire_minutes * 60.0
+    alone = settings.session_storage_backend == "memory"
+    storage = MemoryStorage(lifetime) if alone else RedisStorage(app[REDIS], lifetime)
+    async with EndedLogins(app[ENGINE], storage, alone=alone) as ended:
+        app[ENDED_LOGINS] = ended
+        yield
 
 
 async def credentials(app: web.Application) -> AsyncIterator[None]:

@@ -64,6 +64,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Algorithm of people's access tokens. Device credentials are always ES256."""
     access_token_expire_minutes: Annotated[int, Meta(ge=1, le=60 * 24)] = 30
     """Life of an access token, minutes."""
+    refresh_token_expire_days: Annotated[int, Meta(ge=1, le=365)] = 30
+    """Days after which a login that was not refreshed is over."""
+    session_storage_backend: Literal["memory", "redis"] = "memory"
+    """Where ended logins are kept beside Postgres: `memory` for one process, `redis` for several."""
+    smtp_url: str | None = None
+    """Mail server, as `smtp://`, `smtps://` or `smtp+starttls://user:password@host:port`. Unset: no mails."""
+    mail_from: str | None = None
+    """Address that mails come from."""
     allowed_origins: tuple[str, ...] = ()
     """Origins (comma-separated) whose pages may call the API and sync from a browser; `*` for any."""
     request_memory_mb: Annotated[int, Meta(ge=16, le=1024 * 1024)] = 256
@@ -203,6 +211,7 @@ def _unsafe(settings: Settings) -> list[str]:
         for each in settings.trusted_proxies
         if not _is_network(each)
     ]
+    problems += _wrong_mail(settings)
     if bool(settings.admin_email) != bool(settings.admin_password):
         problems.append("ADMIN_EMAIL and ADMIN_PASSWORD go together: set both or neither.")
     if settings.admin_email and not re.fullmatch(r"[^@\s]+@[^@\s]+", settings.admin_email):
@@ -219,6 +228,22 @@ def _unsafe(settings: Settings) -> list[str]:
             f"JWT_SECRET_KEY must be set to listen on {settings.host}: the default is in the source code, "
             "and whoever knows it is any user. `openssl rand -hex 32` makes one."
         )
+    return problems
+
+
+def _wrong_mail(settings: Settings) -> list[str]:
+    problems = []
+    url = settings.smtp_url
+    if url is not None and not url.startswith(("smtp://", "smtps://", "smtp+starttls://")):
+        problems.append("SMTP_URL must begin with smtp://, smtps:// or smtp+starttls://.")
+    elif url is not None and not (_is_readable(url) and urlsplit(url).hostname):
+        problems.append(
+            "SMTP_URL is no URL: it names no host, or an unquoted character of a password ends it."
+        )
+    if url is not None and settings.mail_from is None:
+        problems.append("MAIL_FROM must be set with SMTP_URL: the address that mails come from.")
+    if settings.mail_from is not None and not re.fullmatch(r"[^@\s]+@[^@\s]+", settings.mail_from):
+        problems.append("MAIL_FROM must be an address, as name@host.")
     return problems
 
 

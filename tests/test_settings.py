@@ -65,3 +65,21 @@ def test_an_unsafe_or_wrong_setting_is_refused_by_name(environ: dict[str, str], 
 
 def test_a_safe_production_boots() -> None:
     assert read_settings(PRODUCTION).environment == "production"
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"SMTP_URL": "http://mail"}, "SMTP_URL must begin with"),
+        ({"SMTP_URL": "smtp://u:p/w@mail:25", "MAIL_FROM": "a@b.example"}, "SMTP_URL is no URL"),
+        ({"SMTP_URL": "smtp://mail"}, "MAIL_FROM must be set"),
+        ({"MAIL_FROM": "nobody"}, "MAIL_FROM must be an address"),
+        ({"SESSION_STORAGE_BACKEND": "disk"}, "it is one of memory, redis"),
+        ({"REFRESH_TOKEN_EXPIRE_DAYS": "0"}, "REFRESH_TOKEN_EXPIRE_DAYS"),
+    ],
+    ids=str,
+)
+def test_settings_of_logins_and_mails_are_checked(given: dict[str, str], problem: str) -> None:
+    required = {"DATABASE_URL": "postgresql://x/y", "REDIS_URL": "redis://x", "DATA_DIR": "."}
+    with pytest.raises(SettingsError, match=problem):
+        read_settings({**required, **given})

@@ -12,6 +12,7 @@ two sessions. `site` is always the *database's* site, never the member that the 
 | `record` | what happened: ingest log, audit log, waivers | the gateway, the API |
 | `views` | relations that people read: `trials` | |
 | `accounts` | people, what they may do where, devices | people and the command line |
+| `logins` | logins, links by mail, second factors, attempts | people |
 | `studies` | studies, sites, participants, batteries, … | people |
 | `consents` | forms; what was signed; withdrawals | people; the projector; people |
 | `visits` | visit definitions, visits | people, the projector |
@@ -33,6 +34,14 @@ from reporting.tables.consents import (
     consents,
 )
 from reporting.tables.enrolment import device_activity, device_labels, enrolment_codes
+from reporting.tables.logins import (
+    attempts,
+    logins,
+    mail_links,
+    recovery_codes,
+    refresh_tokens,
+    second_factors,
+)
 from reporting.tables.outbox import outbox, outbox_attempts
 from reporting.tables.projection import checkpoints, proofs, replays, rescorings, score_history, site_states
 from reporting.tables.record import audit_log, ingest_log, waivers
@@ -85,6 +94,7 @@ RESULTS = (
 
 __all__ = [
     "RESULTS",
+    "attempts",
     "audit_log",
     "batteries",
     "battery_drafts",
@@ -106,7 +116,9 @@ __all__ = [
     "ingest_log",
     "item_bank_drafts",
     "item_banks",
+    "logins",
     "losing_revisions",
+    "mail_links",
     "memberships",
     "metadata",
     "outbox",
@@ -115,10 +127,13 @@ __all__ = [
     "proofs",
     "quality_flags",
     "quarantine",
+    "recovery_codes",
+    "refresh_tokens",
     "replays",
     "rescorings",
     "score_history",
     "scores",
+    "second_factors",
     "sessions",
     "site_states",
     "sites",

@@ -31,8 +31,10 @@ users = Table(
     Column("password_is_temporary", Boolean, nullable=False, server_default="false"),
     Column("row_version", Integer, nullable=False, server_default="1"),
     Column("updated_at", Timestamp, nullable=False, server_default=func.now()),
+    Column("language", Text, nullable=False, server_default="en", comment="of mails"),
     UniqueConstraint("email"),
     CheckConstraint("role IN ('admin', 'coordinator', 'researcher', 'read-only')", name="role_known"),
+    CheckConstraint("language IN ('en', 'fr')", name="language_known"),
 )
 
 memberships = Table(

@@ -29,7 +29,7 @@ from sync_server.api.answers import answer
 from sync_server.api.route import plain
 from sync_server.api.seams import StoreProbe, StoreUnreachable
 from sync_server.errors import NotAuthenticated
-from sync_server.identity.principals import person_of_token
+from sync_server.identity.principals import claims_of_token
 from sync_server.keys import ENGINE, REDIS, STORE_PROBE
 
 PATIENCE = 2.0
@@ -102,7 +102,7 @@ async def detailed(request: web.Request) -> web.Response:
     store = app[STORE_PROBE] if dependencies["store"].status == "ok" else None
     projection = await asyncio.gather(*(_lag(site, store) for site in progress))
     ok = all(dependency.status == "ok" for dependency in dependencies.values())
-    if not _is_person(request):
+    if not await _is_person(request):
         dependencies = {
             name: Dependency(status=dependency.status, latency_ms=dependency.latency_ms)
             for name, dependency in dependencies.items()
@@ -152,9 +152,9 @@ async def _lag(progress: SiteProgress, store: StoreProbe | None) -> SiteLag:
     )
 
 
-def _is_person(request: web.Request) -> bool:
+async def _is_person(request: web.Request) -> bool:
     try:
-        return person_of_token(request) is not None
+        return await claims_of_token(request) is not None
     except NotAuthenticated:
         return False
 

@@ -16,6 +16,7 @@ from sync_server.embedded.data_directory import DataDirectory, DirectoryLock
 from sync_server.embedded.errors import EmbeddedError
 from sync_server.embedded.lifeline import watch_lifeline
 from sync_server.embedded.system import EmbeddedSystem, run_until_signal
+from sync_server.identity.ended_logins import AnotherProcess
 from sync_server.identity.signing_key_file import UnusableSigningKey
 from sync_server.logs import configure_logging
 from sync_server.services import run_projector, run_server, start_services
@@ -110,7 +111,7 @@ def _told_in_a_sentence(what: str) -> Iterator[None]:
     """Ends the command with a sentence for what its operator can mend."""
     try:
         yield
-    except (SettingsError, DirectoryInUse, UnusableSigningKey) as error:
+    except (SettingsError, DirectoryInUse, UnusableSigningKey, AnotherProcess) as error:
         fail(str(error))
     except OSError as error:
         fail(f"{what}: {_why(error)}.")

@@ -1,7 +1,9 @@
 """People's access tokens: short-lived JWTs, signed with the server's secret.
 
-A token says who logged in and until when. It is not asked what the person may do: roles change and accounts
-are closed while tokens live, so the caller reads the account again (see `principals`).
+A token says who logged in, by which login (`sid`), and until when. It is not asked what the person may do:
+roles change and accounts are closed while tokens live, so the caller reads the account again (see
+`principals`). A token without `sid` belongs to no login that could be ended before it expires; the service
+issues none, and nobody else can sign one.
 
 | token | failure |
 |---|---|
@@ -10,7 +12,7 @@ are closed while tokens live, so the caller reads the account again (see `princi
 """
 
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import jwt
 import msgspec
@@ -30,6 +32,13 @@ class Person(msgspec.Struct, frozen=True):
     id: int
     email: str
     role: Role | None
+
+
+class Identified(NamedTuple):
+    """Who a token was issued to, and by which login; None: by none."""
+
+    person: Person
+    login: str | None
 
 
 class AccessTokenError(Exception):
@@ -54,12 +63,22 @@ class _Claims(msgspec.Struct, frozen=True):
     iat: int
     exp: int
     jti: str
+    sid: str | None = None
 
 
 def issue_access_token(
-    person: Person, *, secret: str, algorithm: str, now: datetime, lifetime: timedelta, token_id: str
+    person: Person,
+    *,
+    secret: str,
+    algorithm: str,
+    now: datetime,
+    lifetime: timedelta,
+    token_id: str,
+    login: str | None = None,
 ) -> str:
-    """A token that identifies `person` from `now` (aware) for `lifetime`; whole seconds count."""
+    """A token that identifies `person` from `now` (aware) for `lifetime`; whole seconds count. It opens
+    nothing once its `login` has ended.
+    """
     issued_at = int(now.timestamp())
     claims = {
         "iss": ISSUER,
@@ -71,11 +90,18 @@ def issue_access_token(
         "exp": issued_at + int(lifetime.total_seconds()),
         "jti": token_id,
     }
+    if login is not None:
+        claims["sid"] = login
     return jwt.encode(claims, secret, algorithm=algorithm)
 
 
 def read_access_token(token: str, *, secret: str, algorithm: str, now: datetime) -> Person:
     """Who the token was issued to. Raises ExpiredAccessToken or InvalidAccessToken."""
+    return identify(token, secret=secret, algorithm=algorithm, now=now).person
+
+
+def identify(token: str, *, secret: str, algorithm: str, now: datetime) -> Identified:
+    """Who the token was issued to, and by which login. Raises ExpiredAccessToken or InvalidAccessToken."""
     try:
         decoded = jwt.decode(
             token,
@@ -93,4 +119,4 @@ def read_access_token(token: str, *, secret: str, algorithm: str, now: datetime)
         raise InvalidAccessToken from error
     if now.timestamp() >= claims.exp:
         raise ExpiredAccessToken
-    return person
+    return Identified(person, claims.sid)

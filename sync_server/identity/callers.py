@@ -9,7 +9,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reporting.scope import Part, Scope
-from reporting.tables import memberships, study_sites, users
+from reporting.tables import logins, memberships, study_sites, users
 from sync_server.errors import NotAllowed, NotFound
 from sync_server.identity.access_tokens import Person, Role
 from sync_server.policy import RIGHTS, Right
@@ -28,6 +28,7 @@ class Caller(msgspec.Struct, frozen=True):
     person: Person
     grants: tuple[Grant, ...] = ()
     login: str | None = None
+    password_is_temporary: bool = False
 
     def scope(self, right: Right) -> Scope:
         """Where the caller has the right; without parts: nowhere."""
@@ -62,11 +63,17 @@ class Caller(msgspec.Struct, frozen=True):
             raise NotAllowed(f"This is for those whose role is not limited to studies ({right}).")
 
 
-def select_account(person_id: int) -> Select[int, str, Role | None, bool]:
-    """Statement: (id, email, role, password_is_temporary) of an active account."""
-    return select(users.c.id, users.c.email, users.c.role, users.c.password_is_temporary).where(
+def select_account(person_id: int, login: str | None = None) -> Select[int, str, Role | None, bool]:
+    """Statement: (id, email, role, password_is_temporary) of an active account; with a login: while that
+    lasts.
+    """
+    statement = select(users.c.id, users.c.email, users.c.role, users.c.password_is_temporary).where(
         users.c.id == person_id, users.c.active
     )
+    if login is None:
+        return statement
+    lasts = (logins.c.id == login, logins.c.person == users.c.id, logins.c.ended_at.is_(None))
+    return statement.where(select(logins.c.id).where(*lasts, logins.c.expires_at > func.now()).exists())
 
 
 def select_grants(person_id: int) -> Select[Role, str, str | None, list[str] | None]:
@@ -79,12 +86,14 @@ def select_grants(person_id: int) -> Select[Role, str, str | None, list[str] | N
 async def read_caller(
     connection: AsyncConnection, person_id: int, *, login: str | None = None
 ) -> Caller | None:
-    """The person with this id and their grants, as they are now; None where the account is closed."""
-    account = (await connection.execute(select_account(person_id))).one_or_none()
+    """The person with this id and their grants, as they are now; None where the account is closed, or the
+    login has ended.
+    """
+    account = (await connection.execute(select_account(person_id, login))).one_or_none()
     if account is None:
         return None
     grants = [] if account.role is None else [Grant(account.role, Part())]
     for role, study, site, sites in await connection.execute(select_grants(person_id)):
         grants.append(Grant(role, Part(study, site, frozenset(sites or ()))))
     person = Person(id=account.id, email=account.email, role=account.role)
-    return Caller(person, tuple(grants), login)
+    return Caller(person, tuple(grants), login, account.password_is_temporary)

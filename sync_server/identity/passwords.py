@@ -37,6 +37,11 @@ def hash_password(password: str) -> str:
     return str(_ARGON2ID.hash(password))
 
 
+async def make_hash(password: str) -> str:
+    """`hash_password`, for the event loop. Raises UnusablePassword."""
+    return await asyncio.get_running_loop().run_in_executor(_HASHERS, hash_password, password)
+
+
 async def verify_password(password: str, password_hash: str | None) -> bool:
     """Whether `password` has this hash; `None` (no such account) takes as long and is always False."""
     if len(password) > MAXIMUM_LENGTH:

@@ -7,7 +7,8 @@ A handler asks for the principal that it needs; nothing is decided by path. Fail
 |---|---|
 | no token, a broken, expired or foreign one | NotAuthenticated (401) |
 | a person whose role may only read, where something is decided | NotAllowed (403) |
-| a person's account was closed after the token was issued | NotAuthenticated (401) |
+| a person's account was closed after the token was issued, or the login has ended | NotAuthenticated (401) |
+| a person with a temporary password, anywhere but where it is changed | PasswordChangeRequired (403) |
 | a device's credential was revoked, or never enrolled here | NotAuthenticated (401) |
 | Basic whose user is not the token's device | NotAuthenticated (401) |
 | enrolled credentials have not been read yet | Unavailable (503): the tablet tries again |
@@ -18,15 +19,14 @@ from datetime import UTC, datetime
 import structlog
 from aiohttp import web
 
-from sync_server.errors import NotAllowed, NotAuthenticated, Unavailable
-from sync_server.identity.access_tokens import AccessTokenError, Person, read_access_token
+from sync_server.errors import NotAllowed, NotAuthenticated, PasswordChangeRequired, Unavailable
+from sync_server.identity.access_tokens import AccessTokenError, Identified, Person, identify
 from sync_server.identity.authorization import bearer_token
 from sync_server.identity.callers import Caller, read_caller
 from sync_server.identity.device_credentials import CredentialError, DeviceCredential, extract_token
 from sync_server.identity.revocations import Standing
 from sync_server.identity.session_cookie import session_token
-from sync_server.identity.users import select_person
-from sync_server.keys import ENGINE, KNOWN_CREDENTIALS, SETTINGS, VERIFIER
+from sync_server.keys import ENDED_LOGINS, ENGINE, KNOWN_CREDENTIALS, SETTINGS, VERIFIER
 
 PRINCIPAL_LOG_FIELDS = ("person", "device", "site")
 """What `require_*` binds to the log context; whoever ends the request unbinds them."""
@@ -34,37 +34,36 @@ PRINCIPAL_LOG_FIELDS = ("person", "device", "site")
 CALLER = web.RequestKey("caller", Caller)
 """Who calls, once a route has let them in."""
 
+OPEN_WITH_TEMPORARY_PASSWORD = frozenset({"/api/auth/change-password", "/api/auth/me", "/api/auth/logout"})
+"""What a person may do whose password is known to whoever made the account."""
+
 DECIDING_ROLES = ("admin", "coordinator")
 
 
 async def require_person(request: web.Request) -> Person:
     """The person whose access token the request carries, as the account is *now* (role, email).
 
-    Raises NotAuthenticated.
+    Raises NotAuthenticated, PasswordChangeRequired.
     """
-    claimed = person_of_token(request)
-    if claimed is None:
-        raise NotAuthenticated("This needs an access token: log in at /api/auth/login.")
-    async with request.app[ENGINE].connect() as connection:
-        account = (await connection.execute(select_person(claimed.id))).one_or_none()
-    if account is None:
-        raise NotAuthenticated("This account is closed.")
-    structlog.contextvars.bind_contextvars(person=account.id)
-    return Person(id=account.id, email=account.email, role=account.role)
+    return (await require_caller(request)).person
 
 
 async def require_caller(request: web.Request) -> Caller:
     """The person whose access token the request carries, and what they may do where, as it is *now*.
 
-    Raises NotAuthenticated.
+    Raises NotAuthenticated, PasswordChangeRequired.
     """
-    claimed = person_of_token(request)
-    if claimed is None:
+    identified = await claims_of_token(request)
+    if identified is None:
         raise NotAuthenticated("This needs an access token: log in at /api/auth/login.")
     async with request.app[ENGINE].connect() as connection:
-        caller = await read_caller(connection, claimed.id)
+        caller = await read_caller(connection, identified.person.id, login=identified.login)
     if caller is None:
-        raise NotAuthenticated("This account is closed.")
+        raise NotAuthenticated("This account is closed, or this login has ended: log in again.")
+    if caller.password_is_temporary and request.path not in OPEN_WITH_TEMPORARY_PASSWORD:
+        raise PasswordChangeRequired(
+            "This account has a temporary password: set one of your own at /api/auth/change-password."
+        )
     structlog.contextvars.bind_contextvars(person=caller.person.id)
     return caller
 
@@ -77,18 +76,33 @@ async def require_coordinator(request: web.Request) -> Person:
     return person
 
 
-def person_of_token(request: web.Request) -> Person | None:
-    """The person as the access token says, without asking Postgres; None where there is no token.
+async def claims_of_token(request: web.Request) -> Identified | None:
+    """Who calls as the access token says, without asking Postgres; None where there is no token.
 
     For what must also answer while Postgres is away. Raises NotAuthenticated when there is a token that is
-    not valid.
+    not valid, or of a login that is known to have ended.
+    """
+    identified = signed_claims(request)
+    if (
+        identified is not None
+        and identified.login is not None
+        and await request.app[ENDED_LOGINS].known(identified.login)
+    ):
+        raise NotAuthenticated("This login has ended: log in again.")
+    return identified
+
+
+def signed_claims(request: web.Request) -> Identified | None:
+    """Who calls as the token's signature says, whatever became of the login since; None without a token.
+
+    Raises NotAuthenticated.
     """
     token = bearer_token(request.headers.get("Authorization"))
     if token is None:
         return None
     settings = request.app[SETTINGS]
     try:
-        return read_access_token(
+        return identify(
             token,
             secret=settings.jwt_secret_key,
             algorithm=settings.jwt_algorithm,

@@ -1,4 +1,4 @@
-"""People's accounts: creating, logging in, and the first admin.
+"""People's accounts: creating, whose password it is, and the first admin.
 
 A fresh system has nobody who could create accounts, so the operator names a first admin in the settings.
 Several processes read the same settings and start at once: a lock that Postgres holds until the transaction
@@ -9,6 +9,7 @@ Email addresses are compared in lower case.
 """
 
 import re
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, func, select
 from sqlalchemy.dialects.postgresql import insert
@@ -44,34 +45,43 @@ def normalise_email(email: str) -> str:
     return address
 
 
-def insert_user(email: str, password_hash: str | None, role: Role | None) -> ReturningInsert[int]:
-    """Statement: a new account → its id; no row when the address is taken."""
+class Account(NamedTuple):
+    """An active account whose password was shown; `password_hash` is the one that it has."""
+
+    person: Person
+    password_hash: str
+
+
+def insert_user(
+    email: str, password_hash: str | None, role: Role | None, **more: Any
+) -> ReturningInsert[int]:
+    """Statement: a new account → its id; no row when the address is taken. `more`: other columns."""
     return (
         insert(users)
-        .values(email=email, password_hash=password_hash, role=role)
+        .values(email=email, password_hash=password_hash, role=role, **more)
         .on_conflict_do_nothing(index_elements=[users.c.email])
         .returning(users.c.id)
     )
 
 
-def select_person(person_id: int) -> Select[int, str, Role]:
-    """Statement: (id, email, role) of an active account."""
-    return select(users.c.id, users.c.email, users.c.role).where(users.c.id == person_id, users.c.active)
-
-
-def select_login(email: str) -> Select[int, str, Role, bool, str]:
+def select_login(email: str) -> Select[int, str, Role | None, bool, str | None]:
     """Statement: (id, email, role, active, password_hash) of the account with this address."""
     columns = (users.c.id, users.c.email, users.c.role, users.c.active, users.c.password_hash)
     return select(*columns).where(users.c.email == email)
 
 
-def create_user(connection: Connection, *, email: str, password: str, role: Role) -> Person:
-    """Create an account in the caller's transaction. Blocks for about 0.1 s.
+def create_user(
+    connection: Connection, *, email: str, password: str, role: Role | None, temporary: bool = False
+) -> Person:
+    """Create an account in the caller's transaction; a temporary password has to be changed at the first
+    login. Blocks for about 0.1 s.
 
     Raises InvalidEmail, EmailTaken or `passwords.UnusablePassword`.
     """
     address = normalise_email(email)
-    created = connection.execute(insert_user(address, hash_password(password), role)).scalar_one_or_none()
+    created = connection.execute(
+        insert_user(address, hash_password(password), role, password_is_temporary=temporary)
+    ).scalar_one_or_none()
     if created is None:
         raise EmailTaken(address)
     return Person(id=created, email=address, role=role)
@@ -93,6 +103,12 @@ async def authenticate(engine: AsyncEngine, *, email: str, password: str) -> Per
 
     Takes as long for an address without an account. No connection is held while the password is hashed.
     """
+    account = await check_password(engine, email=email, password=password)
+    return None if account is None else account.person
+
+
+async def check_password(engine: AsyncEngine, *, email: str, password: str) -> Account | None:
+    """As `authenticate`, with the hash that was looked at: it may be another one by now."""
     try:
         address = normalise_email(email)
     except InvalidEmail:
@@ -101,6 +117,6 @@ async def authenticate(engine: AsyncEngine, *, email: str, password: str) -> Per
         async with engine.connect() as connection:
             login = (await connection.execute(select_login(address))).one_or_none()
     verified = await verify_password(password, login.password_hash if login is not None else None)
-    if login is None or not verified or not login.active:
+    if login is None or login.password_hash is None or not verified or not login.active:
         return None
-    return Person(id=login.id, email=login.email, role=login.role)
+    return Account(Person(id=login.id, email=login.email, role=login.role), login.password_hash)

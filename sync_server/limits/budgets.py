@@ -3,7 +3,7 @@
 | request | budget | of |
 |---|---|---|
 | `/api/health…`, `/api/metrics` | none: a watcher must not be told to wait while something is wrong | |
-| `/api/auth/…` | `AUTH_RATE_LIMIT_PER_MINUTE` | the person of a valid token, or the address |
+| `/api/auth/…`, `/api/sync/enrol` | `AUTH_RATE_LIMIT_PER_MINUTE` | the person of a valid token, or the address |
 | `/api/sync/…` with a valid device credential | DEVICE_PER_MINUTE | the credential |
 | everything else | `RATE_LIMIT_PER_MINUTE` | the person of a valid token, or the address |
 
@@ -19,7 +19,7 @@ from aiohttp import web
 from sync_server.caller_address import caller_address
 from sync_server.errors import NotAuthenticated
 from sync_server.identity.device_credentials import CredentialError, extract_token
-from sync_server.identity.principals import person_of_token
+from sync_server.identity.principals import signed_claims
 from sync_server.keys import SETTINGS, VERIFIER
 from sync_server.limits.window import Budget
 
@@ -36,7 +36,7 @@ def budget_of(request: web.Request) -> Budget | None:
         path == each or path.startswith(f"{each}/") for each in _UNLIMITED
     ):
         return None
-    if path.startswith("/api/auth/"):
+    if path.startswith("/api/auth/") or path == "/api/sync/enrol":
         return Budget(f"auth:{_principal(request)}", settings.auth_rate_limit_per_minute)
     if path.startswith("/api/sync/"):
         device = _device(request)
@@ -56,10 +56,10 @@ def by_address(address: str | None) -> str:
 
 def _principal(request: web.Request) -> str:
     try:
-        person = person_of_token(request)
+        claims = signed_claims(request)
     except NotAuthenticated:
-        person = None
-    return by_address(caller_address(request)) if person is None else f"person-{person.id}"
+        claims = None
+    return by_address(caller_address(request)) if claims is None else f"person-{claims.person.id}"
 
 
 def _device(request: web.Request) -> str | None:

@@ -15,10 +15,20 @@ from reporting import engine as engines
 from sync_server.api.route import mounted
 from sync_server.api.routes import API_ROUTES
 from sync_server.identity.device_credentials import SigningKey
+from sync_server.identity.ended_logins import EndedLogins, MemoryStorage
 from sync_server.identity.passwords import hash_password
 from sync_server.identity.revocations import KnownCredentials
 from sync_server.identity.users import insert_user
-from sync_server.keys import ENGINE, KNOWN_CREDENTIALS, LEAF_LOOKUP, REDIS, SETTINGS, STORE_PROBE, VERIFIER
+from sync_server.keys import (
+    ENDED_LOGINS,
+    ENGINE,
+    KNOWN_CREDENTIALS,
+    LEAF_LOOKUP,
+    REDIS,
+    SETTINGS,
+    STORE_PROBE,
+    VERIFIER,
+)
 from sync_server.middleware import install_middleware
 from sync_server.settings import Settings
 from tests.api.calls import EMAIL, KEY, PASSWORD, Api, person_headers
@@ -78,7 +88,9 @@ async def app(
     install_middleware(app)
     app.add_routes(mounted(API_ROUTES))
     redis = app[REDIS] = Redis.from_url(settings.redis_url)
-    async with KnownCredentials(async_engine) as known:
+    ended_logins = EndedLogins(async_engine, MemoryStorage(60))
+    async with KnownCredentials(async_engine) as known, ended_logins:
+        app[ENDED_LOGINS] = ended_logins
         app[KNOWN_CREDENTIALS] = known
         await known.next_reading()
         yield app

@@ -31,12 +31,20 @@ async def log_in(api: Api, **fields: str) -> Answer:
 async def test_right_password_gives_a_token_that_opens_the_api(api: Api) -> None:
     answer = await log_in(api, username=EMAIL.upper(), password=PASSWORD, grant_type="password", scope="")
     assert answer.status == 200
-    assert answer.body.keys() == {"access_token", "token_type", "expires_in"}
+    assert answer.body.keys() == {
+        "access_token",
+        "refresh_token",
+        "token_type",
+        "expires_in",
+        "password_change_required",
+    }
     assert (answer.body["token_type"], answer.body["expires_in"]) == ("bearer", 1800)
     assert answer.headers["Cache-Control"] == "no-store"
     me = await api.sending(Authorization=f"Bearer {answer.body['access_token']}").get("/api/auth/me")
     assert (me.status, me.body["email"], me.body["role"]) == (200, EMAIL, "researcher")
-    assert me.body.keys() == {"id", "email", "role"}
+    assert me.body["memberships"] == []
+    assert [area["study"] for area in me.body["rights"]] == [None]
+    assert "results.read" in me.body["rights"][0]["rights"]
 
 
 async def test_unknown_account_and_wrong_password_get_the_same_answer(api: Api, engine: Engine) -> None:

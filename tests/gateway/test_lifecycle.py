@@ -204,6 +204,7 @@ def test_a_taken_port_is_told_in_a_sentence(service: Service, tmp_path: Path, da
     up.failed_with(f"Cannot listen on 127.0.0.1 port {port}: Address already in use")
     assert not other.exists()
     settings = {**GOOD, "DATABASE_URL": database_url, "DATA_DIR": str(other), "PORT": port}
+    settings["SESSION_STORAGE_BACKEND"] = "redis"
     run("serve", env=environment(**settings)).failed_with(f"port {port}: Address already in use")
 
 

@@ -1,0 +1,49 @@
+"""A mail as it goes over the wire.
+
+Its Message-ID is the outbox entry's and its ticket's: a mail that is sent again, because it was not known
+whether it had gone, is the same mail to every program that looks.
+"""
+
+import hashlib
+from datetime import datetime
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.utils import format_datetime
+
+from sync_server.mail.texts import Text
+
+
+class UnusableAddress(ValueError):
+    """No mail can be sent to this address."""
+
+    def __init__(self) -> None:
+        super().__init__(self.__doc__)
+
+
+def compose(text: Text, *, sender: str, recipient: str, message_id: str, now: datetime) -> EmailMessage:
+    """The mail. Raises UnusableAddress."""
+    message = EmailMessage()
+    message["Subject"] = text.subject
+    message["From"] = _address(sender)
+    message["To"] = _address(recipient)
+    message["Date"] = format_datetime(now)
+    message["Message-ID"] = message_id
+    # Nobody answers an answering machine that knows itself spoken to by one (RFC 3834).
+    message["Auto-Submitted"] = "auto-generated"
+    message.set_content(text.body)
+    return message
+
+
+def stable_message_id(key: str, ticket: int, *, sender: str) -> str:
+    """The Message-ID of what an outbox entry asks for with this ticket."""
+    digest = hashlib.sha256(f"{key}\0{ticket}".encode()).hexdigest()[:32]
+    return f"<{digest}@{sender.rpartition('@')[2]}>"
+
+
+def _address(address: str) -> Address:
+    name, _, host = address.rpartition("@")
+    try:
+        return Address(username=name, domain=host)
+    # IndexError: the library's parser at some addresses that are none.
+    except (ValueError, IndexError) as error:
+        raise UnusableAddress from error
