@@ -15,6 +15,7 @@ two sessions. `site` is always the *database's* site, never the member that the 
 | `studies` | studies, sites, participants, batteries, … | people |
 | `consents` | forms; what was signed; withdrawals | people; the projector; people |
 | `visits` | visit definitions, visits | people, the projector |
+| `erasures` | requests, steps, and what stays blocked | two people, and the erasure |
 | `outbox` | what has to happen outside Postgres | whoever causes it, the relay |
 
 There are no foreign keys between result tables: a batch replaces a session's rows as a whole, one module
@@ -24,9 +25,17 @@ There are no foreign keys between result tables: a batch replaces a session's ro
 from reporting.tables.accounts import devices, memberships, users
 from reporting.tables.base import metadata
 from reporting.tables.consents import consent_form_drafts, consent_forms, consent_withdrawals, consents
+from reporting.tables.erasures import (
+    erased_documents,
+    erased_subjects,
+    erasure_hub_tasks,
+    erasure_steps,
+    erasure_targets,
+    erasures,
+)
 from reporting.tables.outbox import outbox, outbox_attempts
 from reporting.tables.projection import checkpoints, proofs, replays, rescorings, score_history, site_states
-from reporting.tables.record import audit_log, ingest_log, waivers
+from reporting.tables.record import audit_chain, audit_log, ingest_log, waivers
 from reporting.tables.results import (
     conflicts,
     corrections,
@@ -74,6 +83,7 @@ RESULTS = (
 
 __all__ = [
     "RESULTS",
+    "audit_chain",
     "audit_log",
     "batteries",
     "battery_drafts",
@@ -87,6 +97,12 @@ __all__ = [
     "device_status",
     "devices",
     "documents",
+    "erased_documents",
+    "erased_subjects",
+    "erasure_hub_tasks",
+    "erasure_steps",
+    "erasure_targets",
+    "erasures",
     "ingest_log",
     "item_bank_drafts",
     "item_banks",
