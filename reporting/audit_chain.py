@@ -46,6 +46,9 @@ START: Final = bytes(32)
 SEAL_INTERVAL_S: Final = 5.0
 BATCH: Final = 1000
 
+NEWEST: Final = 10_000
+"""Ids within which a late commit is found without reading the whole log."""
+
 LATEST: Final = timedelta(hours=1)
 """Longest time from the beginning of a transaction to its commit. An entry that says it is older than that,
 measured by the entries sealed before it, was put there afterwards.
@@ -93,17 +96,20 @@ def details_text() -> ColumnElement[str]:
     return cast(func.jsonb_build_object(*pairs), Text)
 
 
-def seal(connection: Connection, *, most: int = BATCH) -> tuple[int, Head]:
+def seal(connection: Connection, *, most: int = BATCH, whole: bool = True) -> tuple[int, Head]:
     """Give up to `most` committed entries their places; how many, and the head after them.
 
-    One at a time: the lock is held until the transaction ends.
+    One at a time: the lock is held until the transaction ends. Not `whole`: only among the newest entries,
+    which costs the same however long the log is.
     """
     connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
     last = connection.execute(_LAST).one_or_none()
     position, digest = (0, START) if last is None else (last.position, last.digest)
     sealed_at = connection.execute(select(func.clock_timestamp())).scalar_one()
     rows = []
-    for entry in connection.execute(_UNSEALED.limit(most)).all():
+    newest = connection.execute(select(func.max(audit_chain.c.entry))).scalar_one()
+    unsealed = _UNSEALED if whole or newest is None else _UNSEALED.where(audit_log.c.id > newest - NEWEST)
+    for entry in connection.execute(unsealed.limit(most)).all():
         salt = secrets.token_bytes(16)
         details = details_digest(salt, entry.details)
         position += 1
@@ -123,11 +129,11 @@ def seal(connection: Connection, *, most: int = BATCH) -> tuple[int, Head]:
     return len(rows), Head(position, digest.hex())
 
 
-async def seal_all(engine: AsyncEngine) -> Head:
+async def seal_all(engine: AsyncEngine, *, whole: bool = True) -> Head:
     """Seal what is committed, in transactions of `BATCH`; the head after it."""
     while True:
         async with engine.begin() as connection:
-            sealed, head = await connection.run_sync(seal)
+            sealed, head = await connection.run_sync(lambda c: seal(c, whole=whole))
         if sealed < BATCH:
             return head
 
@@ -137,9 +143,7 @@ def details_digest(salt: bytes, details: str) -> bytes:
     return hashlib.sha256(salt + details.encode()).digest()
 
 
-def chain_digest(
-    before: bytes, position: int, entry: Row[Any], details: bytes, sealed_at: datetime
-) -> bytes:
+def chain_digest(before: bytes, position: int, entry: Row[Any], details: bytes, sealed_at: datetime) -> bytes:
     """The digest of the place that follows the one with the digest `before`."""
     kept = [
         position,
@@ -184,7 +188,9 @@ def _look(place: Row[Any], position: int, before: bytes, sealed_before: datetime
     if place.position != position:
         return Break("missing", position, None, f"Place {position} is not in the chain.")
     if place.id is None:
-        return Break("missing", position, place.entry, f"Entry {place.entry} is not in the audit log any more.")
+        return Break(
+            "missing", position, place.entry, f"Entry {place.entry} is not in the audit log any more."
+        )
     if place.erasure is None and (
         place.salt is None or details_digest(place.salt, place.details) != place.details_digest
     ):

@@ -33,7 +33,15 @@ def build_app(settings: Settings) -> web.Application:
     # First in, last out: whatever fails to start after it, the store is closed in order.
     _mount_embedded_store(app, settings)
     app.cleanup_ctx.extend(
-        [lifespan.postgres, lifespan.redis, lifespan.store, lifespan.credentials, lifespan.replicator]
+        [
+            lifespan.postgres,
+            lifespan.redis,
+            lifespan.store,
+            lifespan.credentials,
+            lifespan.erased,
+            lifespan.audit_sealing,
+            lifespan.replicator,
+        ]
     )
     return app
 

@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from replication.client import CouchClient
 from replication.replicator.replicator import Replicator
 from sync_server.api.seams import CorrectionWriter, LeafLookup, StoreProbe
+from sync_server.gateway.erased import ErasedFingerprints
 from sync_server.identity.device_credentials import CredentialVerifier, SigningKey
 from sync_server.identity.revocations import KnownCredentials
 from sync_server.sealing import Sealer
@@ -17,6 +18,7 @@ ENGINE = web.AppKey("engine", AsyncEngine)
 REDIS = web.AppKey("redis", Redis)
 VERIFIER = web.AppKey("verifier", CredentialVerifier)
 KNOWN_CREDENTIALS = web.AppKey("known_credentials", KnownCredentials)
+ERASED = web.AppKey("erased", ErasedFingerprints)
 REPLICATOR = web.AppKey("replicator", Replicator)
 SEALER = web.AppKey("sealer", Sealer)
 SITE_DATABASES = web.AppKey("site_databases", CouchClient)

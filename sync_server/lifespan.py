@@ -16,7 +16,9 @@ from redis.asyncio import Redis
 
 from replication.client import CouchClient
 from reporting.engine import async_engine
+from sync_server.audit_sealing import follow_audit_log
 from sync_server.gateway.corrections import SiteCorrections
+from sync_server.gateway.erased import ErasedFingerprints
 from sync_server.gateway.store import SiteStore
 from sync_server.gateway.verified import RememberingVerifier
 from sync_server.identity.revocations import KnownCredentials
@@ -25,6 +27,7 @@ from sync_server.identity.users import EmailTaken, InvalidEmail, create_first_ad
 from sync_server.keys import (
     CORRECTION_WRITER,
     ENGINE,
+    ERASED,
     KNOWN_CREDENTIALS,
     LEAF_LOOKUP,
     REDIS,
@@ -89,6 +92,21 @@ async def credentials(app: web.Application) -> AsyncIterator[None]:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FIRST_READING_SECONDS):
                 await known.next_reading()
+        yield
+
+
+async def audit_sealing(app: web.Application) -> AsyncIterator[None]:
+    """The audit log's chain, made while the service runs."""
+    task = asyncio.create_task(follow_audit_log(app[ENGINE]), name="audit sealing")
+    yield
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def erased(app: web.Application) -> AsyncIterator[None]:
+    """What was erased and may not come again, followed in the background."""
+    async with ErasedFingerprints(app[ENGINE], app[SEALER].fingerprints) as known:
+        app[ERASED] = known
         yield
 
 
