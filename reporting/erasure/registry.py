@@ -86,7 +86,7 @@ def names_subject(column: ColumnElement[Any], subject: Subject) -> ColumnElement
                     "v",
                     t.doc_id,
                     "w",
-                    func.substr(t.doc_id, func.position(literal(":").op("IN")(t.doc_id)) + 1),
+                    func.substr(t.doc_id, func.strpos(t.doc_id, ":") + 1),
                 ),
             ),
         )

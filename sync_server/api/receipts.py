@@ -31,8 +31,8 @@ from sync_server.api.answers import answer
 from sync_server.api.bodies import read_json
 from sync_server.api.route import plain
 from sync_server.errors import NotAllowed
-from sync_server.identity.principals import require_device
 from sync_server.gateway.erased import REASON, ErasedFingerprints
+from sync_server.identity.principals import require_device
 from sync_server.keys import ENGINE, ERASED, LEAF_LOOKUP
 
 MAX_REVISIONS = 10_000
