@@ -3,7 +3,7 @@
 | step | does | died in it: the next run |
 |---|---|---|
 | `block` | from now on the gateways refuse what is pushed of the subject | blocks the same again |
-| `find` | which documents are the subject's, kept in `erasure_targets` | finds the same, and what came since |
+| `find` | which documents are the subject's, kept in `erasure_targets` | finds the same, and what came |
 | `purge` | takes them out of the site databases | purges what is left |
 | `rows` | deletes the rows, in one transaction | the transaction has happened or not |
 | `again` | after all gateways know of the block: find, purge, rows once more | the same |
@@ -86,7 +86,9 @@ async def run_erasure(
         found = await _begin(engine, erasure)
         assert found.participant is not None  # noqa: S101 (only `end` removes it)
         try:
-            subject = await load_subject(engine, store, erasure, found.study, found.participant)
+            names = await store.databases()
+            async with engine.connect() as connection:
+                subject = await load_subject(connection, names, erasure, found.study, found.participant)
             await _Run(engine, store, fingerprint, subject, settle, before_step).run(
                 {step.step for step in found.steps}
             )
@@ -126,7 +128,7 @@ async def _begin(engine: AsyncEngine, erasure: int) -> Erasure:
 
 
 class _Run:
-    def __init__(
+    def __init__(  # noqa: PLR0917 (the arguments of `run_erasure`)
         self,
         engine: AsyncEngine,
         store: SiteStore,
@@ -186,7 +188,7 @@ class _Run:
         found: dict[str, list[Found]] = {}
         async with self._engine.begin() as connection:
             wanted = await find_in_rows(connection, self._subject)
-            wanted |= {tuple(row) for row in await connection.execute(targets(self._subject))}
+            wanted |= {(site, doc_id) for site, doc_id in await connection.execute(targets(self._subject))}
         for database in await self._store.databases():
             site = site_of(database)
             if site is None:

@@ -1,16 +1,17 @@
-"""Finding the documents of a subject: by the rows of Postgres, and by looking through every site database.
+"""Finding the documents of a subject: by the rows of Postgres, and by looking through all site databases.
 
-Neither alone is enough: quarantined documents have no rows, and documents that are gone have nothing but rows.
+Neither alone is enough: quarantined documents have no rows, and documents that are gone have rows only.
 
     rows: sessions, consents, …  ─┐
     winners that name the code   ─┼─▶  ids  ─▶  with their corrections  ─▶  leaves to purge, rows to delete
     leaves of conflicts, deleted ─┘
 """
 
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from sqlalchemy import Select, Text, and_, func, literal, or_, select, union
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reporting.documents.text import key_text
 from reporting.erasure.names import Claims, claims_of
@@ -39,12 +40,13 @@ class Found(NamedTuple):
     whole: bool
 
 
-async def load_subject(engine: AsyncEngine, store: SiteStore, erasure: int, study: str, code: str) -> Subject:
+async def load_subject(
+    connection: AsyncConnection, databases: Iterable[str], erasure: int, study: str, code: str
+) -> Subject:
     """The subject, with the sites where its code means nobody else."""
-    names = {site for each in await store.databases() if (site := site_of(each)) is not None}
-    async with engine.connect() as connection:
-        names |= set((await connection.execute(select(sites.c.code))).scalars())
-        others = set((await connection.execute(_select_sites_of_others(study, code))).scalars())
+    names = {site for each in databases if (site := site_of(each)) is not None}
+    names |= set((await connection.execute(select(sites.c.code))).scalars())
+    others = set((await connection.execute(_select_sites_of_others(study, code))).scalars())
     nameless = frozenset() if None in others else frozenset(names - others)
     return Subject(erasure, study, code, nameless)
 
@@ -91,7 +93,7 @@ async def find_in_database(
     return found
 
 
-def _judge(
+def _judge(  # noqa: PLR0917 (one document and all that is known of it)
     subject: Subject,
     site: str,
     document: StoredDocument,

@@ -1,7 +1,7 @@
-"""What each table holds of a subject, and how it is erased. Every table has to be here: a test walks them.
+"""What each table holds of a subject, and how it is erased. Every table is here: a test walks them.
 
-`targets` are the subject's documents (`erasure_targets`), found before anything is deleted, so that a run that
-was interrupted finds the same rows again.
+`targets` are the subject's documents (`erasure_targets`), found before anything is deleted, so that a run
+that was interrupted finds the same rows again.
 """
 
 from collections.abc import Callable, Mapping
