@@ -9,8 +9,8 @@ Entry B's digest is made from entry A's and from B, so whoever changes A has to 
 Entries are written by many transactions at once, and none of them waits for another: the chain is made
 afterwards. **Sealing** takes the committed entries that have no place yet, in order of their ids, and appends
 them, one sealer at a time (an advisory lock). An entry whose transaction was slow gets a later place than its
-id says; it loses nothing by that. Until it is sealed (`SEAL_INTERVAL_S` while the service runs) an entry can be
-changed unseen.
+id says; it loses nothing by that. Until it is sealed (`SEAL_INTERVAL_S` while the service runs) it can
+be changed unseen.
 
 The **details** of an entry (whom it concerns, why, before, after, from where) are in the chain as a salted
 digest only. An erasure removes them and the salt: the digest then tells nothing, and the chain holds.
@@ -19,11 +19,11 @@ digest only. An erasure removes them and the salt: the digest then tells nothing
 |---|---|
 | changes an entry, with triggers off | `changed` |
 | deletes an entry | `missing` |
-| deletes the newest entries, and their places in the chain | nothing by itself; `expect` does: the head that was told before is not in the chain any more |
+| deletes the newest entries and their places | `unexpected`, where it is told a head from before |
 | exchanges places, changes a digest | `broken` |
 | adds an entry with a time of the past | `backdated` |
 | removes details without an erasure | `unexplained` |
-| makes the whole chain anew (the owner of the tables can) | nothing by itself; `expect` does |
+| makes the whole chain anew (the tables' owner can) | `unexpected`, likewise |
 
 So heads are kept elsewhere: the service logs each, `sync-server audit verify` prints the current one.
 """
@@ -79,7 +79,7 @@ class Break(msgspec.Struct, frozen=True):
 
 
 class Verified(msgspec.Struct, frozen=True):
-    """What a verification saw: entries in the chain, how many have erased details, entries without a place."""
+    """What a verification saw: entries in the chain, how many have erased details, how many no place."""
 
     head: Head
     entries: int
@@ -163,7 +163,7 @@ def chain_digest(before: bytes, position: int, entry: Row[Any], details: bytes, 
 
 
 def verify(connection: Connection, *, expect: str | None = None) -> Verified:
-    """Compare every entry with the chain. `expect`: a head that was told earlier (hex), which has to be in it.
+    """Compare every entry with the chain. `expect`: a head told earlier (hex), which has to be in it.
 
     Reads all of it once, in constant memory. Seals nothing.
     """
@@ -184,7 +184,9 @@ def verify(connection: Connection, *, expect: str | None = None) -> Verified:
     return Verified(Head(position, digest.hex()), position, erased, unsealed, found)
 
 
-def _look(place: Row[Any], position: int, before: bytes, sealed_before: datetime | None) -> Break | None:
+def _look(  # noqa: PLR0911 (one a row of the table)
+    place: Row[Any], position: int, before: bytes, sealed_before: datetime | None
+) -> Break | None:
     if place.position != position:
         return Break("missing", position, None, f"Place {position} is not in the chain.")
     if place.id is None:
@@ -208,7 +210,8 @@ def _look(place: Row[Any], position: int, before: bytes, sealed_before: datetime
 
 
 def _places(connection: Connection) -> Iterator[Row[Any]]:
-    yield from connection.execution_options(yield_per=BATCH).execute(_PLACES)
+    rows: Any = connection.execute(_PLACES.execution_options(yield_per=BATCH))
+    yield from rows
 
 
 def _unsealed(*columns: ColumnElement[Any]) -> Select[*tuple[Any, ...]]:

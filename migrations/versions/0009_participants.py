@@ -214,7 +214,8 @@ def downgrade() -> None:
     op.create_table_comment(
         "audit_log",
         "Append-only: a trigger refuses UPDATE and DELETE.",
-        existing_comment="Append-only: a trigger refuses DELETE, and every UPDATE but an erasure of the details.",
+        existing_comment="Append-only: a trigger refuses DELETE, and every UPDATE but an erasure of the"
+        " details.",
         schema=None,
     )
     op.drop_column("audit_log", "erasure")

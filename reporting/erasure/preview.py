@@ -38,7 +38,7 @@ class Preview(msgspec.Struct, frozen=True):
 
 
 async def preview_erasure(connection: AsyncConnection, store: SiteStore, subject: Subject) -> Preview:
-    """What there is now. Its documents are the erasure's targets from now on. Raises what the store raises."""
+    """What there is now. Its documents are the erasure's targets from now on. Raises as the store."""
     wanted = await find_in_rows(connection, subject)
     stored: dict[str, Counter[str]] = {}
     for database in await store.databases():

@@ -20,7 +20,7 @@ from sqlalchemy import (
     select,
     tuple_,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSONB, JSONPATH
 
 from reporting import tables
 from reporting.erasure.subject import SESSION, Subject
@@ -71,7 +71,7 @@ def names_subject(column: ColumnElement[Any], subject: Subject) -> ColumnElement
     """
     by_code = func.jsonb_path_exists(
         column,
-        "$.**.participant ? (@ == $v)",
+        cast("$.**.participant ? (@ == $v)", JSONPATH),
         func.jsonb_build_object("v", literal(subject.participant, Text)),
     )
     t = erasure_targets.c
@@ -81,7 +81,7 @@ def names_subject(column: ColumnElement[Any], subject: Subject) -> ColumnElement
             t.erasure == subject.erasure,
             func.jsonb_path_exists(
                 column,
-                "$.** ? (@ == $v || @ == $w)",
+                cast("$.** ? (@ == $v || @ == $w)", JSONPATH),
                 func.jsonb_build_object(
                     "v",
                     t.doc_id,

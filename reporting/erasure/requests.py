@@ -146,7 +146,7 @@ async def read_erasure(connection: AsyncConnection, erasure: int, *, lock: bool 
     if row is None:
         return None
     steps = [StepDone(*step) for step in await connection.execute(select_steps(erasure))]
-    return Erasure(*row, steps=steps)
+    return msgspec.structs.replace(Erasure(*row), steps=steps)
 
 
 def _changed(erasure: int, **values: Any) -> Update:

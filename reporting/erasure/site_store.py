@@ -20,7 +20,7 @@ class SiteStore(Protocol):
         ...
 
     async def naming(self, database: str, participant: str) -> list[tuple[str, str | None]]:
-        """(id, study) of the documents whose winning revision has this `participant`; all of them are read."""
+        """(id, study) of the documents whose winning revision has this `participant`."""
         ...
 
     async def feed(self, database: str) -> list[StoredDocument]:

@@ -7,7 +7,7 @@ only the subject's leaves go; the others are somebody else's data.
 | leaves of a document | purged | the document |
 |---|---|---|
 | all name the subject, or nobody | all | goes |
-| one names the subject, another somebody else | the subject's, and those that name nobody | stays with the rest |
+| one names the subject, another somebody else | all but the others' | stays |
 | none names the subject | none | stays |
 """
 

@@ -133,7 +133,10 @@ class ServiceAccess:
         return True
 
     async def admit(self, database: str, docs: Sequence[Incoming]) -> list[Refusal | None]:
-        """Everything that could be read and was not erased: a replica may still have it. Raises Unavailable."""
+        """Everything that could be read and was not erased: replicas may still have it.
+
+        Raises Unavailable.
+        """
         site = site_of(database)
         erased = [False] * len(docs) if site is None else await self._erased.find(site, docs)
         return [
