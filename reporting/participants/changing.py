@@ -1,8 +1,8 @@
-"""Bringing changes of participants into Postgres: rows, audit entries, events, publications, in one transaction.
+"""Changes of participants in Postgres: rows, audit entries, events, publications; in one transaction.
 
 | what happens | outcome |
 |---|---|
-| another transaction creates one of the codes meanwhile | CreatedMeanwhile: the caller's transaction is undone |
+| another transaction creates one of the codes meanwhile | CreatedMeanwhile: all of it is undone |
 | … changes one | it waits: the rows are locked before anything is judged |
 | the process dies before the commit | nothing happened |
 """
@@ -60,7 +60,7 @@ async def read_study_sites(connection: AsyncConnection, study: str) -> StudySite
 async def load_known(
     connection: AsyncConnection, study: str, codes: Sequence[str], unseal: Open
 ) -> dict[str, Known]:
-    """Those of the codes that the study has, locked until the transaction ends. Raises what `unseal` raises."""
+    """Those of the codes that the study has, locked until the transaction ends. Raises as `unseal`."""
     found: dict[str, Known] = {}
     ordered = sorted(codes)
     for start in range(0, len(ordered), _AT_ONCE):
@@ -121,13 +121,16 @@ async def _insert(connection: AsyncConnection, study: str, new: Sequence[Change]
 
 async def _update(connection: AsyncConnection, study: str, changed: Sequence[Change], seal: Seal) -> None:
     if changed:
-        rows = [{"wanted": change.code, **_values(change, seal)} for change in changed]
+        rows = [
+            {"wanted": change.code} | {f"new_{name}": value for name, value in _values(change, seal).items()}
+            for change in changed
+        ]
         p = participants.c
         statement = (
             update(participants)
             .where(p.study == study, p.code == bindparam("wanted"))
             .values(
-                **{name: bindparam(name) for name in _VALUES},
+                **{name: bindparam(f"new_{name}", type_=p[name].type) for name in _VALUES},
                 row_version=p.row_version + 1,
                 updated_at=func.now(),
             )
@@ -146,12 +149,9 @@ def _values(change: Change, seal: Seal) -> dict[str, Any]:
 async def _events(connection: AsyncConnection, study: str, changes: Iterable[Change]) -> list[Event]:
     told = [each for each in changes if _event_name(each) is not None]
     p = participants.c
-    versions = {
-        code: number
-        for code, number in await connection.execute(
-            select(p.code, p.row_version).where(p.study == study, p.code.in_([each.code for each in told]))
-        )
-    }
+    codes = [each.code for each in told]
+    wanted = select(p.code, p.row_version).where(p.study == study, p.code.in_(codes))
+    versions = {code: number for code, number in await connection.execute(wanted)}  # noqa: C416 (rows)
     events = []
     for change in told:
         name = _event_name(change)

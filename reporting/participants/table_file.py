@@ -1,8 +1,9 @@
 """Participants as a CSV file: reading one that a person made, and writing one that a spreadsheet opens. Pure.
 
-A spreadsheet takes a cell that begins with `= + - @`, a tab or a carriage return for a formula, and a contact's
-name is typed by anybody. So such a cell is written with an apostrophe before it, and read without. A cell that
-has apostrophes before such a character gets one more: what is written and read again is what it was.
+A spreadsheet takes a cell that begins with `= + - @`, a tab or a carriage return for a formula, and a
+contact's name is typed by anybody. So such a cell is written with an apostrophe before it, and read without.
+A cell that has apostrophes before such a character gets one more: what is written and read again is what it
+was.
 
 | in the file | what follows |
 |---|---|
