@@ -119,6 +119,12 @@ def upgrade() -> None:
         sa.Column("erasure", sa.BigInteger(), nullable=False),
         sa.Column("site", sa.Text(), nullable=False),
         sa.Column("doc_id", sa.Text(), nullable=False, comment="as rows spell it"),
+        sa.Column(
+            "shared",
+            sa.Boolean(),
+            nullable=False,
+            comment="other people's leaves stay; its rows are made anew",
+        ),
         sa.ForeignKeyConstraint(["erasure"], ["erasures.id"], name="fk_erasure_targets_erasure"),
         sa.PrimaryKeyConstraint("erasure", "site", "doc_id", name=op.f("pk_erasure_targets")),
         comment="The documents of the subject, until the erasure is done or cancelled.",

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import Insert, Select, TextClause, func, select, text
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Insert, LargeBinary, Select, TextClause, cast, func, literal, select, text
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from reporting.tables import erased_documents, erased_subjects
 
@@ -35,9 +35,10 @@ def block_subjects(fingerprints: Iterable[bytes], erasure: int) -> Insert:
 
 
 def block_documents(fingerprints: Iterable[bytes], erasure: int) -> Insert:
-    """Statement: refuse these documents from now on; at least one."""
-    rows = [{"document": each, "erasure": erasure} for each in sorted(set(fingerprints))]
-    return insert(erased_documents).values(rows).on_conflict_do_nothing()
+    """Statement: refuse these documents from now on."""
+    wanted = func.unnest(cast(sorted(set(fingerprints)), ARRAY(LargeBinary))).column_valued("document")
+    rows = select(wanted, literal(erasure))
+    return insert(erased_documents).from_select(["document", "erasure"], rows).on_conflict_do_nothing()
 
 
 def notify() -> TextClause:

@@ -30,9 +30,9 @@ from reporting.documents.text import key_text
 from reporting.erasure import requests
 from reporting.erasure.audit_details import erase_details
 from reporting.erasure.blocked import block_documents, block_subjects, notify
-from reporting.erasure.finding import Found, find_in_database, find_in_rows, load_subject
+from reporting.erasure.finding import Found, find_in_database, find_in_rows, keep_targets, load_subject
 from reporting.erasure.names import Fingerprint, document_text, nameless_text, subject_text
-from reporting.erasure.registry import targets
+from reporting.erasure.registry import targets, touched
 from reporting.erasure.requests import Erasure, read_erasure
 from reporting.erasure.rows import delete_rows
 from reporting.erasure.site_store import SiteStore
@@ -45,7 +45,6 @@ SETTLE_S: Final = 5.0
 """After the block, until a document that a gateway has let through before is stored."""
 
 _LOCK: Final = 0x6572_6173  # "eras"
-_ROWS_AT_ONCE: Final = 1000
 
 Observer = Callable[[str], Awaitable[None]]
 
@@ -186,38 +185,28 @@ class _Run:
     async def _look(self) -> dict[str, list[Found]]:
         """By site database; what is found is a target from now on."""
         found: dict[str, list[Found]] = {}
-        async with self._engine.begin() as connection:
-            wanted = await find_in_rows(connection, self._subject)
-            wanted |= {(site, doc_id) for site, doc_id in await connection.execute(targets(self._subject))}
+        shared: set[tuple[str, str]] = set()
+        async with self._engine.connect() as connection:
+            own = await find_in_rows(connection, self._subject)
+            own |= {(site, doc_id) for site, doc_id in await connection.execute(targets(self._subject))}
         for database in await self._store.databases():
             site = site_of(database)
             if site is None:
                 continue
-            known = {doc_id for where, doc_id in wanted if where == site}
+            known = {doc_id for where, doc_id in own if where == site}
             found[database] = await find_in_database(self._store, database, site, self._subject, known)
-            wanted |= {(site, key_text(each.doc_id)) for each in found[database]}
-        await self._keep(wanted, found)
-        return found
-
-    async def _keep(self, wanted: set[tuple[str, str]], found: Mapping[str, list[Found]]) -> None:
-        erasure = self._subject.erasure
-        shared = {
-            (site_of(database), key_text(each.doc_id))
-            for database, documents in found.items()
-            for each in documents
-            if not each.whole
-        }
-        rows = [{"erasure": erasure, "site": site, "doc_id": doc_id} for site, doc_id in sorted(wanted)]
-        blocked = [
-            self._fingerprint(document_text(site, doc_id))[0] for site, doc_id in sorted(wanted - shared)
-        ]
+            for each in found[database]:
+                (own if each.whole else shared).add((site, key_text(each.doc_id)))
         async with self._engine.begin() as connection:
-            for start in range(0, len(rows), _ROWS_AT_ONCE):
-                part = slice(start, start + _ROWS_AT_ONCE)
-                await connection.execute(insert(erasure_targets).values(rows[part]).on_conflict_do_nothing())
-            for start in range(0, len(blocked), _ROWS_AT_ONCE):
-                await connection.execute(block_documents(blocked[start : start + _ROWS_AT_ONCE], erasure))
+            await keep_targets(connection, self._subject, own, shared)
+            blocked = {
+                self._fingerprint(document_text(site, doc_id))[0]
+                for site, doc_id in await connection.execute(targets(self._subject))
+            }
+            if blocked:
+                await connection.execute(block_documents(blocked, self._subject.erasure))
             await connection.execute(notify())
+        return found
 
     async def _purge(self) -> Mapping[str, int]:
         counts: Counter[str] = Counter()
@@ -238,7 +227,7 @@ class _Run:
 
     async def _compact(self) -> Mapping[str, int]:
         async with self._engine.connect() as connection:
-            sites = {site for site, _ in await connection.execute(targets(self._subject))}
+            sites = {site for site, _ in await connection.execute(touched(self._subject))}
         databases = [each for each in await self._store.databases() if site_of(each) in sites]
         for database in databases:
             await self._store.compact(database)
@@ -254,7 +243,7 @@ class _Run:
             if found is None or found.state != "running":
                 return
             counts = _summary(found)
-            sites = select(targets(self._subject).subquery().c.site)
+            sites = select(touched(self._subject).subquery().c.site)
             hubs = select(devices.c.site, devices.c.device).where(
                 devices.c.role == "hub", devices.c.revoked_at.is_(None), devices.c.site.in_(sites)
             )

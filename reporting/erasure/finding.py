@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from sqlalchemy import Select, Text, and_, func, literal, or_, select, union
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reporting.documents.text import key_text
@@ -23,6 +24,7 @@ from reporting.tables import (
     consents,
     corrections,
     documents,
+    erasure_targets,
     ingest_log,
     participants,
     sessions,
@@ -58,6 +60,23 @@ async def find_in_rows(connection: AsyncConnection, subject: Subject) -> set[tup
         if subject.is_named(site, claims_of(bytes(original))):
             found.add((site, doc_id))
     return found
+
+
+async def keep_targets(
+    connection: AsyncConnection, subject: Subject, own: set[tuple[str, str]], shared: set[tuple[str, str]]
+) -> None:
+    """Have these (site, document id) on record as the erasure's targets; what is there stays as it is."""
+    rows = [
+        {
+            "erasure": subject.erasure,
+            "site": site,
+            "doc_id": doc_id,
+            "shared": (site, doc_id) in shared,
+        }
+        for site, doc_id in sorted(own | shared)
+    ]
+    if rows:
+        await connection.execute(insert(erasure_targets).on_conflict_do_nothing(), rows)
 
 
 async def find_in_database(

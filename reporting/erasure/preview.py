@@ -5,24 +5,23 @@ from collections.abc import Mapping
 
 import msgspec
 from sqlalchemy import ColumnElement, Table, func, select
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reporting.documents.text import key_text
 from reporting.erasure.audit_details import is_about
-from reporting.erasure.finding import find_in_database, find_in_rows
+from reporting.erasure.finding import find_in_database, find_in_rows, keep_targets
 from reporting.erasure.registry import erased_tables
 from reporting.erasure.rows import count_rows
 from reporting.erasure.site_store import SiteStore
 from reporting.erasure.subject import Subject
 from reporting.sites import site_of
-from reporting.tables import audit_log, consents, erasure_targets, ingest_log
+from reporting.tables import audit_log, ingest_log
 
 
 class Preview(msgspec.Struct, frozen=True):
-    """`tables`: rows that go; `documents`: by site database and type, `part of …` where other people's leaves
-    stay; `attachments`: signatures; `originals`: bytes as sent that the ingest log holds; `audit_entries`:
-    whose details go.
+    """`tables`: rows that go (those of a document in which other people have leaves are made anew);
+    `documents`: by site database and type, `part of …` where other people's leaves stay; `attachments`: such
+    as signatures; `originals`: bytes as sent that the ingest log holds; `audit_entries`: whose details go.
     """
 
     tables: Mapping[str, int]
@@ -41,29 +40,38 @@ async def preview_erasure(connection: AsyncConnection, store: SiteStore, subject
     """What there is now. Its documents are the erasure's targets from now on. Raises as the store."""
     wanted = await find_in_rows(connection, subject)
     stored: dict[str, Counter[str]] = {}
+    shared: set[tuple[str, str]] = set()
+    attachments = 0
     for database in await store.databases():
         site = site_of(database)
         if site is None:
             continue
         known = {doc_id for where, doc_id in wanted if where == site}
-        for each in await find_in_database(store, database, site, subject, known):
+        found = await find_in_database(store, database, site, subject, known)
+        leaves = [(each.doc_id, leaf) for each in found for leaf in each.leaves]
+        attachments += sum(map(_attachments, await store.bodies(database, leaves)))
+        for each in found:
             kind = each.doc_id.partition(":")[0]
             stored.setdefault(database, Counter())[kind if each.whole else f"part of {kind}"] += 1
-            wanted.add((site, key_text(each.doc_id)))
-    if wanted:
-        rows = [
-            {"erasure": subject.erasure, "site": site, "doc_id": doc_id} for site, doc_id in sorted(wanted)
-        ]
-        await connection.execute(insert(erasure_targets), rows)
+            (wanted if each.whole else shared).add((site, key_text(each.doc_id)))
+    await keep_targets(connection, subject, wanted, shared)
     return Preview(
         tables=await count_rows(connection, subject),
         documents=stored,
-        attachments=await _count(connection, consents, subject, consents.c.has_signature),
+        attachments=attachments,
         originals=await _count(connection, ingest_log, subject, ingest_log.c.original.is_not(None)),
         audit_entries=(
             await connection.execute(select(func.count()).select_from(audit_log).where(is_about(subject)))
         ).scalar_one(),
     )
+
+
+class _Attached(msgspec.Struct):
+    attachments: dict[str, msgspec.Raw] = msgspec.field(name="_attachments", default_factory=dict)
+
+
+def _attachments(leaf: tuple[str, str, bytes]) -> int:
+    return len(msgspec.json.decode(leaf[2], type=_Attached).attachments)
 
 
 async def _count(

@@ -1,7 +1,8 @@
 """What each table holds of a subject, and how it is erased. Every table is here: a test walks them.
 
 `targets` are the subject's documents (`erasure_targets`), found before anything is deleted, so that a run
-that was interrupted finds the same rows again.
+that was interrupted finds the same rows again. Of a `shared` document, in which other people have leaves, the
+rows go as well and are made anew from what is left; what happened with it (ingest log, corrections) stays.
 """
 
 from collections.abc import Callable, Mapping
@@ -51,18 +52,33 @@ class Kept(NamedTuple):
 Rule = Erased | Otherwise | Kept
 
 
-def targets(subject: Subject) -> Select[str, str]:
-    """Statement: (site, document id) of the subject's documents."""
+def touched(subject: Subject) -> Select[str, str]:
+    """Statement: (site, document id) of the documents that are the subject's, or in which leaves are."""
     t = erasure_targets.c
     return select(t.site, t.doc_id).where(t.erasure == subject.erasure)
 
 
-def target_sessions(subject: Subject) -> Select[str, str]:
-    """Statement: (site, session id) of the subject's sessions."""
+def targets(subject: Subject) -> Select[str, str]:
+    """Statement: (site, document id) of the documents that are the subject's and nobody else's."""
+    return touched(subject).where(~erasure_targets.c.shared)
+
+
+def shared(subject: Subject) -> Select[str, str]:
+    """Statement: (site, document id) of the documents in which leaves are the subject's and others stay."""
+    return touched(subject).where(erasure_targets.c.shared)
+
+
+def touched_sessions(subject: Subject) -> Select[str, str]:
+    """Statement: (site, session id) of the sessions among the touched."""
     t = erasure_targets.c
     return select(t.site, func.substr(t.doc_id, len(SESSION) + 1)).where(
         t.erasure == subject.erasure, t.doc_id.startswith(SESSION)
     )
+
+
+def target_sessions(subject: Subject) -> Select[str, str]:
+    """Statement: (site, session id) of the subject's own sessions."""
+    return touched_sessions(subject).where(~erasure_targets.c.shared)
 
 
 def names_subject(column: ColumnElement[Any], subject: Subject) -> ColumnElement[bool]:
@@ -79,6 +95,7 @@ def names_subject(column: ColumnElement[Any], subject: Subject) -> ColumnElement
         select(t.doc_id)
         .where(
             t.erasure == subject.erasure,
+            ~t.shared,
             func.jsonb_path_exists(
                 column,
                 cast("$.** ? (@ == $v || @ == $w)", JSONPATH),
@@ -99,9 +116,17 @@ def _by_document(table: Table, subject: Subject) -> ColumnElement[bool]:
     return tuple_(table.c.site, table.c.doc_id).in_(targets(subject))
 
 
+def _by_touched_document(table: Table, subject: Subject) -> ColumnElement[bool]:
+    return tuple_(table.c.site, table.c.doc_id).in_(touched(subject))
+
+
 def _by_session(table: Table, subject: Subject) -> ColumnElement[bool]:
     name = "id" if table is tables.sessions else "session_id"
-    return tuple_(table.c.site, table.c[name]).in_(target_sessions(subject))
+    return tuple_(table.c.site, table.c[name]).in_(touched_sessions(subject))
+
+
+def _by_own_session(table: Table, subject: Subject) -> ColumnElement[bool]:
+    return tuple_(table.c.site, table.c.session_id).in_(target_sessions(subject))
 
 
 def _by_code(table: Table, subject: Subject) -> ColumnElement[bool]:
@@ -127,7 +152,7 @@ def _losing(table: Table, subject: Subject) -> ColumnElement[bool]:
             and_(body["study"].astext.is_(None), table.c.site.in_(sorted(subject.nameless_sites))),
         ),
     )
-    return or_(_by_document(table, subject), named)
+    return or_(_by_touched_document(table, subject), named)
 
 
 def _outbox(_: Table, subject: Subject) -> ColumnElement[bool]:
@@ -161,13 +186,13 @@ RULES: Mapping[str, Rule] = {
     "trial_rows": Erased(_by_session),
     "trial_extras": Erased(_by_session),
     "scores": Erased(_by_session),
-    "score_history": Erased(_by_session),
+    "score_history": Erased(_by_own_session),
     "quality_flags": Erased(_by_session),
     "conflicts": Erased(_by_session),
-    "corrections": Erased(lambda t, s: or_(_by_document(t, s), _by_session(t, s))),
-    "quarantine": Erased(_by_document),
+    "corrections": Erased(lambda t, s: or_(_by_document(t, s), _by_own_session(t, s))),
+    "quarantine": Erased(_by_touched_document),
     "losing_revisions": Erased(_losing),
-    "documents": Erased(_by_document),
+    "documents": Erased(_by_touched_document),
     "ingest_log": Erased(_by_document),
     "waivers": Erased(_by_document),
     "replays": Erased(_by_document),

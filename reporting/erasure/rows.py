@@ -17,8 +17,9 @@ from reporting.erasure.registry import (
     erased_tables,
     foreign_flags,
     names_subject,
-    target_sessions,
-    targets,
+    shared,
+    touched,
+    touched_sessions,
 )
 from reporting.erasure.subject import SESSION, Subject
 from reporting.tables import checkpoints, quality_flags, replays, rescorings
@@ -45,13 +46,15 @@ async def delete_rows(connection: AsyncConnection, subject: Subject) -> dict[str
         deleted = (await connection.execute(delete(table).where(condition(table, subject)))).rowcount
         if deleted:
             counts[table.name] = deleted
+    # After those of the erased documents are deleted, which are replays too.
+    await _replay(connection, {(site, doc_id) for site, doc_id in await connection.execute(shared(subject))})
     return counts
 
 
 async def _fence(connection: AsyncConnection, subject: Subject) -> None:
     # In the order of their names: projectors lock one at a time, another erasure locks in the same order.
     c = checkpoints.c
-    sites = select(targets(subject).subquery().c.site)
+    sites = select(touched(subject).subquery().c.site)
     locked = select(c.site).where(c.site.in_(sites)).order_by(c.site).with_for_update()
     names = list((await connection.execute(locked)).scalars())
     if not names:
@@ -65,7 +68,12 @@ async def _flag_others_again(connection: AsyncConnection, subject: Subject) -> N
     """Flags of other sessions that name the subject's: taken away, and made anew from what is left."""
     q = quality_flags.c
     gone = delete(quality_flags).where(foreign_flags(subject)).returning(q.site, q.session_id)
-    asked = {(site, f"{SESSION}{session}") for site, session in await connection.execute(gone)}
+    await _replay(
+        connection, {(site, f"{SESSION}{session}") for site, session in await connection.execute(gone)}
+    )
+
+
+async def _replay(connection: AsyncConnection, asked: set[tuple[str, str]]) -> None:
     if asked:
         rows = [
             {"site": site, "doc_id": doc_id, "cause": "reconcile", "requested_by": "erasure"}
@@ -76,7 +84,7 @@ async def _flag_others_again(connection: AsyncConnection, subject: Subject) -> N
 
 async def _forget_examples(connection: AsyncConnection, subject: Subject) -> int:
     r = rescorings.c
-    own = {tuple(row) for row in await connection.execute(target_sessions(subject))}
+    own = {tuple(row) for row in await connection.execute(touched_sessions(subject))}
     naming = select(r.id, r.difference).where(names_subject(r.difference, subject))
     rows = (await connection.execute(naming)).all()
     for number, difference in rows:

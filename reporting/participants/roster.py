@@ -7,7 +7,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 from sqlalchemy import Select, Update, func, select, update
-from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.sql.dml import ReturningInsert
 
 from reporting.participants.rules import State, Status
 from reporting.scope import Scope, within
@@ -76,7 +77,7 @@ def select_participants(study: str, codes: Sequence[str]) -> Select[*tuple[Any, 
     return wanted.order_by(_p.code).with_for_update()
 
 
-def insert_participants(rows: Sequence[Mapping[str, Any]]) -> Insert:
+def insert_participants(rows: Sequence[Mapping[str, Any]]) -> ReturningInsert[str]:
     """Statement: new ones; answers the codes that were not there yet. At least one."""
     statement = insert(participants).values([dict(row) for row in rows])
     return statement.on_conflict_do_nothing(index_elements=["study", "code"]).returning(_p.code)

@@ -5,6 +5,7 @@ What stays after the end names nobody: fingerprints (HMAC with a key that is not
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     ForeignKeyConstraint,
@@ -75,6 +76,7 @@ erasure_targets = Table(
     Column("erasure", BigInteger, nullable=False),
     Column("site", Text, nullable=False),
     Column("doc_id", Text, nullable=False, comment="as rows spell it"),
+    Column("shared", Boolean, nullable=False, comment="other people's leaves stay; its rows are made anew"),
     PrimaryKeyConstraint("erasure", "site", "doc_id"),
     ForeignKeyConstraint(["erasure"], ["erasures.id"], name="fk_erasure_targets_erasure"),
     Index(None, "site", "doc_id"),

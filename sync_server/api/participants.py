@@ -79,12 +79,12 @@ class NewParticipant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 class ContactChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Members that are there are set, those that are null removed."""
 
-    name: Short | None | UnsetType = UNSET
-    email: Short | None | UnsetType = UNSET
-    phone: Short | None | UnsetType = UNSET
-    address: Long | None | UnsetType = UNSET
-    note: Long | None | UnsetType = UNSET
-    timezone: Annotated[str, Meta(min_length=1, max_length=64)] | None | UnsetType = UNSET
+    name: Short | UnsetType | None = UNSET
+    email: Short | UnsetType | None = UNSET
+    phone: Short | UnsetType | None = UNSET
+    address: Long | UnsetType | None = UNSET
+    note: Long | UnsetType | None = UNSET
+    timezone: Annotated[str, Meta(min_length=1, max_length=64)] | UnsetType | None = UNSET
 
 
 class ParticipantChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -92,9 +92,9 @@ class ParticipantChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 
     site: Text | UnsetType = UNSET
     status: Status | UnsetType = UNSET
-    language: Language | None | UnsetType = UNSET
-    enrolled_on: date | None | UnsetType = UNSET
-    contact: ContactChange | None | UnsetType = UNSET
+    language: Language | UnsetType | None = UNSET
+    enrolled_on: date | UnsetType | None = UNSET
+    contact: ContactChange | UnsetType | None = UNSET
     reason: Reason | None = None
 
 
@@ -229,7 +229,7 @@ def _opened(call: Call[Any, Any], sealed: bytes | None) -> Contact:
         raise Unavailable("The contact was sealed with a key that this server does not have.") from error
 
 
-def _with(contact: Contact, change: ContactChange | None | UnsetType) -> Contact:
+def _with(contact: Contact, change: ContactChange | UnsetType | None) -> Contact:
     if change is UNSET:
         return contact
     if change is None:

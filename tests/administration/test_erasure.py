@@ -159,7 +159,7 @@ async def test_erasure_takes_everything_from_everywhere_and_nothing_of_neighbour
     }
     assert preview["attachments"] == 1
     assert preview["originals"] == 1
-    assert preview["tables"]["trial_rows"] == 24
+    assert preview["tables"]["trial_rows"] == 36
     assert {"sessions", "ingest_log", "quarantine", "losing_revisions", "participants"} <= set(
         preview["tables"]
     )
@@ -184,7 +184,7 @@ async def test_erasure_takes_everything_from_everywhere_and_nothing_of_neighbour
     assert told[0][0] == REASON
     assert told[0][1]["requested_by"] == office.as_("admin").email
     assert told[0][1]["confirmed_by"] == office.as_("admin", study="SRO").email
-    assert told[0][1]["counts"]["trial_rows"] == 24
+    assert told[0][1]["counts"]["trial_rows"] == 36
     assert office.rows("SELECT site, device, done_at FROM erasure_hub_tasks") == [("lima", "lima-hub", None)]
     assert office.rows("SELECT key FROM outbox WHERE kind = 'event' AND key LIKE 'participant.erased%%'")
     again = await office.as_("admin").get(f"{PATH}/{number}")
