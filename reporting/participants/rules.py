@@ -19,8 +19,9 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
-CODE_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
-LANGUAGE_PATTERN: Final = r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}$"
+CODE_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$(?!\n)"
+"""`$` alone lets a line end follow."""
+LANGUAGE_PATTERN: Final = r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}$(?!\n)"
 
 Code = Annotated[str, Meta(pattern=CODE_PATTERN, max_length=64, description="unique in its study")]
 Language = Annotated[str, Meta(pattern=LANGUAGE_PATTERN, max_length=44, description="BCP 47: es, pt-BR")]

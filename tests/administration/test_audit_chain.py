@@ -95,7 +95,9 @@ def test_entry_of_a_slow_transaction_is_sealed_after_later_ones(log: Log, databa
     assert [entry for (entry,) in order] == [1, 2, 3, 4, 5, 7, 6]
 
 
-OTHER_ENTRY = "INSERT INTO audit_log (id, at, actor, actor_kind, action, entity, entity_id) OVERRIDING SYSTEM VALUE"
+OTHER_ENTRY = (
+    "INSERT INTO audit_log (id, at, actor, actor_kind, action, entity, entity_id) OVERRIDING SYSTEM VALUE"
+)
 
 
 @pytest.mark.parametrize(
