@@ -1,6 +1,7 @@
 """Rosters as files: every row's fate told before anything is done; what goes out comes in again."""
 
 import asyncio
+import io
 from pathlib import Path
 
 import msgspec
@@ -12,7 +13,7 @@ from reporting.participants.table_file import CannotRead, quoted, read_table, un
 from sync_server.keys import SETTINGS
 from tests.administration.office import Member, Office
 from tests.api.calls import Answer
-from tests.gateway.processes import invoke
+from tests.gateway.processes import environment, run
 
 FILE = """\ufeffcode;site;status;language;enrolled_on;contact_name;contact_phone
 s1;lima;enrolled;es;2026-01-02;'=cmd|x;'+51 1
@@ -23,7 +24,7 @@ s3;quito;enrolled;;;Ada, Lovelace;
 
 async def send(member: Member, text: str | bytes, **query: str) -> Answer:
     sender = member.api.sending(**{**member.api.headers, "Content_Type": "text/csv"})
-    data = text.encode() if isinstance(text, str) else text
+    data = io.BytesIO(text.encode() if isinstance(text, str) else text)
     return await sender.call("POST", "/api/participants/import", params={"study": "SRO", **query}, data=data)
 
 
@@ -159,28 +160,29 @@ async def test_two_imports_of_the_same_file_at_once_create_everybody_once(team: 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (b"", "header"),
-        (b"site,status\nlima,enrolled\n", "no column `code`"),
-        (b"code,shoe\ns1,44\n", "Unknown column: 'shoe'"),
-        (b"code,code\ns1,s1\n", "twice: code"),
-        (b"code,site\ns1,lima,more\n", "Line 2 has 3 cells"),
-        (b'code,site\n"s1,lima\n', "Line 2"),
-        (b"code\ns1\0\n", "NUL"),
-        (b"code\ns\xff\n", "UTF-8"),
-        (b"code\n" + b"".join(b"s%d\n" % n for n in range(20_001)), "more than 20000 rows"),
+        ("", "header"),
+        ("site,status\nlima,enrolled\n", "no column `code`"),
+        ("code,shoe\ns1,44\n", "Unknown column: 'shoe'"),
+        ("code,code\ns1,s1\n", "twice: code"),
+        ("code,site\ns1,lima,more\n", "Line 2 has 3 cells"),
+        ('code,site\n"s1,lima\n', "Line 2"),
+        ("code\ns1\0\n", "NUL"),
+        ("code\n" + "x" * 8_001 + "\n", "Line 2"),
+        ("code\n" + "".join(f"s{n}\n" for n in range(20_001)), "more than 20000 rows"),
     ],
 )
-async def test_file_that_is_no_roster_is_refused_with_where_and_why(
-    team: Office, text: bytes, said: str
-) -> None:
-    answer = await send(team.as_("admin"), text)
-    assert answer.error == (422, "invalid_request")
-    assert said in answer.body["error"]["message"]
+def test_file_that_is_no_roster_is_refused_with_where_and_why(text: str, said: str) -> None:
+    with pytest.raises(CannotRead, match=said):
+        read_table(text)
 
 
 async def test_file_too_large_or_no_csv_is_refused(team: Office) -> None:
     admin = team.as_("admin")
     assert (await send(admin, b"code\n" + b"x" * 11_000_000)).error == (413, "too_large")
+    for file, said in ((b"code\ns\xff\n", "UTF-8"), (b"shoe\n44\n", "Unknown column")):
+        answer = await send(admin, file)
+        assert answer.error == (422, "invalid_request")
+        assert said in answer.body["error"]["message"]
     json = await admin.post("/api/participants/import?study=SRO", {})
     assert json.error == (415, "unsupported_media_type")
 
@@ -193,37 +195,28 @@ def test_cell_that_is_written_and_read_is_what_it_was_and_no_formula(cell: str) 
     assert rows[0].cells.get("contact_note", "") == (cell if cell.strip() else "")
 
 
-def test_cell_beyond_all_bounds_is_told_with_its_line() -> None:
-    with pytest.raises(CannotRead, match="Line 2"):
-        read_table("code\n" + "x" * 8_001 + "\n")
-
-
 async def test_commands_import_and_export_as_the_routes_do(team: Office, tmp_path: Path) -> None:
     settings = team.gateway.app[SETTINGS]
-    environment = {
-        "DATABASE_URL": settings.database_url,
-        "REDIS_URL": settings.redis_url,
-        "DATA_DIR": str(settings.data_dir),
-    }
+    env = environment(
+        DATABASE_URL=settings.database_url, REDIS_URL=settings.redis_url, DATA_DIR=str(settings.data_dir)
+    )
     file = tmp_path / "roster.csv"
     file.write_text(FILE + "s4;cusco;;;;;\n")
 
-    async def run(*arguments: str) -> tuple[int, str, str]:
-        done = await asyncio.to_thread(invoke, "participants", *arguments, env=environment)
+    async def ended(*arguments: str) -> tuple[int, str, str]:
+        done = await asyncio.to_thread(run, "participants", *arguments, env=env)
         return done.code, done.out, done.err
 
-    code, said, wrong = await run("import", str(file), "--study", "SRO", "--dry-run", "--json")
+    code, said, _ = await ended("import", str(file), "--study", "SRO", "--dry-run", "--json")
     assert (code, msgspec.json.decode(said)["counts"]["created"]) == (1, 3)
-    code, said, wrong = await run("import", str(file), "--study", "SRO")
+    code, said, _ = await ended("import", str(file), "--study", "SRO")
     assert code == 1
-    assert "cusco" in said
+    assert "does not run at cusco" in said
     assert roster(team) == []
-    code, said, wrong = await run("import", str(file), "--study", "SRO", "--skip")
+    code, said, _ = await ended("import", str(file), "--study", "SRO", "--skip")
     assert (code, len(roster(team))) == (1, 3)
-    code, said, wrong = await run("export", "--study", "SRO", "--contact")
+    code, said, _ = await ended("export", "--study", "SRO", "--contact")
     assert (code, said.splitlines()[1].split(",")[:2]) == (0, ["s1", "lima"])
     assert "'=cmd|x" in said
-    code, said, wrong = await run("import", str(file), "--study", "none")
+    code, _, wrong = await ended("import", str(file), "--study", "none")
     assert (code, wrong.strip()) == (1, "There is no study none.")
-    code, said, wrong = await run("erase", "--run", "7")
-    assert code == 1
