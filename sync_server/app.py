@@ -49,6 +49,8 @@ def build_app(settings: Settings) -> web.Application:
             lifespan.store,
             lifespan.credentials,
             lifespan.activity,
+            lifespan.erased,
+            lifespan.audit_sealing,
             lifespan.replicator,
         ]
     )

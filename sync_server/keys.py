@@ -8,6 +8,7 @@ from replication.client import CouchClient
 from replication.replicator.replicator import Replicator
 from sync_server.api.seams import CorrectionWriter, LeafLookup, StoreProbe
 from sync_server.gateway.activity import Activity
+from sync_server.gateway.erased import ErasedFingerprints
 from sync_server.gateway.open_requests import OpenRequests
 from sync_server.gateway.pace import Paces
 from sync_server.identity.device_credentials import CredentialVerifier, SigningKey
@@ -24,6 +25,7 @@ LIMITER = web.AppKey("limiter", Limiter)
 VERIFIER = web.AppKey("verifier", CredentialVerifier)
 KNOWN_CREDENTIALS = web.AppKey("known_credentials", KnownCredentials)
 ENDED_LOGINS = web.AppKey("ended_logins", EndedLogins)
+ERASED = web.AppKey("erased", ErasedFingerprints)
 REPLICATOR = web.AppKey("replicator", Replicator)
 SEALER = web.AppKey("sealer", Sealer)
 SITE_DATABASES = web.AppKey("site_databases", CouchClient)

@@ -16,8 +16,10 @@ from redis.asyncio import Redis
 
 from replication.client import CouchClient
 from reporting.engine import async_engine
+from sync_server.audit_sealing import follow_audit_log
 from sync_server.gateway.activity import Activity
 from sync_server.gateway.corrections import SiteCorrections
+from sync_server.gateway.erased import ErasedFingerprints
 from sync_server.gateway.store import SiteStore
 from sync_server.gateway.verified import RememberingVerifier
 from sync_server.identity.ended_logins import EndedLogins, MemoryStorage, RedisStorage
@@ -29,6 +31,7 @@ from sync_server.keys import (
     CORRECTION_WRITER,
     ENDED_LOGINS,
     ENGINE,
+    ERASED,
     KNOWN_CREDENTIALS,
     LEAF_LOOKUP,
     OPEN_REQUESTS,
@@ -117,6 +120,21 @@ async def activity(app: web.Application) -> AsyncIterator[None]:
     writing.cancel()
     await asyncio.wait([writing])
     await app[ACTIVITY].write()
+
+
+async def audit_sealing(app: web.Application) -> AsyncIterator[None]:
+    """The audit log's chain, made while the service runs."""
+    task = asyncio.create_task(follow_audit_log(app[ENGINE]), name="audit sealing")
+    yield
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def erased(app: web.Application) -> AsyncIterator[None]:
+    """What was erased and may not come again, followed in the background."""
+    async with ErasedFingerprints(app[ENGINE], app[SEALER].fingerprints) as known:
+        app[ERASED] = known
+        yield
 
 
 async def store(app: web.Application) -> AsyncIterator[None]:

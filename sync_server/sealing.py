@@ -5,6 +5,8 @@ all of them open, so a key is replaced by putting a new one in front. Unset, the
 directory, made at the first start; several machines need the same, and so does a restored database.
 """
 
+import base64
+import hmac
 from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -35,6 +37,9 @@ class Sealer:
             self._keys = MultiFernet([Fernet(key) for key in keys])
         except ValueError as error:
             raise UnusableKey from error
+        self._fingerprint_keys = [
+            hmac.digest(base64.urlsafe_b64decode(key), b"metricis fingerprint 1", "sha256") for key in keys
+        ]
 
     def seal(self, text: str) -> bytes:
         """The sealed text; another one each time."""
@@ -46,6 +51,14 @@ class Sealer:
             return self._keys.decrypt(sealed).decode()
         except InvalidToken as error:
             raise CannotOpen from error
+
+    def fingerprints(self, text: str) -> list[bytes]:
+        """What the text is recognised by without being told, one a key: the first is what is kept now.
+
+        Who has not the keys can neither make them nor try out texts.
+        """
+        encoded = text.encode("utf-8", "surrogatepass")
+        return [hmac.digest(key, encoded, "sha256") for key in self._fingerprint_keys]
 
 
 def load_sealer(keys: tuple[str, ...], data_dir: Path) -> Sealer:

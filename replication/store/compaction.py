@@ -39,6 +39,8 @@ DOCS_LOOKED_AT = 200
 BODIES_A_TRANSACTION = 64
 ATTACHMENTS_A_TRANSACTION = 64
 PAGES_A_TRANSACTION = 256
+EMPTYING_ATTEMPTS = 40
+EMPTYING_PAUSE_S = 0.05
 """Bounds on how long a client's write waits behind compaction: some milliseconds each."""
 
 log = structlog.get_logger()
@@ -208,6 +210,15 @@ def _scalar(connection: sqlite3.Connection, query: str) -> Any:
 
 
 def _checkpoint(path: Path) -> None:
-    """Bring the log back into the file, which only then is cut; beside clients, who are not kept waiting."""
-    with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as connection:
+    """Bring the log back into the file, which only then is cut; beside clients, who are not kept waiting.
+
+    The log is emptied as soon as no reader is in it: it has the bytes of what was purged.
+    """
+    where = f"{path.absolute().as_uri()}?mode=rw"
+    with contextlib.closing(sqlite3.connect(where, uri=True, timeout=0)) as connection:
+        for _ in range(EMPTYING_ATTEMPTS):
+            with contextlib.suppress(sqlite3.OperationalError):
+                if _scalar(connection, "PRAGMA wal_checkpoint(TRUNCATE)") == 0:
+                    return
+            time.sleep(EMPTYING_PAUSE_S)
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()

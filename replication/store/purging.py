@@ -28,6 +28,8 @@ _revs = msgspec.json.Decoder(list[str])
 
 def purge(connection: sqlite3.Connection, asked: Mapping[str, Sequence[Rev]]) -> dict[str, list[Rev]]:
     """Purge the leaves that are named, by document id; what was purged, with an entry for every document."""
+    # Also pages that become free are overwritten, not only what is left of pages in use.
+    connection.execute("PRAGMA secure_delete = ON")
     meta = read_meta(connection)
     counters = counters_of(meta)
     purge_seq = int(meta["purge_seq"])
@@ -57,6 +59,7 @@ def purge(connection: sqlite3.Connection, asked: Mapping[str, Sequence[Rev]]) ->
     connection.execute("UPDATE meta SET value = ? WHERE name = 'purge_seq'", (purge_seq,))
     connection.execute("DELETE FROM purges WHERE seq <= ?", (purge_seq - int(meta["purged_infos_limit"]),))
     free_attachments(connection, freed)
+    connection.execute("PRAGMA secure_delete = FAST")
     return purged
 
 

@@ -18,6 +18,7 @@ two sessions. `site` is always the *database's* site, never the member that the 
 | `visits` | visit definitions, visits | people, the projector |
 | `enrolment` | codes, labels and activity of devices | people, the gateway |
 | `requests` | what was answered to requests that may be sent twice | the API |
+| `erasures` | requests, steps, and what stays blocked | two people, and the erasure |
 | `outbox` | what has to happen outside Postgres | whoever causes it, the relay |
 
 There are no foreign keys between result tables: a batch replaces a session's rows as a whole, one module
@@ -34,6 +35,14 @@ from reporting.tables.consents import (
     consents,
 )
 from reporting.tables.enrolment import device_activity, device_labels, enrolment_codes
+from reporting.tables.erasures import (
+    erased_documents,
+    erased_subjects,
+    erasure_hub_tasks,
+    erasure_steps,
+    erasure_targets,
+    erasures,
+)
 from reporting.tables.logins import (
     attempts,
     logins,
@@ -44,7 +53,7 @@ from reporting.tables.logins import (
 )
 from reporting.tables.outbox import outbox, outbox_attempts
 from reporting.tables.projection import checkpoints, proofs, replays, rescorings, score_history, site_states
-from reporting.tables.record import audit_log, ingest_log, waivers
+from reporting.tables.record import audit_chain, audit_log, ingest_log, waivers
 from reporting.tables.requests import idempotency_keys
 from reporting.tables.results import (
     conflicts,
@@ -95,6 +104,7 @@ RESULTS = (
 __all__ = [
     "RESULTS",
     "attempts",
+    "audit_chain",
     "audit_log",
     "batteries",
     "battery_drafts",
@@ -112,6 +122,12 @@ __all__ = [
     "devices",
     "documents",
     "enrolment_codes",
+    "erased_documents",
+    "erased_subjects",
+    "erasure_hub_tasks",
+    "erasure_steps",
+    "erasure_targets",
+    "erasures",
     "idempotency_keys",
     "ingest_log",
     "item_bank_drafts",

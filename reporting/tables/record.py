@@ -70,9 +70,22 @@ audit_log = Table(
     Column("request_id", Text),
     Column("address", Text, comment="where the request came from"),
     Column("source", Text, unique=True, comment="what it tells of, where that could be told twice"),
+    Column("erasure", BigInteger, comment="which one took the details; NULL = they are here"),
     CheckConstraint("actor_kind IN ('person', 'device', 'process')", name="actor_kind_known"),
     Index(None, "at"),
     Index(None, "entity", "entity_id"),
     Index(None, "site", "at"),
-    comment="Append-only: a trigger refuses UPDATE and DELETE.",
+    comment="Append-only: a trigger refuses DELETE, and every UPDATE but an erasure of the details.",
+)
+
+audit_chain = Table(
+    "audit_chain",
+    metadata,
+    Column("position", BigInteger, primary_key=True, autoincrement=False, comment="1, 2, 3, … without gap"),
+    Column("entry", BigInteger, nullable=False, unique=True, comment="audit_log.id"),
+    Column("salt", LargeBinary, comment="of the details; NULL once they are erased"),
+    Column("details_digest", LargeBinary, nullable=False, comment="SHA-256 of salt and details"),
+    Column("digest", LargeBinary, nullable=False, comment="SHA-256 of the digest before and this entry"),
+    Column("sealed_at", Timestamp, nullable=False),
+    comment="Append-only, as the audit log: see `reporting.audit_chain`.",
 )

@@ -65,6 +65,21 @@ async def read_form(request: web.Request, form_type: type[Body], *, limit: int) 
     return convert_fields(fields, form_type, what="form field")
 
 
+async def read_text(request: web.Request, media_type: str, *, limit: int) -> str:
+    """The body as text (UTF-8, a byte order mark is left out); `limit` in bytes.
+
+    Raises TooLarge, UnsupportedMediaType or InvalidRequest.
+    """
+    if request.content_type != media_type:
+        raise UnsupportedMediaType(f"This takes {media_type}.")
+    try:
+        return (await _read(request, limit)).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(
+            f"The body is not UTF-8: byte {error.start} is no part of a character."
+        ) from error
+
+
 async def _read(request: web.Request, limit: int) -> bytes:
     if request.content_length is not None and request.content_length > limit:
         raise TooLarge(f"The body may have {limit} bytes.", details={"limit": limit})

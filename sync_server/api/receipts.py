@@ -31,8 +31,9 @@ from sync_server.api.answers import answer
 from sync_server.api.bodies import read_json
 from sync_server.api.route import plain
 from sync_server.errors import NotAllowed
+from sync_server.gateway.erased import REASON, ErasedFingerprints
 from sync_server.identity.principals import require_device
-from sync_server.keys import ENGINE, LEAF_LOOKUP
+from sync_server.keys import ENGINE, ERASED, LEAF_LOOKUP
 
 MAX_REVISIONS = 10_000
 _BODY_LIMIT = 8 * 1024 * 1024
@@ -89,7 +90,15 @@ async def post_receipts(request: web.Request) -> web.Response:
         async with engine.connect() as connection:
             judged = await read_receipts(connection, site, _judged_descendants(receipts, leaves))
     told = resolve(receipts, leaves, judged)
-    return answer(Receipts([Receipt(r.id, r.rev, r.state.value, r.reason) for r in told]))
+    erased = request.app.get(ERASED)
+    return answer(Receipts([_receipt(r, site, erased) for r in told]))
+
+
+def _receipt(told: DocumentReceipt, site: str, erased: ErasedFingerprints | None) -> Receipt:
+    # Nothing in clear is left of what was erased, a refusal neither.
+    if erased is not None and erased.knows_document(site, told.id):
+        return Receipt(told.id, told.rev, Told.REFUSED.value, REASON)
+    return Receipt(told.id, told.rev, told.state.value, told.reason)
 
 
 def resolve(

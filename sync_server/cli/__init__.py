@@ -19,6 +19,8 @@ COMMANDS: Mapping[str, str] = {
     "rebuild": "sync_server.cli.rebuild",
     "rescore": "sync_server.cli.rescore",
     "reconcile": "sync_server.cli.reconcile",
+    "participants": "sync_server.cli.participants",
+    "audit": "sync_server.cli.audit",
 }
 """Each command, and the module that has it under the same name."""
 

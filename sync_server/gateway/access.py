@@ -7,6 +7,7 @@ another site's database, a closed operation    403 for the request
 a document that the policy refuses             `forbidden` in its row, on record, told by receipts
 Postgres is away, or does not answer in time,  503 with Retry-After: nothing is acknowledged that is not
 while documents arrive                         on record
+a document that was erased on request          `forbidden` in its row; only its fingerprint is kept
 the process dies after the record              the entry stays, the tablet sends the document again
 """
 
@@ -25,11 +26,13 @@ from replication.http.intake import set_pace
 from replication.wire.decode import Incoming, Refusal
 from reporting.documents.text import key_text
 from reporting.ingest import IngestEntry, entry_parameters, record_first_receipts
+from reporting.sites import site_of
 from sync_server import errors
+from sync_server.gateway.erased import REASON, ErasedFingerprints
 from sync_server.gateway.open_requests import CREDENTIAL
 from sync_server.identity.device_credentials import DeviceCredential
 from sync_server.identity.principals import require_device
-from sync_server.keys import ACTIVITY, ENGINE, OPEN_REQUESTS, PACES
+from sync_server.keys import ACTIVITY, ENGINE, ERASED, OPEN_REQUESTS, PACES
 from sync_server.middleware import OWN_REQUEST, REQUEST_ID
 from sync_server.policy import OPEN, POLICY, RESERVED_LOCALS, refusal_of_write
 
@@ -59,10 +62,10 @@ async def authorize(request: web.Request, operation: Operation, database: str | 
         raise Forbidden("this credential opens another database")
     if credential.site is None:
         request[OWN_REQUEST] = True
-        return ServiceAccess()
+        return ServiceAccess(request.app[ERASED])
     await _let_in(request, operation, credential, credential.site)
     record = recorder(request.app[ENGINE])
-    return DeviceAccess(credential, credential.site, request[REQUEST_ID], record)
+    return DeviceAccess(credential, credential.site, request[REQUEST_ID], record, request.app[ERASED])
 
 
 async def _let_in(
@@ -147,6 +150,9 @@ class ServiceAccess:
     prefixes: tuple[str, ...] | None = None
     most_local_bytes: int = MOST_LOCAL_BYTES
 
+    def __init__(self, erased: ErasedFingerprints) -> None:
+        self._erased = erased
+
     def may_read(self, doc_id: str) -> bool:  # noqa: ARG002 (the interface's)
         """Every document."""
         return True
@@ -155,9 +161,17 @@ class ServiceAccess:
         """Every checkpoint."""
         return True
 
-    async def admit(self, database: str, docs: Sequence[Incoming]) -> list[Refusal | None]:  # noqa: ARG002
-        """Everything that could be read."""
-        return [incoming.refusal for incoming in docs]
+    async def admit(self, database: str, docs: Sequence[Incoming]) -> list[Refusal | None]:
+        """Everything that could be read and was not erased: replicas may still have it.
+
+        Raises Unavailable.
+        """
+        site = site_of(database)
+        erased = [False] * len(docs) if site is None else await self._erased.find(site, docs)
+        return [
+            Refusal("forbidden", REASON) if is_erased else incoming.refusal
+            for incoming, is_erased in zip(docs, erased, strict=True)
+        ]
 
     async def refused(self, database: str, docs: Sequence[tuple[Incoming, Refusal]]) -> None:
         """Not on record: nothing was received from a device."""
@@ -168,7 +182,14 @@ class DeviceAccess:
 
     most_local_bytes: int = 64 * 1024
 
-    def __init__(self, credential: DeviceCredential, site: str, request_id: str, record: Record) -> None:
+    def __init__(
+        self,
+        credential: DeviceCredential,
+        site: str,
+        request_id: str,
+        record: Record,
+        erased: ErasedFingerprints,
+    ) -> None:
         readable = POLICY[credential.role].readable
         self.prefixes = None if readable is None else tuple(f"{kind}:" for kind in readable)
         self.author = Author(credential.device, (credential.role,))
@@ -176,6 +197,7 @@ class DeviceAccess:
         self._site = site
         self._request_id = request_id
         self._record = record
+        self._erased = erased
 
     def may_read(self, doc_id: str) -> bool:
         """Published documents."""
@@ -189,18 +211,37 @@ class DeviceAccess:
         """Judge the documents and put all of them on record, before any is stored. Raises Unavailable."""
         if not docs:
             return []
-        reasons = [refusal_of_write(self._credential, incoming) for incoming in docs]
-        await self._record(
-            [self._entry(incoming, reason) for incoming, reason in zip(docs, reasons, strict=True)]
-        )
-        for incoming, reason in zip(docs, reasons, strict=True):
+        erased = await self._erased.find(self._site, docs)
+        if any(erased):
+            await self._forget([each for each, is_erased in zip(docs, erased, strict=True) if is_erased])
+        reasons = [
+            None if is_erased else refusal_of_write(self._credential, incoming)
+            for incoming, is_erased in zip(docs, erased, strict=True)
+        ]
+        judged = [
+            (incoming, reason)
+            for incoming, reason, is_erased in zip(docs, reasons, erased, strict=True)
+            if not is_erased
+        ]
+        if judged:
+            await self._record([self._entry(incoming, reason) for incoming, reason in judged])
+        for incoming, reason in judged:
             doc_id, rev = key_text(incoming.id), key_text(incoming.rev or "")
             if reason is not None:
                 log.warning("document refused", site=self._site, id=doc_id, rev=rev, reason=reason)
             else:
                 log.info("document received", site=self._site, id=doc_id, rev=rev, notes=incoming.notes)
         # Always `forbidden`: it is the only refusal after which PouchDB goes on with its other documents.
-        return [None if reason is None else Refusal("forbidden", reason) for reason in reasons]
+        told = [REASON if is_erased else reason for reason, is_erased in zip(reasons, erased, strict=True)]
+        return [None if reason is None else Refusal("forbidden", reason) for reason in told]
+
+    async def _forget(self, docs: Sequence[Incoming]) -> None:
+        """Keep fingerprints of what was erased, and nothing in clear. Raises Unavailable."""
+        try:
+            await self._erased.remember(self._site, [incoming.id for incoming in docs])
+        except _POSTGRES_AWAY as error:
+            raise Unavailable("Postgres cannot be reached at the moment; send again") from error
+        log.warning("documents refused", site=self._site, documents=len(docs), reason=REASON)
 
     async def refused(self, database: str, docs: Sequence[tuple[Incoming, Refusal]]) -> None:  # noqa: ARG002
         """Put beside their receipts that the store refused them. Raises Unavailable."""

@@ -1,0 +1,1 @@
+"""Erasure: taking a participant's data out of everything, for good, by two people (see `execution`)."""

@@ -1,0 +1,1 @@
+"""The roster: who takes part in a study, where, since when; and their contacts, sealed."""

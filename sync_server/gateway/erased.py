@@ -1,0 +1,149 @@
+"""What was erased may not come again: asked for every document that is pushed, held in memory.
+
+Only fingerprints are known here (see `reporting.erasure.names`). They are read anew at once when an erasure
+notifies, and looked for every second.
+
+| situation | answer |
+|---|---|
+| never read yet | Unavailable: a document let through now would be back for good |
+| Postgres away after the first reading | what is known stays in force; the ingest log refuses pushes anyway |
+| a new document of an erased subject | refused, and its id is remembered: receipts tell why |
+| it was let through a moment before | the erasure looks a second time, after all gateways know |
+"""
+
+import asyncio
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Final, Self
+
+import psycopg
+import sqlalchemy.exc
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from replication.errors import Unavailable
+from replication.wire.decode import Incoming
+from reporting.erasure.blocked import (
+    CHANNEL,
+    block_documents,
+    select_documents,
+    select_extent,
+    select_subjects,
+)
+from reporting.erasure.names import Claims, Fingerprint, claims_of, document_text, subject_text, texts_of
+
+REASON: Final = "erased on request"
+
+_CLAIMING: Final = ("session:", "consent:")
+_PATIENCE: Final = 5.0
+
+log = structlog.get_logger()
+
+
+class ErasedFingerprints:
+    """The fingerprints, followed by a background task from `async with` to its end.
+
+    `interval` is the longest time between two looks, seconds.
+    """
+
+    def __init__(self, engine: AsyncEngine, fingerprint: Fingerprint, *, interval: float = 1.0) -> None:
+        self._engine = engine
+        self._fingerprint = fingerprint
+        self._interval = interval
+        self._extent: tuple[int, int] | None = None
+        self._known: frozenset[bytes] = frozenset()
+        self._has_subjects = False
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._follow(), name="erased fingerprints")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def find(self, site: str, docs: Sequence[Incoming]) -> list[bool]:
+        """Which of the documents were erased, or are of an erased subject. Raises Unavailable."""
+        if self._extent is None:
+            try:
+                await self.refresh()
+            except _AWAY as error:
+                raise Unavailable("what was erased cannot be read at the moment; send again") from error
+        return [self._is_erased(site, incoming) for incoming in docs]
+
+    def knows_document(self, site: str, doc_id: str) -> bool:
+        """Whether a document of this id was erased."""
+        return bool(self._known) and self._recognises(document_text(site, doc_id))
+
+    def knows_subject(self, study: str, participant: str) -> bool:
+        """Whether a participant was erased, or is being erased."""
+        return self._has_subjects and self._recognises(subject_text(study, participant))
+
+    async def remember(self, site: str, doc_ids: Sequence[str]) -> None:
+        """Recognise these documents by their ids too. Raises SQLAlchemy's errors."""
+        new = [each for each in doc_ids if not self.knows_document(site, each)]
+        if not new:
+            return
+        fingerprints = [self._fingerprint(document_text(site, doc_id))[0] for doc_id in new]
+        async with self._engine.begin() as connection:
+            await connection.execute(block_documents(fingerprints, 0))
+        self._known |= set(fingerprints)
+
+    async def refresh(self) -> None:
+        """Read what is new, now. Raises SQLAlchemy's errors."""
+        async with asyncio.timeout(_PATIENCE), self._engine.connect() as connection:
+            subjects, documents = (await connection.execute(select_extent())).one()
+            if (subjects, documents) == self._extent:
+                return
+            known = set((await connection.execute(select_subjects())).scalars())
+            known |= set((await connection.execute(select_documents())).scalars())
+        self._known = frozenset(known)
+        self._has_subjects = subjects > 0
+        self._extent = (subjects, documents)
+
+    def _is_erased(self, site: str, incoming: Incoming) -> bool:
+        if not self._known:
+            return False
+        claims = Claims()
+        if self._has_subjects and incoming.edit is not None and incoming.id.startswith(_CLAIMING):
+            claims = claims_of(incoming.edit.body)
+        return any(map(self._recognises, texts_of(site, incoming.id, claims)))
+
+    def _recognises(self, text: str) -> bool:
+        return not self._known.isdisjoint(self._fingerprint(text))
+
+    async def _follow(self) -> None:
+        away = False
+        while True:
+            try:
+                async with await self._connect() as listener:
+                    await listener.execute(f"LISTEN {CHANNEL}".encode())
+                    while True:
+                        await self.refresh()
+                        away = False
+                        async for _ in listener.notifies(timeout=self._interval, stop_after=1):
+                            pass
+            except _AWAY as error:
+                if not away:
+                    log.warning(
+                        "erased fingerprints cannot be read", error=str(getattr(error, "orig", error))
+                    )
+                away = True
+                await asyncio.sleep(self._interval)
+
+    async def _connect(self) -> psycopg.AsyncConnection:
+        dsn = self._engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        return await psycopg.AsyncConnection.connect(dsn, autocommit=True, connect_timeout=10)
+
+
+_AWAY = (
+    sqlalchemy.exc.DBAPIError,
+    sqlalchemy.exc.TimeoutError,
+    psycopg.Error,
+    TimeoutError,
+    OSError,
+)

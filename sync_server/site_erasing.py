@@ -1,0 +1,98 @@
+"""An erasure's hands in the site databases: `reporting.erasure.site_store.SiteStore` on a CouchDB client.
+
+The list of purges that a database keeps holds the ids of what was purged. So after a purge it is made to
+forget: its limit is set to one for one purge of nothing, and then back to what it was.
+
+| the process dies | what follows |
+|---|---|
+| between two purges | the next run finds what is left |
+| with the limit at one | the next run sets it to the usual one; only other purges are forgotten sooner |
+| during a compaction | the next run starts it again |
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import quote
+
+from replication.client import CouchClient
+from reporting.erasure.site_store import StoredDocument
+
+PAGE: Final = 5000
+REVISIONS_AT_ONCE: Final = 20
+PURGED_AT_ONCE: Final = 50
+USUAL_LIMIT: Final = 1000
+NOTHING: Final = {"erased": ["1-00000000000000000000000000000000"]}
+_LOOK_S: Final = 0.05
+
+
+class CouchSiteStore:
+    """See the module. Raises CouchError."""
+
+    def __init__(self, client: CouchClient) -> None:
+        self._client = client
+
+    async def databases(self) -> list[str]:
+        """The names of all databases."""
+        return await self._client.all_dbs()
+
+    async def naming(self, database: str, participant: str) -> list[tuple[str, str | None]]:
+        """(id, study) of the documents whose winner has this `participant`."""
+        body = {
+            "selector": {"participant": participant},
+            "fields": ["_id", "study"],
+            "limit": 1_000_000_000,
+            "execution_stats": False,
+        }
+        found = await self._post(database, "_find", body)
+        return [(doc["_id"], _text(doc.get("study"))) for doc in found["docs"]]
+
+    async def feed(self, database: str) -> list[StoredDocument]:
+        """Every document of the feed with its leaves."""
+        found: list[StoredDocument] = []
+        since = "0"
+        while True:
+            page = await self._client.changes(database, since, limit=PAGE)
+            found += [StoredDocument(change.id, change.revs, change.deleted) for change in page.changes]
+            if len(page.changes) < PAGE:
+                return found
+            since = page.last_seq
+
+    async def bodies(
+        self, database: str, revisions: Sequence[tuple[str, str]]
+    ) -> list[tuple[str, str, bytes]]:
+        """(id, revision, body) of those revisions that are kept."""
+        found: list[tuple[str, str, bytes]] = []
+        for start in range(0, len(revisions), REVISIONS_AT_ONCE):
+            part = revisions[start : start + REVISIONS_AT_ONCE]
+            found += [(leaf.id, leaf.rev, leaf.body) for leaf in await self._client.bulk_get(database, part)]
+        return found
+
+    async def purge(self, database: str, revisions: Mapping[str, Sequence[str]]) -> None:
+        """Take these leaves out for good, and their ids out of the list of purges."""
+        ids = list(revisions)
+        for start in range(0, len(ids), PURGED_AT_ONCE):
+            part = {doc_id: list(revisions[doc_id]) for doc_id in ids[start : start + PURGED_AT_ONCE]}
+            await self._post(database, "_purge", part)
+        path = f"/{quote(database, safe='')}/_purged_infos_limit"
+        await self._client.request("PUT", path, dict[str, Any], body=1)
+        await self._post(database, "_purge", NOTHING)
+        await self._client.request("PUT", path, dict[str, Any], body=USUAL_LIMIT)
+
+    async def compact(self, database: str) -> None:
+        """Compact, and wait for its end."""
+        await self._finished(database)
+        await self._post(database, "_compact", {})
+        await self._finished(database)
+
+    async def _finished(self, database: str) -> None:
+        while (await self._client.info(database)).get("compact_running"):  # noqa: ASYNC110 (the server tells nobody)
+            await asyncio.sleep(_LOOK_S)
+
+    async def _post(self, database: str, endpoint: str, body: Any) -> dict[str, Any]:
+        path = f"/{quote(database, safe='')}/{endpoint}"
+        return await self._client.request("POST", path, dict[str, Any], body=body)
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
