@@ -16,6 +16,7 @@ two sessions. `site` is always the *database's* site, never the member that the 
 | `consents` | forms; what was signed; withdrawals | people; the projector; people |
 | `visits` | visit definitions, visits | people, the projector |
 | `outbox` | what has to happen outside Postgres | whoever causes it, the relay |
+| `webhooks` | who is told what happened | people; paused by a worker too |
 
 There are no foreign keys between result tables: a batch replaces a session's rows as a whole, one module
 (`reporting.projection.write`) writes them, and a key check per trial would cost a fifth of the COPY.
@@ -24,7 +25,7 @@ There are no foreign keys between result tables: a batch replaces a session's ro
 from reporting.tables.accounts import devices, memberships, users
 from reporting.tables.base import metadata
 from reporting.tables.consents import consent_form_drafts, consent_forms, consent_withdrawals, consents
-from reporting.tables.outbox import outbox, outbox_attempts
+from reporting.tables.outbox import duties, outbox, outbox_attempts
 from reporting.tables.projection import checkpoints, proofs, replays, rescorings, score_history, site_states
 from reporting.tables.record import audit_log, ingest_log, waivers
 from reporting.tables.results import (
@@ -55,6 +56,7 @@ from reporting.tables.studies import (
 )
 from reporting.tables.views import trials
 from reporting.tables.visits import visit_definitions, visits
+from reporting.tables.webhooks import webhooks
 
 RESULTS = (
     sessions,
@@ -87,6 +89,7 @@ __all__ = [
     "device_status",
     "devices",
     "documents",
+    "duties",
     "ingest_log",
     "item_bank_drafts",
     "item_banks",
@@ -118,4 +121,5 @@ __all__ = [
     "visit_definitions",
     "visits",
     "waivers",
+    "webhooks",
 ]
