@@ -131,7 +131,7 @@ async def read_catalogue(connection: AsyncConnection, site: str) -> SiteCatalogu
     forms = desired.current_forms(
         [desired.FormRow(*row) for row in await connection.execute(_select_forms(site))]
     )
-    had = [tuple(row) for row in await connection.execute(_select_study_batteries(site))]
+    had = (await connection.execute(_select_study_batteries(site))).all()
     made = [desired.consent_form(site, form) for form in forms]
     for row in await connection.execute(_studies_at(site)):
         study = desired.StudyRow(*row)
