@@ -299,7 +299,9 @@ def prune_payloads(*, ended_before: datetime, limit: int, kinds: Collection[str]
 
 def prune_attempts(*, ended_before: datetime, limit: int) -> Delete:
     """Statement: delete the history of before then."""
-    old = select(outbox_attempts.c.id).where(outbox_attempts.c.ended_at < ended_before).limit(limit).cte("old")
+    old = (
+        select(outbox_attempts.c.id).where(outbox_attempts.c.ended_at < ended_before).limit(limit).cte("old")
+    )
     return delete(outbox_attempts).where(outbox_attempts.c.id == old.c.id)
 
 

@@ -210,7 +210,10 @@ async def read_named(
     if by_type:
         catalogue = (await read_catalogue(connection, site)).documents
         found |= {
-            doc_id: catalogue[doc_id] for wanted in by_type.values() for doc_id in wanted if doc_id in catalogue
+            doc_id: catalogue[doc_id]
+            for wanted in by_type.values()
+            for doc_id in wanted
+            if doc_id in catalogue
         }
     return found
 
@@ -231,9 +234,7 @@ async def page_of_ids(
         matching = _select_visits(site)
     if after is not None:
         matching = matching.where(tuple_(*columns) > after)
-    found = await connection.execute(
-        matching.with_only_columns(*columns).order_by(*columns).limit(limit)
-    )
+    found = await connection.execute(matching.with_only_columns(*columns).order_by(*columns).limit(limit))
     keys: list[Key] = [tuple(row) for row in found]
     ids = [f"{type_}:{'/'.join(key)}" for key in keys]
     return ids, keys[-1] if len(keys) == limit else None

@@ -1,6 +1,16 @@
 """Webhooks: who is told what happened. What was sent, and what waits, are entries of the outbox."""
 
-from sqlalchemy import BigInteger, Column, ForeignKeyConstraint, Identity, Integer, LargeBinary, Table, Text, func
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKeyConstraint,
+    Identity,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    func,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from reporting.tables.base import Timestamp, metadata

@@ -87,7 +87,13 @@ class CouchSiteDocuments:
         return [row for row in listing.rows if row.error is None]
 
     async def _ask(
-        self, method: str, path: str, kind: type[T], *, query: Mapping[str, str] | None = None, body: Any = None
+        self,
+        method: str,
+        path: str,
+        kind: type[T],
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
     ) -> T:
         try:
             return await self._client.request(method, path, kind, query=query, body=body)
