@@ -6,7 +6,7 @@ retries it.
 
 | failure | decision |
 |---|---|
-| one that may pass | again after the policy's next delay, or when the other side asked for it, if that is later |
+| one that may pass | again after the policy's next delay, or when the other side asked for it if later |
 | the last delay is used up | given up |
 | `final`: no repetition mends it | given up at once |
 """

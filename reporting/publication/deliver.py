@@ -1,7 +1,7 @@
 """Bringing a site database to what Postgres says.
 
-First the documents are read, with their revisions, then Postgres. In this order a write that comes late, after
-another worker's newer one, is a conflict and not a step back; then both are read again.
+First the documents are read, with their revisions, then Postgres. In this order a write that comes late,
+after another worker's newer one, is a conflict and not a step back; then both are read again.
 
 | what happens | outcome |
 |---|---|

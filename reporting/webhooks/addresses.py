@@ -34,25 +34,24 @@ def refusal_of_url(url: str, reach: Reach) -> str | None:
         host, _ = parts.hostname, parts.port
     except ValueError:
         return "It is no URL."
-    if parts.scheme not in ("http", "https") or not host:
-        return "It has to be an https:// URL with a host."
-    if parts.username is not None or parts.password is not None:
-        return "A URL with a user or password is not taken: deliveries are signed instead."
-    if parts.fragment:
-        return "A URL with a fragment is not taken."
-    if parts.scheme == "http" and reach.production:
-        return "It has to be https:// in production."
-    if not url.isascii() or any(character.isspace() for character in url):
-        return "It has characters that a URL spells otherwise."
+    refused = {
+        "It has to be an https:// URL with a host.": parts.scheme not in ("http", "https") or not host,
+        "A URL with a user or password is not taken: deliveries are signed instead.": "@" in parts.netloc,
+        "A URL with a fragment is not taken.": bool(parts.fragment),
+        "It has to be https:// in production.": parts.scheme == "http" and reach.production,
+        "It has characters that a URL spells otherwise.": not url.isascii() or " " in url,
+    }
+    for refusal, is_so in refused.items():
+        if is_so:
+            return refusal
     try:
-        ipaddress.ip_address(host)
+        return refusal_of_address(host or "", reach)
     except ValueError:
         return None
-    return refusal_of_address(host, reach)
 
 
 def refusal_of_address(address: str, reach: Reach) -> str | None:
-    """Why deliveries may not go to this IP address; None when they may."""
+    """Why deliveries may not go to this IP address; None when they may. Raises ValueError for a name."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
         ip = ip.ipv4_mapped

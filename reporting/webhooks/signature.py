@@ -12,7 +12,7 @@ import hmac
 from collections.abc import Mapping
 from typing import Final
 
-SECRET_PREFIX: Final = "whsec_"
+SECRET_PREFIX: Final = "whsec_"  # noqa: S105 (the scheme's, and no secret)
 SECRET_BYTES: Final = 32
 
 

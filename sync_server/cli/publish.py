@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -81,9 +82,7 @@ async def _publish(
                 for site in sorted(wanted or known):
                     shown = bar.add_task(f"Site {site}", total=None)
                     try:
-                        drifts[site] = await publisher.publish_site(
-                            site, lambda count, shown=shown: bar.advance(shown, count)
-                        )
+                        drifts[site] = await publisher.publish_site(site, partial(bar.advance, shown))
                     except SiteDatabaseMissing as error:
                         if await publisher.is_open(site):
                             problems[site] = str(error)
