@@ -14,7 +14,7 @@ A claim that was carried twice is started once; a worker that was paused until i
 | the worker dies, or hangs without renewing | the lease runs out; a failed attempt, decided by the policy |
 | two workers have the same claim | the first starts, the second finds nothing |
 | it ends twice, or late | the second `end` finds nothing |
-| people and workers change the same rows | locked in one order (`kind`, `key` as bytes), as `entry` inserts them |
+| people and workers change the same rows | locked in one order (`kind`, `key` as bytes), as `entry` does |
 
 Statements are values; relay (synchronous) and workers (asynchronous) run the same ones.
 """

@@ -58,7 +58,7 @@ class Policy(msgspec.Struct, frozen=True):
         """Delays that double from `first` up to `longest`, until together they reach `total`."""
         delays: list[timedelta] = []
         while sum(delays, timedelta()) < total:
-            delays.append(min(first * 2 ** len(delays), longest))
+            delays.append(min(first * 2 ** min(len(delays), 20), longest))
         return cls(tuple(delays))
 
 
