@@ -37,6 +37,7 @@ from sqlalchemy import (
     Update,
     and_,
     case,
+    cast,
     column,
     delete,
     func,
@@ -170,7 +171,13 @@ def end(ended: Sequence[Ended]) -> Update:
         ]
     )
     locked = (
-        select(outbox.c.id, told.c.state, told.c.error, told.c.next_attempt_at)
+        select(
+            outbox.c.id,
+            told.c.state,
+            # A column of NULLs alone is text to Postgres.
+            cast(told.c.error, Text).label("error"),
+            cast(told.c.next_attempt_at, DateTime(timezone=True)).label("next_attempt_at"),
+        )
         .join(told, outbox.c.id == told.c.id)
         .where(
             outbox.c.state == "leased",
