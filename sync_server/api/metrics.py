@@ -61,7 +61,10 @@ class _Sites(Collector):
 
 OUTBOX_GAUGES: Final = {
     "pending": ("metricis_outbox_pending", "Entries that wait to be done outside Postgres."),
-    "oldest_s": ("metricis_outbox_oldest_age_seconds", "For how long the longest waiting entry has been due."),
+    "oldest_s": (
+        "metricis_outbox_oldest_age_seconds",
+        "For how long the longest waiting entry has been due.",
+    ),
     "dead": ("metricis_outbox_dead", "Entries that were given up: a person has to look."),
 }
 """By member of OutboxNumbers."""

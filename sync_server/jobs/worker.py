@@ -41,7 +41,11 @@ def deliver_batch(kind: str, claims: Sequence[Sequence[int]]) -> None:
     """The entry point of every job, by name: entries of a kind, each as `[id, lease]`."""
     if _Process.runner is None or _Process.resources is None:
         raise RuntimeError("a job of the outbox runs in `sync-server work` only")
-    _Process.runner.run(deliver(kind, [(each[0], each[1]) for each in claims], _Process.resources))
+    try:
+        _Process.runner.run(deliver(kind, [(each[0], each[1]) for each in claims], _Process.resources))
+    except Exception:
+        # Postgres is away: the leases run out. RQ need not keep what failed, and there is no one to tell.
+        log.exception("job failed", kind=kind, entries=len(claims))
 
 
 class OutboxWorker(SimpleWorker):
@@ -78,7 +82,8 @@ def _work(settings: Settings, queues: Sequence[str]) -> None:
             worker = OutboxWorker(
                 listened, connection=connection, serializer=JSONSerializer, log_job_description=False
             )
-            worker.work(logging_level="WARNING")
+            # What it complains of is that its own notes are gone, when Redis was emptied.
+            worker.work(logging_level="CRITICAL")
             if not _Process.told_to_stop:
                 time.sleep(RETRY_SECONDS)
         except StopRequested:
