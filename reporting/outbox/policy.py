@@ -57,8 +57,11 @@ class Policy(msgspec.Struct, frozen=True):
     def doubling(cls, *, first: timedelta, longest: timedelta, total: timedelta) -> "Policy":
         """Delays that double from `first` up to `longest`, until together they reach `total`."""
         delays: list[timedelta] = []
-        while sum(delays, timedelta()) < total:
-            delays.append(min(first * 2 ** min(len(delays), 20), longest))
+        waited, delay = timedelta(), min(first, longest)
+        while waited < total:
+            delays.append(delay)
+            waited += delay
+            delay = min(delay * 2, longest)
         return cls(tuple(delays))
 
 
