@@ -1,15 +1,19 @@
-"""The long-running processes: the server, the projector, and starting both below a supervisor."""
+"""The long-running processes: server, projector, relay, worker; and starting them below a supervisor."""
 
 import asyncio
 import signal
 import sys
+import threading
+from datetime import timedelta
 from functools import partial
 
 import aiohttp
+import redis
 import structlog
 from aiohttp import web
 
 from replication.client import CouchClient
+from reporting.engine import sync_engine
 from reporting.projection.proof_schedule import ProofSchedule
 from reporting.projection.pump import Pump
 from sync_server.app import build_app
@@ -17,6 +21,9 @@ from sync_server.draining import Requests
 from sync_server.embedded.system import EmbeddedSystem
 from sync_server.feed import CouchFeed
 from sync_server.identity.signing_key_file import load_or_create_signing_key
+from sync_server.jobs.duties import duties
+from sync_server.jobs.queues import RedisQueues
+from sync_server.jobs.relay import Relay
 from sync_server.lifespan import STORE_CLIENT_TIMEOUT
 from sync_server.service_credential import service_headers
 from sync_server.settings import Settings, own_base_url
@@ -88,13 +95,31 @@ def _proof_schedule(feed: CouchFeed, settings: Settings) -> ProofSchedule | None
     )
 
 
+def run_relay(settings: Settings) -> None:
+    """Relay until SIGTERM or SIGINT. What is then being claimed is carried, or given back."""
+    stop = threading.Event()
+    for stop_signal in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(stop_signal, lambda *_: stop.set())
+    engine = sync_engine(settings.database_url, application_name="metricis-relay")
+    connection = redis.Redis.from_url(settings.redis_url)
+    queues = RedisQueues(connection, lease_seconds=settings.outbox_lease_seconds)
+    lease = timedelta(seconds=settings.outbox_lease_seconds)
+    try:
+        log.info("relaying")
+        Relay(engine, queues, lease=lease, duties=duties(settings)).run(stop, settings.database_url)
+    finally:
+        queues.close()
+        engine.dispose()
+
+
 async def start_services(system: EmbeddedSystem, *, host: str, port: int) -> None:
-    """Start the server and the projector as children of a running embedded system."""
+    """Start server, projector, relay and a worker as children of a running embedded system."""
     base_url = own_base_url(host, port)
     environment = {"HOST": host, "PORT": str(port), "STORE_URL": f"{base_url}/db"}
     command = [sys.executable, "-m", "sync_server"]
     await system.start_service("serve", [*command, "serve"], environment, ready=partial(_answers, base_url))
-    await system.start_service("project", [*command, "project"], environment)
+    for name in ("project", "relay", "work"):
+        await system.start_service(name, [*command, name], environment)
     system.announce(base_url)
 
 

@@ -96,6 +96,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Minutes between proofs of a site by the projector; 0: it makes none."""
     reconcile_full_hours: Annotated[int, Meta(ge=1, le=24 * 365)] = 24
     """Hours between full proofs of a site; the others compare what changed since the last one."""
+    outbox_lease_seconds: Annotated[int, Meta(ge=2, le=3600)] = 60
+    """Seconds after which what a killed worker was at is done by another."""
+    outbox_keep_days: Annotated[int, Meta(ge=1, le=3650)] = 30
+    """Days that entries of the outbox are kept after they were done."""
+    webhook_private_addresses: bool = False
+    """Webhooks may point into private networks in production too."""
     admin_email: str | None = None
     """With `ADMIN_PASSWORD`: the first admin, created at boot while there is none."""
     admin_password: str | None = None

@@ -88,6 +88,12 @@ def upgrade() -> None:
             comment="fencing token of the last claim",
         ),
         sa.Column("leased_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column(
+            "started_at",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="when a worker began it; NULL while it is only claimed",
+        ),
         sa.Column("error", sa.Text(), nullable=True, comment="of the last attempt"),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
@@ -106,6 +112,13 @@ def upgrade() -> None:
         ["next_attempt_at"],
         unique=False,
         postgresql_where=sa.text("state IN ('pending', 'leased')"),
+    )
+    op.create_index(
+        "ix_outbox_leased",
+        "outbox",
+        ["leased_until"],
+        unique=False,
+        postgresql_where=sa.text("state = 'leased'"),
     )
     op.create_table(
         "outbox_attempts",
@@ -348,6 +361,7 @@ def downgrade() -> None:
     op.drop_index(
         "ix_outbox_due", table_name="outbox", postgresql_where=sa.text("state IN ('pending', 'leased')")
     )
+    op.drop_index("ix_outbox_leased", table_name="outbox", postgresql_where=sa.text("state = 'leased'"))
     op.drop_index("ix_outbox_dead", table_name="outbox", postgresql_where=sa.text("state = 'dead'"))
     op.drop_table("outbox")
     op.drop_table("item_banks")

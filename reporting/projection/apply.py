@@ -20,6 +20,7 @@ from reporting.documents.upcast import CONTRACT, Contract
 from reporting.errors import StaleBatch
 from reporting.projection import statements
 from reporting.projection.across import companions, flag_across
+from reporting.projection.announcing import announce_batch
 from reporting.projection.batch import (
     Applied,
     Batch,
@@ -51,8 +52,11 @@ def recorded_documents(connection: psycopg.Connection, site: str, keys: Sequence
         return _load_recorded(connection, site, keys)
 
 
-def apply_batch(connection: psycopg.Connection, batch: Batch, contract: Contract = CONTRACT) -> Applied:
-    """Commit `batch` and the checkpoint after it. `connection` must not be in a transaction.
+def apply_batch(
+    connection: psycopg.Connection, batch: Batch, contract: Contract = CONTRACT, *, announces: bool = True
+) -> Applied:
+    """Commit `batch` and the checkpoint after it. `connection` must not be in a transaction. Without
+    `announces` nobody is told of what it brings: it is no news.
 
     Raises StaleBatch when the checkpoint is not the one that the batch was read from, and whatever the driver
     raises when the server or the connection fails; in both cases nothing has changed.
@@ -75,7 +79,9 @@ def apply_batch(connection: psycopg.Connection, batch: Batch, contract: Contract
         _refresh(connection, checkpoint, unchanged)
         receipts = _load_receipts(connection, checkpoint.site, changed)
         judgements = _write(connection, checkpoint, changed, receipts, contract)
-        announce_signed(connection, judgements, recorded)
+        if announces:
+            announce_signed(connection, judgements, recorded)
+            announce_batch(connection, checkpoint.site, judgements)
         _end_replays(connection, batch)
         advanced = advance_checkpoint(connection, batch)
     outcomes = tuple(_outcome(judgement, receipts) for judgement in judgements)

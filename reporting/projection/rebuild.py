@@ -156,7 +156,7 @@ class _Rebuild:
                 keys = [key_text(change.id) for change in page.changes]
                 recorded = await self._lease.run(recorded_documents, own.site, keys)
                 batch = await read_batch(self._feed, own, page, recorded, self._limits)
-                own = (await self._lease.run(apply_batch, batch)).checkpoint
+                own = (await self._lease.run(apply_batch, batch, announces=False)).checkpoint
                 at_end = batch.at_end
                 self._read += len(batch.documents)
                 self._tell(self._read, self._read + (batch.pending or 0))
@@ -167,7 +167,7 @@ class _Rebuild:
                 batch = await read_replays(self._feed, own, replays, self._limits)
                 if not batch.replayed:
                     return own
-                own = (await self._lease.run(apply_batch, batch)).checkpoint
+                own = (await self._lease.run(apply_batch, batch, announces=False)).checkpoint
 
 
 def _create_fresh(connection: psycopg.Connection) -> None:

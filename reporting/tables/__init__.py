@@ -20,6 +20,7 @@ two sessions. `site` is always the *database's* site, never the member that the 
 | `requests` | what was answered to requests that may be sent twice | the API |
 | `erasures` | requests, steps, and what stays blocked | two people, and the erasure |
 | `outbox` | what has to happen outside Postgres | whoever causes it, the relay |
+| `webhooks` | who is told what happened | people; paused by a worker too |
 
 There are no foreign keys between result tables: a batch replaces a session's rows as a whole, one module
 (`reporting.projection.write`) writes them, and a key check per trial would cost a fifth of the COPY.
@@ -51,7 +52,7 @@ from reporting.tables.logins import (
     refresh_tokens,
     second_factors,
 )
-from reporting.tables.outbox import outbox, outbox_attempts
+from reporting.tables.outbox import duties, outbox, outbox_attempts
 from reporting.tables.projection import checkpoints, proofs, replays, rescorings, score_history, site_states
 from reporting.tables.record import audit_chain, audit_log, ingest_log, waivers
 from reporting.tables.requests import idempotency_keys
@@ -83,6 +84,7 @@ from reporting.tables.studies import (
 )
 from reporting.tables.views import trials
 from reporting.tables.visits import visit_definitions, visits
+from reporting.tables.webhooks import webhooks
 
 RESULTS = (
     sessions,
@@ -121,6 +123,7 @@ __all__ = [
     "device_status",
     "devices",
     "documents",
+    "duties",
     "enrolment_codes",
     "erased_documents",
     "erased_subjects",
@@ -165,4 +168,5 @@ __all__ = [
     "visit_definitions",
     "visits",
     "waivers",
+    "webhooks",
 ]

@@ -8,6 +8,8 @@ alone, so that it also works while Postgres is the one that is down.
 
 `projection` says per site how many changes wait (`pending`) and for how long the oldest has at least waited
 (`lag_seconds`, see `reporting.queries.health`). A lag makes nothing "down": tablets sync on regardless.
+`outbox` says by kind what waits to be done outside Postgres, for how long the oldest of it has been due, and
+what was given up.
 """
 
 import asyncio
@@ -21,8 +23,8 @@ import psycopg
 import redis.exceptions
 import sqlalchemy.exc
 from aiohttp import web
-from sqlalchemy.ext.asyncio import AsyncEngine
 
+from reporting.outbox.jobs import OutboxNumbers, select_numbers
 from reporting.queries.health import SiteProgress, read_progress
 from reporting.sites import database_of
 from sync_server.api.answers import answer
@@ -76,6 +78,7 @@ class Health(msgspec.Struct, frozen=True):
     status: Literal["ok", "down"]
     dependencies: dict[str, Dependency]
     projection: list[SiteLag]
+    outbox: list[OutboxNumbers]
 
 
 async def alive(request: web.Request) -> web.Response:  # noqa: ARG001 (aiohttp's handler signature)
@@ -87,9 +90,12 @@ async def detailed(request: web.Request) -> web.Response:
     """Say how each dependency and each site's projection is; 503 when something is down."""
     app = request.app
     progress: list[SiteProgress] = []
+    outbox: list[OutboxNumbers] = []
 
     async def ask_postgres() -> None:
-        progress.extend(await _progress(app[ENGINE]))
+        async with app[ENGINE].connect() as connection:
+            progress.extend(await read_progress(connection))
+            outbox.extend(OutboxNumbers(*row) for row in await connection.execute(select_numbers()))
 
     checks: dict[str, Awaitable[object]] = {
         "postgres": ask_postgres(),
@@ -107,7 +113,7 @@ async def detailed(request: web.Request) -> web.Response:
             name: Dependency(status=dependency.status, latency_ms=dependency.latency_ms)
             for name, dependency in dependencies.items()
         }
-    body = Health("ok" if ok else "down", dependencies, list(projection))
+    body = Health("ok" if ok else "down", dependencies, list(projection), outbox)
     return answer(body, status=200 if ok else 503)
 
 
@@ -123,11 +129,6 @@ async def _check(ask: Awaitable[object]) -> Dependency:
         error = str(failure) or type(failure).__name__
     latency_ms = round((time.monotonic() - started) * 1000, 1)
     return Dependency(status="ok" if error is None else "down", latency_ms=latency_ms, error=error)
-
-
-async def _progress(engine: AsyncEngine) -> list[SiteProgress]:
-    async with engine.connect() as connection:
-        return await read_progress(connection)
 
 
 async def _lag(progress: SiteProgress, store: StoreProbe | None) -> SiteLag:

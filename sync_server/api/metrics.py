@@ -1,7 +1,7 @@
-"""`GET /api/metrics`: each site's numbers in Prometheus's text format.
+"""`GET /api/metrics`: each site's numbers, and the outbox's, in Prometheus's text format.
 
 Open to anybody, as `/api/health` is: who watches a system has no account. Labels are names of sites and
-nothing else; there is nothing of a participant in it. While Postgres is away the answer is 503, which
+kinds of outbox entries and nothing else; there is nothing of a participant in it. While Postgres is away the answer is 503, which
 Prometheus shows as a scrape that failed.
 """
 
@@ -14,6 +14,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
 
+from reporting.outbox.jobs import OutboxNumbers, select_numbers
 from reporting.queries.metrics import SiteNumbers, read_numbers
 from reporting.queries.snapshot import snapshot
 from sync_server.api.route import plain
@@ -58,12 +59,37 @@ class _Sites(Collector):
             yield gauge
 
 
+OUTBOX_GAUGES: Final = {
+    "pending": ("metricis_outbox_pending", "Entries that wait to be done outside Postgres."),
+    "oldest_s": (
+        "metricis_outbox_oldest_age_seconds",
+        "For how long the longest waiting entry has been due.",
+    ),
+    "dead": ("metricis_outbox_dead", "Entries that were given up: a person has to look."),
+}
+"""By member of OutboxNumbers."""
+
+
+class _Outbox(Collector):
+    def __init__(self, kinds: Iterable[OutboxNumbers]) -> None:
+        self._kinds = list(kinds)
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        for member, (name, text) in OUTBOX_GAUGES.items():
+            gauge = GaugeMetricFamily(name, text, labels=["kind"])
+            for kind in self._kinds:
+                gauge.add_metric([kind.kind], float(getattr(kind, member)))
+            yield gauge
+
+
 async def get_metrics(request: web.Request) -> web.Response:
-    """Tell each site's numbers in Prometheus's text format."""
+    """Tell each site's numbers, and each kind of outbox entry's, in Prometheus's text format."""
     async with snapshot(request.app[ENGINE]) as connection:
         sites = await read_numbers(connection)
+        kinds = [OutboxNumbers(*row) for row in await connection.execute(select_numbers())]
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Sites(sites))
+    registry.register(_Outbox(kinds))
     return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
 

@@ -1,4 +1,4 @@
-"""`sync-server up`, and the processes it runs: `serve` and `project`."""
+"""`sync-server up`, and the processes it runs: `serve`, `project`, `relay` and `work`."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,8 @@ from sync_server.embedded.system import EmbeddedSystem, run_until_signal
 from sync_server.identity.ended_logins import AnotherProcess
 from sync_server.identity.signing_key_file import UnusableSigningKey
 from sync_server.logs import configure_logging
-from sync_server.services import run_projector, run_server, start_services
+from sync_server.sealing import UnusableKey
+from sync_server.services import run_projector, run_relay, run_server, start_services
 from sync_server.settings import Settings, SettingsError, own_base_url, read_settings
 
 
@@ -54,7 +55,7 @@ from sync_server.settings import Settings, SettingsError, own_base_url, read_set
     "--pg-port", type=click.IntRange(1, 65535), help="Port of Postgres; a free one is chosen and kept."
 )
 def up(data_dir: Path, host: str, port: int, pg_port: int | None) -> None:
-    """Start everything on this machine: Postgres, Valkey, the service, the projector.
+    """Start everything on this machine: Postgres, Valkey, the service, the projector, relay and worker.
 
     Runs until it is stopped (Ctrl-C or SIGTERM). What dies is started again.
     """
@@ -97,6 +98,34 @@ def project() -> None:
         asyncio.run(run_projector(settings))
 
 
+@click.command()
+def relay() -> None:
+    """Carry what is to be done outside Postgres to the workers, on the settings in the environment."""
+    settings = _settings("relay")
+    watch_lifeline()
+    with _told_in_a_sentence("The relay cannot start"):
+        run_relay(settings)
+
+
+@click.command()
+@click.option(
+    "--queues", help="Work on these queues only, comma-separated, the first ones first; unset: on all."
+)
+def work(queues: str | None) -> None:
+    """Publish to tablets, call webhooks, send mail: whatever the relay carries; several may run."""
+    # The registry of what there is to do imports all of it, which no other command needs.
+    from sync_server.jobs.registry import QUEUES  # noqa: PLC0415
+    from sync_server.jobs.worker import run_worker  # noqa: PLC0415
+
+    wanted = tuple(name.strip() for name in queues.split(",")) if queues else QUEUES
+    if unknown := sorted(set(wanted) - set(QUEUES)):
+        fail(f"There is no queue {', '.join(unknown)}: the queues are {', '.join(QUEUES)}.")
+    settings = _settings("work")
+    watch_lifeline()
+    with _told_in_a_sentence("The worker cannot start"):
+        run_worker(settings, wanted)
+
+
 def _settings(process: str) -> Settings:
     try:
         settings = read_settings(os.environ)
@@ -111,7 +140,7 @@ def _told_in_a_sentence(what: str) -> Iterator[None]:
     """Ends the command with a sentence for what its operator can mend."""
     try:
         yield
-    except (SettingsError, DirectoryInUse, UnusableSigningKey, AnotherProcess) as error:
+    except (SettingsError, DirectoryInUse, UnusableKey, UnusableSigningKey, AnotherProcess) as error:
         fail(str(error))
     except OSError as error:
         fail(f"{what}: {_why(error)}.")

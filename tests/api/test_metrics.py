@@ -6,7 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Engine
 
 from reporting.tables import checkpoints, conflicts, proofs, quarantine, replays, waivers
-from sync_server.api.metrics import GAUGES
+from sync_server.api.metrics import GAUGES, OUTBOX_GAUGES
 from tests.api.calls import Api
 from tests.api.rows import log_receipt, put
 from tests.api.test_health import checkpoint
@@ -52,9 +52,13 @@ async def scrape(api: Api) -> dict[str, dict[str, float]]:
     assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
     assert "secret" not in answer.body
     families = list(text_string_to_metric_families(answer.body))
-    assert {family.name for family in families} == {name for name, _ in GAUGES.values()}
+    assert {family.name for family in families} == {
+        name for name, _ in (*GAUGES.values(), *OUTBOX_GAUGES.values())
+    }
     return {
-        family.name.removeprefix("metricis_"): {s.labels["site"]: s.value for s in family.samples}
+        family.name.removeprefix("metricis_"): {
+            s.labels.get("site") or s.labels["kind"]: s.value for s in family.samples
+        }
         for family in families
     }
 

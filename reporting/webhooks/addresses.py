@@ -1,0 +1,64 @@
+"""Where a webhook may point to. Pure.
+
+The server stands in a network that its callers do not reach. A URL that they choose must not make it ask its
+own neighbours: the machine itself, the cloud's metadata service (a link-local address), a router.
+
+| address | development, test | production |
+|---|---|---|
+| public | yes | yes |
+| loopback | yes | no |
+| private (10/8, 192.168/16, fc00::/7, …) | yes | only with `WEBHOOK_PRIVATE_ADDRESSES` |
+| link-local, multicast, unspecified, reserved | no | no |
+
+`http:` is for development, and for loopback there.
+"""
+
+import ipaddress
+from urllib.parse import urlsplit
+
+import msgspec
+
+
+class Reach(msgspec.Struct, frozen=True):
+    """What is allowed here."""
+
+    production: bool
+    private: bool = False
+    """In production too."""
+
+
+def refusal_of_url(url: str, reach: Reach) -> str | None:
+    """Why deliveries may not go to this URL, in a sentence; None when they may. Names are not looked up."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return "It is no URL."
+    refused = {
+        "It has to be an https:// URL with a host.": parts.scheme not in ("http", "https") or not host,
+        "A URL with a user or password is not taken: deliveries are signed instead.": "@" in parts.netloc,
+        "A URL with a fragment is not taken.": bool(parts.fragment),
+        "It has to be https:// in production.": parts.scheme == "http" and reach.production,
+        "It has characters that a URL spells otherwise.": not url.isascii() or " " in url,
+    }
+    for refusal, is_so in refused.items():
+        if is_so:
+            return refusal
+    try:
+        return refusal_of_address(host or "", reach)
+    except ValueError:
+        return None
+
+
+def refusal_of_address(address: str, reach: Reach) -> str | None:
+    """Why deliveries may not go to this IP address; None when they may. Raises ValueError for a name."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+        ip = ip.ipv4_mapped
+    if ip.is_loopback:
+        refused = reach.production
+    elif ip.is_link_local or ip.is_multicast or ip.is_unspecified or ip.is_reserved:
+        refused = True
+    else:
+        refused = reach.production and not ip.is_global and not (ip.is_private and reach.private)
+    return f"Deliveries may not go to {ip}: it is no public address." if refused else None

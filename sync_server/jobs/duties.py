@@ -1,0 +1,70 @@
+"""What relays do now and then. To add a duty, add a line to `duties`."""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+from sqlalchemy import Connection, select
+
+from reporting.outbox.claims import (
+    Started,
+    end,
+    ending,
+    prune,
+    prune_attempts,
+    prune_payloads,
+    record_attempts,
+    release,
+    select_lost,
+)
+from reporting.outbox.duties import Duty
+from reporting.outbox.policy import Failed
+from reporting.publication.requests import publish_sites
+from reporting.tables import sites
+from sync_server.jobs.registry import FOR_A_DAY, KEPT_FOR_EVER, KINDS
+from sync_server.settings import Settings
+
+PRUNED_AT_ONCE: Final = 10_000
+LOST_AT_ONCE: Final = 1_000
+
+LOST: Final = Failed("Its worker was not heard of until the lease ran out: killed, or cut off.")
+
+log = structlog.get_logger()
+
+
+def duties(settings: Settings) -> tuple[Duty, ...]:
+    """All of them."""
+    kept_for = timedelta(days=settings.outbox_keep_days)
+
+    def prune_outbox(connection: Connection, now: datetime) -> None:
+        before = now - kept_for
+        connection.execute(prune(ended_before=before, limit=PRUNED_AT_ONCE, kept_kinds=KEPT_FOR_EVER))
+        connection.execute(prune_payloads(ended_before=before, limit=PRUNED_AT_ONCE, kinds=KEPT_FOR_EVER))
+        connection.execute(prune_attempts(ended_before=before, limit=PRUNED_AT_ONCE))
+
+    sweep_every = timedelta(seconds=min(5.0, settings.outbox_lease_seconds / 2))
+    return (
+        Duty("outbox sweep", sweep_every, sweep),
+        Duty("outbox prune", timedelta(minutes=10), prune_outbox),
+        Duty("publication drift", timedelta(hours=1), repair_drift),
+    )
+
+
+def sweep(connection: Connection, now: datetime) -> None:
+    """Take back what was lost: claims that nobody began, and entries whose worker is gone."""
+    released = connection.execute(release()).rowcount
+    lost = [Started(*row) for row in connection.execute(select_lost(limit=LOST_AT_ONCE))]
+    if lost:
+        policies = {name: kind.policy for name, kind in KINDS.items()}
+        ended = [ending(entry, LOST, policies.get(entry.kind, FOR_A_DAY), now=now) for entry in lost]
+        connection.execute(end(ended))
+        connection.execute(record_attempts(ended))
+    if released or lost:
+        log.warning("outbox swept", claims=released, lost=len(lost))
+
+
+def repair_drift(connection: Connection, now: datetime) -> None:  # noqa: ARG001 (a duty's signature)
+    """Have every site compared with what it has to be; what differs is written."""
+    codes = list(connection.execute(select(sites.c.code).order_by(sites.c.code)).scalars())
+    if codes:
+        connection.execute(publish_sites(codes))

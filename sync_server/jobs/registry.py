@@ -1,0 +1,71 @@
+"""Every kind of outbox entry: its queue, who does it, how long it is tried, how many go together.
+
+To add a kind, add a line to KINDS. Queues and what workers listen to are derived from it.
+
+| kind | asked for by | effect |
+|---|---|---|
+| `publication` | `reporting.publication.requests` | documents of a site database are what Postgres says |
+| `event` | `reporting.webhooks.events` | a `webhook` entry for each webhook that asked for it |
+| `webhook` | `event`, or a person's test | a signed POST was taken |
+| `mail` | accounts | a message was handed to the mail server |
+| `erasure` | an approved request | a participant's data are gone |
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Final
+
+import msgspec
+
+from reporting.outbox.policy import Policy
+from reporting.publication.requests import KIND as PUBLICATION
+from reporting.webhooks.events import KIND as EVENT
+from reporting.webhooks.fan_out import KIND as WEBHOOK
+from sync_server.jobs.events import fan_out
+from sync_server.jobs.handlers import Handler, by_name, is_there, one_by_one
+from sync_server.jobs.publication import deliver_publications
+from sync_server.jobs.webhooks import deliver_webhook
+
+_SECOND, _MINUTE, _HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
+
+FOR_A_DAY: Final = Policy.doubling(first=2 * _SECOND, longest=15 * _MINUTE, total=24 * _HOUR)
+
+WEBHOOKS: Final = Policy(
+    (5 * _SECOND, 1 * _MINUTE, 5 * _MINUTE, 30 * _MINUTE, 2 * _HOUR, 5 * _HOUR, 6 * _HOUR, 10 * _HOUR)
+)
+
+
+class Kind(msgspec.Struct, frozen=True, kw_only=True):
+    """A kind of entry. Up to `batch` entries of it, all of one site, are one job of `queue`."""
+
+    name: str
+    queue: str
+    handler: Handler
+    policy: Policy = FOR_A_DAY
+    batch: int = 50
+
+
+def _named(name: str, queue: str, function: str, **about: int) -> tuple[Kind, ...]:
+    """A kind whose handler is in another module; none where that is not there: its entries wait."""
+    if not is_there(function):
+        return ()
+    handler = one_by_one(by_name(function), at_once=1)
+    return (Kind(name=name, queue=queue, handler=handler, batch=about.get("batch", 20)),)
+
+
+KINDS: Final[Mapping[str, Kind]] = {
+    kind.name: kind
+    for kind in (
+        Kind(name=PUBLICATION, queue="publications", handler=deliver_publications, batch=500),
+        Kind(name=EVENT, queue="webhooks", handler=fan_out, batch=200),
+        Kind(name=WEBHOOK, queue="webhooks", handler=one_by_one(deliver_webhook), policy=WEBHOOKS, batch=16),
+        *_named("mail", "mail", "sync_server.jobs.mail:deliver_mail"),
+        *_named("erasure", "erasures", "sync_server.jobs.erasure:deliver_erasure", batch=1),
+    )
+}
+
+QUEUES: Final[tuple[str, ...]] = tuple(sorted({kind.queue for kind in KINDS.values()}))
+"""Every queue that has a kind."""
+
+KEPT_FOR_EVER: Final = frozenset({EVENT})
+"""Kinds whose done entries keep their key (not their payload): it is what makes them happen once."""
