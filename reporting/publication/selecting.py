@@ -47,15 +47,6 @@ class ConsentStates(Protocol):
         ...
 
 
-async def no_consent_states(
-    connection: AsyncConnection,  # noqa: ARG001 (the Protocol's signature)
-    site: str,  # noqa: ARG001
-    keys: Sequence[tuple[str, str]],  # noqa: ARG001
-) -> Mapping[tuple[str, str], Any]:
-    """Nothing is known of anybody's consent."""
-    return {}
-
-
 class SiteCatalogue(NamedTuple):
     """The documents of a site that are few, by id."""
 

@@ -1,4 +1,4 @@
-"""Shapes of handlers: a batch at a time, or one entry after the other's pattern; a function, or its name.
+"""Shapes of handlers: a batch at a time, or one entry after the other.
 
 A handler is `async deliver(entries, resources)` and answers an outcome by entry id. Most kinds have a
 function for one entry, `deliver(entry, resources)`, async or not: `one_by_one` makes a handler of it. It
@@ -8,8 +8,6 @@ returns when the effect is there (None), or says what came of it; an exception i
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any, Final
 
 import structlog
@@ -57,30 +55,3 @@ async def _attempt(deliver: DeliverOne, entry: Started, resources: Resources) ->
         log.exception("delivery failed", kind=entry.kind, entry=entry.id)
         return Failed(f"{type(error).__name__}: {error}")
     return Done() if told is None else told
-
-
-def by_name(name: str) -> DeliverOne:
-    """`"package.module:function"` with `(*, database_url, settings, key, ticket, payload)`, found when it is
-    called.
-    """
-
-    def deliver(entry: Started, resources: Resources) -> Any:
-        module, _, function = name.partition(":")
-        found = getattr(import_module(module), function)
-        return found(
-            database_url=resources.settings.database_url,
-            settings=resources.settings,
-            key=entry.key,
-            ticket=entry.ticket,
-            payload=entry.payload,
-        )
-
-    return deliver
-
-
-def is_there(name: str) -> bool:
-    """Whether the module of `"package.module:function"` exists."""
-    try:
-        return find_spec(name.partition(":")[0]) is not None
-    except ModuleNotFoundError:
-        return False

@@ -20,10 +20,12 @@ import structlog
 from sqlalchemy import select
 
 from reporting.engine import sync_engine
+from reporting.outbox.claims import Started
 from reporting.outbox.entry import Entry
 from reporting.tables import users
 from sync_server.identity.mail_links import Purpose, forget_expired, insert_link, link
 from sync_server.identity.secret_tokens import new_token
+from sync_server.jobs.resources import Resources
 from sync_server.mail.message import compose, stable_message_id
 from sync_server.mail.smtp import send
 from sync_server.mail.texts import text
@@ -53,7 +55,19 @@ def mail_entry(purpose: Purpose, person: int) -> Entry:
     return Entry(kind=KIND, key=f"{purpose}:{person}", payload={"template": purpose, "person": person})
 
 
-def deliver_mail(
+def deliver_mail(entry: Started, resources: Resources) -> None:
+    """The handler of `mail`. Blocks; raises as `send_mail` does."""
+    settings = resources.settings
+    send_mail(
+        database_url=settings.database_url,
+        settings=settings,
+        key=entry.key,
+        ticket=entry.ticket,
+        payload=entry.payload,
+    )
+
+
+def send_mail(
     *, database_url: str, settings: Settings, key: str, ticket: int, payload: Mapping[str, Any]
 ) -> None:
     """Send the mail. Blocks until the mail server has taken it.

@@ -6,10 +6,10 @@ import structlog
 
 from reporting.outbox.claims import Started
 from reporting.outbox.policy import Done, Dropped, Failed, Outcome
+from reporting.publication.consents import consent_states
 from reporting.publication.deliver import Drift, Publisher
 from reporting.publication.desired import type_of
 from reporting.publication.requests import WHOLE_SITE
-from reporting.publication.selecting import ConsentStates, no_consent_states
 from reporting.publication.site_documents import SiteDatabaseAway, SiteDatabaseMissing
 from reporting.sites import is_site
 from sync_server.jobs.resources import Resources
@@ -17,13 +17,10 @@ from sync_server.jobs.site_documents import CouchSiteDocuments
 
 log = structlog.get_logger()
 
-CONSENTS: ConsentStates = no_consent_states
-"""Where tablets' view of consents comes from."""
-
 
 async def deliver_publications(entries: Sequence[Started], resources: Resources) -> Mapping[int, Outcome]:
     """Bring what the entries name up to date; a whole site covers every document of it."""
-    publisher = Publisher(resources.engine, CouchSiteDocuments(resources.client), CONSENTS)
+    publisher = Publisher(resources.engine, CouchSiteDocuments(resources.client), consent_states)
     wanted: dict[str, dict[str, list[int]]] = {}
     outcomes: dict[int, Outcome] = {}
     for entry in entries:

@@ -17,12 +17,16 @@ from typing import Final
 
 import msgspec
 
+from reporting.erasure.requests import KIND as ERASURE
 from reporting.outbox.policy import Policy
 from reporting.publication.requests import KIND as PUBLICATION
 from reporting.webhooks.events import KIND as EVENT
 from reporting.webhooks.fan_out import KIND as WEBHOOK
+from sync_server.jobs.erasure import deliver_erasure
 from sync_server.jobs.events import fan_out
-from sync_server.jobs.handlers import Handler, by_name, is_there, one_by_one
+from sync_server.jobs.handlers import Handler, one_by_one
+from sync_server.jobs.mail import KIND as MAIL
+from sync_server.jobs.mail import deliver_mail
 from sync_server.jobs.publication import deliver_publications
 from sync_server.jobs.webhooks import deliver_webhook
 
@@ -45,22 +49,14 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     batch: int = 50
 
 
-def _named(name: str, queue: str, function: str, **about: int) -> tuple[Kind, ...]:
-    """A kind whose handler is in another module; none where that is not there: its entries wait."""
-    if not is_there(function):
-        return ()
-    handler = one_by_one(by_name(function), at_once=1)
-    return (Kind(name=name, queue=queue, handler=handler, batch=about.get("batch", 20)),)
-
-
 KINDS: Final[Mapping[str, Kind]] = {
     kind.name: kind
     for kind in (
         Kind(name=PUBLICATION, queue="publications", handler=deliver_publications, batch=500),
         Kind(name=EVENT, queue="webhooks", handler=fan_out, batch=200),
         Kind(name=WEBHOOK, queue="webhooks", handler=one_by_one(deliver_webhook), policy=WEBHOOKS, batch=16),
-        *_named("mail", "mail", "sync_server.jobs.mail:deliver_mail"),
-        *_named("erasure", "erasures", "sync_server.jobs.erasure:deliver_erasure", batch=1),
+        Kind(name=MAIL, queue="mail", handler=one_by_one(deliver_mail), batch=20),
+        Kind(name=ERASURE, queue="erasures", handler=one_by_one(deliver_erasure), batch=1),
     )
 }
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from sync_server.jobs.mail import NoMailServer, UnknownTemplate, deliver_mail
+from sync_server.jobs.mail import NoMailServer, UnknownTemplate, send_mail
 from sync_server.keys import SETTINGS
 from sync_server.settings import Settings
 from tests.administration.mail_server import MailServer, mail_server
@@ -42,7 +42,7 @@ async def deliver(office: Office) -> int:
     settings = office.gateway.app[SETTINGS]
     for number, key, ticket, payload in waiting:
         await asyncio.to_thread(
-            deliver_mail,
+            send_mail,
             database_url=settings.database_url,
             settings=settings,
             key=key,
@@ -166,7 +166,7 @@ async def test_what_cannot_or_need_not_be_sent(office: Office, mails: MailServer
     settings = office.gateway.app[SETTINGS]
 
     def send(template: str, settings: Settings = settings) -> None:
-        deliver_mail(
+        send_mail(
             database_url=settings.database_url,
             settings=settings,
             key="k",

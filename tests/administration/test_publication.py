@@ -1,9 +1,9 @@
 """Publication: site databases become what Postgres says, whatever happens in between."""
 
 from reporting.outbox.entry import execute_in
+from reporting.publication.consents import consent_states
 from reporting.publication.deliver import Publisher
 from reporting.publication.requests import publish_documents, publish_sites
-from reporting.publication.selecting import no_consent_states
 from sync_server.jobs.site_documents import CouchSiteDocuments
 from tests.administration.desk import Desk, at_desk
 from tests.administration.office import Office
@@ -180,4 +180,4 @@ async def test_drift_is_seen_and_mended_and_a_large_site_is_read_in_pages(office
 
 def publisher(desk: Desk, *, writes: bool = True) -> Publisher:
     documents = CouchSiteDocuments(desk.resources.client)
-    return Publisher(desk.resources.engine, documents, no_consent_states, writes=writes)
+    return Publisher(desk.resources.engine, documents, consent_states, writes=writes)
