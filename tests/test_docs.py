@@ -51,7 +51,7 @@ def test_every_command_is_documented_and_every_documented_command_exists() -> No
 
 
 def test_every_api_route_is_documented_and_every_documented_route_exists() -> None:
-    table = OPERATIONS.split("## The API")[1].split("## ")[0]
+    table = OPERATIONS.split("## The API")[1].split("\n## ")[0]
     documented = set(re.findall(r"^\| `(\w+ /api[^`]*)`", table, re.MULTILINE))
     assert documented == {f"{route.method} {route.path}" for route in API_ROUTES}
 
