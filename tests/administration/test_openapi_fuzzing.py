@@ -1,7 +1,7 @@
 """The service under requests made from its own specification, as everybody: it never fails, and answers only
 what it says that it answers.
 
-`FUZZ_EXAMPLES` is how many requests are made for each route.
+`FUZZ_REQUESTS` is about how many requests are made, shared by the routes.
 """
 
 import os
@@ -21,11 +21,12 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from sync_server.api.routes import API_ROUTES
 from tests.administration.authorization import PLACES, ROLES
 from tests.administration.served import Served, served
 from tests.embedded.supervised import SupervisedSystem
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "10"))
+EXAMPLES = max(3, int(os.environ.get("FUZZ_REQUESTS", "300")) // len(API_ROUTES))
 
 CHECKS = [
     not_a_server_error,
