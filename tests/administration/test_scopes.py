@@ -1,7 +1,7 @@
 """What a scope covers: the table in `reporting.scope`."""
 
 import pytest
-from sqlalchemy import column
+from sqlalchemy import ColumnElement, column
 
 from reporting.scope import EVERYTHING, Part, Scope, within
 
@@ -32,7 +32,8 @@ def test_scope_covers_what_its_parts_cover(
 
 
 def test_condition_of_a_scope_names_its_studies_and_sites() -> None:
-    study, site = column("study"), column("site")
+    study: ColumnElement[str] = column("study")
+    site: ColumnElement[str] = column("site")
     literal = {"literal_binds": True}
 
     def sql(scope: Scope, **columns: object) -> str:
