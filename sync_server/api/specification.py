@@ -217,7 +217,10 @@ def _responses(route: Route, schemas: _Schemas) -> Iterator[tuple[int, dict[str,
         yield status, _response(route, kind, schemas)
     conflict = (409,) if route.secret and is_idempotent_by_key(route) else ()
     for status in sorted({*GENERAL_ERRORS, *route.errors, *conflict} - told):
-        content = {"application/json": {"schema": schemas.of(Error)}}
+        content: dict[str, Any] = {"application/json": {"schema": schemas.of(Error)}}
+        if status == 400:
+            # What is no HTTP never gets as far as to the API.
+            content["text/plain"] = {}
         yield status, {"description": _MEANINGS.get(status, "Failure."), "content": content}
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from sqlalchemy import column
+from sqlalchemy import ColumnElement, column
 
 from reporting.scope import EVERYTHING, Part, Scope, within
 
@@ -34,8 +34,8 @@ def test_scope_covers_what_its_parts_cover(
 
 
 def test_condition_of_a_scope_names_its_studies_and_sites() -> None:
-    study: Any = column("study")
-    site: Any = column("site")
+    study: ColumnElement[str] = column("study")
+    site: ColumnElement[str] = column("site")
     literal = {"literal_binds": True}
 
     def sql(scope: Scope, **columns: object) -> str:
