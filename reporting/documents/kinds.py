@@ -223,9 +223,7 @@ class Correction(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """A document without rows. `judged`: it is of a type that is validated, and valid."""
-
-    judged: bool
+    """A document of a type that is not judged: it has no rows."""
 
 
 class Invalid(NamedTuple):

@@ -105,7 +105,7 @@ def _judge_typed(
         return Consent(key_text(doc_id).removeprefix("consent:"), document)
     if isinstance(document, CorrectionDocument):
         return read_correction(doc_id, document)
-    return Kept(judged=True)
+    raise TypeError(f"{type(document).__name__} is in JUDGED and is not judged")
 
 
 def _decode(type_: str, body: bytes) -> tuple[Envelope, bool]:
@@ -129,7 +129,7 @@ def _judge_other(body: bytes) -> Kept | Invalid:
             f"$.type is {quote(claimed)}, but the id does not begin with `{claimed}:`."
             " Send the document under such an id.",
         )
-    return Kept(judged=False)
+    return Kept()
 
 
 def _judge_raw(

@@ -148,9 +148,7 @@ def _listing(merged: Merged, outdated: Sequence[tuple[str, Outdated]]) -> Merged
 def _state_without_rows(kept: Sequence[Kept], quarantined: Sequence[QuarantinedLeaf]) -> State:
     if not kept:
         return State.QUARANTINED if quarantined else State.DELETED
-    if not kept[0].judged:
-        return State.STORED
-    return State.CONFLICTED if len(kept) > 1 else State.PROJECTED
+    return State.STORED
 
 
 def _spelled(document: FedDocument) -> list[Leaf]:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reporting.documents.kinds import Device, Invalid, Kept, Session
+from reporting.documents.kinds import Consent, Device, FormReference, Invalid, Kept, Session
 from reporting.documents.text import MAX_KEY_CHARACTERS
 from reporting.documents.validate import Judged, document_type, validate
 from tests.documents.examples import SITE, a_consent, a_device, a_session, a_task_run, a_trial, encode, nested
@@ -59,8 +59,15 @@ def test_unknown_members_are_no_error() -> None:
     assert isinstance(judge(document), Session)
 
 
-def test_valid_consent_is_kept_as_judged() -> None:
-    assert judge(a_consent()) == Kept(judged=True)
+def test_valid_consent_need_not_tell_its_study_or_form() -> None:
+    judged = judge(a_consent())
+    assert isinstance(judged, Consent)
+    assert (judged.name, judged.document.study, judged.document.form) == (
+        "c1",
+        None,
+        FormReference("adult", 2),
+    )
+    assert isinstance(judge(a_consent(form=None)), Consent)
 
 
 @pytest.mark.parametrize("members", [{}, {"site": SITE}, {"os": None, "wifi": ["a"]}, {"battery_level": 1}])
@@ -82,7 +89,7 @@ def test_device_tells_what_it_can_and_its_unknown_members_are_no_error(members: 
     ],
 )
 def test_document_of_a_type_that_is_not_judged_is_only_kept(doc_id: str, body: bytes) -> None:
-    assert validate(doc_id, body, site=SITE) == Kept(judged=False)
+    assert validate(doc_id, body, site=SITE) == Kept()
 
 
 @pytest.mark.parametrize(
