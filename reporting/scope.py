@@ -62,7 +62,7 @@ class Scope(NamedTuple):
         if self.is_everything:
             return None
         named = {part.site for part in self.parts if part.site is not None}
-        return frozenset(named).union(*(part.sites for part in self.parts))
+        return frozenset(named).union(*(part.sites for part in self.parts if part.site is None))
 
 
 EVERYTHING = Scope((Part(),))

@@ -1,8 +1,8 @@
 """`GET /api/metrics`: each site's numbers, and the outbox's, in Prometheus's text format.
 
 Open to anybody, as `/api/health` is: who watches a system has no account. Labels are names of sites and
-kinds of outbox entries and nothing else; there is nothing of a participant in it. While Postgres is away the answer is 503, which
-Prometheus shows as a scrape that failed.
+kinds of outbox entries and nothing else; there is nothing of a participant in it. While Postgres is away the
+answer is 503, which Prometheus shows as a scrape that failed.
 """
 
 from collections.abc import Iterable

@@ -76,10 +76,7 @@ async def test_a_worker_that_died_counts_as_an_attempt_and_a_late_one_ends_nothi
         engine = desk.resources.engine
         async with engine.begin() as connection:
             [begun] = [
-                Started(*row)
-                for row in await connection.execute(
-                    start(claims, lease=desk.relay._lease)  # noqa: SLF001
-                )
+                Started(*row) for row in await connection.execute(start(claims, lease=desk.relay._lease))
             ]
         office.rows("UPDATE outbox SET leased_until = now() - interval '1 s'")
         swept(desk)
@@ -110,7 +107,7 @@ async def test_what_is_asked_for_again_during_its_delivery_stays_due(office: Off
         desk.relay.turn()
         [(_, claims)] = desk.queues.jobs
         async with desk.resources.engine.begin() as connection:
-            [row] = await connection.execute(start(claims, lease=desk.relay._lease))  # noqa: SLF001
+            [row] = await connection.execute(start(claims, lease=desk.relay._lease))
         ask(office, "a")
         done = ending(Started(*row), Done(), FOR_A_DAY, now=row.started_at)
         async with desk.resources.engine.begin() as connection:
@@ -145,7 +142,7 @@ async def test_duties_are_done_by_one_relay_in_their_interval_and_prune_what_is_
         settings = desk.resources.settings
         engine = sync_engine(settings.database_url)
         for _ in range(2):
-            desk.relay._duties, desk.relay._duties_due_at = duties(settings), 0.0  # noqa: SLF001
+            desk.relay._duties, desk.relay._duties_due_at = duties(settings), 0.0
             desk.relay.do_duties()
         # The drift duty asked for the site once.
         assert office.rows("SELECT key, ticket FROM outbox") == [("lima/*", 1)]
@@ -157,7 +154,7 @@ async def test_duties_are_done_by_one_relay_in_their_interval_and_prune_what_is_
             " ('webhook', 'new', '{}', '', 'done', now())"
         )
         office.rows("UPDATE duties SET ran_at = now() - interval '50 minutes'")
-        desk.relay._duties_due_at = 0.0  # noqa: SLF001
+        desk.relay._duties_due_at = 0.0
         desk.relay.do_duties()
         kept = office.rows("SELECT key, payload FROM outbox ORDER BY key")
         assert kept == [("dead", {}), ("new", {}), ("told", {})]

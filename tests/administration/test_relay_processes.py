@@ -21,7 +21,7 @@ from tests.administration.office import Office
 from tests.administration.receiver import receiving
 from tests.gateway.processes import environment
 
-N = 1200
+N = 600
 PATIENCE_S = 60.0
 
 
