@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import (
     ColumnElement,
+    Float,
     Select,
     Text,
     Update,
@@ -172,7 +173,7 @@ def select_numbers() -> Select[*tuple[Any, ...]]:
             o.kind,
             func.count().filter(o.state.in_(("pending", "leased"))),
             func.count().filter(o.state == "dead"),
-            func.coalesce(waited, 0),
+            cast(func.coalesce(waited, 0), Float),
         )
         .where(o.state.in_(("pending", "leased", "dead")))
         .group_by(o.kind)

@@ -28,10 +28,10 @@ class ListedQueues:
         emptied, self.emptied = self.emptied, False
         return emptied
 
-    def free(self, queue: str) -> int:
+    def free(self, queue: str) -> int:  # noqa: ARG002 (the Protocol's signature)
         return 100
 
-    def put(self, queue: str, kind: str, claims: Sequence[Claim]) -> None:
+    def put(self, queue: str, kind: str, claims: Sequence[Claim]) -> None:  # noqa: ARG002
         self.puts += 1
         self.jobs.append((kind, list(claims)))
 

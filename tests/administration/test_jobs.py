@@ -1,5 +1,7 @@
 """What people see of the outbox, and do about it, within their studies and sites."""
 
+from typing import Any
+
 from reporting.outbox.entry import Entry, enter_once, execute_in
 from tests.administration.office import Office
 
@@ -20,7 +22,8 @@ def fill(office: Office) -> dict[str, int]:
         ),
     )
     office.rows("UPDATE outbox SET state = 'dead', error = 'no answer', attempts = 9")
-    return {key: number for key, number in office.rows("SELECT key, id FROM outbox")}
+    found: list[Any] = office.rows("SELECT key, id FROM outbox")
+    return dict(found)
 
 
 async def test_jobs_are_listed_by_who_may_see_what_they_are_about(office: Office) -> None:

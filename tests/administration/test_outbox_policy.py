@@ -1,6 +1,7 @@
 """When to try again, where deliveries may go, what is published: pure rules."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -65,7 +66,7 @@ def test_doubling_delays_reach_their_total_and_end(first: int, longest: int, tot
         ("169.254.169.254", False, False, False),
         ("::ffff:169.254.169.254", False, False, False),
         ("fe80::1%eth0", False, False, False),
-        ("0.0.0.0", False, False, False),
+        ("0.0.0.0", False, False, False),  # noqa: S104
         ("224.0.0.1", False, False, False),
         ("100.64.0.1", True, False, False),
     ],
@@ -110,12 +111,8 @@ def test_item_banks_are_found_in_definitions_whatever_they_hold() -> None:
     assert desired.item_banks_of({"tasks": [{"item_bank": bank}, {"item_bank": bank}, {}, 7]}) == {
         ("words", 2)
     }
-    for definition in (
-        {},
-        {"tasks": "x"},
-        {"tasks": [{"item_bank": "words"}]},
-        {"tasks": [{"item_bank": {}}]},
-    ):
+    odd: list[dict[str, Any]] = [{}, {"tasks": "x"}, {"tasks": [{"item_bank": "words"}, {"item_bank": {}}]}]
+    for definition in odd:
         assert desired.item_banks_of(definition) == set()
 
 
