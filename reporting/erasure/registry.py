@@ -19,6 +19,7 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    true,
     tuple_,
 )
 from sqlalchemy.dialects.postgresql import JSONB, JSONPATH
@@ -177,6 +178,11 @@ def foreign_flags(subject: Subject) -> ColumnElement[bool]:
     return and_(~is_own, names_subject(cast(q.detail, JSONB), subject))
 
 
+def _every_row(_: Table, __: Subject) -> ColumnElement[bool]:
+    # Stored answers are sealed, so whose they are cannot be seen; they are kept for a day at most.
+    return true()
+
+
 _NOBODY = Kept("about studies, sites and people of the team, not about participants")
 _PROGRESS = Kept("positions and counts")
 
@@ -198,6 +204,8 @@ RULES: Mapping[str, Rule] = {
     "replays": Erased(_by_document),
     "consents": Erased(_consents),
     "consent_withdrawals": Erased(_by_code),
+    "consent_changes": Erased(_by_code),
+    "idempotency_keys": Erased(_every_row),
     "visits": Erased(_by_code),
     "participants": Erased(_by_code),
     "outbox_attempts": Erased(_attempts),
@@ -229,7 +237,18 @@ RULES: Mapping[str, Rule] = {
     "visit_definitions": _NOBODY,
     "users": _NOBODY,
     "memberships": _NOBODY,
+    "logins": _NOBODY,
+    "refresh_tokens": _NOBODY,
+    "mail_links": _NOBODY,
+    "second_factors": _NOBODY,
+    "recovery_codes": _NOBODY,
+    "attempts": _NOBODY,
     "devices": _NOBODY,
+    "device_labels": _NOBODY,
+    "device_activity": _NOBODY,
+    "enrolment_codes": _NOBODY,
+    "webhooks": _NOBODY,
+    "duties": _PROGRESS,
 }
 """By table. Exports do not exist yet; a table of them belongs here too."""
 

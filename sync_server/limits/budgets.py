@@ -3,7 +3,7 @@
 | request | budget | of |
 |---|---|---|
 | `/api/health…`, `/api/metrics` | none: no watcher is told to wait | |
-| `/api/auth/…`, `/api/sync/enrol` | `AUTH_RATE_LIMIT_PER_MINUTE` | the person of a valid token, or the address |
+| `/api/auth/…`, `/api/sync/enrol` | `AUTH_RATE_LIMIT_PER_MINUTE` | person or address |
 | `/api/sync/…` with a valid device credential | DEVICE_PER_MINUTE | the credential |
 | everything else | `RATE_LIMIT_PER_MINUTE` | the person of a valid token, or the address |
 

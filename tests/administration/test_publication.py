@@ -66,7 +66,7 @@ async def test_a_site_gets_what_its_studies_need_once_and_nothing_else(office: O
             "participant": "s1",
             "status": "enrolled",
             "language": "es",
-            "consent": None,
+            "consent": {"state": "none"},
         }
         assert documents["visit:SRO/s1/v1"]["due_on"] == "2026-05-01"
         # Asked for again, by document and as a whole: nothing changed, so nothing is written.

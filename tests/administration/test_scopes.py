@@ -1,7 +1,5 @@
 """What a scope covers: the table in `reporting.scope`."""
 
-from typing import Any
-
 import pytest
 from sqlalchemy import ColumnElement, column
 
