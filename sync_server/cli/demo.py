@@ -32,7 +32,8 @@ PREFIX = "metricis-demo-"
 )
 @click.option("--exit", "exit_after", is_flag=True, help="Stop after showing the scores.")
 def demo(port: int, sessions: int, *, exit_after: bool) -> None:
-    """Start everything in a temporary directory, let a simulated tablet sync, and show the scores.
+    """Start everything in a temporary directory, set up a study, let a simulated tablet sync, and show what
+    came of it.
 
     The service keeps running until Ctrl-C; then the directory is removed.
     """
@@ -47,7 +48,7 @@ def demo(port: int, sessions: int, *, exit_after: bool) -> None:
         console.print("Postgres and Valkey are up, the schema is migrated.")
         await start_services(system, host="127.0.0.1", port=port or _free_port())
         record = running_system(data_dir)
-        await run_demo(record, data_dir, sessions, console)
+        await run_demo(record, sessions, console, email=ADMIN, password=password)
         console.print(f"Service   {record.base_url}")
         console.print(f"Postgres  {record.database_url}", soft_wrap=True)
         console.print(f"Admin     {ADMIN}   password {password}")

@@ -1,9 +1,9 @@
-"""The demo on a running system: enrol a tablet, let it sync, wait for the rows, show the scores."""
+"""The demo on a running system: a study is set up, a tablet enrols, pulls, pushes; the rows and scores."""
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -17,8 +17,9 @@ from replication.push import batches, outgoing, push_batch
 from reporting.engine import sync_engine
 from reporting.tables import scores, sessions, trials
 from sync_server.demo.generate import generate_sessions
+from sync_server.demo.team import STUDY, NotDone, StudyTeam
 from sync_server.embedded.record import SystemRecord
-from sync_server.enrolment import Enrolment, enrol_device
+from sync_server.enrolment import Enrolment
 
 SITE = "lima"
 DEVICE = "lima-tab-1"
@@ -30,42 +31,96 @@ class DemoFailed(Exception):
     """The demo did not come to its end; the message says where."""
 
 
-async def run_demo(record: SystemRecord, data_dir: Path, count: int, console: Console) -> None:
-    """Sync `count` generated sessions as one tablet and print what was projected. Raises DemoFailed."""
-    base_url = record.base_url or ""
-    enrolment = await enrol_device(
-        site=SITE,
-        device=DEVICE,
-        role="tablet",
-        feed_url=f"{base_url}/db",
-        public_base=base_url,
-        database_url=record.database_url,
-        data_dir=data_dir,
-    )
-    console.print(f"Enrolled [bold]{DEVICE}[/] for the site database {enrolment.database}.")
-    await _sync(enrolment, count, console)
+async def run_demo(record: SystemRecord, count: int, console: Console, *, email: str, password: str) -> None:
+    """Set up a study, sync `count` generated sessions as one tablet, and print what came of it.
+
+    `email` and `password` are the admin's. Raises DemoFailed.
+    """
+    documents = list(generate_sessions(count, site=SITE, seed=SEED))
     engine = sync_engine(record.database_url)
     try:
-        await _projected(engine, count, console)
+        async with aiohttp.ClientSession() as http:
+            team = await StudyTeam.log_in(http, record.base_url or "", email=email, password=password)
+            await team.set_up(SITE, _roster(documents))
+            enrolment = await team.enrol_tablet(SITE, DEVICE)
+            console.print(
+                f"Study [bold]{STUDY}[/] is set up at {SITE}; [bold]{DEVICE}[/] has enrolled itself with a"
+                " one-time code."
+            )
+            await _pulled(http, enrolment, documents, console)
+            await _sync(http, enrolment, documents, console)
+            await _projected(engine, count, console)
+            console.print(await _visits(team))
         with engine.connect() as connection:
             console.print(_score_table(connection))
+    except NotDone as error:
+        raise DemoFailed(str(error)) from error
     finally:
         engine.dispose()
 
 
-async def _sync(enrolment: Enrolment, count: int, console: Console) -> None:
-    documents = (outgoing(msgspec.json.encode(doc)) for doc in generate_sessions(count, site=SITE, seed=SEED))
-    login = basic_login(enrolment.username, enrolment.password)
+def _roster(documents: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Who is in the sessions, enrolled on the day of the first one."""
+    first: dict[str, str] = {}
+    for document in documents:
+        day = str(document["started_at"])[:10]
+        code = str(document["participant"])
+        first[code] = min(day, first.get(code, day))
+    return sorted(first.items())
+
+
+async def _pulled(
+    http: aiohttp.ClientSession, enrolment: Enrolment, documents: Sequence[Any], console: Console
+) -> None:
+    """Wait until the tablet can pull the study and its roster: the relay publishes within a second."""
+    tablet, database = _tablet(http, enrolment)
+    wanted = {f"participant:{STUDY}/{code}" for code, _ in _roster(documents)} | {f"study:{STUDY}"}
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        page = await tablet.changes(database, "0", limit=10_000)
+        found = {change.id for change in page.changes if not change.deleted}
+        if wanted <= found:
+            kinds = Counter(doc_id.partition(":")[0] for doc_id in found)
+            told = ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items()))
+            console.print(f"The tablet pulled what it needs offline: {told}.")
+            return
+        if time.monotonic() > deadline:
+            raise DemoFailed(f"Not published within {PATIENCE_S:.0f} s: {sorted(wanted - found)[:3]} …")
+        await asyncio.sleep(0.2)
+
+
+async def _visits(team: StudyTeam) -> Table:
+    told = await team.call("GET", f"/api/visits?study={STUDY}&per_page=500")
+    states: dict[str, Counter[str]] = {}
+    for visit in told["data"]:
+        states.setdefault(visit["code"], Counter())[visit["state"]] += 1
+    table = Table(title="Visits, as the sessions completed them")
+    columns = ("planned", "due", "completed", "missed", "cancelled")
+    table.add_column("visit", no_wrap=True)
+    for name in columns:
+        table.add_column(name, justify="right")
+    for code, counted in states.items():
+        table.add_row(code, *(str(counted[name] or "–") for name in columns))
+    return table
+
+
+def _tablet(http: aiohttp.ClientSession, enrolment: Enrolment) -> tuple[CouchClient, str]:
     base, _, database = enrolment.url.rpartition("/")
+    return CouchClient(http, base, headers=basic_login(enrolment.username, enrolment.password)), database
+
+
+async def _sync(
+    http: aiohttp.ClientSession, enrolment: Enrolment, collected: Sequence[Any], console: Console
+) -> None:
+    documents = (outgoing(msgspec.json.encode(document)) for document in collected)
+    tablet, database = _tablet(http, enrolment)
     stored = known = 0
-    async with aiohttp.ClientSession() as http:
-        tablet = CouchClient(http, base, headers=login)
-        for batch in batches(documents, count=10):
-            pushed = await push_batch(tablet, database, batch)
-            if pushed.refused:
-                raise DemoFailed(f"A session was refused: {pushed.refused[0].reason}")
-            stored += len(pushed.stored)
-            known += len(pushed.known)
+    for batch in batches(documents, count=10):
+        pushed = await push_batch(tablet, database, batch)
+        if pushed.refused:
+            raise DemoFailed(f"A session was refused: {pushed.refused[0].reason}")
+        stored += len(pushed.stored)
+        known += len(pushed.known)
     console.print(f"The tablet pushed {stored} sessions" + (f" ({known} were there)." if known else "."))
 
 
