@@ -1,10 +1,13 @@
 """Real servers for all tests: one Postgres and one Valkey a run, a fresh migrated database a test."""
 
+import contextlib
+import queue
 import shutil
 import signal
 import tempfile
+import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -38,9 +41,27 @@ def postgres_server() -> Iterator[SupervisedSystem]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def dropping(postgres_server: SupervisedSystem) -> Iterator[Callable[[str], None]]:
+    """Drops databases in the background: a connection that a test cut off while it logged in holds a DROP up
+    for Postgres's `authentication_timeout`. What is left at the end goes with the server's directory.
+    """
+    names: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def drop() -> None:
+        with psycopg.connect(postgres_server.superuser_url, autocommit=True) as connection:
+            while name := names.get():
+                with contextlib.suppress(psycopg.Error):
+                    connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    threading.Thread(target=drop, name="dropping databases", daemon=True).start()
+    yield names.put
+    names.put("")
+
+
 @pytest.fixture
-def fresh_database(postgres_server: SupervisedSystem) -> Iterator[str]:
-    """The name of a fresh database with the newest schema, dropped after the test."""
+def fresh_database(postgres_server: SupervisedSystem, dropping: Callable[[str], None]) -> Iterator[str]:
+    """The name of a fresh database with the newest schema, dropped some time after the test."""
     name = f"test_{uuid.uuid4().hex[:16]}"
     create = sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {}").format(
         sql.Identifier(name), sql.Identifier(DATABASE), sql.Identifier(OWNER)
@@ -48,8 +69,7 @@ def fresh_database(postgres_server: SupervisedSystem) -> Iterator[str]:
     with psycopg.connect(postgres_server.superuser_url, autocommit=True) as connection:
         connection.execute(create)
     yield name
-    with psycopg.connect(postgres_server.superuser_url, autocommit=True) as connection:
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    dropping(name)
 
 
 @pytest.fixture
