@@ -92,12 +92,16 @@ def update_participant(study: str, code: str, values: Mapping[str, Any]) -> Upda
     )
 
 
-def select_sites_of_study(study: str) -> Select[str, str, str]:
-    """Statement: (code, timezone, status) of the sites at which a study runs."""
+def hold_sites_of_study(study: str) -> Select[str, str, str]:
+    """Statement: (code, timezone, status) of the sites at which a study runs; it does so, and they stay open
+    or archived, until the transaction ends (as `studies.rows.hold_study_site` and `studies.sites.hold_site`).
+    """
     return (
         select(sites.c.code, sites.c.timezone, sites.c.status)
         .join(study_sites, study_sites.c.site == sites.c.code)
         .where(study_sites.c.study == study)
+        .order_by(sites.c.code)
+        .with_for_update(read=True, of=[study_sites, sites])
     )
 
 

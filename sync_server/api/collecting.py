@@ -10,6 +10,8 @@ mend it. The caller may choose the session's id, and may then repeat each call.
 """
 
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -33,8 +35,14 @@ from sync_server.api.call import Call, Nothing
 from sync_server.api.route import Route, get, post
 from sync_server.errors import InvalidRequest, NotFound, NotPossible, Taken
 from sync_server.gateway.access import recorder
-from sync_server.gateway.collecting import SessionStore, Step, StoredSession
-from sync_server.keys import ENGINE, SITE_DATABASES
+from sync_server.gateway.collecting import (
+    SessionErased,
+    SessionRefused,
+    SessionStore,
+    Step,
+    StoredSession,
+)
+from sync_server.keys import ENGINE, ERASED, SITE_DATABASES
 from sync_server.middleware import REQUEST_ID
 
 SUBMIT_LIMIT = 64 * 1024 * 1024
@@ -133,7 +141,8 @@ async def start_session(call: Call[Nothing, NewSession]) -> CollectedSession:
         )
     )
     _refuse_invalid(document, site)
-    return _collected(site, await store.write(document, None))
+    with _told_why():
+        return _collected(site, await store.write(document, None))
 
 
 async def submit(call: Call[Nothing, Submission]) -> CollectedSession:
@@ -168,10 +177,22 @@ async def _step(call: Call[Any, Any], site: str, session: str, step: Step) -> Co
         return after
 
     try:
-        return _collected(site, await _store(call, site).step(before, checked))
+        with _told_why():
+            return _collected(site, await _store(call, site).step(before, checked))
     except Ended as error:
         status = before.document.get("status")
         raise NotPossible(f"The session is {status}: nothing can be added to it.") from error
+
+
+@contextmanager
+def _told_why() -> Iterator[None]:
+    """Raises NotPossible for what the site database will never take."""
+    try:
+        yield
+    except SessionErased as error:
+        raise NotPossible("The participant was erased on request: nothing is collected of them.") from error
+    except SessionRefused as error:
+        raise NotPossible(f"The site database refuses the session: {error.reason}.") from error
 
 
 async def _allowed(call: Call[Any, Any], site: str, session: str) -> StoredSession:
@@ -212,6 +233,7 @@ def _store(call: Call[Any, Any], site: str) -> SessionStore:
     return SessionStore(
         app[SITE_DATABASES],
         recorder(app[ENGINE]),
+        app[ERASED],
         site=site,
         device=_device(call),
         role="person",

@@ -30,7 +30,7 @@ from reporting.participants.roster import (
     select_participant,
     select_roster,
 )
-from reporting.participants.rules import Code, Language, State, Status, problem_of
+from reporting.participants.rules import Code, Language, State, Status, needs_its_site, problem_of
 from reporting.tables import studies
 from sync_server.api.acts import Reason, audited
 from sync_server.api.call import Call, ListQuery, Nothing, PageOf
@@ -175,7 +175,7 @@ async def _change(  # noqa: PLR0917 (one change and why)
 ) -> None:
     where = await read_study_sites(call.connection, study)
     was, state = None if before is None else before.state, after.state
-    if state.site is not None and (was is None or was.site != state.site):
+    if state.site is not None and needs_its_site(was, state):
         if state.site not in where.days:
             raise InvalidRequest(f"{study} does not run at {state.site}.", details={"member": "site"})
         if state.site in where.closed:

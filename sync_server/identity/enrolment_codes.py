@@ -66,8 +66,17 @@ def insert_code(
     )
 
 
+def hold_site_of_code(code: str) -> Select[str]:
+    """Statement: the status of a code's site, which stays so until the transaction ends."""
+    c = enrolment_codes.c
+    named = select(c.site).where(c.code_sha256 == code_digest(code)).scalar_subquery()
+    return select(sites.c.status).where(sites.c.code == named).with_for_update(read=True)
+
+
 def redeem_code(code: str, *, installation: str) -> Update:
-    """Statement: redeem it → (site, device, role, label); no row where it is worth nothing to this one."""
+    """Statement: redeem it → (site, device, role, label); no row where it is worth nothing to this one. Run
+    `hold_site_of_code` before, so that the site is not archived meanwhile.
+    """
     c = enrolment_codes.c
     digest = hashlib.sha256(installation.encode("utf-8", "replace")).digest()
     is_open = select(sites.c.code).where(sites.c.code == c.site, sites.c.status == "open").exists()
