@@ -32,6 +32,7 @@ from reporting.documents.validate import validate
 from reporting.sites import SITE_PATTERN
 from reporting.tables import participants, sites, studies
 from sync_server.api.call import Call, Nothing
+from sync_server.api.idempotency import refuse_key
 from sync_server.api.route import Route, get, post
 from sync_server.errors import InvalidRequest, NotFound, NotPossible, Taken
 from sync_server.gateway.access import recorder
@@ -112,6 +113,8 @@ class CollectedSession(msgspec.Struct, frozen=True):
 async def start_session(call: Call[Nothing, NewSession]) -> CollectedSession:
     """Start a session; with an `id`, again without harm."""
     wanted = call.body
+    if wanted.id is None:
+        refuse_key(call.request)
     site = await _site_of(call)
     # Nothing is held in Postgres while the site database is asked.
     await call.connection.rollback()
@@ -265,9 +268,11 @@ def _collected(site: str, session: StoredSession) -> CollectedSession:
     )
 
 
+_REPEATABLE: Any = {"errors": (409,), "transaction": False, "repeatable": True}
+
 ROUTES: list[Route] = [
-    post("/api/session/start", start_session, right="collect", status=201, errors=(409,), transaction=False),
-    post("/api/submit", submit, right="collect", errors=(409,), transaction=False, limit=SUBMIT_LIMIT),
-    post("/api/session/end", end_session, right="collect", errors=(409,), transaction=False),
+    post("/api/session/start", start_session, right="collect", status=201, **_REPEATABLE),
+    post("/api/submit", submit, right="collect", limit=SUBMIT_LIMIT, **_REPEATABLE),
+    post("/api/session/end", end_session, right="collect", **_REPEATABLE),
     get("/api/session/{site}/{session}", get_collected, right="collect"),
 ]

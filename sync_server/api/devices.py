@@ -31,8 +31,8 @@ from reporting.queries.devices import (
 )
 from reporting.scope import within
 from reporting.sites import SITE_PATTERN, database_of
-from reporting.tables import enrolment_codes, ingest_log
 from reporting.studies.sites import hold_site
+from reporting.tables import enrolment_codes, ingest_log
 from reporting.webhooks.events import Event, announce
 from sync_server.api.acts import Reason
 from sync_server.api.call import Call, ListQuery, Nothing, PageOf
@@ -326,5 +326,5 @@ ROUTES: list[Route] = [
     get("/api/sync/enrolments", list_enrolments, right="devices.manage"),
     post("/api/sync/enrolments", create_enrolment, right="devices.manage", status=201, errors=(409,)),
     delete("/api/sync/enrolments/{id}", cancel_enrolment, right="devices.manage", status=204, errors=(409,)),
-    post("/api/sync/enrol", redeem, right="public", status=201),
+    post("/api/sync/enrol", redeem, right="public", status=201, repeatable=True),
 ]

@@ -145,9 +145,7 @@ async def archive_site(call: Call[Nothing, Archiving]) -> SiteRecord:
             data={"site": site.code},
         )
     ]
-    happened += [
-        device_revoked(site.code, device) for device in devices
-    ]
+    happened += [device_revoked(site.code, device) for device in devices]
     await call.connection.execute(announce(*happened))
     await call.connection.execute(publish_sites([site.code]))
     return await _read(call, site.code)

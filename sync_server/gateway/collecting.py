@@ -14,13 +14,14 @@ run as it does those of two tablets; the next step goes on from the winner.
 | … between that look and the store's | the same; what was put on record is taken away again |
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import msgspec
 
 from replication.client import CouchClient, NotWritten
-from replication.errors import CouchError, NotFound
+from replication.errors import CouchError, NotFound, Unavailable
 from reporting.collecting.session_document import Document, next_revision
 from reporting.erasure.names import Claims
 from reporting.ingest import IngestEntry
@@ -80,17 +81,20 @@ class SessionStore:
 
     async def write(self, document: Document, base: StoredSession | None) -> StoredSession:
         """Store the document as the next revision after `base`. Raises SessionErased, SessionRefused,
-        StoreUnreachable, and what recording raises.
+        StoreUnreachable.
         """
         doc_id = document["_id"]
         claims = Claims(document.get("study"), document.get("participant"), None)
-        if await self._erased.knows(self._site, doc_id, claims):
+        with _unreachable():
+            is_erased = await self._erased.knows(self._site, doc_id, claims)
+        if is_erased:
             raise SessionErased
         rev = next_revision(document, None if base is None else base.rev)
         entry = IngestEntry(
             site=self._site, doc_id=doc_id, rev=rev, outcome="received", **_entry(self._about)
         )
-        await self._record([entry])
+        with _unreachable():
+            await self._record([entry])
         ids = [rev.partition("-")[2]]
         if base is not None:
             ids.append(base.rev.partition("-")[2])
@@ -111,7 +115,8 @@ class SessionStore:
             # Erased between the look and the store's: of the erased no id stays on record.
             await self._erased.forget_receipt(entry.site, entry.doc_id, entry.rev)
             raise SessionErased
-        await self._record([msgspec.structs.replace(entry, outcome="refused", reason=told.reason)])
+        with _unreachable():
+            await self._record([msgspec.structs.replace(entry, outcome="refused", reason=told.reason)])
         raise SessionRefused(told.reason)
 
     async def step(self, base: StoredSession, step: Step) -> StoredSession:
@@ -120,6 +125,15 @@ class SessionStore:
         """
         document = step(base.document)
         return base if document == base.document else await self.write(document, base)
+
+
+@contextmanager
+def _unreachable() -> Iterator[None]:
+    """What `/db` answers as CouchDB would is the API's to say in its own words. Raises StoreUnreachable."""
+    try:
+        yield
+    except Unavailable as error:
+        raise StoreUnreachable(error.reason) from error
 
 
 def _entry(about: dict[str, str]) -> dict[str, Any]:

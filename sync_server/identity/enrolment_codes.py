@@ -17,7 +17,7 @@ import re
 import secrets
 from datetime import datetime
 
-from sqlalchemy import Insert, Select, Update, func, insert, or_, select, update
+from sqlalchemy import Delete, Insert, Select, Update, delete, func, insert, or_, select, update
 
 from reporting.tables import enrolment_codes, sites
 from sync_server.identity.devices import EnrolledRole
@@ -103,6 +103,13 @@ def cancel_code(code_id: int) -> Update:
         .values(cancelled_at=func.now())
         .returning(c.site)
     )
+
+
+def prune_codes(*, expired_before: datetime, limit: int) -> Delete:
+    """Statement: codes that were good until before then, redeemed or not."""
+    c = enrolment_codes.c
+    old = select(c.id).where(c.expires_at < expired_before).limit(limit).with_for_update(skip_locked=True)
+    return delete(enrolment_codes).where(c.id.in_(old))
 
 
 def select_code_site(code_id: int) -> Select[str]:
