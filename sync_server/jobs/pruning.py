@@ -1,7 +1,7 @@
 """What ran out and says nothing any more is taken away: logins, tokens, links, codes, keys, attempts.
 
-Each statement takes a part at a time and leaves rows that somebody is at; what is left is taken the next time.
-What people may still ask about is kept a while after it ran out.
+Each statement takes a part at a time and leaves rows that somebody is at; what is left is taken the next
+time. What people may still ask about is kept a while after it ran out.
 
 | what | kept after it ran out |
 |---|---|

@@ -55,8 +55,8 @@ TEXTS: Mapping[tuple[Language, Template], Text] = {
     ("fr", "address_left"): Text(
         "Votre adresse Metricis a été modifiée",
         "Bonjour{name},\n\nvotre compte a désormais une autre adresse : plus rien ne sera envoyé à celle-ci, "
-        "et elle ne permet plus de se connecter. Si vous ne l'avez pas demandé, prévenez aussitôt votre équipe "
-        "d'étude.\n",
+        "et elle ne permet plus de se connecter. Si vous ne l'avez pas demandé, prévenez aussitôt votre "
+        "équipe d'étude.\n",
     ),
     ("fr", "address_taken"): Text(
         "Ceci est désormais votre adresse Metricis",
