@@ -36,6 +36,7 @@ async def test_conflicts_are_listed_with_both_values_and_the_losing_revision(con
     expected = {
         "site": "lima",
         "session": "s1",
+        "study": "SRO",
         "rev": "1-b",
         "state": "conflicted",
         "leaves": ["1-a", "1-b"],
