@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import Insert
+from sqlalchemy import Delete, Insert, delete
 from sqlalchemy.dialects.postgresql import insert
 
 from reporting.documents.text import key_text, without_nul
@@ -40,6 +40,13 @@ class IngestEntry(msgspec.Struct, frozen=True, kw_only=True):
 def record_first_receipts() -> Insert:
     """Insert entries unless that (site, id, rev, outcome) is there; run with `entry_parameters`."""
     return insert(ingest_log).on_conflict_do_nothing()
+
+
+def forget_receipt(site: str, doc_id: str, rev: str) -> Delete:
+    """Statement: take the receipt of a revision away, which an erasure has refused."""
+    c = ingest_log.c
+    named = (c.site == site, c.doc_id == key_text(doc_id), c.rev == key_text(rev))
+    return delete(ingest_log).where(*named, c.outcome == "received")
 
 
 def entry_parameters(entries: Sequence[IngestEntry]) -> list[dict[str, Any]]:

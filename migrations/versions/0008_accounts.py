@@ -83,6 +83,18 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_mail_links_person"), "mail_links", ["person"], unique=False)
     op.create_table(
+        "address_changes",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("person", sa.BigInteger(), nullable=False),
+        sa.Column("email_before", sa.Text(), nullable=False),
+        sa.Column("email_after", sa.Text(), nullable=False),
+        sa.Column("changed_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.ForeignKeyConstraint(["person"], ["users.id"], name="fk_address_changes_person"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_address_changes")),
+        comment="So that both addresses can be told.",
+    )
+    op.create_index(op.f("ix_address_changes_changed_at"), "address_changes", ["changed_at"], unique=False)
+    op.create_table(
         "recovery_codes",
         sa.Column("person", sa.BigInteger(), nullable=False),
         sa.Column("sha256", sa.LargeBinary(), nullable=False),
@@ -136,6 +148,8 @@ def downgrade() -> None:
     op.drop_table("refresh_tokens")
     op.drop_table("second_factors")
     op.drop_table("recovery_codes")
+    op.drop_index(op.f("ix_address_changes_changed_at"), table_name="address_changes")
+    op.drop_table("address_changes")
     op.drop_index(op.f("ix_mail_links_person"), table_name="mail_links")
     op.drop_table("mail_links")
     op.drop_index(op.f("ix_logins_person_created_at"), table_name="logins")

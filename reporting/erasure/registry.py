@@ -240,6 +240,7 @@ RULES: Mapping[str, Rule] = {
     "logins": _NOBODY,
     "refresh_tokens": _NOBODY,
     "mail_links": _NOBODY,
+    "address_changes": _NOBODY,
     "second_factors": _NOBODY,
     "recovery_codes": _NOBODY,
     "attempts": _NOBODY,

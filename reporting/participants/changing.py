@@ -4,6 +4,7 @@
 |---|---|
 | another transaction creates one of the codes meanwhile | CreatedMeanwhile: all of it is undone |
 | … changes one | it waits: the rows are locked before anything is judged |
+| … takes the study from a site, or archives it | either waits for the other, and sees what it did |
 | the process dies before the commit | nothing happened |
 """
 
@@ -21,9 +22,9 @@ from reporting.participants.contact import Contact, Open, Seal, changed_members,
 from reporting.participants.fates import Change, Known
 from reporting.participants.roster import (
     Participant,
+    hold_sites_of_study,
     insert_participants,
     select_participants,
-    select_sites_of_study,
     today_at,
 )
 from reporting.tables import participants
@@ -50,9 +51,11 @@ class StudySites(NamedTuple):
 
 
 async def read_study_sites(connection: AsyncConnection, study: str) -> StudySites:
-    """Where a study runs, by the database's clock."""
+    """Where a study runs, by the database's clock; held until the transaction ends, so read before anything
+    is judged by it.
+    """
     moment: datetime = (await connection.execute(select(func.now()))).scalar_one()
-    rows = (await connection.execute(select_sites_of_study(study))).all()
+    rows = (await connection.execute(hold_sites_of_study(study))).all()
     days = {code: today_at(moment, timezone) for code, timezone, _ in rows}
     return StudySites(days, frozenset(code for code, _, status in rows if status == "archived"))
 

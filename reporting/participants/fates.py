@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from reporting.participants.contact import MEMBERS, Contact, changed_members
-from reporting.participants.rules import Code, Language, State, Status, problem_of
+from reporting.participants.rules import Code, Language, State, Status, needs_its_site, problem_of
 from reporting.participants.table_file import Line
 
 Outcome = Literal["created", "updated", "unchanged", "refused", "duplicate"]
@@ -130,14 +130,14 @@ def _change(line: Line, before: Known | None, setting: Setting) -> Change:
     site = typed.site or (was.site if was else None)
     status = typed.status or (was.status if was else "screened")
     enrolled_on = typed.enrolled_on or (was.enrolled_on if was else None)
-    moved = was is None or site != was.site
     for where in {site, was.site if was else site}:
         if not setting.may_write(where):
             raise _Refused("site", "Your role does not allow changes at this site.")
-    if site is not None and moved and site not in setting.days:
-        raise _Refused("site", f"The study does not run at {site[:64]}.")
-    if site is not None and moved and site in setting.closed_sites:
-        raise _Refused("site", f"The site {site} is archived.")
+    if site is not None and needs_its_site(was, State(site, status)):
+        if site not in setting.days:
+            raise _Refused("site", f"The study does not run at {site[:64]}.")
+        if site in setting.closed_sites:
+            raise _Refused("site", f"The site {site} is archived.")
     if (
         status == "enrolled"
         and enrolled_on is None

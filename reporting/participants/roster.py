@@ -10,6 +10,8 @@ from sqlalchemy import Select, Update, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql.dml import ReturningInsert
 
+from reporting.consent.state import State as ConsentState
+from reporting.consent.state import consent_state
 from reporting.participants.rules import State, Status
 from reporting.scope import Scope, within
 from reporting.tables import participants, sites, study_sites
@@ -18,7 +20,9 @@ _p = participants.c
 
 
 class Participant(msgspec.Struct, frozen=True):
-    """A participant without the contact. `site` null: known by code only, published to no tablet."""
+    """A participant without the contact. `site` null: known by code only, published to no tablet. `consent`
+    is the worst state of the forms that the study requires, now.
+    """
 
     study: str
     code: str
@@ -27,6 +31,7 @@ class Participant(msgspec.Struct, frozen=True):
     language: str | None
     enrolled_on: date | None
     has_contact: bool
+    consent: ConsentState
     row_version: int
     created_at: datetime
     updated_at: datetime
@@ -37,9 +42,11 @@ class Participant(msgspec.Struct, frozen=True):
         return State(self.site, self.status, self.language, self.enrolled_on)
 
 
+_consent = consent_state(_p.study, _p.code)
+_DERIVED = {"has_contact": _p.contact.is_not(None), "consent": _consent}
+
 COLUMNS: Sequence[Any] = [
-    _p.contact.is_not(None).label(name) if name == "has_contact" else _p[name]
-    for name in Participant.__struct_fields__
+    _DERIVED[name].label(name) if name in _DERIVED else _p[name] for name in Participant.__struct_fields__
 ]
 SORTABLE = {name: _p[name] for name in ("code", "site", "status", "enrolled_on", "created_at", "updated_at")}
 KEY = [_p.study, _p.code]
@@ -51,6 +58,7 @@ class RosterFilter(msgspec.Struct, frozen=True, kw_only=True):
     study: str | None = None
     site: str | None = None
     status: Status | None = None
+    consent: ConsentState | None = None
     q: str | None = None
 
 
@@ -60,6 +68,8 @@ def select_roster(wanted: RosterFilter, scope: Scope) -> Select[*tuple[Any, ...]
     for column, value in ((_p.study, wanted.study), (_p.site, wanted.site), (_p.status, wanted.status)):
         if value is not None:
             statement = statement.where(column == value)
+    if wanted.consent is not None:
+        statement = statement.where(_consent == wanted.consent)
     if wanted.q is not None:
         statement = statement.where(_p.code.startswith(wanted.q, autoescape=True))
     return statement
@@ -92,12 +102,16 @@ def update_participant(study: str, code: str, values: Mapping[str, Any]) -> Upda
     )
 
 
-def select_sites_of_study(study: str) -> Select[str, str, str]:
-    """Statement: (code, timezone, status) of the sites at which a study runs."""
+def hold_sites_of_study(study: str) -> Select[str, str, str]:
+    """Statement: (code, timezone, status) of the sites at which a study runs; it does so, and they stay open
+    or archived, until the transaction ends (as `studies.rows.hold_study_site` and `studies.sites.hold_site`).
+    """
     return (
         select(sites.c.code, sites.c.timezone, sites.c.status)
         .join(study_sites, study_sites.c.site == sites.c.code)
         .where(study_sites.c.study == study)
+        .order_by(sites.c.code)
+        .with_for_update(read=True, of=[study_sites, sites])
     )
 
 

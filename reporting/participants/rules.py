@@ -10,6 +10,7 @@
 | to `withdrawn` | a reason |
 | back to `enrolled` from `withdrawn` or `completed` | a reason |
 | back to `screened`; `screened` to `completed` | refused |
+| to another site, or to `enrolled` | the study runs at the site, which is open |
 """
 
 from collections.abc import Mapping
@@ -70,6 +71,16 @@ def problem_of(before: State | None, after: State, *, reason: str | None) -> Pro
     if after.status == "screened" and after.enrolled_on is not None:
         return Problem("enrolled_on", "Who is screened only is not enrolled on a day yet.")
     return None
+
+
+def needs_its_site(before: State | None, after: State) -> bool:
+    """Whether the study has to run at the site, and the site to be open: somebody comes there, or takes part
+    from now on. Who is there already may be withdrawn or completed whatever became of the site.
+    """
+    if after.site is None:
+        return False
+    enrolls = after.status == "enrolled" and (before is None or before.status != "enrolled")
+    return before is None or before.site != after.site or enrolls
 
 
 def _site_left(before: State | None) -> bool:

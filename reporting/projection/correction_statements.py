@@ -60,9 +60,10 @@ ON CONFLICT (site, doc_id) DO UPDATE SET ticket = DEFAULT, cause = excluded.caus
 # --- audit -------------------------------------------------------------------------------------------------
 
 RECORD_CORRECTION: Final = """
-INSERT INTO audit_log (actor, actor_kind, role, action, entity, entity_id, site, reason, before, after,
+INSERT INTO audit_log (actor, actor_kind, role, action, entity, entity_id, study, site, reason, before, after,
                        request_id, source)
-VALUES (%(actor)s, 'person', %(role)s, %(action)s, 'document', %(entity_id)s, %(site)s, %(reason)s,
+VALUES (%(actor)s, 'person', %(role)s, %(action)s, 'document', %(entity_id)s,
+        (SELECT study FROM sessions WHERE site = %(site)s AND id = %(session)s), %(site)s, %(reason)s,
         %(before)s::jsonb, %(after)s::jsonb, %(request_id)s, %(source)s)
 ON CONFLICT (source) DO NOTHING
 """

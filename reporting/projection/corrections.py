@@ -19,7 +19,7 @@ import psycopg
 
 from reporting.documents.corrections import PREFIX, session_key
 from reporting.documents.kinds import Correction
-from reporting.documents.text import without_nul_deep
+from reporting.documents.text import key_text, without_nul_deep
 from reporting.projection import correction_statements as statements
 from reporting.projection.batch import FedDocument, session_ids
 from reporting.projection.correction_rows import audit_entry, stored_correction
@@ -73,4 +73,7 @@ def record_corrections(connection: psycopg.Connection, site: str, judgements: It
             entry = msgspec.structs.asdict(audit_entry(site, *judgement.correction))
             for name in ("before", "after"):
                 entry[name] = msgspec.json.encode(without_nul_deep(entry[name])[0]).decode()
+            _, correction = judgement.correction
+            # Of a session that has no rows no study is known, as whoever wrote the correction knew none.
+            entry["session"] = key_text(correction.session)
             connection.execute(statements.RECORD_CORRECTION, entry)

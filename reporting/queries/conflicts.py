@@ -40,6 +40,7 @@ class ConflictRow(msgspec.Struct, frozen=True):
 class _Session(msgspec.Struct, frozen=True):
     site: str
     session: str
+    study: str | None
     rev: str | None
     state: str | None
     leaves: list[str] | None
@@ -47,11 +48,13 @@ class _Session(msgspec.Struct, frozen=True):
 
 class SessionConflicts(msgspec.Struct, frozen=True):
     """A session with all its conflicts, whatever their state. `rev` and `leaves` are what a decision is told
-    to be based on; the content of `losing_revisions` is in the table of that name.
+    to be based on; the content of `losing_revisions` is in the table of that name. `study` is null where the
+    session has no rows.
     """
 
     site: str
     session: str
+    study: str | None
     rev: str | None
     state: str | None
     leaves: list[str]
@@ -72,7 +75,14 @@ def select_conflicted(wanted: ConflictFilter, scope: Scope) -> Select[*tuple[Any
         statement = statement.where(c.state.in_(wanted.states))
     found = statement.subquery("found")
     return (
-        select(found.c.site, found.c.session_id, sessions.c.rev, documents.c.state, documents.c.leaves)
+        select(
+            found.c.site,
+            found.c.session_id,
+            sessions.c.study,
+            sessions.c.rev,
+            documents.c.state,
+            documents.c.leaves,
+        )
         .outerjoin(sessions, and_(sessions.c.site == found.c.site, sessions.c.id == found.c.session_id))
         .outerjoin(
             documents,
@@ -94,6 +104,7 @@ async def list_conflicts(
             SessionConflicts(
                 site=each.site,
                 session=each.session,
+                study=each.study,
                 rev=each.rev,
                 state=each.state,
                 leaves=each.leaves or [],

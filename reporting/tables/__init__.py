@@ -12,7 +12,7 @@ two sessions. `site` is always the *database's* site, never the member that the 
 | `record` | what happened: ingest log, audit log, waivers | the gateway, the API |
 | `views` | relations that people read: `trials` | |
 | `accounts` | people, what they may do where, devices | people and the command line |
-| `logins` | logins, links by mail, second factors, attempts | people |
+| `logins` | logins, links by mail, changes of addresses, second factors, attempts | people |
 | `studies` | studies, sites, participants, batteries, … | people |
 | `consents` | forms; what was signed; withdrawals | people; the projector; people |
 | `visits` | visit definitions, visits | people, the projector |
@@ -45,6 +45,7 @@ from reporting.tables.erasures import (
     erasures,
 )
 from reporting.tables.logins import (
+    address_changes,
     attempts,
     logins,
     mail_links,
@@ -105,6 +106,7 @@ RESULTS = (
 
 __all__ = [
     "RESULTS",
+    "address_changes",
     "attempts",
     "audit_chain",
     "audit_log",

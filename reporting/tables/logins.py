@@ -9,6 +9,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     ForeignKeyConstraint,
+    Identity,
     Index,
     Integer,
     LargeBinary,
@@ -70,6 +71,19 @@ mail_links = Table(
     CheckConstraint("purpose IN ('invitation', 'password_reset', 'magic_link')", name="purpose_known"),
     Index(None, "person"),
     comment="Tokens of links in mails; each opens once.",
+)
+
+address_changes = Table(
+    "address_changes",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("person", BigInteger, nullable=False),
+    Column("email_before", Text, nullable=False),
+    Column("email_after", Text, nullable=False),
+    Column("changed_at", Timestamp, nullable=False, server_default=func.now()),
+    ForeignKeyConstraint(["person"], ["users.id"], name="fk_address_changes_person"),
+    Index(None, "changed_at"),
+    comment="So that both addresses can be told.",
 )
 
 second_factors = Table(

@@ -10,6 +10,8 @@ mend it. The caller may choose the session's id, and may then repeat each call.
 """
 
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -30,11 +32,18 @@ from reporting.documents.validate import validate
 from reporting.sites import SITE_PATTERN
 from reporting.tables import participants, sites, studies
 from sync_server.api.call import Call, Nothing
+from sync_server.api.idempotency import refuse_key
 from sync_server.api.route import Route, get, post
 from sync_server.errors import InvalidRequest, NotFound, NotPossible, Taken
 from sync_server.gateway.access import recorder
-from sync_server.gateway.collecting import SessionStore, Step, StoredSession
-from sync_server.keys import ENGINE, SITE_DATABASES
+from sync_server.gateway.collecting import (
+    SessionErased,
+    SessionRefused,
+    SessionStore,
+    Step,
+    StoredSession,
+)
+from sync_server.keys import ENGINE, ERASED, SITE_DATABASES
 from sync_server.middleware import REQUEST_ID
 
 SUBMIT_LIMIT = 64 * 1024 * 1024
@@ -104,6 +113,8 @@ class CollectedSession(msgspec.Struct, frozen=True):
 async def start_session(call: Call[Nothing, NewSession]) -> CollectedSession:
     """Start a session; with an `id`, again without harm."""
     wanted = call.body
+    if wanted.id is None:
+        refuse_key(call.request)
     site = await _site_of(call)
     # Nothing is held in Postgres while the site database is asked.
     await call.connection.rollback()
@@ -133,7 +144,8 @@ async def start_session(call: Call[Nothing, NewSession]) -> CollectedSession:
         )
     )
     _refuse_invalid(document, site)
-    return _collected(site, await store.write(document, None))
+    with _told_why():
+        return _collected(site, await store.write(document, None))
 
 
 async def submit(call: Call[Nothing, Submission]) -> CollectedSession:
@@ -168,10 +180,22 @@ async def _step(call: Call[Any, Any], site: str, session: str, step: Step) -> Co
         return after
 
     try:
-        return _collected(site, await _store(call, site).step(before, checked))
+        with _told_why():
+            return _collected(site, await _store(call, site).step(before, checked))
     except Ended as error:
         status = before.document.get("status")
         raise NotPossible(f"The session is {status}: nothing can be added to it.") from error
+
+
+@contextmanager
+def _told_why() -> Iterator[None]:
+    """Raises NotPossible for what the site database will never take."""
+    try:
+        yield
+    except SessionErased as error:
+        raise NotPossible("The participant was erased on request: nothing is collected of them.") from error
+    except SessionRefused as error:
+        raise NotPossible(f"The site database refuses the session: {error.reason}.") from error
 
 
 async def _allowed(call: Call[Any, Any], site: str, session: str) -> StoredSession:
@@ -212,6 +236,7 @@ def _store(call: Call[Any, Any], site: str) -> SessionStore:
     return SessionStore(
         app[SITE_DATABASES],
         recorder(app[ENGINE]),
+        app[ERASED],
         site=site,
         device=_device(call),
         role="person",
@@ -243,9 +268,11 @@ def _collected(site: str, session: StoredSession) -> CollectedSession:
     )
 
 
+_REPEATABLE: Any = {"errors": (409,), "transaction": False, "repeatable": True}
+
 ROUTES: list[Route] = [
-    post("/api/session/start", start_session, right="collect", status=201, errors=(409,), transaction=False),
-    post("/api/submit", submit, right="collect", errors=(409,), transaction=False, limit=SUBMIT_LIMIT),
-    post("/api/session/end", end_session, right="collect", errors=(409,), transaction=False),
+    post("/api/session/start", start_session, right="collect", status=201, **_REPEATABLE),
+    post("/api/submit", submit, right="collect", limit=SUBMIT_LIMIT, **_REPEATABLE),
+    post("/api/session/end", end_session, right="collect", **_REPEATABLE),
     get("/api/session/{site}/{session}", get_collected, right="collect"),
 ]

@@ -31,7 +31,6 @@ from reporting.queries.conflicts import (
     SessionConflicts,
     list_conflicts,
 )
-from reporting.queries.sessions import select_study
 from reporting.queries.snapshot import Page, snapshot
 from reporting.scope import Scope
 from reporting.sites import database_of
@@ -110,7 +109,7 @@ async def resolve(request: web.Request) -> web.Response:
     session, scope = request.match_info["session"], caller.scope("results.read")
     async with snapshot(engine) as connection:
         found = await _conflicts_of(connection, session, decision.site, scope)
-        study = await connection.scalar(select_study(found.site, found.session))
+    study = found.study
     person = acting(caller, study=study, site=found.site)
     based_on = await standing(request, found.site, found.session)
     async with snapshot(engine) as connection:

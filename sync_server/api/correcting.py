@@ -85,7 +85,7 @@ def draft(
 
     Raises InvalidRequest for one that would be quarantined.
     """
-    document = {
+    document: dict[str, Any] = {
         "_id": correction_id(based_on.session, based_on.number),
         "type": "correction",
         "schema": SCHEMA,
@@ -96,9 +96,14 @@ def draft(
         "role": person.role,
         "made_at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "request_id": request[REQUEST_ID],
-        **msgspec.to_builtins(members),
     }
-    found = validate(document["_id"], msgspec.json.encode(document), site=based_on.site)
+    try:
+        document |= msgspec.to_builtins(members)
+        body = msgspec.json.encode(document)
+    except RecursionError as error:
+        # What a decoder has just taken an encoder may not, further down the stack.
+        raise InvalidRequest("It is nested too deeply to be stored.") from error
+    found = validate(document["_id"], body, site=based_on.site)
     if isinstance(found, Correction):
         return document, found
     problem = found if isinstance(found, Invalid) else Invalid("type_mismatch", "$.type", "No correction.")

@@ -16,7 +16,6 @@ from urllib.parse import quote
 import msgspec
 import segno
 from msgspec import UNSET, Meta, UnsetType
-from sqlalchemy import select
 
 from replication.errors import DatabaseExists
 from reporting.queries.devices import (
@@ -32,7 +31,8 @@ from reporting.queries.devices import (
 )
 from reporting.scope import within
 from reporting.sites import SITE_PATTERN, database_of
-from reporting.tables import enrolment_codes, ingest_log, sites
+from reporting.studies.sites import hold_site
+from reporting.tables import enrolment_codes, ingest_log
 from reporting.webhooks.events import Event, announce
 from sync_server.api.acts import Reason
 from sync_server.api.call import Call, ListQuery, Nothing, PageOf
@@ -40,9 +40,17 @@ from sync_server.api.parameters import Text
 from sync_server.api.route import Route, delete, get, patch, post
 from sync_server.enrolment import Enrolment
 from sync_server.errors import NotAllowed, NotFound, NotPossible
-from sync_server.identity.devices import EnrolledRole, enrol, label_device, lock_device_rows, revoke
+from sync_server.identity.devices import (
+    EnrolledRole,
+    device_revoked,
+    enrol,
+    label_device,
+    lock_device_rows,
+    revoke,
+)
 from sync_server.identity.enrolment_codes import (
     cancel_code,
+    hold_site_of_code,
     insert_code,
     new_code,
     redeem_code,
@@ -191,13 +199,7 @@ async def revoke_device(call: Call[Nothing, Revocation]) -> Revoked:
     if not revoked:
         raise NotPossible(f"{device} of {site} has no credential in force.")
     await call.record("device.revoke", "device", device, site=site, reason=call.body.reason)
-    event = Event(
-        name="device.revoked",
-        occurrence=f"{site}/{device}/{uuid.uuid4().hex}",
-        site=site,
-        data={"device": device},
-    )
-    await call.connection.execute(announce(event))
+    await call.connection.execute(announce(device_revoked(site, device)))
     return Revoked(revoked)
 
 
@@ -205,7 +207,7 @@ async def create_enrolment(call: Call[Nothing, NewEnrolment]) -> EnrolmentCode:
     """A one-time code with which a device enrols itself, as text and as QR code."""
     wanted = call.body
     call.caller.require_at_site("devices.manage", wanted.site)
-    status = await call.connection.scalar(select(sites.c.status).where(sites.c.code == wanted.site))
+    status = await call.connection.scalar(hold_site(wanted.site))
     if status is None:
         raise NotFound(f"There is no site {wanted.site}.")
     if status != "open":
@@ -272,6 +274,7 @@ async def cancel_enrolment(call: Call[Nothing, Nothing]) -> None:
 
 async def redeem(call: Call[Nothing, Redemption]) -> Enrolment:
     """Redeem a one-time code for a credential and a database. For tablets: nobody is logged in."""
+    await call.connection.execute(hold_site_of_code(call.body.code))
     redeemed = redeem_code(call.body.code, installation=call.body.installation)
     row = (await call.connection.execute(redeemed)).one_or_none()
     if row is None:
@@ -296,7 +299,7 @@ async def redeem(call: Call[Nothing, Redemption]) -> Enrolment:
                 name="device.enrolled",
                 occurrence=enrolled.credential.id,
                 site=row.site,
-                data={"device": row.device, "role": row.role},
+                data={"site": row.site, "device": row.device, "role": row.role},
             )
         )
     )
@@ -323,5 +326,5 @@ ROUTES: list[Route] = [
     get("/api/sync/enrolments", list_enrolments, right="devices.manage"),
     post("/api/sync/enrolments", create_enrolment, right="devices.manage", status=201, errors=(409,)),
     delete("/api/sync/enrolments/{id}", cancel_enrolment, right="devices.manage", status=204, errors=(409,)),
-    post("/api/sync/enrol", redeem, right="public", status=201),
+    post("/api/sync/enrol", redeem, right="public", status=201, repeatable=True),
 ]

@@ -11,6 +11,7 @@ or not at all. Answers are sealed, for some tell contacts; they are kept for a d
 | with another body, or to another route | 422 |
 | where the answer held a secret, which is told once | 409: it is done |
 | after a day | it is done again |
+| to a route that heeds no key, and does its work twice | 422, at the first time |
 """
 
 import hashlib
@@ -64,9 +65,18 @@ def read_key(request: web.Request, person: int) -> Key | None:
     return Key(person, given, f"{request.method} {request.path_qs}", digest)
 
 
+def refuse_key(request: web.Request) -> None:
+    """Who sends a key relies on it: where it would be of no effect they are told. Raises InvalidRequest."""
+    if HEADER in request.headers:
+        raise InvalidRequest(
+            f"{HEADER} has no effect on this route: look what is there before you send it again, without it.",
+            details={"header": HEADER},
+        )
+
+
 async def earlier_answer(request: web.Request, connection: AsyncConnection, key: Key) -> web.Response | None:
     """What was answered to this key; None: it is entered now. Raises InvalidRequest, NotPossible."""
-    await connection.execute(_sweep())
+    await connection.execute(forget_expired(_SWEPT))
     if (await connection.execute(_enter(key))).one_or_none() is not None:
         return None
     found = (
@@ -124,12 +134,12 @@ def _keep(key: Key, values: dict[str, Any]) -> Update:
     return update(idempotency_keys).where(_c.person == key.person, _c.key == key.key).values(values)
 
 
-def _sweep() -> Delete:
-    """Some that have expired; those that another transaction is taking away are left to it."""
+def forget_expired(limit: int) -> Delete:
+    """Statement: take away keys that have expired, but those that another transaction is taking away."""
     expired = (
         select(_c.person, _c.key)
         .where(_c.created_at < func.now() - KEPT)
-        .limit(_SWEPT)
+        .limit(limit)
         .with_for_update(skip_locked=True)
     )
     return delete(idempotency_keys).where(tuple_(_c.person, _c.key).in_(expired))

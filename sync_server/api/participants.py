@@ -19,6 +19,7 @@ from msgspec import UNSET, Meta, UnsetType
 from sqlalchemy import select
 
 from reporting.audit import record_entry
+from reporting.consent.state import State as ConsentState
 from reporting.participants.changing import CreatedMeanwhile, apply_changes, read_study_sites
 from reporting.participants.contact import Contact, Long, Short, open_contact
 from reporting.participants.fates import Change, Known
@@ -30,7 +31,7 @@ from reporting.participants.roster import (
     select_participant,
     select_roster,
 )
-from reporting.participants.rules import Code, Language, State, Status, problem_of
+from reporting.participants.rules import Code, Language, State, Status, needs_its_site, problem_of
 from reporting.tables import studies
 from sync_server.api.acts import Reason, audited
 from sync_server.api.call import Call, ListQuery, Nothing, PageOf
@@ -48,6 +49,7 @@ class RosterQuery(ListQuery, frozen=True, kw_only=True):
     study: Text | None = None
     site: Text | None = None
     status: Status | None = None
+    consent: ConsentState | None = None
     q: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
 
 
@@ -101,7 +103,9 @@ class ParticipantChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 async def list_participants(call: Call[RosterQuery, Nothing]) -> PageOf[Participant]:
     """The roster, without contacts."""
     query = call.query
-    wanted = RosterFilter(study=query.study, site=query.site, status=query.status, q=query.q)
+    wanted = RosterFilter(
+        study=query.study, site=query.site, status=query.status, consent=query.consent, q=query.q
+    )
     matching = select_roster(wanted, call.caller.scope("participants.read"))
     return await call.page(Participant, matching, sortable=SORTABLE, key=KEY)
 
@@ -175,7 +179,7 @@ async def _change(  # noqa: PLR0917 (one change and why)
 ) -> None:
     where = await read_study_sites(call.connection, study)
     was, state = None if before is None else before.state, after.state
-    if state.site is not None and (was is None or was.site != state.site):
+    if state.site is not None and needs_its_site(was, state):
         if state.site not in where.days:
             raise InvalidRequest(f"{study} does not run at {state.site}.", details={"member": "site"})
         if state.site in where.closed:

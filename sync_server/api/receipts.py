@@ -173,6 +173,7 @@ ROUTES = [
         "/api/sync/receipts",
         post_receipts,
         right="device",
+        repeatable=True,
         limit=_BODY_LIMIT,
         body=ReceiptsRequest,
         answer=Receipts,

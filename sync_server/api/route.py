@@ -27,7 +27,7 @@ from reporting.queries.snapshot import snapshot
 from sync_server.api.answers import answer
 from sync_server.api.bodies import read_json
 from sync_server.api.call import Call, Nothing, PageOf, etag, wanted_fields
-from sync_server.api.idempotency import earlier_answer, keep_answer, read_key
+from sync_server.api.idempotency import earlier_answer, keep_answer, read_key, refuse_key
 from sync_server.api.parameters import read_query
 from sync_server.errors import NotAllowed
 from sync_server.identity.callers import Caller
@@ -66,6 +66,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     answer: Any = None
     also: Mapping[int, Any] = {}
     """Further statuses that are answered with something other than an error, and with what."""
+    repeatable: bool = False
+    """Sent again it does nothing more, without any Idempotency-Key: one that is sent is let be."""
     secret: bool = False
     """The answer holds a secret that is told once: it is not kept for who sends an Idempotency-Key again."""
 
@@ -79,12 +81,20 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         """The whole of it."""
         return inspect.getdoc(self.handler) or ""
 
+    @property
+    def heeds_key(self) -> bool:
+        """Whether an Idempotency-Key is heeded: it takes a person, and one transaction of work and answer."""
+        by_person = self.right not in ("public", "device")
+        return self.method == "POST" and self.transaction and not self.plain and by_person
+
     def mount(self) -> web.RouteDef:
         """For aiohttp's router."""
         return web.route(self.method, self.path, self._handle)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         caller = await self._admit(request)
+        if self.method == "POST" and not (self.heeds_key or self.repeatable):
+            refuse_key(request)
         if self.plain:
             response: web.StreamResponse = await self.handler(request)
             return response
@@ -105,7 +115,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         self, request: web.Request, caller: Caller | None, query: Any, body: Any
     ) -> web.StreamResponse:
         key = None
-        if self.method == "POST" and caller is not None:
+        if self.heeds_key and caller is not None:
             key = read_key(request, caller.person.id)
         async with request.app[ENGINE].begin() as connection:
             if key is not None:

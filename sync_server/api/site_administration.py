@@ -36,7 +36,7 @@ from sync_server.api.acts import Reason
 from sync_server.api.call import Call, Nothing
 from sync_server.api.route import Route, patch, post
 from sync_server.errors import InvalidRequest, NotFound, NotPossible, Taken, Unavailable
-from sync_server.identity.devices import revoke
+from sync_server.identity.devices import device_revoked, revoke
 from sync_server.keys import SITE_DATABASES
 
 SiteCode = Annotated[str, Meta(pattern=rf"^{SITE_PATTERN}$(?!\n)", max_length=63)]
@@ -145,15 +145,7 @@ async def archive_site(call: Call[Nothing, Archiving]) -> SiteRecord:
             data={"site": site.code},
         )
     ]
-    happened += [
-        Event(
-            name="device.revoked",
-            occurrence=f"{site.code}/{device}/archived-{site.row_version}",
-            site=site.code,
-            data={"site": site.code, "device": device},
-        )
-        for device in devices
-    ]
+    happened += [device_revoked(site.code, device) for device in devices]
     await call.connection.execute(announce(*happened))
     await call.connection.execute(publish_sites([site.code]))
     return await _read(call, site.code)

@@ -172,15 +172,9 @@ def _parameters(route: Route, schemas: _Schemas) -> Iterator[dict[str, Any]]:
         yield {"name": name, "in": "query", "required": is_required, "schema": _parameter(schema)}
     if 428 in route.errors:
         yield _header("If-Match", "The ETag of what was read, or * to overwrite what is there.")
-    if is_idempotent_by_key(route):
+    if route.heeds_key:
         text = "Sent again with the same key and body, the request is done once and answered the same."
         yield _header("Idempotency-Key", text, minLength=1, maxLength=255)
-
-
-def is_idempotent_by_key(route: Route) -> bool:
-    """Whether the route heeds Idempotency-Key."""
-    by_person = route.right not in ("public", "device")
-    return route.method == "POST" and route.transaction and not route.plain and by_person
 
 
 def _header(name: str, text: str, **schema: Any) -> dict[str, Any]:
@@ -215,7 +209,7 @@ def _responses(route: Route, schemas: _Schemas) -> Iterator[tuple[int, dict[str,
             continue
         told.add(status)
         yield status, _response(route, kind, schemas)
-    conflict = (409,) if route.secret and is_idempotent_by_key(route) else ()
+    conflict = (409,) if route.secret and route.heeds_key else ()
     for status in sorted({*GENERAL_ERRORS, *route.errors, *conflict} - told):
         content: dict[str, Any] = {"application/json": {"schema": schemas.of(Error)}}
         if status == 400:

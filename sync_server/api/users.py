@@ -11,6 +11,7 @@ from msgspec import UNSET, UnsetType
 from sqlalchemy import Row, func, select, update
 from sqlalchemy.exc import IntegrityError
 
+from reporting.outbox.entry import enter_again
 from reporting.tables import users
 from sync_server.api import memberships
 from sync_server.api.accounts import Language, PersonName, checked_email, person_id, told, visible
@@ -20,12 +21,15 @@ from sync_server.api.route import get, patch, post
 from sync_server.api.visiting import Email
 from sync_server.errors import NotPossible, Taken
 from sync_server.identity.access_tokens import Role
+from sync_server.identity.address_changes import insert_address_change
 from sync_server.identity.changing_passwords import end_what_the_old_one_opened, temporary_password
 from sync_server.identity.mail_links import spend_links
 from sync_server.identity.memberships import LastAdmin, require_another_admin
 from sync_server.identity.passwords import make_hash
 from sync_server.identity.people import User, member_of, select_users
 from sync_server.identity.users import insert_user
+from sync_server.jobs.mail import address_change_entries
+from sync_server.keys import SETTINGS
 
 
 class UsersQuery(ListQuery, frozen=True, kw_only=True):
@@ -113,7 +117,7 @@ async def create_user(call: Call[Nothing, NewUser]) -> CreatedUser:
 
 
 async def change_user(call: Call[Nothing, UserChange]) -> User:
-    """Change an account. With another address, links that were mailed to the old one open nothing any more.
+    """Change an account. With another address, both are told by mail, and links to the old one open nothing.
 
     409 where the address is taken, or where nobody would be left who manages accounts.
     """
@@ -138,6 +142,7 @@ async def change_user(call: Call[Nothing, UserChange]) -> User:
         raise Taken(f"There is an account with the address {values.get('email')} already.") from error
     if values.get("email", row.email) != row.email:
         await call.connection.execute(spend_links(person))
+        await _tell_both_addresses(call, person, row.email, values["email"])
     after = await visible(call, person)
     await call.record("user.change", "user", str(person), before=told(before), after=told(after))
     return after
@@ -170,6 +175,13 @@ async def activate_user(call: Call[Nothing, Nothing]) -> User:
         await _update(call, person, {"active": True})
         await call.record("user.activate", "user", str(person))
     return await visible(call, person)
+
+
+async def _tell_both_addresses(call: Call[Any, Any], person: int, before: str, after: str) -> None:
+    if call.request.app[SETTINGS].smtp_url is None:
+        return
+    change = await call.connection.scalar(insert_address_change(person, before=before, after=after))
+    await call.connection.execute(enter_again(address_change_entries(person, change or 0)))
 
 
 async def _keep_an_admin(call: Call[Any, Any], person: int) -> None:

@@ -9,10 +9,11 @@ import sqlalchemy.exc
 
 from replication.errors import CouchError
 from reporting.sites import InvalidSiteName
+from reporting.webhooks.events import announce
 from sync_server.cli.target import data_dir_option, fail, target
 from sync_server.cli.transaction import transaction, why_unusable
 from sync_server.enrolment import SiteArchived, enrol_device
-from sync_server.identity.devices import EnrolledRole, InvalidDeviceName, revoke
+from sync_server.identity.devices import EnrolledRole, InvalidDeviceName, device_revoked, revoke
 from sync_server.identity.signing_key_file import UnusableSigningKey
 
 
@@ -87,6 +88,8 @@ def revoke_command(site: str, device: str, data_dir: Path | None) -> None:
     where = target(data_dir)
     with transaction(where.database_url) as connection:
         revoked = revoke(connection, site=site, device=device)
+        if revoked:
+            connection.execute(announce(device_revoked(site, device)))
     if not revoked:
         fail(f"{device} of {site} has no credential in force.")
     click.echo(f"{device} of {site} may not sync any more (credentials revoked: {revoked}).")

@@ -9,20 +9,26 @@ run as it does those of two tablets; the next step goes on from the winner.
 | the process dies after the record | the entry stays; the caller asks again, the same revision is stored |
 | the answer is lost | the caller asks again, and finds it done |
 | the site database is away | StoreUnreachable; nothing was acknowledged |
+| it refuses the session | SessionRefused; on record like a tablet's |
+| the session, or its participant, was erased | SessionErased, and nothing is on record in clear |
+| … between that look and the store's | the same; what was put on record is taken away again |
 """
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
 
 import msgspec
 
-from replication.client import CouchClient
-from replication.errors import CouchError, NotFound
+from replication.client import CouchClient, NotWritten
+from replication.errors import CouchError, NotFound, Unavailable
 from reporting.collecting.session_document import Document, next_revision
+from reporting.erasure.names import Claims
 from reporting.ingest import IngestEntry
 from reporting.sites import database_of
 from sync_server.api.seams import StoreUnreachable
 from sync_server.gateway.access import Record
+from sync_server.gateway.erased import REASON, ErasedFingerprints
 
 Step = Callable[[Document], Document]
 
@@ -34,14 +40,32 @@ class StoredSession(msgspec.Struct, frozen=True):
     document: Document
 
 
+class SessionErased(Exception):
+    """The session, or its participant, was erased on request."""
+
+    def __init__(self) -> None:
+        super().__init__(self.__doc__)
+
+
+class SessionRefused(Exception):
+    """The site database does not take the session, for this reason."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
 class SessionStore:
     """One site's session documents. `about` names who writes, for the ingest log: device, role, credential,
     request.
     """
 
-    def __init__(self, client: CouchClient, record: Record, *, site: str, **about: str) -> None:
+    def __init__(
+        self, client: CouchClient, record: Record, erased: ErasedFingerprints, *, site: str, **about: str
+    ) -> None:
         self._client = client
         self._record = record
+        self._erased = erased
         self._site = site
         self._about = about
 
@@ -56,14 +80,21 @@ class SessionStore:
         return StoredSession(found.pop("_rev"), found)
 
     async def write(self, document: Document, base: StoredSession | None) -> StoredSession:
-        """Store the document as the next revision after `base`. Raises StoreUnreachable, and what recording
-        raises.
+        """Store the document as the next revision after `base`. Raises SessionErased, SessionRefused,
+        StoreUnreachable.
         """
+        doc_id = document["_id"]
+        claims = Claims(document.get("study"), document.get("participant"), None)
+        with _unreachable():
+            is_erased = await self._erased.knows(self._site, doc_id, claims)
+        if is_erased:
+            raise SessionErased
         rev = next_revision(document, None if base is None else base.rev)
         entry = IngestEntry(
-            site=self._site, doc_id=document["_id"], rev=rev, outcome="received", **_entry(self._about)
+            site=self._site, doc_id=doc_id, rev=rev, outcome="received", **_entry(self._about)
         )
-        await self._record([entry])
+        with _unreachable():
+            await self._record([entry])
         ids = [rev.partition("-")[2]]
         if base is not None:
             ids.append(base.rev.partition("-")[2])
@@ -74,8 +105,19 @@ class SessionStore:
         except CouchError as error:
             raise StoreUnreachable(error.reason) from error
         if refused:
-            raise StoreUnreachable(f"{refused[0].error}: {refused[0].reason}")
+            await self._refuse(entry, refused[0])
         return StoredSession(rev, document)
+
+    async def _refuse(self, entry: IngestEntry, told: NotWritten) -> NoReturn:
+        if told.error != "forbidden":
+            raise StoreUnreachable(f"{told.error}: {told.reason}")
+        if told.reason == REASON:
+            # Erased between the look and the store's: of the erased no id stays on record.
+            await self._erased.forget_receipt(entry.site, entry.doc_id, entry.rev)
+            raise SessionErased
+        with _unreachable():
+            await self._record([msgspec.structs.replace(entry, outcome="refused", reason=told.reason)])
+        raise SessionRefused(told.reason)
 
     async def step(self, base: StoredSession, step: Step) -> StoredSession:
         """The session after a step; as it is where the step changes nothing. Raises as `write` does, and what
@@ -83,6 +125,15 @@ class SessionStore:
         """
         document = step(base.document)
         return base if document == base.document else await self.write(document, base)
+
+
+@contextmanager
+def _unreachable() -> Iterator[None]:
+    """What `/db` answers as CouchDB would is the API's to say in its own words. Raises StoreUnreachable."""
+    try:
+        yield
+    except Unavailable as error:
+        raise StoreUnreachable(error.reason) from error
 
 
 def _entry(about: dict[str, str]) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from reporting.erasure.blocked import (
     select_subjects,
 )
 from reporting.erasure.names import Claims, Fingerprint, claims_of, document_text, subject_text, texts_of
+from reporting.ingest import forget_receipt
 
 REASON: Final = "erased on request"
 
@@ -68,12 +69,20 @@ class ErasedFingerprints:
 
     async def find(self, site: str, docs: Sequence[Incoming]) -> list[bool]:
         """Which of the documents were erased, or are of an erased subject. Raises Unavailable."""
+        await self._be_read()
+        return [self._is_erased(site, incoming) for incoming in docs]
+
+    async def knows(self, site: str, doc_id: str, claims: Claims) -> bool:
+        """Whether a document was erased, or is of an erased subject. Raises Unavailable."""
+        await self._be_read()
+        return bool(self._known) and any(map(self._recognises, texts_of(site, doc_id, claims)))
+
+    async def _be_read(self) -> None:
         if self._extent is None:
             try:
                 await self.refresh()
             except _AWAY as error:
                 raise Unavailable("what was erased cannot be read at the moment; send again") from error
-        return [self._is_erased(site, incoming) for incoming in docs]
 
     def knows_document(self, site: str, doc_id: str) -> bool:
         """Whether a document of this id was erased."""
@@ -92,6 +101,11 @@ class ErasedFingerprints:
         async with self._engine.begin() as connection:
             await connection.execute(block_documents(fingerprints, 0))
         self._known |= set(fingerprints)
+
+    async def forget_receipt(self, site: str, doc_id: str, rev: str) -> None:
+        """Take what was put on record of an erased revision off it again. Raises SQLAlchemy's errors."""
+        async with self._engine.begin() as connection:
+            await connection.execute(forget_receipt(site, doc_id, rev))
 
     async def refresh(self) -> None:
         """Read what is new, now. Raises SQLAlchemy's errors."""

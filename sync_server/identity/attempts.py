@@ -124,13 +124,13 @@ def forget_account(attempt: Attempt) -> Delete:
     return delete(attempts).where(attempts.c.kind == "account", attempts.c.subject == attempt.account)
 
 
-def forget_old() -> Delete:
+def forget_old(limit: int = 1000) -> Delete:
     """Statement: what counts for nothing any more, as far as nobody is at it."""
     a = attempts.c
     old = (
         select(a.kind, a.subject)
         .where(a.last_at < func.now() - _KEPT)
-        .limit(1000)
+        .limit(limit)
         .with_for_update(skip_locked=True)
     )
     return delete(attempts).where(tuple_(a.kind, a.subject).in_(old))

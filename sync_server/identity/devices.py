@@ -10,6 +10,7 @@ revoked tablet is cut off at once and not at the next reading of the table.
 """
 
 import re
+import uuid
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Literal
@@ -20,6 +21,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from reporting.sites import InvalidSiteName, is_site
 from reporting.tables import device_labels, devices
+from reporting.webhooks.events import Event
 from sync_server.identity.device_credentials import DeviceCredential, SigningKey, token_digest
 
 CREDENTIALS_CHANNEL = "device_credentials"
@@ -54,6 +56,16 @@ def insert_credential(credential: DeviceCredential, token: str) -> Insert:
         site=credential.site,
         role=credential.role,
         token_sha256=token_digest(token),
+    )
+
+
+def device_revoked(site: str, device: str) -> Event:
+    """The event of a revocation; each is one of its own, for a device may be enrolled and revoked again."""
+    return Event(
+        name="device.revoked",
+        occurrence=f"{site}/{device}/{uuid.uuid4().hex}",
+        site=site,
+        data={"site": site, "device": device},
     )
 
 

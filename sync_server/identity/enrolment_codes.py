@@ -17,7 +17,7 @@ import re
 import secrets
 from datetime import datetime
 
-from sqlalchemy import Insert, Select, Update, func, insert, or_, select, update
+from sqlalchemy import Delete, Insert, Select, Update, delete, func, insert, or_, select, update
 
 from reporting.tables import enrolment_codes, sites
 from sync_server.identity.devices import EnrolledRole
@@ -66,8 +66,17 @@ def insert_code(
     )
 
 
+def hold_site_of_code(code: str) -> Select[str]:
+    """Statement: the status of a code's site, which stays so until the transaction ends."""
+    c = enrolment_codes.c
+    named = select(c.site).where(c.code_sha256 == code_digest(code)).scalar_subquery()
+    return select(sites.c.status).where(sites.c.code == named).with_for_update(read=True)
+
+
 def redeem_code(code: str, *, installation: str) -> Update:
-    """Statement: redeem it → (site, device, role, label); no row where it is worth nothing to this one."""
+    """Statement: redeem it → (site, device, role, label); no row where it is worth nothing to this one. Run
+    `hold_site_of_code` before, so that the site is not archived meanwhile.
+    """
     c = enrolment_codes.c
     digest = hashlib.sha256(installation.encode("utf-8", "replace")).digest()
     is_open = select(sites.c.code).where(sites.c.code == c.site, sites.c.status == "open").exists()
@@ -94,6 +103,13 @@ def cancel_code(code_id: int) -> Update:
         .values(cancelled_at=func.now())
         .returning(c.site)
     )
+
+
+def prune_codes(*, expired_before: datetime, limit: int) -> Delete:
+    """Statement: codes that were good until before then, redeemed or not."""
+    c = enrolment_codes.c
+    old = select(c.id).where(c.expires_at < expired_before).limit(limit).with_for_update(skip_locked=True)
+    return delete(enrolment_codes).where(c.id.in_(old))
 
 
 def select_code_site(code_id: int) -> Select[str]:

@@ -101,6 +101,22 @@ def forget_expired(person: int) -> Delete:
     return delete(refresh_tokens).where(t.login.in_(theirs), t.expires_at <= func.now())
 
 
+def prune_refresh_tokens(limit: int) -> Delete:
+    """Statement: tokens of anybody that have expired; those that somebody is using are left to them."""
+    t = refresh_tokens.c
+    old = select(t.sha256).where(t.expires_at <= func.now()).limit(limit).with_for_update(skip_locked=True)
+    return delete(refresh_tokens).where(t.sha256.in_(old))
+
+
+def prune_logins(*, over_before: datetime, limit: int) -> Delete:
+    """Statement: logins that were over before then, and have no token any more."""
+    c = logins.c
+    has_token = select(refresh_tokens.c.login).where(refresh_tokens.c.login == c.id).exists()
+    over = func.least(c.expires_at, func.coalesce(c.ended_at, c.expires_at)) < over_before
+    old = select(c.id).where(over, ~has_token).limit(limit).with_for_update(skip_locked=True)
+    return delete(logins).where(c.id.in_(old))
+
+
 def use_refresh_token(token: str) -> ReturningUpdate[str]:
     """Statement: use a token that may be used → its login; no row otherwise."""
     t = refresh_tokens.c

@@ -54,6 +54,13 @@ def forget_expired(person: int) -> Delete:
     return delete(mail_links).where(mail_links.c.person == person, mail_links.c.expires_at <= func.now())
 
 
+def prune_links(limit: int) -> Delete:
+    """Statement: links to anybody that open nothing any more."""
+    c = mail_links.c
+    old = select(c.sha256).where(c.expires_at <= func.now()).limit(limit).with_for_update(skip_locked=True)
+    return delete(mail_links).where(c.sha256.in_(old))
+
+
 def select_link(token: str, purposes: Iterable[Purpose]) -> Select[int, str]:
     """Statement: (person, email) of a link that may be used."""
     return (

@@ -1,7 +1,8 @@
 """Delivering an outbox entry of kind `mail`.
 
 The entry says which mail to whom, by id: `{"template": "password_reset", "person": 7}`. Address, name and
-language are read when it is sent, and the link's token is made then.
+language are read when it is sent, and the link's token is made then. Notices of a change of address
+name the change too: `{"template": "address_left", "person": 7, "change": 3}`.
 
 | what happens | outcome |
 |---|---|
@@ -17,18 +18,19 @@ from datetime import UTC, datetime
 from typing import Any, get_args
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from reporting.engine import sync_engine
 from reporting.outbox.claims import Started
 from reporting.outbox.entry import Entry
 from reporting.tables import users
+from sync_server.identity.address_changes import select_address_change
 from sync_server.identity.mail_links import Purpose, forget_expired, insert_link, link
 from sync_server.identity.secret_tokens import new_token
 from sync_server.jobs.resources import Resources
 from sync_server.mail.message import compose, stable_message_id
 from sync_server.mail.smtp import send
-from sync_server.mail.texts import text
+from sync_server.mail.texts import Notice, Text, text
 from sync_server.settings import Settings
 
 KIND = "mail"
@@ -55,6 +57,18 @@ def mail_entry(purpose: Purpose, person: int) -> Entry:
     return Entry(kind=KIND, key=f"{purpose}:{person}", payload={"template": purpose, "person": person})
 
 
+def address_change_entries(person: int, change: int) -> list[Entry]:
+    """The outbox entries that tell the address which was left and the one which was taken."""
+    return [
+        Entry(
+            kind=KIND,
+            key=f"{notice}:{change}",
+            payload={"template": notice, "person": person, "change": change},
+        )
+        for notice in get_args(Notice)
+    ]
+
+
 def deliver_mail(entry: Started, resources: Resources) -> None:
     """The handler of `mail`. Blocks; raises as `send_mail` does."""
     settings = resources.settings
@@ -75,34 +89,51 @@ def send_mail(
     Raises NoMailServer, UnknownTemplate, `message.UnusableAddress`, OSError, smtplib.SMTPException, and
     SQLAlchemy's errors.
     """
-    purpose = payload["template"]
-    if purpose not in get_args(Purpose):
-        raise UnknownTemplate(purpose)
+    template = payload["template"]
     if settings.smtp_url is None or settings.mail_from is None:
         raise NoMailServer
-    person = int(payload["person"])
-    token = new_token()
     engine = sync_engine(database_url, application_name="metricis-mail")
     try:
         with engine.begin() as connection:
-            u = users.c
-            account = connection.execute(
-                select(u.email, u.name, u.language, u.password_hash).where(u.id == person, u.active)
-            ).one_or_none()
-            if account is None or (purpose == "invitation" and account.password_hash is not None):
-                return
-            connection.execute(forget_expired(person))
-            connection.execute(insert_link(token, person, purpose))
+            written = _written(connection, template, payload, settings.base_url)
     finally:
         engine.dispose()
-    # Committed first: a link that nobody was sent opens nothing, one that is not stored disappoints.
-    said = text(account.language, purpose, name=account.name, link=link(settings.base_url, purpose, token))
+    if written is None:
+        return
+    recipient, said = written
     message = compose(
         said,
         sender=settings.mail_from,
-        recipient=account.email,
+        recipient=recipient,
         message_id=stable_message_id(key, ticket, sender=settings.mail_from),
         now=datetime.now(UTC),
     )
-    send(message, settings.smtp_url, sender=settings.mail_from, recipient=account.email)
-    _log.info("mail sent", template=purpose, person=person)
+    # After the commit: a link that nobody was sent opens nothing, one that is not stored disappoints.
+    send(message, settings.smtp_url, sender=settings.mail_from, recipient=recipient)
+    _log.info("mail sent", template=template, person=payload["person"])
+
+
+def _written(
+    connection: Connection, template: Any, payload: Mapping[str, Any], base_url: str
+) -> tuple[str, Text] | None:
+    """Recipient and text; None where nothing is to be sent. Raises UnknownTemplate."""
+    person = int(payload["person"])
+    u = users.c
+    account = connection.execute(
+        select(u.email, u.name, u.language, u.password_hash).where(u.id == person, u.active)
+    ).one_or_none()
+    if template in get_args(Notice):
+        change = connection.execute(select_address_change(int(payload["change"]))).one_or_none()
+        if account is None or change is None:
+            return None
+        recipient = change.email_before if template == "address_left" else change.email_after
+        return recipient, text(account.language, template, name=account.name)
+    if template not in get_args(Purpose):
+        raise UnknownTemplate(template)
+    if account is None or (template == "invitation" and account.password_hash is not None):
+        return None
+    token = new_token()
+    connection.execute(forget_expired(person))
+    connection.execute(insert_link(token, person, template))
+    opened = link(base_url, template, token)
+    return account.email, text(account.language, template, name=account.name, link=opened)

@@ -211,3 +211,24 @@ async def test_an_invitation_sets_the_first_password(office: Office, mails: Mail
     again = await manager.post("/api/users/invite", invitation)
     assert (again.body["created"], again.body["mailed"]) == (False, False)
     assert await deliver(office) == 0
+
+
+async def test_both_addresses_are_told_of_a_change_and_the_outbox_has_neither(
+    office: Office, mails: MailServer
+) -> None:
+    person = join(office)
+    admin = office.as_("admin")
+    other = "ada@elsewhere.example"
+    changed = await admin.patch(f"/api/users/{person}", {"email": other}, If_Match="*")
+    assert changed.status == 200, changed.body
+    # The same address again is no change.
+    await admin.patch(f"/api/users/{person}", {"email": other}, If_Match="*")
+    queued = str(office.rows("SELECT o::text FROM outbox o"))
+    assert EMAIL not in queued
+    assert other not in queued
+    assert await deliver(office) == 2
+    told = {str(mail["To"]): (str(mail["Subject"]), mail.get_content()) for mail in mails.mails}
+    assert told.keys() == {EMAIL, other}
+    assert "was changed" in told[EMAIL][0]
+    assert other not in told[EMAIL][1]
+    assert all("{" not in text and "#token" not in text for pair in told.values() for text in pair)

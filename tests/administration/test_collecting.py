@@ -105,3 +105,20 @@ async def test_who_may_not_collect_for_the_study_is_refused(clinic: Office) -> N
     assert taken.error == (409, "taken")
     clinic.rows("UPDATE studies SET status = 'paused'")
     assert (await team.post("/api/session/start", asked)).error == (409, "not_possible")
+
+
+async def test_idempotency_key_is_let_be_where_a_call_may_be_repeated_and_refused_where_it_would_be_relied_on(
+    clinic: Office,
+) -> None:
+    team = clinic.as_("coordinator", study="SRO")
+    asked = {"study": "SRO", "participant": "s1"}
+    refused = await team.post("/api/session/start", asked, Idempotency_Key="k")
+    assert refused.error == (422, "invalid_request")
+    assert refused.body["error"]["details"] == {"header": "Idempotency-Key"}
+    for _ in range(2):
+        started = await team.post("/api/session/start", {**asked, "id": "online-0001"}, Idempotency_Key="k")
+        assert started.status == 201
+    about = {"site": "lima", "session": "online-0001"}
+    assert (await team.post("/api/session/end", about, Idempotency_Key="k")).status == 200
+    patch = await team.post("/api/quarantine/patch", {}, Idempotency_Key="k")
+    assert patch.body["error"]["details"] == {"header": "Idempotency-Key"}

@@ -137,3 +137,23 @@ async def test_a_signature_is_shown_to_who_may_see_it_as_a_file_and_on_record(
         office.as_("coordinator", study="SRO", site="quito"),
     ):
         assert (await stranger.get("/api/consent/signature/lima/c1")).status == 404
+
+
+async def test_roster_tells_and_filters_by_the_state_of_consent(office: Office) -> None:
+    token = await studied(office)
+    office.rows("INSERT INTO participants (study, code, site) VALUES ('SRO', 's013', 'lima')")
+    await office.gateway.push("site-lima", signed("c1"), token=token)
+    await office.project()
+    team = office.as_("coordinator", study="SRO")
+    listed = await team.get("/api/participants", sort="code")
+    assert [(row["code"], row["consent"]) for row in listed.body["data"]] == [
+        ("s012", "valid"),
+        ("s013", "none"),
+    ]
+    for state, codes in (("valid", ["s012"]), ("none", ["s013"]), ("withdrawn", [])):
+        listed = await team.get("/api/participants", consent=state)
+        assert [row["code"] for row in listed.body["data"]] == codes
+        assert listed.body["pagination"]["total"] == len(codes)
+    assert (await team.get("/api/participants/SRO/s012")).body["consent"] == "valid"
+    changed = await team.patch("/api/participants/SRO/s012", {"language": "es"}, If_Match="*")
+    assert (changed.status, changed.body["consent"]) == (200, "valid")

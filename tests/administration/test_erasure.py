@@ -260,3 +260,31 @@ async def test_document_let_through_before_the_block_is_found_by_the_second_look
     assert "session:p-late" not in await clinic.neighbours()
     assert "p-late" not in clinic.everything()
     assert PLANTED not in clinic.everything()
+
+
+async def test_session_from_a_browser_of_who_was_erased_is_refused_and_not_on_record(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    office = clinic.office
+    team, erased = office.as_("coordinator", study="SRO"), office.gateway.app[ERASED]
+    asked = {"study": "SRO", "participant": PLANTED, "site": "lima", "id": "online-0001"}
+    assert (await team.post("/api/session/start", asked)).status == 201
+    await clinic.run(await clinic.confirmed())
+    await erased.refresh()
+    start = await team.post("/api/session/start", asked)
+    assert start.error == (409, "not_possible")
+    assert "erased" in start.body["error"]["message"]
+    # Somebody who looked a moment before the erasure: the store refuses what was let through here.
+    monkeypatch.setattr(erased, "knows", never)
+    again = await team.post("/api/session/start", {**asked, "id": "online-0002"})
+    monkeypatch.undo()
+    assert again.error == (409, "not_possible")
+    run = {"task": "simon", "run": 1, "trials": []}
+    submitted = {"site": "lima", "session": "online-0001", "task_run": run}
+    assert (await team.post("/api/submit", submitted)).error == (404, "not_found")
+    for text in (PLANTED, "online-0001", "online-0002"):
+        assert text not in clinic.everything()
+
+
+async def never(*_: object) -> bool:
+    return False

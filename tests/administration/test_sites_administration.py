@@ -99,7 +99,8 @@ async def test_a_site_is_archived_only_when_nothing_is_lost_or_somebody_says_so(
     assert (await admin.post("/api/sites/lima/reopen", why)).error == (409, "not_possible")
     await enrol(office, "tab-2")
     keys = [row[0] for row in office.rows("SELECT key FROM outbox ORDER BY key")]
-    assert keys == ["device.revoked:lima/tab-1/archived-1", "lima/*", "site.archived:lima/1"]
+    assert keys[0].startswith("device.revoked:lima/tab-1/")
+    assert keys[1:] == ["lima/*", "site.archived:lima/1"]
     log = office.rows("SELECT action, reason, after ->> 'forced' FROM audit_log ORDER BY id")
     assert log == [("site.archive", why["reason"], "true"), ("site.reopen", why["reason"], None)]
 

@@ -36,6 +36,7 @@ async def test_conflicts_are_listed_with_both_values_and_the_losing_revision(con
     expected = {
         "site": "lima",
         "session": "s1",
+        "study": "SRO",
         "rev": "1-b",
         "state": "conflicted",
         "leaves": ["1-a", "1-b"],
@@ -192,6 +193,9 @@ async def test_audit_entry_that_the_service_could_not_write_is_written_by_the_pr
         "coordinator",
         None,
     )
+    seen = (await conflicted.get("/api/conflicts/s1", role="coordinator")).body
+    assert (seen["study"], entry["study"]) == (entry["study"], seen["study"])
+    assert seen["study"] is not None
 
 
 async def test_store_that_is_away_is_503_and_nothing_is_decided(

@@ -194,6 +194,14 @@ async def test_audit_entry_of_a_correction_is_written_once_for_each_revision(
     feed["lima"].save({**MENDED, "reason": "again"}, "2-c", replaces=["1-c"])
     await project()
     assert [row[3] for row in rows(connection, query)][1:] == ["lima/correction:s1:1@2-c"]
+    # Of which study it is, the session's rows say, once there are some.
+    feed["lima"].save(a_session("s1", status="lost"), "1-a")
+    await project()
+    feed["lima"].save({**MENDED, "reason": "once more"}, "3-c", replaces=["2-c"])
+    await project()
+    studies = [row[0] for row in rows(connection, "SELECT study FROM audit_log ORDER BY id")]
+    assert studies[:2] == [None, None]
+    assert studies[2:] == [row[0] for row in rows(connection, "SELECT study FROM sessions")]
 
 
 async def test_poison_among_corrections_stops_neither_them_nor_their_session(
