@@ -24,17 +24,17 @@ transactions about one participant, the second sees what the first has done.
 from collections import defaultdict
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import batched
 from typing import Any, Final, NamedTuple, TypeVar
 
 import psycopg
-from sqlalchemy import ClauseElement
+from sqlalchemy import ClauseElement, Connection
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reporting.outbox.entry import execute_in
 from reporting.publication.requests import publish_documents, visit_document
 from reporting.visits import statements
 from reporting.visits.schedule import Definition, Person, Plan, Sitting, Visit, local_day, wanted_visits
+from reporting.visits.statements import pages
 from reporting.webhooks.events import Event, announce
 
 T = TypeVar("T")
@@ -66,22 +66,22 @@ async def bring_visits_up_to_date(
 
     In the caller's transaction, after its own changes. Unknown participants have none.
     """
-    return await perform(connection, up_to_date(study, participants, datetime.now(UTC)))
+    return await connection.run_sync(perform, up_to_date(study, participants, datetime.now(UTC)))
 
 
-async def advance_visits(connection: AsyncConnection, now: datetime) -> int:
-    """What time alone changes: planned → due → missed; how many visits. Call again until it is 0: one call
-    takes 2,000 participants at most, in the caller's transaction.
+def advance_visits(connection: Connection, now: datetime) -> int:
+    """What time alone changes: planned → due → missed; how many visits. One call takes 2,000 participants at
+    most, in the caller's transaction; the next call takes others.
     """
-    return len(await perform(connection, advanced(now)))
+    return len(perform(connection, advanced(now)))
 
 
-async def perform(connection: AsyncConnection, steps: Steps[T]) -> T:
+def perform(connection: Connection, steps: Steps[T]) -> T:
     """Take the steps on this connection."""
     try:
         statement = next(steps)
         while True:
-            result = await connection.execute(statement)  # type: ignore[call-overload]
+            result = connection.execute(statement)  # type: ignore[call-overload]
             statement = steps.send(result.all() if result.returns_rows else ())
     except StopIteration as end:
         value: T = end.value
@@ -121,7 +121,7 @@ def up_to_date(
     changes: list[Change] = []
     if not definitions:
         return changes
-    for codes in batched(participants, _PAGE):
+    for codes in pages(participants, _PAGE):
         found = yield from _changes(study, codes, definitions, now)
         if found and not is_trial:
             yield statements.upsert_visits(study, [(each.participant, each.after) for each in found])
@@ -146,8 +146,9 @@ def up_to_date_everywhere(people: Iterable[tuple[str, str]], now: datetime) -> S
     changes: list[Change] = []
     if by_study:
         yield statements.lock_participants((study, code) for study in by_study for code in by_study[study])
-    for study, codes in by_study.items():
-        changes += yield from up_to_date(study, codes, now)
+        planned = yield statements.select_planned_studies(list(by_study))
+        for (study,) in planned:
+            changes += yield from up_to_date(study, by_study[study], now)
     return changes
 
 
@@ -167,7 +168,7 @@ def _changes(
     for participant, *fields in (yield statements.select_stored(study, codes)):
         visit = Visit(*fields)
         stored[participant][visit.code] = visit
-    changes = []
+    changes: list[Change] = []
     for person in people:
         before = stored[person.code]
         today = local_day(now, person.timezone) or now.date()
@@ -186,9 +187,9 @@ def _differing(
 
 def _tell(changes: Sequence[Change]) -> Steps[None]:
     documents = {document for change in changes for document in _documents(change)}
-    for some in batched(sorted(documents), _ENTRIES):
+    for some in pages(sorted(documents), _ENTRIES):
         yield publish_documents(some)
-    for events in batched((event for change in changes for event in _events(change)), _ENTRIES):
+    for events in pages((event for change in changes for event in _events(change)), _ENTRIES):
         yield announce(*events)
 
 

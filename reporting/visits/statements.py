@@ -4,9 +4,10 @@
 where the clock was unset.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
-from typing import Any, Final
+from itertools import islice
+from typing import Any, Final, TypeVar
 from zlib import crc32
 
 from sqlalchemy import (
@@ -33,6 +34,8 @@ from reporting.quality.clock import FIRST_TABLETS
 from reporting.tables import participants, sessions, sites, visit_definitions, visits
 from reporting.visits.schedule import Visit
 
+T = TypeVar("T")
+
 BEGAN: Final[ColumnElement[datetime | None]] = func.coalesce(
     sessions.c.started_at_corrected,
     case((sessions.c.started_at >= FIRST_TABLETS, sessions.c.started_at)),
@@ -42,6 +45,13 @@ _LOCKS: Final = 0x76697369
 """The space of these locks among those of the database."""
 _BUCKETS: Final = 1024
 """So many at most does a transaction hold, whatever it is about: Postgres has room for some thousands."""
+
+
+def pages(values: Iterable[T], size: int) -> Iterator[list[T]]:
+    """The values, so many together."""
+    rest = iter(values)
+    while page := list(islice(rest, size)):
+        yield page
 
 
 def bucket(study: str, participant: str) -> int:
@@ -69,6 +79,12 @@ def select_definitions(study: str) -> Select[Any]:
     d = visit_definitions.c
     columns = (d.code, d.anchor, d.offset_days, d.window_before_days, d.window_after_days, d.retired)
     return select(*columns).where(d.study == study).order_by(d.position, d.code)
+
+
+def select_planned_studies(studies: Sequence[str]) -> Select[str]:
+    """Statement: those of the studies that have a definition."""
+    d = visit_definitions.c
+    return select(d.study).distinct().where(d.study == any_(_array(studies, Text()))).order_by(d.study)
 
 
 def select_people(study: str, codes: Sequence[str]) -> Select[Any]:
