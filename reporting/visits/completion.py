@@ -1,14 +1,14 @@
 """Visits that sessions complete, in the transaction that writes the sessions.
 
 A tablet comes back from the field after nine days and pushes the session of day one. By then its visit is
-`missed`, and another tablet has done it as well: the first session, by when it began, completes the visit, and
-the other one is flagged `visit_completed_twice`, with the first.
+`missed`, and another tablet has done it as well: the first session, by when it began, completes the visit,
+and the other one is flagged `visit_completed_twice`, with the first.
 
 | what happens | outcome |
 |---|---|
 | a completed session comes, early, late, or before its participant is known | its visit is completed |
-| a correction names another participant or visit, or the session is abandoned after all | both visits are made anew |
-| it is deleted, quarantined, gone, or found again | the visit is open again, by its day; or completed again |
+| a correction names another participant or visit, or abandons the session | both visits are made anew |
+| it is deleted, quarantined, gone; found again | the visit is open again, by its day; completed again |
 | two tablets complete one visit, at one site or two, in any order | one completion; the later session is flagged |
 | one tablet does a visit in several sittings | one completion, by the first; no flag |
 | two sites bring the two sessions at once | whoever has the participant's lock second sees both |
