@@ -138,6 +138,12 @@ def advanced(now: datetime) -> Steps[list[Change]]:
     return (yield from up_to_date_everywhere(behind, now))
 
 
+def at_site(site: str, now: datetime) -> Steps[list[Change]]:
+    """Steps: visits of the participants at this site, whose days may be others now."""
+    people = [(study, code) for study, code in (yield statements.select_people_at(site))]
+    return (yield from up_to_date_everywhere(people, now))
+
+
 def up_to_date_everywhere(people: Iterable[tuple[str, str]], now: datetime) -> Steps[list[Change]]:
     """Steps: visits of these (study, participant), whatever their studies."""
     by_study: dict[str, list[str]] = defaultdict(list)

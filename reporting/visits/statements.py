@@ -74,6 +74,12 @@ def select_codes(study: str) -> Select[str]:
     return select(participants.c.code).where(participants.c.study == study).order_by(participants.c.code)
 
 
+def select_people_at(site: str) -> Select[str, str]:
+    """Statement: (study, participant) of all participants at a site."""
+    p = participants.c
+    return select(p.study, p.code).where(p.site == site).order_by(p.study, p.code)
+
+
 def select_definitions(study: str) -> Select[Any]:
     """Statement: (code, anchor, offset, before, after, retired), in their order."""
     d = visit_definitions.c
