@@ -5,8 +5,9 @@ from datetime import date, datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, Update, and_, func, select, update
+from sqlalchemy import Select, Update, and_, func, select, update
 
+from reporting.queries.rows import columns_of
 from reporting.scope import Scope, within
 from reporting.tables import participants, sites, visit_definitions, visits
 from reporting.visits.schedule import Cause, State
@@ -71,12 +72,9 @@ def select_visits(today: Mapping[str, date], scope: Scope, wanted: VisitFilter) 
     """
     day = days(today)
     is_overdue = func.coalesce(and_(_v.state == "due", _v.due_on < day.c.today), False)
-    computed: dict[str, ColumnElement[Any]] = {
-        "title": func.coalesce(visit_definitions.c.title, ""),
-        "overdue": is_overdue,
-    }
+    computed = [func.coalesce(visit_definitions.c.title, "").label("title"), is_overdue.label("overdue")]
     statement = (
-        select(*(computed.get(name, visits.c.get(name)) for name in VisitRow.__struct_fields__))
+        select(*columns_of(VisitRow, visits, besides=computed))
         .select_from(visits)
         .outerjoin(sites, sites.c.code == _v.site)
         .outerjoin(day, day.c.timezone == func.coalesce(sites.c.timezone, "UTC"))
