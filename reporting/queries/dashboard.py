@@ -195,7 +195,7 @@ async def _activity(connection: AsyncConnection, scope: Scope, now: datetime) ->
         .where(s.received_at >= first, within(scope, study=s.study, site=s.site))
         .group_by(day)
     )
-    counts: dict[date, int] = {each: number for each, number in await connection.execute(statement)}
+    counts: dict[date, int] = {each: number for each, number in await connection.execute(statement)}  # noqa: C416 (rows)
     shown = [first + timedelta(days=number) for number in range(ACTIVITY_DAYS)]
     return [DayActivity(each, counts.get(each, 0)) for each in shown]
 
@@ -244,7 +244,7 @@ async def _health(
     d = device_activity.c
     last = select(d.site, func.max(d.last_push_at)).group_by(d.site)
     pushes = await connection.execute(last.where(d.site.in_([each.site for each in standing])))
-    pushed: dict[str, datetime | None] = {site: at for site, at in pushes}
+    pushed: dict[str, datetime | None] = {site: at for site, at in pushes}  # noqa: C416 (rows)
     return [_site_health(each, pushed.get(each.site), now) for each in standing]
 
 

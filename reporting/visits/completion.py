@@ -9,7 +9,7 @@ and the other one is flagged `visit_completed_twice`, with the first.
 | a completed session comes, early, late, or before its participant is known | its visit is completed |
 | a correction names another participant or visit, or abandons the session | both visits are made anew |
 | it is deleted, quarantined, gone; found again | the visit is open again, by its day; completed again |
-| two tablets complete one visit, at one site or two, in any order | one completion; the later one is flagged |
+| two tablets complete one visit, at one site or two, any order | one completion; the later one is flagged |
 | one tablet, several sittings | one completion, by the first; no flag |
 | two sites bring the two sessions at once | whoever has the participant's lock second sees both |
 | the batch is undone or repeated | nothing, or the same |

@@ -1,7 +1,7 @@
 """Which visits a participant has: from definitions, sessions, decisions and the day it is at their site.
 
 baseline counts from enrolment, week-4 from the day on which baseline was *done*, 28 days later, 3 days
-either way. Enrolled on 1 March, baseline done on 4 March: week-4 is due on 1 April, window 29 March to 4 April.
+either way. Enrolled on 1 March, baseline done on 4 March: week-4 is due 1 April, window 29 March to 4 April.
 Days are days of the site's calendar, so a change of the clock in between moves nothing.
 
           window begins           window is over

@@ -110,9 +110,16 @@ def select_sittings(study: str, codes: Sequence[str]) -> Select[Any]:
     """
     s = sessions.c
     of_visit = [s.participant, s.visit]
-    return (
-        select(*of_visit, s.site, s.id, BEGAN, func.count().over(partition_by=of_visit))
-        .distinct(*of_visit)
+    in_order = [BEGAN.asc().nulls_last(), s.site.collate("C"), s.id.collate("C")]
+    ranked = (
+        select(
+            *of_visit,
+            s.site,
+            s.id,
+            BEGAN.label("began"),
+            func.count().over(partition_by=of_visit).label("sessions"),
+            func.row_number().over(partition_by=of_visit, order_by=in_order).label("rank"),
+        )
         .where(
             s.study == study,
             s.participant == any_(_array(codes, Text())),
@@ -120,8 +127,10 @@ def select_sittings(study: str, codes: Sequence[str]) -> Select[Any]:
             s.status == "completed",
             s.source_missing_at.is_(None),
         )
-        .order_by(*of_visit, BEGAN.asc().nulls_last(), s.site.collate("C"), s.id.collate("C"))
+        .subquery("ranked")
     )
+    r = ranked.c
+    return select(r.participant, r.visit, r.site, r.id, r.began, r.sessions).where(r.rank == 1)
 
 
 def select_stored(study: str, codes: Sequence[str]) -> Select[Any]:
