@@ -174,8 +174,10 @@ def select_timezones() -> Select[str]:
 def days(today: Mapping[str, date]) -> Subquery:
     """(timezone, today), for joining: which day it is there. Postgres has other timezones than we have."""
     zones = sorted(today)
-    each = func.unnest(_array(zones, Text()), _array([today[zone] for zone in zones], Date())).table_valued(
-        Column("timezone", Text), Column("today", Date), name="days"
+    each = (
+        func.unnest(_array(zones, Text()), _array([today[zone] for zone in zones], Date()))
+        .table_valued(Column("timezone", Text), Column("today", Date))
+        .render_derived(name="each_zone")
     )
     return select(each.c.timezone, each.c.today).subquery("days")
 
@@ -184,7 +186,8 @@ def select_behind(today: Mapping[str, date], limit: int) -> Select[str, str]:
     """Statement: (study, participant) of visits whose day has come: planned ones whose window has begun, open
     ones whose window is over. `today` by timezone, with UTC.
     """
-    v, day = visits.c, days(today).c
+    v, zones = visits.c, days(today)
+    day = zones.c
     last = max(today.values())
     begun = and_(v.state == "planned", v.window_from <= last, v.window_from <= day.today)
     over = and_(v.state.in_(["planned", "due"]), v.window_to < last, v.window_to < day.today)
@@ -193,7 +196,7 @@ def select_behind(today: Mapping[str, date], limit: int) -> Select[str, str]:
         .distinct()
         .select_from(
             visits.outerjoin(sites, sites.c.code == v.site).join(
-                day.today.table, day.timezone == func.coalesce(sites.c.timezone, "UTC")
+                zones, day.timezone == func.coalesce(sites.c.timezone, "UTC")
             )
         )
         .where(or_(begun, over))
