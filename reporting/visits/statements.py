@@ -110,7 +110,7 @@ def select_sittings(study: str, codes: Sequence[str]) -> Select[Any]:
     """
     s = sessions.c
     of_visit = [s.participant, s.visit]
-    in_order = [BEGAN.asc().nulls_last(), s.site.collate("C"), s.id.collate("C")]
+    in_order: list[ColumnElement[Any]] = [BEGAN.asc().nulls_last(), s.site.collate("C"), s.id.collate("C")]
     ranked = (
         select(
             *of_visit,

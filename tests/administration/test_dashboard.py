@@ -40,7 +40,8 @@ async def busy(office: Office) -> None:
         )
     office.rows("INSERT INTO device_status (site, device, rev, outstanding) VALUES ('lima', 't1', '1-a', 4)")
     office.rows(
-        "INSERT INTO device_activity (site, device, last_seen_at, last_push_at) VALUES ('lima', 't1', now(), now())"
+        "INSERT INTO device_activity (site, device, last_seen_at, last_push_at)"
+        " VALUES ('lima', 't1', now(), now())"
     )
     office.rows(
         "INSERT INTO checkpoints (site, database, epoch, batch, since, rereading, complete_through)"

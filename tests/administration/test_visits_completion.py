@@ -29,7 +29,7 @@ def sitting(name: str, *, device: str = "tab-1", rev: str = "1-aa", **members: A
 
 
 async def planned(office: Office) -> dict[str, str]:
-    """A participant at lima, enrolled in March 2026, with a baseline and a follow-up; tokens of two tablets."""
+    """A participant at lima, enrolled in March 2026, with a baseline and a follow-up; two tablets' tokens."""
     office.study("SRO", *SITES)
     office.rows("UPDATE sites SET timezone = 'America/Lima'")
     team = office.as_("coordinator", study="SRO")
@@ -100,7 +100,7 @@ async def test_a_session_from_the_field_completes_its_missed_visit_retroactively
 async def test_a_session_that_changes_or_goes_opens_its_visit_again(office: Office) -> None:
     token = (await planned(office))["lima"]
     await push(office, token, sitting("s1"))
-    moved = {
+    moved: dict[str, Any] = {
         "visit": "week-4",
         "started_at": "2026-04-01T10:00:00Z",
         "_revisions": {"start": 2, "ids": ["bb", "aa"]},
