@@ -53,6 +53,7 @@ _DROP: Final = """
 DELETE FROM quality_flags USING sessions
 WHERE quality_flags.code = 'visit_completed_twice'
   AND sessions.site = quality_flags.site AND sessions.id = quality_flags.session_id
+  AND sessions.participant = ANY(%(participants)s::text[])
   AND (sessions.study, sessions.participant)
       IN (SELECT * FROM unnest(%(studies)s::text[], %(participants)s::text[]))
 """

@@ -1,5 +1,6 @@
 """Visits by the day, by participants, and by what people decide."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -105,6 +106,15 @@ async def test_a_person_moves_and_cancels_a_visit_with_a_reason_and_takes_it_bac
         ("visit.cancel", "ill", "lima"),
         ("visit.restore", "well again", "lima"),
     ]
+
+
+async def test_of_two_who_decide_from_the_same_visit_one_is_told_of_the_other(office: Office) -> None:
+    team = await planned(office)
+    etag = (await team.get(ONE)).headers["ETag"]
+    bodies = ({"state": "cancelled", "reason": "a"}, {"due_on": str(TODAY), "reason": "b"})
+    answers = await asyncio.gather(*(team.patch(ONE, body, If_Match=etag) for body in bodies))
+    assert sorted(answer.status for answer in answers) == [200, 412]
+    assert office.rows("SELECT count(*) FROM audit_log WHERE entity = 'visit'") == [(1,)]
 
 
 async def test_visits_are_listed_by_day_and_seen_within_study_and_site(office: Office) -> None:
