@@ -67,10 +67,17 @@ def upgrade() -> None:
         sa.Column(
             "completed_at",
             sa.DateTime(timezone=True),
-            nullable=True,
-            comment="when the session that completed it began, corrected",
+            comment="when the session that completed it began; NULL = not known",
         ),
-        sa.Column("session_site", sa.Text(), nullable=True, comment="with `session_id`: what completed it"),
+        sa.Column(
+            "completed_on",
+            sa.Date(),
+            comment="that day in the site's timezone; anchor of what counts from it",
+        ),
+        sa.Column(
+            "in_window", sa.Boolean(), comment="whether it was completed in its window; NULL = not known"
+        ),
+        sa.Column("session_site", sa.Text(), comment="with `session_id`: what completed it"),
         sa.Column("session_id", sa.Text()),
         sa.Column(
             "session_count",
@@ -79,7 +86,20 @@ def upgrade() -> None:
             nullable=False,
             comment="completed sessions of it",
         ),
-        sa.Column("cancelled_reason", sa.Text()),
+        sa.Column(
+            "anchor",
+            sa.Text(),
+            server_default="enrolment",
+            nullable=False,
+            comment="what it was planned by, with the next three",
+        ),
+        sa.Column("offset_days", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("window_before_days", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("window_after_days", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("moved_to", sa.Date(), comment="the due date that a person has chosen"),
+        sa.Column("moved_reason", sa.Text()),
+        sa.Column("cancelled_cause", sa.Text(), comment="a person's stays until they take it back"),
+        sa.Column("cancelled_reason", sa.Text(), comment="in the person's words"),
         sa.Column("row_version", sa.Integer(), server_default="1", nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
@@ -87,22 +107,37 @@ def upgrade() -> None:
             "state IN ('planned', 'due', 'completed', 'missed', 'cancelled')",
             name=op.f("ck_visits_state_known"),
         ),
+        sa.CheckConstraint(
+            "cancelled_cause IN ('person', 'participant', 'definition')",
+            name=op.f("ck_visits_cancelled_cause_known"),
+        ),
         sa.PrimaryKeyConstraint("study", "participant", "code", name=op.f("pk_visits")),
     )
     op.create_index(
-        "ix_visits_open",
+        "ix_visits_open_window_to",
         "visits",
         ["window_to"],
-        unique=False,
         postgresql_where=sa.text("state IN ('planned', 'due')"),
     )
+    op.create_index(
+        "ix_visits_open_due_on",
+        "visits",
+        ["due_on"],
+        postgresql_where=sa.text("state IN ('planned', 'due')"),
+    )
+    op.create_index(
+        "ix_visits_planned_window_from",
+        "visits",
+        ["window_from"],
+        postgresql_where=sa.text("state = 'planned'"),
+    )
     op.create_index(op.f("ix_visits_site_due_on"), "visits", ["site", "due_on"], unique=False)
+    op.create_index(
+        op.f("ix_sessions_received_at"), "sessions", ["received_at"], unique=False, if_not_exists=True
+    )
 
 
 def downgrade() -> None:
-    op.drop_index(op.f("ix_visits_site_due_on"), table_name="visits")
-    op.drop_index(
-        "ix_visits_open", table_name="visits", postgresql_where=sa.text("state IN ('planned', 'due')")
-    )
+    op.drop_index(op.f("ix_sessions_received_at"), table_name="sessions")
     op.drop_table("visits")
     op.drop_table("visit_definitions")

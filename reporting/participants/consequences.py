@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reporting.publication.requests import participant_document, publish_documents, visit_document
 from reporting.tables import participants, visits
+from reporting.visits.generation import bring_visits_up_to_date
 
 _AT_ONCE = 500
 
@@ -18,7 +19,8 @@ _AT_ONCE = 500
 async def participants_changed(
     connection: AsyncConnection, study: str, codes: Sequence[str], *, left: Iterable[tuple[str, str]] = ()
 ) -> None:
-    """Publish the participants and their visits, at their sites and at those they `left`, (code, site)."""
+    """Bring their visits up to date; publish both, at their sites and at those they `left`, (code, site)."""
+    await bring_visits_up_to_date(connection, study=study, participants=codes)
     former = list(left)
     for start in range(0, len(codes), _AT_ONCE):
         part = codes[start : start + _AT_ONCE]

@@ -22,6 +22,7 @@ import psycopg
 
 from reporting.projection import quality_statements
 from reporting.quality import RULES
+from reporting.visits.completion import complete_visits
 
 
 def companions(connection: psycopg.Connection, site: str, session_ids: Sequence[str]) -> set[str]:
@@ -53,12 +54,15 @@ def flag_across(
 
 
 def flag_after_gone(connection: psycopg.Connection, site: str) -> None:
-    """After this transaction has marked sessions as gone from the site database: their twins are none now."""
+    """After this transaction has marked sessions as gone from the site database: their twins are none now,
+    and they complete no visit.
+    """
     gone = [
         session_id for (session_id,) in connection.execute(quality_statements.GONE_SESSIONS, {"site": site})
     ]
     if gone:
         _flag_duplicates(connection, site, sorted({*gone, *companions(connection, site, gone)}))
+        complete_visits(connection, site, gone, before=())
 
 
 def _flag_duplicates(connection: psycopg.Connection, site: str, session_ids: list[str]) -> None:

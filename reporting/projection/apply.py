@@ -44,6 +44,7 @@ from reporting.projection.corrections import (
 from reporting.projection.judge import Judgement
 from reporting.projection.kinds import KINDS
 from reporting.projection.write import DocumentWriter, Receipts
+from reporting.visits.completion import complete_visits, people_of
 
 
 def recorded_documents(connection: psycopg.Connection, site: str, keys: Sequence[str]) -> dict[str, Recorded]:
@@ -76,17 +77,22 @@ def apply_batch(
         if any(document.leaves is None for document in changed):
             # Read as recorded, and no longer: somebody removed the record in between.
             raise StaleBatch(checkpoint.site)
-        _refresh(connection, checkpoint, unchanged)
+        found_again = _refresh(connection, checkpoint, unchanged)
+        sessions = session_ids(document.key for document in changed)
+        seen_before = people_of(connection, checkpoint.site, sessions)
         receipts = _load_receipts(connection, checkpoint.site, changed)
         judgements = _write(connection, checkpoint, changed, receipts, contract)
+        complete_visits(
+            connection, checkpoint.site, [*sessions, *session_ids(found_again)], before=seen_before
+        )
         if announces:
             announce_signed(connection, judgements, recorded)
             announce_batch(connection, checkpoint.site, judgements)
         _end_replays(connection, batch)
         advanced = advance_checkpoint(connection, batch)
     outcomes = tuple(_outcome(judgement, receipts) for judgement in judgements)
-    found_again = any(each.source_missing for each in unchanged.values())
-    asks = batch.read_from.rereading or found_again or any(map(is_correction, changed))
+    was_missing = any(each.source_missing for each in unchanged.values())
+    asks = batch.read_from.rereading or was_missing or any(map(is_correction, changed))
     return Applied(advanced, outcomes, unchanged=len(unchanged), asks_for_replays=asks)
 
 
@@ -137,8 +143,9 @@ def _write(
 
 def _refresh(
     connection: psycopg.Connection, checkpoint: Checkpoint, unchanged: Mapping[str, Recorded]
-) -> None:
-    """Note documents that are as they were as seen in this epoch; those that were missing are back.
+) -> list[str]:
+    """Note documents that are as they were as seen in this epoch; those that were missing are back, and
+    answered.
 
     A row that says so already is not written again: rereading a site must not rewrite its tables.
     """
@@ -160,6 +167,7 @@ def _refresh(
             statements.REFRESH_DOCUMENTS,
             {"site": checkpoint.site, "epoch": checkpoint.epoch, "doc_ids": sorted(seen)},
         )
+    return found_again
 
 
 def _end_replays(connection: psycopg.Connection, batch: Batch) -> None:

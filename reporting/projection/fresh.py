@@ -27,14 +27,29 @@ from sqlalchemy import Table
 from reporting import tables
 from reporting.projection.kinds import KINDS
 
-FRESH: Final = (*tables.RESULTS, tables.replays, tables.checkpoints, tables.outbox)
+FRESH: Final = (
+    *tables.RESULTS,
+    tables.replays,
+    tables.checkpoints,
+    tables.outbox,
+    tables.visit_definitions,
+)
 """What a rebuild has of its own. Replays: a correction may come after its session in the feed. The outbox:
-what is found again has been told already; who has changed rows by it is told by what watches them.
+what is found again has been told already; who has changed rows by it is told by what watches them. Visit
+definitions: without any, sessions that are read again complete nothing; the exchange does that.
 """
 
 # Flags of a site's sessions depend on consents of all.
 CONSENTS_OF_OTHER_SITES: Final = """
 INSERT INTO pg_temp.consents SELECT * FROM public.consents WHERE site <> %(site)s
+"""
+
+# Which session of a visit is the first depends on sessions of all sites, too.
+SITTINGS_OF_OTHER_SITES: Final = """
+INSERT INTO pg_temp.sessions
+SELECT * FROM public.sessions AS live
+WHERE site <> %(site)s AND visit IS NOT NULL AND status = 'completed' AND source_missing_at IS NULL
+  AND (study, participant, visit) IN (SELECT study, participant, visit FROM pg_temp.sessions)
 """
 
 _OWNERS: Final = (

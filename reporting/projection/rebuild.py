@@ -51,6 +51,7 @@ from reporting.projection.replays import load_replays, read_replays
 from reporting.projection.transactions import transaction
 from reporting.projection.write import delete_session_rows
 from reporting.projection.write_ahead import write_ahead
+from reporting.visits import completion
 
 _TRIES = 3
 
@@ -190,11 +191,14 @@ def _hold_live(connection: psycopg.Connection, site: str) -> Checkpoint | None:
 
 def _exchange(connection: psycopg.Connection, live: Checkpoint, since: str, read: int) -> Rebuilt:
     """Put fresh rows in the place of live ones that differ, and advance the live checkpoint to `since`."""
+    people = _hold_people(connection, live.site)
     resolve_site(
         connection, live.site, with_tasks=True
     )  # a reference may have appeared while the site was read
     connection.execute(fresh.CONSENTS_OF_OTHER_SITES, {"site": live.site})
     flag_all(connection, live.site)
+    connection.execute(fresh.SITTINGS_OF_OTHER_SITES, {"site": live.site})
+    completion.flag_twice(connection, people)
     connection.execute(fresh.TO_LIVE)
     flag_pending(connection, live.site)  # what the projector would have done a moment later is no difference
     connection.execute(fresh.TO_FRESH)
@@ -212,9 +216,20 @@ def _exchange(connection: psycopg.Connection, live: Checkpoint, since: str, read
     connection.execute(fresh.SETTLE_EPOCHS, about)
     marked = sum(connection.execute(statement, about).rowcount for statement in fresh.MARK_UNSEEN)
     flag_after_gone(connection, live.site)
+    completion.bring_up_to_date(connection, people)
     advance_checkpoint(connection, Batch(live, since, 0, at_end=True, documents=()))
     by_table = {name: len(keys) for name, keys in found.items()}
     return Rebuilt(live.site, read, len(replaced), by_table, marked)
+
+
+def _hold_people(connection: psycopg.Connection, site: str) -> completion.People:
+    """Everybody whose visits live or fresh sessions are of; nobody else changes their flags meanwhile."""
+    people = completion.people_at(connection, site)
+    connection.execute(fresh.TO_LIVE)
+    people |= completion.people_at(connection, site)
+    completion.hold(connection, people)
+    connection.execute(fresh.TO_FRESH)
+    return people
 
 
 def _differing(connection: psycopg.Connection, site: str, table: Table) -> set[str]:

@@ -67,6 +67,7 @@ RULES: Final = {
     "unknown_battery": Rule(1, Subject.SESSION, Level.INFO),
     "unknown_participant": Rule(1, Subject.SESSION, Level.WARNING),
     "unknown_study": Rule(1, Subject.SESSION, Level.WARNING),
+    "visit_completed_twice": Rule(1, Subject.SESSION, Level.WARNING),
 }
 """By code, as in `quality_flags.code`."""
 

@@ -50,6 +50,7 @@ sessions = Table(
     Index(None, "study", "started_at"),
     Index(None, "participant"),
     Index(None, "started_at"),
+    Index(None, "received_at"),
     Index(None, "site", "trials_digest"),
 )
 

@@ -1,5 +1,39 @@
-"""`/api/dashboard`: how studies and sites are doing."""
+"""`/api/dashboard`: how studies and sites are doing, at one moment."""
 
-from sync_server.api.route import Route
+from sqlalchemy import select
 
-ROUTES: list[Route] = []
+from reporting.queries.dashboard import Dashboard, narrowed, read_dashboard
+from reporting.scope import within
+from reporting.tables import study_sites
+from sync_server.api.call import Call, Nothing
+from sync_server.api.route import Route, get
+from sync_server.api.study_rows import read_study
+from sync_server.api.visits import today_by_timezone
+from sync_server.errors import NotFound
+
+
+async def get_dashboard(call: Call[Nothing, Nothing]) -> Dashboard:
+    """Active studies, recent sessions, visits to come and overdue, curves, and how sites sync."""
+    scope = call.caller.scope("dashboard.read")
+    return await read_dashboard(call.connection, scope, await today_by_timezone(call), health=scope)
+
+
+async def get_study_dashboard(call: Call[Nothing, Nothing]) -> Dashboard:
+    """The same of one study and its sites."""
+    study, scope = call.path("study"), call.caller.scope("dashboard.read")
+    if not scope.sees_study(study):
+        raise NotFound(f"There is no study {study}.")
+    await read_study(call, study)
+    own = narrowed(scope, study)
+    c = study_sites.c
+    of_study = select(c.site).where(c.study == study, within(own, study=c.study, site=c.site))
+    sites = (await call.connection.scalars(of_study.order_by(c.site))).all()
+    return await read_dashboard(
+        call.connection, own, await today_by_timezone(call), study=study, study_sites=sites, health=scope
+    )
+
+
+ROUTES: list[Route] = [
+    get("/api/dashboard", get_dashboard, right="dashboard.read"),
+    get("/api/dashboard/{study}", get_study_dashboard, right="dashboard.read"),
+]

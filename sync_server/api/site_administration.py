@@ -12,6 +12,7 @@ only when told to (`force`), revoking them.
 | a device is enrolled while the site is archived | it waits for the site's row, and is refused |
 """
 
+from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Any
 
@@ -31,6 +32,7 @@ from reporting.studies.sites import (
     timezones,
     update_site,
 )
+from reporting.visits.generation import at_site, perform
 from reporting.webhooks.events import Event, announce
 from sync_server.api.acts import Reason
 from sync_server.api.call import Call, Nothing
@@ -102,6 +104,8 @@ async def change_site(call: Call[Nothing, SiteChange]) -> SiteRecord:
         await call.connection.execute(update_site(before.code, **changed))
         seen = {name: getattr(before, name) for name in changed}
         await call.record("site.change", "site", before.code, site=before.code, before=seen, after=changed)
+        if "timezone" in changed:
+            await call.connection.run_sync(perform, at_site(before.code, datetime.now(UTC)))
         await call.connection.execute(publish_sites([before.code]))
     return await _read(call, before.code)
 

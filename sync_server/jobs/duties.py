@@ -21,6 +21,7 @@ from reporting.outbox.duties import Duty
 from reporting.outbox.policy import Failed
 from reporting.publication.requests import publish_sites
 from reporting.tables import sites
+from reporting.visits.generation import advance_visits
 from sync_server.jobs.pruning import prune_what_ran_out
 from sync_server.jobs.registry import FOR_A_DAY, KEPT_FOR_EVER, KINDS
 from sync_server.settings import Settings
@@ -49,6 +50,7 @@ def duties(settings: Settings) -> tuple[Duty, ...]:
         Duty("outbox prune", timedelta(minutes=10), prune_outbox),
         Duty("identity prune", timedelta(hours=1), prune_what_ran_out),
         Duty("publication drift", timedelta(hours=1), repair_drift),
+        Duty("visits", timedelta(minutes=1), advance_visits),
     )
 
 

@@ -83,6 +83,27 @@ EXAMPLES: dict[tuple[str, str], Example] = {
         body={"site": "{site}", "doc_id": "none", "code": "none", "path": "$", "reason": "why"},
     ),
     ("GET", "/api/audit"): Example(),
+    ("GET", "/api/schedules/{study}"): Example(reach="study seen", path={"study": "{study}"}),
+    ("PUT", "/api/schedules/{study}/{code}"): Example(
+        reach="study", path={"study": "{study}", "code": "baseline"}, body={}
+    ),
+    ("DELETE", "/api/schedules/{study}/{code}"): Example(
+        reach="study", path={"study": "{study}", "code": "baseline"}, body={"reason": "why"}
+    ),
+    ("GET", "/api/visits"): Example(),
+    ("GET", "/api/visits/{study}/{participant}"): Example(
+        reach="study and site", path={"study": "{study}", "participant": "v-{site}"}
+    ),
+    ("GET", "/api/visits/{study}/{participant}/{visit}"): Example(
+        reach="study and site", path={"study": "{study}", "participant": "v-{site}", "visit": "baseline"}
+    ),
+    ("PATCH", "/api/visits/{study}/{participant}/{visit}"): Example(
+        reach="study and site",
+        path={"study": "{study}", "participant": "v-{site}", "visit": "baseline"},
+        body={"state": "cancelled", "reason": "why"},
+    ),
+    ("GET", "/api/dashboard"): Example(),
+    ("GET", "/api/dashboard/{study}"): Example(reach="study seen", path={"study": "{study}"}),
 }
 
 WORLD: list[str] = [
@@ -97,6 +118,13 @@ WORLD: list[str] = [
     " SELECT site, 'session:q', '1-a', 'session', 'missing', '$.study', 'required' FROM study_sites",
     "INSERT INTO checkpoints (site, database, epoch, batch, since, rereading)"
     " SELECT site, 'site-' || site, 'e', 1, '1', false FROM study_sites",
+    "INSERT INTO visit_definitions (study, code, anchor) VALUES ('SRO', 'baseline', 'enrolment')",
+    "INSERT INTO participants (study, code, site, status, enrolled_on)"
+    " SELECT study, 'v-' || site, site, 'enrolled', '2999-01-01' FROM study_sites",
+    "INSERT INTO visits (study, participant, code, site, state, due_on, window_from, window_to, anchor,"
+    " offset_days, window_before_days, window_after_days)"
+    " SELECT study, 'v-' || site, 'baseline', site, 'planned', '2999-01-01', '2999-01-01', '2999-01-01',"
+    " 'enrolment', 0, 0, 0 FROM study_sites",
 ]
 """Statements that make the world, in order."""
 

@@ -1,0 +1,267 @@
+"""How studies and sites are doing, at one moment: a few statements, whatever there is, and short lists.
+
+Weeks begin on Monday and are told by it. Days of sessions are days of the server's clock (UTC), when they
+were received; days of participants and visits are those of their sites. Where somebody may see some sites
+of a study only, everything counts these alone.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import ColumnElement, Date, Select, Text, and_, cast, func, literal, or_, select, union_all
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from reporting.queries.sites import BY_NAME, SiteRow, select_sites
+from reporting.scope import Part, Scope, within
+from reporting.tables import device_activity, participants, sessions, sites, studies, visits
+from reporting.visits.listing import KEY, VisitFilter, VisitRow, select_visits
+from reporting.visits.schedule import OPEN
+from reporting.visits.statements import days
+
+ACTIVITY_DAYS: Final = 30
+COMING_DAYS: Final = 7
+CURVE_WEEKS: Final = 104
+SHOWN_VISITS: Final = 50
+MOST_ROWS: Final = 500
+"""Of studies and of sites."""
+
+
+class StudySummary(msgspec.Struct, frozen=True):
+    """An active study."""
+
+    study: str
+    title: str
+    enrolled: int
+    """Participants that are enrolled now."""
+    visits_due: int
+    visits_overdue: int
+    visits_missed: int
+    visits_completed: int
+
+
+class DayActivity(msgspec.Struct, frozen=True):
+    """Sessions received on a day; days without any are there too."""
+
+    day: date
+    sessions: int
+
+
+class CurvePoint(msgspec.Struct, frozen=True):
+    """A week, by its Monday, and all there were until its end."""
+
+    week: date
+    enrolled: int
+    enrolled_in_all: int
+    completed: int
+    """Visits."""
+    completed_in_all: int
+
+
+class SiteHealth(msgspec.Struct, frozen=True):
+    """How a site syncs. None: never, or not known."""
+
+    site: str
+    name: str | None
+    state: str | None
+    error: str | None
+    last_push_at: datetime | None
+    """When a device last handed in documents."""
+    changed_at: datetime | None
+    """When something of it was projected last."""
+    complete_through: datetime | None
+    complete_age_seconds: float | None
+    lag_seconds: float | None
+    devices_outstanding: int
+    documents_outstanding: int
+    quarantined: int
+    conflicts: int
+
+
+class SomeVisits(msgspec.Struct, frozen=True):
+    """How many there are, and the first 50 of them."""
+
+    total: int
+    visits: list[VisitRow]
+
+
+class Dashboard(msgspec.Struct, frozen=True):
+    """Everything of one moment, `at`."""
+
+    at: datetime
+    studies: list[StudySummary]
+    activity: list[DayActivity]
+    coming: SomeVisits
+    """Planned or due in the next 7 days, at their sites."""
+    overdue: SomeVisits
+    curves: list[CurvePoint]
+    sites: list[SiteHealth]
+
+
+def narrowed(scope: Scope, study: str) -> Scope:
+    """Of the scope, what belongs to a study."""
+    return Scope(tuple(Part(study, part.site) for part in scope.parts if part.study in (None, study)))
+
+
+async def read_dashboard(
+    connection: AsyncConnection,
+    scope: Scope,
+    today: Mapping[str, date],
+    *,
+    study: str | None = None,
+    study_sites: Sequence[str] = (),
+    health: Scope,
+) -> Dashboard:
+    """What is in the scope. `study`: that one alone, also if it is not active, with the health of its sites.
+    `today` by timezone, with UTC; `health` says which sites may be seen.
+    """
+    now: datetime = (await connection.execute(select(func.now()))).scalar_one()
+    found = await connection.execute(_select_studies(scope, today, study))
+    return Dashboard(
+        at=now,
+        studies=[StudySummary(*row) for row in found],
+        activity=await _activity(connection, scope, now),
+        coming=await _some(connection, _select_coming(scope, today)),
+        overdue=await _some(connection, select_visits(today, scope, VisitFilter(overdue=True))),
+        curves=await _curves(connection, scope, now.date()),
+        sites=await _health(connection, health, None if study is None else study_sites, now),
+    )
+
+
+def _select_studies(scope: Scope, today: Mapping[str, date], study: str | None) -> Select[Any]:
+    s, p, v, day = studies.c, participants.c, visits.c, days(today)
+    enrolled = (
+        select(p.study, func.count().label("enrolled"))
+        .where(p.status == "enrolled", within(scope, study=p.study, site=p.site))
+        .group_by(p.study)
+        .subquery()
+    )
+    is_overdue = and_(v.state == "due", v.due_on < day.c.today)
+    counted = (
+        select(
+            v.study,
+            func.count().filter(v.state == "due").label("due"),
+            func.count().filter(is_overdue).label("overdue"),
+            func.count().filter(v.state == "missed").label("missed"),
+            func.count().filter(v.state == "completed").label("completed"),
+        )
+        .select_from(visits.outerjoin(sites, sites.c.code == v.site))
+        .outerjoin(day, day.c.timezone == func.coalesce(sites.c.timezone, "UTC"))
+        .where(within(scope, study=v.study, site=v.site))
+        .group_by(v.study)
+        .subquery()
+    )
+    numbers = [func.coalesce(counted.c[name], 0) for name in ("due", "overdue", "missed", "completed")]
+    is_wanted = s.status == "active" if study is None else s.code == study
+    return (
+        select(s.code, s.title, func.coalesce(enrolled.c.enrolled, 0), *numbers)
+        .outerjoin(enrolled, enrolled.c.study == s.code)
+        .outerjoin(counted, counted.c.study == s.code)
+        .where(is_wanted, within(scope, study=s.code))
+        .order_by(s.code)
+        .limit(MOST_ROWS)
+    )
+
+
+def _select_coming(scope: Scope, today: Mapping[str, date]) -> Select[Any]:
+    v = visits.c
+    by_day: dict[date, list[str]] = defaultdict(list)
+    for zone, each in today.items():
+        by_day[each].append(zone)
+    coming = [
+        and_(
+            func.coalesce(sites.c.timezone, "UTC").in_(zones),
+            v.due_on.between(each, each + timedelta(days=COMING_DAYS - 1)),
+        )
+        for each, zones in by_day.items()
+    ]
+    return select_visits(today, scope, VisitFilter()).where(v.state.in_(OPEN), or_(*coming))
+
+
+async def _some(connection: AsyncConnection, matching: Select[Any]) -> SomeVisits:
+    total = (await connection.execute(select(func.count()).select_from(matching.subquery()))).scalar_one()
+    rows = await connection.execute(matching.order_by(*KEY).limit(SHOWN_VISITS))
+    return SomeVisits(total, [VisitRow(*row) for row in rows])
+
+
+async def _activity(connection: AsyncConnection, scope: Scope, now: datetime) -> list[DayActivity]:
+    s, first = sessions.c, now.date() - timedelta(days=ACTIVITY_DAYS - 1)
+    # Connections run in UTC.
+    day = cast(s.received_at, Date)
+    statement = (
+        select(day, func.count())
+        .where(s.received_at >= first, within(scope, study=s.study, site=s.site))
+        .group_by(day)
+    )
+    counts: dict[date, int] = {each: number for each, number in await connection.execute(statement)}  # noqa: C416 (rows)
+    shown = [first + timedelta(days=number) for number in range(ACTIVITY_DAYS)]
+    return [DayActivity(each, counts.get(each, 0)) for each in shown]
+
+
+async def _curves(connection: AsyncConnection, scope: Scope, today: date) -> list[CurvePoint]:
+    p, v = participants.c, visits.c
+    this_week = today - timedelta(days=today.weekday())
+    first = this_week - timedelta(weeks=CURVE_WEEKS - 1)
+    enrolled = _by_week("enrolled", p.enrolled_on, first, within(scope, study=p.study, site=p.site))
+    completed = _by_week("completed", v.completed_on, first, within(scope, study=v.study, site=v.site))
+    counts: dict[tuple[str, date], int] = {}
+    for what, week, number in await connection.execute(union_all(enrolled, completed)):
+        # Of the future, where a clock or a form was wrong: shown as of now.
+        key = (what, min(week, this_week))
+        counts[key] = counts.get(key, 0) + number
+    begun = min((week for _, week in counts), default=this_week)
+    points: list[CurvePoint] = []
+    total = {"enrolled": 0, "completed": 0}
+    week = begun
+    while week <= this_week:
+        now = {what: counts.get((what, week), 0) for what in total}
+        total = {what: total[what] + now[what] for what in total}
+        points.append(
+            CurvePoint(week, now["enrolled"], total["enrolled"], now["completed"], total["completed"])
+        )
+        week += timedelta(weeks=1)
+    return points
+
+
+def _by_week(
+    what: str, day: ColumnElement[Any], first: date, is_in_scope: ColumnElement[bool]
+) -> Select[Any]:
+    """What was before the first week counts as of it."""
+    week = func.greatest(cast(func.date_trunc("week", day), Date), first)
+    return select(literal(what, Text), week, func.count()).where(day.is_not(None), is_in_scope).group_by(week)
+
+
+async def _health(
+    connection: AsyncConnection, scope: Scope, only: Sequence[str] | None, now: datetime
+) -> list[SiteHealth]:
+    statement = select_sites(scope)
+    if only is not None:
+        statement = statement.where(BY_NAME[0].in_(only))
+    rows = await connection.execute(statement.order_by(*BY_NAME).limit(MOST_ROWS))
+    standing = [SiteRow(*row) for row in rows]
+    d = device_activity.c
+    last = select(d.site, func.max(d.last_push_at)).group_by(d.site)
+    pushes = await connection.execute(last.where(d.site.in_([each.site for each in standing])))
+    pushed: dict[str, datetime | None] = {site: at for site, at in pushes}  # noqa: C416 (rows)
+    return [_site_health(each, pushed.get(each.site), now) for each in standing]
+
+
+def _site_health(row: SiteRow, last_push_at: datetime | None, now: datetime) -> SiteHealth:
+    through = row.complete_through
+    return SiteHealth(
+        site=row.site,
+        name=row.name,
+        state=row.state,
+        error=row.error,
+        last_push_at=last_push_at,
+        changed_at=row.changed_at,
+        complete_through=through,
+        complete_age_seconds=None if through is None else max(0.0, (now - through).total_seconds()),
+        lag_seconds=row.lag_seconds,
+        devices_outstanding=row.devices_outstanding,
+        documents_outstanding=row.documents_outstanding,
+        quarantined=row.quarantined,
+        conflicts=row.conflicts,
+    )
