@@ -27,9 +27,9 @@ from reporting.collecting.session_document import (
 )
 from reporting.documents.kinds import BatteryReference, Code, Integer, Invalid, Time
 from reporting.documents.validate import validate
-from reporting.sites import SITE_PATTERN
 from reporting.tables import participants, sites, studies
 from sync_server.api.call import Call, Nothing
+from sync_server.api.names import SessionId, SiteCode
 from sync_server.api.route import Route, get, post
 from sync_server.errors import InvalidRequest, NotFound, NotPossible, Taken
 from sync_server.gateway.access import recorder
@@ -40,8 +40,6 @@ from sync_server.middleware import REQUEST_ID
 SUBMIT_LIMIT = 64 * 1024 * 1024
 """As of one document under `/db`."""
 
-SiteCode = Annotated[str, Meta(pattern=f"^{SITE_PATTERN}$", max_length=63)]
-SessionId = Annotated[str, Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._-]{7,99}$")]
 ShortText = Annotated[str, Meta(min_length=1, max_length=100)]
 
 

@@ -141,7 +141,13 @@ PARTICIPANTS: dict[tuple[str, str], Example] = {
 COLLECTING: dict[tuple[str, str], Example] = {
     ("POST", "/api/session/start"): Example(
         reach="study and site",
-        body={"study": "{study}", "participant": "p-{site}", "site": "{site}", "id": "started-at-{site}"},
+        # No year in which anything was started.
+        body={
+            "study": "{study}",
+            "participant": "p-{site}",
+            "site": "{site}",
+            "started_at": "1900-01-01T00:00:00Z",
+        },
     ),
     ("POST", "/api/submit"): Example(
         reach="study and site",

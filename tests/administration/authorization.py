@@ -84,14 +84,9 @@ WORLD: list[str] = [
     "INSERT INTO batteries (id, version) VALUES ('known-by-id', 1)",
     "INSERT INTO battery_drafts (id, definition) VALUES"
     """ ('in-draft', '{"tasks": [{"task": "stroop"}], "description": ""}')""",
-    *(
-        f"INSERT INTO {table} VALUES ({names},"
-        """ '{"model": "1PL", "items": [], "calibration": {}, "description": ""}')"""
-        for table, names in (
-            ("item_bank_drafts (id, definition)", "'in-draft'"),
-            ("item_banks (id, version, definition)", "'published', 1"),
-        )
-    ),
+    "INSERT INTO item_bank_drafts (id, definition) VALUES"
+    """ ('in-draft', '{"model": "1PL", "items": [], "calibration": {}, "description": ""}')""",
+    "INSERT INTO item_banks (id, version, definition) SELECT 'published', 1, definition FROM item_bank_drafts",
     "INSERT INTO consent_form_drafts (study, id, texts) SELECT code, 'information', '{}' FROM studies",
     "INSERT INTO consent_forms (study, id, version, texts, supersedes)"
     " SELECT code, 'information', 1, '{}', false FROM studies",
@@ -102,10 +97,11 @@ WORLD: list[str] = [
         for site, number in NUMBERS.items()
         for statement in (
             "INSERT INTO users (id, email) VALUES ({number}, '{site}@clinic.example')",
-            "INSERT INTO memberships (person, study, site, role) VALUES ({number}, 'SRO', '{site}', 'read-only')",
+            "INSERT INTO memberships (person, study, site, role)"
+            " VALUES ({number}, 'SRO', '{site}', 'read-only')",
             "INSERT INTO enrolment_codes"
-            " (id, code_sha256, site, device, role, created_by, expires_at, cancelled_at) OVERRIDING SYSTEM VALUE"
-            " VALUES ({number}, '{site}', '{site}', 'tablet-2', 'tablet', 'somebody', now(), now())",
+            " (id, code_sha256, site, device, role, created_by, expires_at, cancelled_at)"
+            " OVERRIDING SYSTEM VALUE VALUES ({number}, '{site}', '{site}', 'tablet-2', 'tablet', 'somebody', now(), now())",
             "INSERT INTO webhooks (id, url, events, study, secret, created_by) OVERRIDING SYSTEM VALUE"
             " VALUES ({number}, 'https://host.example', '{{}}', 'SRO', '', 'somebody')",
             "INSERT INTO outbox (id, kind, key, study, site, payload, payload_sha256, state)"
@@ -117,7 +113,7 @@ WORLD: list[str] = [
     "INSERT INTO webhooks (id, url, events, secret, created_by) OVERRIDING SYSTEM VALUE"
     " VALUES (1000, 'https://host.example', '{}', '', 'somebody')",
     "INSERT INTO outbox (id, kind, key, study, payload, payload_sha256, state) OVERRIDING SYSTEM VALUE"
-    " VALUES (1000, 'mail', 'somebody', NULL, 'null', '', 'done'), (2000, 'mail', 'x', 'SRO', 'null', '', 'done')",
+    " VALUES (1000, 'mail', 'a', NULL, 'null', '', 'done'), (2000, 'mail', 'b', 'SRO', 'null', '', 'done')",
 ]
 """Statements that make the world, in order."""
 

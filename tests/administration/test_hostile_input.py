@@ -1,0 +1,117 @@
+"""What no stored text, number or date can be, in every place of every call: it never makes the service fail."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import aiohttp
+import pytest
+import yarl
+
+from sync_server.api.route import Route
+from sync_server.api.routes import API_ROUTES
+from tests.administration.administration_examples import FURTHER
+from tests.administration.authorization import EXAMPLES, SITE, filled
+from tests.administration.example import Example
+from tests.administration.served import Served, served
+from tests.embedded.supervised import SupervisedSystem
+
+AT_ONCE = 8
+
+PARTS = (
+    "%00",
+    "%ED%A0%80",
+    "\xff",
+    "%F0%9F",
+    "9" * 19,
+    "9" * 30,
+    "2147483648",
+    "-1",
+    "%C2%B2",
+    "x" * 3000,
+    "'",
+)
+"""As parts of a path and values of a query: NUL, half a character, bytes, numbers that no column holds, …"""
+
+TEXTS = ('"\\u0000"', '"a\\n"', '"\\ud800"', '"9999-12-31T23:59:59-23:59"', '"0001-01-01T00:00:00+14:00"')
+VALUES = (*TEXTS, '"' + "x" * 3000 + '"', "9223372036854775808", "-1", "1e400", "null", "[]", "{}", "[" * 600)
+"""As members of a body, in JSON."""
+
+BYTES = b"\xff\xfe"
+MARK = "\ue000"
+
+
+@pytest.fixture
+def attacked(postgres_server: SupervisedSystem, redis_url: str) -> Iterator[Served]:
+    with served(postgres_server, redis_url) as running:
+        yield running
+
+
+def places(value: Any) -> Iterator[Any]:
+    """The value, each time with a mark in another place of it."""
+    match value:
+        case dict():
+            for name, member in value.items():
+                yield {**value, name: MARK}
+                for inner in places(member):
+                    yield {**value, name: inner}
+            yield {**value, MARK: 1}
+        case list():
+            for index, member in enumerate(value):
+                for inner in (MARK, *places(member)):
+                    yield [*value[:index], inner, *value[index + 1 :]]
+
+
+def requests(route: Route, example: Example) -> Iterator[tuple[str, bytes | None]]:
+    """(path and query, body): each with something in one place."""
+    values = {name: quote(filled(value, SITE), safe="") for name, value in example.path.items()}
+    good = route.path
+    for name, value in values.items():
+        good = good.replace("{" + name + "}", value)
+    query = filled(dict(example.query), SITE)
+    body = None if example.body is None else filled(example.body, SITE)
+    sent = None if body is None else json.dumps(body).encode()
+    for name in values:
+        for part in PARTS:
+            path = route.path.replace("{" + name + "}", part)
+            for other, value in values.items():
+                path = path.replace("{" + other + "}", value)
+            yield f"{path}?{urlencode(query)}", sent
+    for field in route.query.__struct_fields__:
+        name = field.rstrip("_")
+        for part in PARTS:
+            others = {each: value for each, value in query.items() if each != name}
+            yield f"{good}?{urlencode(others)}&{name}={part}", sent
+    yield f"{good}?\xff=\xff", sent
+    for marked in places(body):
+        as_value = json.dumps(marked, ensure_ascii=False)
+        for value in VALUES:
+            hostile = as_value.replace(f'"{MARK}": ', f"{value if value in TEXTS else '"x"'}: ")
+            yield f"{good}?{urlencode(query)}", hostile.replace(f'"{MARK}"', value).encode()
+    if body is not None:
+        yield f"{good}?{urlencode(query)}", BYTES
+
+
+async def test_nothing_makes_the_service_fail(attacked: Served) -> None:
+    turn = asyncio.Semaphore(AT_ONCE)
+    by_name = {(route.method, route.path): route for route in API_ROUTES}
+    calls = [(by_name[name], example) for name, example in [*EXAMPLES.items(), *FURTHER]]
+    token = attacked.tokens["admin", "everywhere"]
+
+    async def ask(route: Route, target: str, body: bytes | None) -> str | None:
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json", "If-Match": '"0"'}
+        url = yarl.URL(attacked.base_url + target, encoded=True)
+        async with turn, http.request(route.method, url, data=body, headers=headers) as answer:
+            told = await answer.read()
+        if answer.status < 500:
+            return None
+        return f"{route.method} {target[:200]} {(body or b'')[:200]!r}: {answer.status} {told[:120]!r}"
+
+    asked = [(route, *request) for route, example in calls for request in requests(route, example)]
+    async with aiohttp.ClientSession() as http:
+        found = await asyncio.gather(*(ask(*each) for each in asked))
+    problems = [each for each in found if each is not None]
+    print(f"\n{len(asked)} requests of {len(calls)} calls")
+    assert not problems, "\n".join(problems)
