@@ -86,7 +86,8 @@ WORLD: list[str] = [
     """ ('in-draft', '{"tasks": [{"task": "stroop"}], "description": ""}')""",
     "INSERT INTO item_bank_drafts (id, definition) VALUES"
     """ ('in-draft', '{"model": "1PL", "items": [], "calibration": {}, "description": ""}')""",
-    "INSERT INTO item_banks (id, version, definition) SELECT 'published', 1, definition FROM item_bank_drafts",
+    "INSERT INTO item_banks (id, version, definition)"
+    " SELECT 'published', 1, definition FROM item_bank_drafts",
     "INSERT INTO consent_form_drafts (study, id, texts) SELECT code, 'information', '{}' FROM studies",
     "INSERT INTO consent_forms (study, id, version, texts, supersedes)"
     " SELECT code, 'information', 1, '{}', false FROM studies",
@@ -101,7 +102,8 @@ WORLD: list[str] = [
             " VALUES ({number}, 'SRO', '{site}', 'read-only')",
             "INSERT INTO enrolment_codes"
             " (id, code_sha256, site, device, role, created_by, expires_at, cancelled_at)"
-            " OVERRIDING SYSTEM VALUE VALUES ({number}, '{site}', '{site}', 'tablet-2', 'tablet', 'somebody', now(), now())",
+            " OVERRIDING SYSTEM VALUE VALUES"
+            " ({number}, '{site}', '{site}', 'tablet-2', 'tablet', 'somebody', now(), now())",
             "INSERT INTO webhooks (id, url, events, study, secret, created_by) OVERRIDING SYSTEM VALUE"
             " VALUES ({number}, 'https://host.example', '{{}}', 'SRO', '', 'somebody')",
             "INSERT INTO outbox (id, kind, key, study, site, payload, payload_sha256, state)"

@@ -1,4 +1,4 @@
-"""What no stored text, number or date can be, in every place of every call: it never makes the service fail."""
+"""What no stored text, number or date can be, in every place of every call: the service never fails."""
 
 import asyncio
 import json
@@ -20,23 +20,11 @@ from tests.embedded.supervised import SupervisedSystem
 
 AT_ONCE = 8
 
-PARTS = (
-    "%00",
-    "%ED%A0%80",
-    "\xff",
-    "%F0%9F",
-    "9" * 19,
-    "9" * 30,
-    "2147483648",
-    "-1",
-    "%C2%B2",
-    "x" * 3000,
-    "'",
-)
-"""As parts of a path and values of a query: NUL, half a character, bytes, numbers that no column holds, …"""
+PARTS = ("%00", "%ED%A0%80", "%F0%9F", "9" * 19, "9" * 30, "2147483648", "-1", "%C2%B2", "x" * 3000, "a%0A")
+"""As parts of a path and values of a query: NUL, half a character, numbers that no column holds, …"""
 
-TEXTS = ('"\\u0000"', '"a\\n"', '"\\ud800"', '"9999-12-31T23:59:59-23:59"', '"0001-01-01T00:00:00+14:00"')
-VALUES = (*TEXTS, '"' + "x" * 3000 + '"', "9223372036854775808", "-1", "1e400", "null", "[]", "{}", "[" * 600)
+TEXTS = (r'"\u0000"', r'"a\n"', r'"\ud800"', '"9999-12-31T23:59:59-23:59"', '"0001-01-01T00:00:00+14:00"')
+VALUES = (*TEXTS, json.dumps("x" * 3000), "9223372036854775808", "-1", "1e400", "null", "[]", "{}", "[" * 600)
 """As members of a body, in JSON."""
 
 BYTES = b"\xff\xfe"
@@ -84,11 +72,11 @@ def requests(route: Route, example: Example) -> Iterator[tuple[str, bytes | None
         for part in PARTS:
             others = {each: value for each, value in query.items() if each != name}
             yield f"{good}?{urlencode(others)}&{name}={part}", sent
-    yield f"{good}?\xff=\xff", sent
     for marked in places(body):
         as_value = json.dumps(marked, ensure_ascii=False)
         for value in VALUES:
-            hostile = as_value.replace(f'"{MARK}": ', f"{value if value in TEXTS else '"x"'}: ")
+            name = value if value in TEXTS else '"x"'
+            hostile = as_value.replace(f'"{MARK}": ', f"{name}: ")
             yield f"{good}?{urlencode(query)}", hostile.replace(f'"{MARK}"', value).encode()
     if body is not None:
         yield f"{good}?{urlencode(query)}", BYTES
