@@ -27,6 +27,7 @@ from reporting.collecting.session_document import (
 )
 from reporting.documents.kinds import BatteryReference, Code, Integer, Invalid, Time
 from reporting.documents.validate import validate
+from reporting.sites import is_site
 from reporting.tables import participants, sites, studies
 from sync_server.api.call import Call, Nothing
 from sync_server.api.names import SessionId, SiteCode
@@ -175,7 +176,8 @@ async def _step(call: Call[Any, Any], site: str, session: str, step: Step) -> Co
 async def _allowed(call: Call[Any, Any], site: str, session: str) -> StoredSession:
     """The session, where the caller may collect for its study. Raises NotFound, NotAllowed."""
     scope = call.caller.scope("collect")
-    found = await _store(call, site).read(session) if scope.covers_site(site) else None
+    is_there = is_site(site) and scope.covers_site(site)
+    found = await _store(call, site).read(session) if is_there else None
     if found is None:
         raise NotFound(f"There is no session {session} at {site}.")
     call.caller.require("collect", str(found.document.get("study")), site)

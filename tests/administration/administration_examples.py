@@ -146,7 +146,7 @@ COLLECTING: dict[tuple[str, str], Example] = {
             "study": "{study}",
             "participant": "p-{site}",
             "site": "{site}",
-            "started_at": "1900-01-01T00:00:00Z",
+            "started_at": "1899-12-31T00:00:00Z",
         },
     ),
     ("POST", "/api/submit"): Example(

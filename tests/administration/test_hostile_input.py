@@ -20,12 +20,15 @@ from tests.embedded.supervised import SupervisedSystem
 
 AT_ONCE = 8
 
-PARTS = ("%00", "%ED%A0%80", "%F0%9F", "9" * 19, "9" * 30, "2147483648", "-1", "%C2%B2", "x" * 3000, "a%0A")
+PARTS = ("%00", "%ED%A0%80", "9" * 19, "2147483648", "%C2%B2", "x" * 3000)
 """As parts of a path and values of a query: NUL, half a character, numbers that no column holds, …"""
 
 TEXTS = (r'"\u0000"', r'"a\n"', r'"\ud800"', '"9999-12-31T23:59:59-23:59"', '"0001-01-01T00:00:00+14:00"')
-VALUES = (*TEXTS, json.dumps("x" * 3000), "9223372036854775808", "-1", "1e400", "null", "[]", "{}", "[" * 600)
+VALUES = (*TEXTS, json.dumps("x" * 3000), "9223372036854775808", "null", "[" * 600)
 """As members of a body, in JSON."""
+
+_PAGES = {"page", "per_page", "order", "fields"}
+"""The same in every list: one is enough."""
 
 BYTES = b"\xff\xfe"
 MARK = "\ue000"
@@ -67,7 +70,7 @@ def requests(route: Route, example: Example) -> Iterator[tuple[str, bytes | None
             for other, value in values.items():
                 path = path.replace("{" + other + "}", value)
             yield f"{path}?{urlencode(query)}", sent
-    for field in route.query.__struct_fields__:
+    for field in set(route.query.__struct_fields__) - _PAGES:
         name = field.rstrip("_")
         for part in PARTS:
             others = {each: value for each, value in query.items() if each != name}
@@ -103,3 +106,28 @@ async def test_nothing_makes_the_service_fail(attacked: Served) -> None:
     problems = [each for each in found if each is not None]
     print(f"\n{len(asked)} requests of {len(calls)} calls")
     assert not problems, "\n".join(problems)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /api/studies/\xff HTTP/1.1",
+        b"GET /api/nothing/\xff HTTP/1.1",
+        b"GET /api/studies?\xff=1 HTTP/1.1",
+        b"GET /api/studies?q=\xff HTTP/1.1",
+        b"GET /api/studies HTTP/1.1\r\nUser-Agent: \xff\r\nX-Request-ID: \xff",
+        b"POST /api/auth/logout HTTP/1.1\r\nIdempotency-Key: \xff\r\nContent-Length: 0",
+        b"PATCH /api/studies/SRO HTTP/1.1\r\nIf-Match: \xff\r\nContent-Length: 2\r\n\r\n{}",
+    ],
+)
+async def test_bytes_that_are_no_text_do_not_make_it_fail(service: Served, head: bytes) -> None:
+    port = yarl.URL(service.base_url).port
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    head, _, body = head.partition(b"\r\n\r\n")
+    token = service.tokens["admin", "everywhere"].encode()
+    about = b"\r\nHost: host\r\nConnection: close\r\nContent-Type: application/json\r\nAuthorization: Bearer "
+    writer.write(head + about + token + b"\r\n\r\n" + body)
+    told = await reader.read()
+    writer.close()
+    assert told.startswith(b"HTTP/1.1 4"), told
+    assert b"500 Internal" not in told
