@@ -11,13 +11,14 @@ run as it does those of two tablets; the next step goes on from the winner.
 | the site database is away | StoreUnreachable; nothing was acknowledged |
 """
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from replication.client import CouchClient
-from replication.errors import CouchError, NotFound
+from replication.errors import CouchError, DatabaseExists, NotFound
 from reporting.collecting.session_document import Document, next_revision
 from reporting.ingest import IngestEntry
 from reporting.sites import database_of
@@ -70,12 +71,22 @@ class SessionStore:
         revisions = {"start": int(rev.partition("-")[0]), "ids": ids}
         body = msgspec.json.encode({**document, "_rev": rev, "_revisions": revisions})
         try:
-            refused = await self._client.push(database_of(self._site), [body])
+            refused = await self._push(body)
         except CouchError as error:
             raise StoreUnreachable(error.reason) from error
         if refused:
             raise StoreUnreachable(f"{refused[0].error}: {refused[0].reason}")
         return StoredSession(rev, document)
+
+    async def _push(self, body: bytes) -> list[Any]:
+        database = database_of(self._site)
+        try:
+            return list(await self._client.push(database, [body]))
+        except NotFound:
+            # A site at which no tablet was enrolled yet may have none.
+            with contextlib.suppress(DatabaseExists):
+                await self._client.create(database)
+            return list(await self._client.push(database, [body]))
 
     async def step(self, base: StoredSession, step: Step) -> StoredSession:
         """The session after a step; as it is where the step changes nothing. Raises as `write` does, and what

@@ -129,5 +129,6 @@ async def test_bytes_that_are_no_text_do_not_make_it_fail(service: Served, head:
     writer.write(head + about + token + b"\r\n\r\n" + body)
     told = await reader.read()
     writer.close()
-    assert told.startswith(b"HTTP/1.1 4"), told
-    assert b"500 Internal" not in told
+    version, status, _ = told.split(b" ", 2)
+    assert version.startswith(b"HTTP/1.")
+    assert int(status) < 500, told

@@ -1,4 +1,4 @@
-"""Answers that hold a secret are told once: the same Idempotency-Key again is 409, and nothing is done again."""
+"""Answers with a secret are told once: the same Idempotency-Key again is 409, and nothing is done again."""
 
 import json
 import re
