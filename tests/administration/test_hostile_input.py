@@ -23,12 +23,25 @@ from tests.embedded.supervised import SupervisedSystem
 
 AT_ONCE = 8
 
-PARTS = ("%00", "%ED%A0%80", "9" * 19, "2147483648", "%C2%B2", "x" * 3000)
+PARTS = ("%00", "%ED%A0%80", "9" * 19, "2147483648", "%C2%B2", "x" * 3000, "0001-01-01T00:00:00%2B14:00")
 """As parts of a path and values of a query: NUL, half a character, numbers that no column holds, …"""
 
 TEXTS = (r'"\u0000"', r'"a\n"', r'"\ud800"', '"9999-12-31T23:59:59-23:59"', '"0001-01-01T00:00:00+14:00"')
 VALUES = (*TEXTS, json.dumps("x" * 3000), "9223372036854775808", "null", "[" * 600)
 """As members of a body, in JSON."""
+
+TABLES = (
+    b"\0",
+    b"code\n\0\n",
+    b"code,site\na,\0\nb,lima\n",
+    b"code,site,contact_name\nc,lima,\0\n",
+    b"code,site,language\nd,lima,\0\n",
+    b"code,site,status,enrolled_on\ne,lima,enrolled,0001-01-01\nf,lima,enrolled,9999-12-31\n",
+    b"code\n" + b"g" * 200_000 + b"\n",
+    b'code\n"h\n',
+    b"\xff\xfe",
+)
+"""As CSV."""
 
 _PAGES = {"page", "per_page", "order", "fields"}
 """The same in every list: one is enough."""
@@ -69,6 +82,8 @@ def requests(route: Route, example: Example) -> Iterator[tuple[str, bytes | None
     sent = None if body is None else json.dumps(body).encode()
     if example.text is not None:
         sent = filled(example.text, SITE).encode()
+        for table in TABLES:
+            yield f"{good}?{urlencode({**query, 'dry_run': 'false', 'on_error': 'skip'})}", table
     for name in values:
         for part in PARTS:
             path = route.path.replace("{" + name + "}", part)
