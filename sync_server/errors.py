@@ -4,6 +4,7 @@ Every `/api` answer that is no success reads `{"error": {"code", "message", "det
 CouchDB's shape instead (see `replication.http`).
 """
 
+import json
 from typing import Any
 
 import msgspec
@@ -165,6 +166,9 @@ def error_response(status: int, code: str, message: str, details: Any = None) ->
     if status == 503:
         headers["Retry-After"] = "2"
     body = {"error": {"code": code, "message": message, "details": details}}
-    return web.Response(
-        status=status, body=msgspec.json.encode(body), content_type="application/json", headers=headers
-    )
+    try:
+        encoded = msgspec.json.encode(body)
+    except UnicodeEncodeError:
+        # Raw bytes in a path or a query, told again: they come as halves of characters.
+        encoded = json.dumps(body, ensure_ascii=False).encode(errors="replace")
+    return web.Response(status=status, body=encoded, content_type="application/json", headers=headers)

@@ -31,8 +31,11 @@ COLUMNS: Final = tuple(webhooks.c[name] for name in WebhookRow.__struct_fields__
 
 
 def select_webhooks(scope: Scope) -> Select[*tuple[Any, ...]]:
-    """Statement: the fields of WebhookRow; those of all studies only for who sees everything."""
-    return select(*COLUMNS).where(within(scope, study=webhooks.c.study))
+    """Statement: the fields of WebhookRow; those of a study only for whose scope is not limited to one of its
+    sites, since they tell of all of them; those of all studies only for who sees everything.
+    """
+    whole = Scope(tuple(part for part in scope.parts if part.site is None))
+    return select(*COLUMNS).where(within(whole, study=webhooks.c.study))
 
 
 def insert_webhook(

@@ -29,6 +29,7 @@ from reporting.queries.listing import NotSortable, Order, in_order
 from reporting.queries.snapshot import list_page
 from sync_server.api.acts import audited
 from sync_server.api.answers import Pagination
+from sync_server.api.names import storable
 from sync_server.api.parameters import PageQuery
 from sync_server.errors import InvalidRequest, PreconditionFailed, PreconditionRequired
 from sync_server.identity.callers import Caller
@@ -85,8 +86,7 @@ class Call(Generic[Query, Body]):
 
     def path(self, name: str) -> str:
         """A part of the path, as in `/api/studies/{study}`. What no stored text can be is nothing's name."""
-        value = self.request.match_info[name]
-        return "�" if "\0" in value else value
+        return storable(self.request.match_info[name])
 
     def match(self, row_version: int) -> None:
         """Refuse to change what the caller has not seen: `If-Match` names this version, or is `*`.

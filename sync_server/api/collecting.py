@@ -29,10 +29,11 @@ from reporting.collecting.session_document import (
 )
 from reporting.documents.kinds import BatteryReference, Code, Integer, Invalid, Time
 from reporting.documents.validate import validate
-from reporting.sites import SITE_PATTERN
+from reporting.sites import is_site
 from reporting.tables import participants, sites, studies
 from sync_server.api.call import Call, Nothing
 from sync_server.api.idempotency import refuse_key
+from sync_server.api.names import SessionId, SiteCode
 from sync_server.api.route import Route, get, post
 from sync_server.errors import InvalidRequest, NotFound, NotPossible, Taken
 from sync_server.gateway.access import recorder
@@ -49,8 +50,6 @@ from sync_server.middleware import REQUEST_ID
 SUBMIT_LIMIT = 64 * 1024 * 1024
 """As of one document under `/db`."""
 
-SiteCode = Annotated[str, Meta(pattern=f"^{SITE_PATTERN}$", max_length=63)]
-SessionId = Annotated[str, Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._-]{7,99}$")]
 ShortText = Annotated[str, Meta(min_length=1, max_length=100)]
 
 
@@ -201,7 +200,8 @@ def _told_why() -> Iterator[None]:
 async def _allowed(call: Call[Any, Any], site: str, session: str) -> StoredSession:
     """The session, where the caller may collect for its study. Raises NotFound, NotAllowed."""
     scope = call.caller.scope("collect")
-    found = await _store(call, site).read(session) if scope.covers_site(site) else None
+    is_there = is_site(site) and scope.covers_site(site)
+    found = await _store(call, site).read(session) if is_there else None
     if found is None:
         raise NotFound(f"There is no session {session} at {site}.")
     call.caller.require("collect", str(found.document.get("study")), site)

@@ -39,6 +39,7 @@ from sync_server.api.answers import answer, page_of
 from sync_server.api.bodies import read_json
 from sync_server.api.call import Call, Nothing, PageOf
 from sync_server.api.correcting import Standing, Written, acting, draft, standing, write
+from sync_server.api.names import storable
 from sync_server.api.parameters import PageQuery, Text
 from sync_server.api.route import get, plain
 from sync_server.errors import AlreadyDone, Ambiguous, Changed, InvalidRequest, NotFound
@@ -106,9 +107,10 @@ async def resolve(request: web.Request) -> web.Response:
     if (decision.choose is None) == (decision.accept is None):
         raise InvalidRequest("Say either `choose` or `accept`.")
     caller, engine = request[CALLER], request.app[ENGINE]
-    session, scope = request.match_info["session"], caller.scope("results.read")
+    session, scope = storable(request.match_info["session"]), caller.scope("results.read")
     async with snapshot(engine) as connection:
-        found = await _conflicts_of(connection, session, decision.site, scope)
+        site = None if decision.site is None else storable(decision.site)
+        found = await _conflicts_of(connection, session, site, scope)
     study = found.study
     person = acting(caller, study=study, site=found.site)
     based_on = await standing(request, found.site, found.session)

@@ -30,10 +30,10 @@ from sync_server.api.parameters import Text
 from sync_server.api.route import Route, get, post, put
 from sync_server.errors import InvalidRequest, NotFound, NotPossible, Taken
 
-FORM_ID = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z"
+FORM_ID = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$(?!\n)"
 FORM_LIMIT = 4 * 1024 * 1024
 
-Language = Annotated[str, Meta(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*\Z", max_length=35)]
+Language = Annotated[str, Meta(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$(?!\n)", max_length=35)]
 Markdown = Annotated[str, Meta(min_length=1, max_length=200_000)]
 
 

@@ -30,12 +30,13 @@ from reporting.queries.devices import (
     select_refused,
 )
 from reporting.scope import within
-from reporting.sites import SITE_PATTERN, database_of
+from reporting.sites import database_of
 from reporting.studies.sites import hold_site
 from reporting.tables import enrolment_codes, ingest_log
 from reporting.webhooks.events import Event, announce
 from sync_server.api.acts import Reason
 from sync_server.api.call import Call, ListQuery, Nothing, PageOf
+from sync_server.api.names import DeviceName, SiteCode
 from sync_server.api.parameters import Text
 from sync_server.api.route import Route, delete, get, patch, post
 from sync_server.enrolment import Enrolment
@@ -58,8 +59,6 @@ from sync_server.identity.enrolment_codes import (
 )
 from sync_server.keys import SETTINGS, SIGNING_KEY, SITE_DATABASES
 
-SiteCode = Annotated[str, Meta(pattern=f"^{SITE_PATTERN}$", max_length=63)]
-DeviceName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Label = Annotated[str, Meta(max_length=200)]
 Installation = Annotated[str, Meta(min_length=16, max_length=200)]
 """A random text that the app keeps for itself, as long as it is installed."""
@@ -324,7 +323,14 @@ ROUTES: list[Route] = [
     post("/api/sync/devices/{site}/{device}/revoke", revoke_device, right="devices.manage", errors=(409,)),
     get("/api/sync/devices/{site}/{device}/refused", list_refused, right="devices.read"),
     get("/api/sync/enrolments", list_enrolments, right="devices.manage"),
-    post("/api/sync/enrolments", create_enrolment, right="devices.manage", status=201, errors=(409,)),
+    post(
+        "/api/sync/enrolments",
+        create_enrolment,
+        right="devices.manage",
+        status=201,
+        errors=(409,),
+        secret=True,
+    ),
     delete("/api/sync/enrolments/{id}", cancel_enrolment, right="devices.manage", status=204, errors=(409,)),
     post("/api/sync/enrol", redeem, right="public", status=201, repeatable=True),
 ]

@@ -10,11 +10,10 @@
 """
 
 from datetime import datetime
-from typing import Annotated
+from typing import Literal
 
 import msgspec
-from msgspec import Meta
-from sqlalchemy import delete, select, update
+from sqlalchemy import and_, delete, select, update
 
 from replication.errors import CouchError
 from reporting.erasure import requests
@@ -40,10 +39,10 @@ class ErasureBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ErasureQuery(ListQuery, frozen=True, kw_only=True):
-    """`state`: requested, confirmed, running, failed, done, cancelled."""
+    """Of one study, in one state."""
 
     study: Text | None = None
-    state: Annotated[str, Meta(pattern="^(requested|confirmed|running|failed|done|cancelled)$")] | None = None
+    state: Literal["requested", "confirmed", "running", "failed", "done", "cancelled"] | None = None
 
 
 class ErasureRow(msgspec.Struct, frozen=True):
@@ -65,8 +64,13 @@ class ErasureRow(msgspec.Struct, frozen=True):
 async def list_erasures(call: Call[ErasureQuery, Nothing]) -> PageOf[ErasureRow]:
     """The erasures that were asked for, the latest last."""
     c = erasures.c
-    matching = select(*(c[name] for name in ErasureRow.__struct_fields__)).where(
-        within(call.caller.scope("participants.erase"), study=c.study)
+    p = participants.c
+    # Once it is done nothing says at which site it was: then it is for the study as a whole.
+    at = and_(p.study == c.study, p.code == c.participant)
+    matching = (
+        select(*(c[name] for name in ErasureRow.__struct_fields__))
+        .select_from(erasures.outerjoin(participants, at))
+        .where(within(call.caller.scope("participants.erase"), study=c.study, site=p.site))
     )
     if call.query.study is not None:
         matching = matching.where(c.study == call.query.study)

@@ -172,7 +172,7 @@ async def _require_place(call: Call[Any, Any], study: str, site: str | None) -> 
 
 
 ROUTES = [
-    post("/api/users/invite", invite, right="users.manage", status=201, errors=(409,)),
+    post("/api/users/invite", invite, right="users.manage", status=201, errors=(409,), secret=True),
     put("/api/users/{person}/memberships", put_member, right="users.manage"),
     delete("/api/users/{person}/memberships", remove_membership, right="users.manage"),
 ]

@@ -113,7 +113,7 @@ async def remove_second_factor(call: Call[Nothing, RemoveBody]) -> None:
 
 
 ROUTES = [
-    post("/api/auth/totp", start_second_factor, right="own account", status=201, errors=(409,)),
+    post("/api/auth/totp", start_second_factor, right="own account", status=201, errors=(409,), secret=True),
     post("/api/auth/totp/confirm", confirm_second_factor, right="own account", transaction=False),
     delete("/api/auth/totp", remove_second_factor, right="own account", status=204, transaction=False),
 ]

@@ -21,7 +21,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from replication.errors import CouchError, DatabaseExists
 from reporting.publication.requests import publish_sites
-from reporting.sites import SITE_PATTERN, database_of
+from reporting.sites import database_of
 from reporting.studies.sites import (
     Outstanding,
     SiteRecord,
@@ -36,12 +36,12 @@ from reporting.visits.generation import at_site, perform
 from reporting.webhooks.events import Event, announce
 from sync_server.api.acts import Reason
 from sync_server.api.call import Call, Nothing
+from sync_server.api.names import SiteCode
 from sync_server.api.route import Route, patch, post
 from sync_server.errors import InvalidRequest, NotFound, NotPossible, Taken, Unavailable
 from sync_server.identity.devices import device_revoked, revoke
 from sync_server.keys import SITE_DATABASES
 
-SiteCode = Annotated[str, Meta(pattern=rf"^{SITE_PATTERN}$(?!\n)", max_length=63)]
 SiteName = Annotated[str, Meta(max_length=200)]
 Timezone = Annotated[str, Meta(min_length=1, max_length=64, description="IANA name, such as America/Lima")]
 

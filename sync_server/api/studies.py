@@ -22,12 +22,12 @@ from reporting.tables import studies
 from sync_server.api import study_parts
 from sync_server.api.acts import Reason
 from sync_server.api.call import Call, ListQuery, Nothing, PageOf
+from sync_server.api.names import StudyCode
 from sync_server.api.parameters import Text
 from sync_server.api.route import Route, get, patch, post
 from sync_server.api.study_rows import lock, publish_study, read_study
 from sync_server.errors import InvalidRequest, NotFound, NotPossible, Taken
 
-StudyCode = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$(?!\n)", max_length=64)]
 Title = Annotated[str, Meta(max_length=200)]
 Description = Annotated[str, Meta(max_length=10_000)]
 

@@ -19,7 +19,7 @@ from sync_server.api.call import Call, ListQuery, Nothing, PageOf
 from sync_server.api.parameters import Text
 from sync_server.api.route import get, patch, post
 from sync_server.api.visiting import Email
-from sync_server.errors import NotPossible, Taken
+from sync_server.errors import NotFound, NotPossible, Taken
 from sync_server.identity.access_tokens import Role
 from sync_server.identity.address_changes import insert_address_change
 from sync_server.identity.changing_passwords import end_what_the_old_one_opened, temporary_password
@@ -71,7 +71,8 @@ async def list_users(call: Call[UsersQuery, Nothing]) -> PageOf[User]:
     u, query = users.c, call.query
     statement = select_users(call.caller.scope("users.read"))
     if query.study is not None:
-        call.caller.require("studies.read", query.study)
+        if not call.caller.scope("studies.read").sees_study(query.study):
+            raise NotFound(f"There is no study {query.study}.")
         statement = statement.where(member_of(query.study))
     if query.role is not None:
         statement = statement.where(u.role == query.role)
@@ -208,7 +209,7 @@ async def _update(call: Call[Any, Any], person: int, values: dict[str, Any]) -> 
 
 ROUTES = [
     get("/api/users", list_users, right="users.read"),
-    post("/api/users", create_user, right="users.manage", status=201, errors=(409,)),
+    post("/api/users", create_user, right="users.manage", status=201, errors=(409,), secret=True),
     *memberships.ROUTES,
     get("/api/users/{person}", get_user, right="users.read"),
     patch("/api/users/{person}", change_user, right="own account", errors=(409, 412, 428)),

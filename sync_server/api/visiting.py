@@ -6,6 +6,7 @@ from typing import Annotated
 from aiohttp import web
 from msgspec import Meta
 
+from sync_server.caller_address import caller_address
 from sync_server.errors import TooMany
 from sync_server.identity.attempts import Blocked
 from sync_server.identity.logging_in import Entrance
@@ -13,7 +14,7 @@ from sync_server.identity.visitors import Visitor
 from sync_server.keys import ENGINE, SEALER, SETTINGS
 from sync_server.middleware import REQUEST_ID
 
-Token = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{20,100}$")]
+Token = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{20,100}$(?!\n)")]
 """The token of a link."""
 
 RefreshToken = Token
@@ -25,7 +26,10 @@ Email = Annotated[str, Meta(min_length=3, max_length=254)]
 
 def visitor_of(request: web.Request) -> Visitor:
     """Where the request came from."""
-    return Visitor(request.remote, request.headers.get("User-Agent"), request[REQUEST_ID])
+    agent = request.headers.get("User-Agent")
+    # Bytes that are no UTF-8 come as halves of characters, which no stored text has.
+    agent = None if agent is None else agent.encode(errors="replace").decode()
+    return Visitor(caller_address(request), agent, request[REQUEST_ID])
 
 
 def entrance(request: web.Request) -> Entrance:

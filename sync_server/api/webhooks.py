@@ -248,11 +248,17 @@ _CHANGES = (412, 428)
 
 ROUTES: list[Route] = [
     get("/api/webhooks", list_webhooks, right="webhooks.manage"),
-    post("/api/webhooks", create_webhook, right="webhooks.manage", status=201),
+    post("/api/webhooks", create_webhook, right="webhooks.manage", status=201, secret=True),
     get("/api/webhooks/{id}", get_webhook, right="webhooks.manage"),
     patch("/api/webhooks/{id}", change_webhook, right="webhooks.manage", errors=_CHANGES),
     delete("/api/webhooks/{id}", remove_webhook, right="webhooks.manage", status=204, errors=_CHANGES),
-    post("/api/webhooks/{id}/rotate-secret", rotate_secret, right="webhooks.manage", errors=_CHANGES),
+    post(
+        "/api/webhooks/{id}/rotate-secret",
+        rotate_secret,
+        right="webhooks.manage",
+        errors=_CHANGES,
+        secret=True,
+    ),
     post("/api/webhooks/{id}/test", send_test, right="webhooks.manage", status=202),
     get("/api/webhooks/{id}/deliveries", list_deliveries, right="webhooks.manage"),
 ]

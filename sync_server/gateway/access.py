@@ -28,6 +28,7 @@ from reporting.documents.text import key_text
 from reporting.ingest import IngestEntry, entry_parameters, record_first_receipts
 from reporting.sites import site_of
 from sync_server import errors
+from sync_server.caller_address import caller_address
 from sync_server.gateway.erased import REASON, ErasedFingerprints
 from sync_server.gateway.open_requests import CREDENTIAL
 from sync_server.identity.device_credentials import DeviceCredential
@@ -81,7 +82,7 @@ async def _let_in(
     request.app[ACTIVITY].note(
         site=site,
         device=credential.device,
-        address=request.remote,
+        address=caller_address(request),
         app=request.headers.get("User-Agent"),
         pushes=operation is Operation.REPLICATE_IN,
     )

@@ -35,7 +35,8 @@ class Activity:
         now = datetime.now(UTC)
         seen = self._seen.setdefault((site, device), {"last_push_at": None})
         seen["last_seen_at"], seen["address"] = now, address
-        seen["app"] = without_nul(app or "")[:_LONGEST_APP] or None
+        # A header that is no UTF-8 has halves of characters: one row would keep all from being written.
+        seen["app"] = without_nul((app or "").encode(errors="replace").decode())[:_LONGEST_APP] or None
         if pushes:
             seen["last_push_at"] = now
 

@@ -15,13 +15,13 @@ run as it does those of two tablets; the next step goes on from the winner.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 import msgspec
 
 from replication.client import CouchClient, NotWritten
-from replication.errors import CouchError, NotFound, Unavailable
+from replication.errors import CouchError, DatabaseExists, NotFound, Unavailable
 from reporting.collecting.session_document import Document, next_revision
 from reporting.erasure.names import Claims
 from reporting.ingest import IngestEntry
@@ -101,7 +101,7 @@ class SessionStore:
         revisions = {"start": int(rev.partition("-")[0]), "ids": ids}
         body = msgspec.json.encode({**document, "_rev": rev, "_revisions": revisions})
         try:
-            refused = await self._client.push(database_of(self._site), [body])
+            refused = await self._push(body)
         except CouchError as error:
             raise StoreUnreachable(error.reason) from error
         if refused:
@@ -118,6 +118,16 @@ class SessionStore:
         with _unreachable():
             await self._record([msgspec.structs.replace(entry, outcome="refused", reason=told.reason)])
         raise SessionRefused(told.reason)
+
+    async def _push(self, body: bytes) -> list[NotWritten]:
+        database = database_of(self._site)
+        try:
+            return await self._client.push(database, [body])
+        except NotFound:
+            # A site at which no tablet was enrolled yet may have none.
+            with suppress(DatabaseExists):
+                await self._client.create(database)
+            return await self._client.push(database, [body])
 
     async def step(self, base: StoredSession, step: Step) -> StoredSession:
         """The session after a step; as it is where the step changes nothing. Raises as `write` does, and what

@@ -43,9 +43,13 @@ async def make_hash(password: str) -> str:
 
 
 async def verify_password(password: str, password_hash: str | None) -> bool:
-    """Whether `password` has this hash; `None` (no such account) takes as long and is always False."""
+    """Whether `password` has this hash; `None` (no such account) takes as long and is always False, and so is
+    what is no hash: an account that a person has shut by hand.
+    """
     if len(password) > MAXIMUM_LENGTH:
         return False
+    if password_hash is not None and not _ARGON2ID.identify(password_hash):
+        password_hash = None
     loop = asyncio.get_running_loop()
     verified = await loop.run_in_executor(
         _HASHERS, _ARGON2ID.verify, password, password_hash or _NOBODYS_HASH

@@ -5,14 +5,14 @@ A route added to the API needs one line in EXAMPLES. Choose what is refused *aft
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal
-
-import msgspec
+from typing import Any
 
 from reporting.scope import Part, Scope
 from sync_server.api.route import Route
 from sync_server.identity.access_tokens import Role
 from sync_server.policy import RIGHTS
+from tests.administration.administration_examples import ADMINISTRATION
+from tests.administration.example import Example, Reach
 
 STUDY, SITE, OTHER_SITE = "SRO", "lima", "quito"
 OTHER_STUDY, FOREIGN_SITE = "ABC", "cusco"
@@ -27,32 +27,11 @@ PLACES: Mapping[str, Part] = {
     "in another study": Part(OTHER_STUDY, None, frozenset({FOREIGN_SITE})),
 }
 
-Reach = Literal["study and site", "study", "study seen", "site", "everywhere", "anywhere"]
-"""What the right is asked for on:
-
-| reach | on |
-|---|---|
-| study and site | what belongs to both: a session, a participant, a visit |
-| study | a study as a whole, to change it |
-| study seen | a study, to read it |
-| site | what belongs to a site and no study: a tablet, a quarantined document |
-| everywhere | nothing less than everything |
-| anywhere | nothing in particular: lists show what is in the scope, and own accounts |
-"""
-
-
-class Example(msgspec.Struct, frozen=True, kw_only=True):
-    """A call of a route. `{study}` and `{site}` in path parts, query and body are filled in."""
-
-    reach: Reach = "anywhere"
-    path: Mapping[str, str] = {}
-    query: Mapping[str, str] = {}
-    body: Any = None
-    may_be_missing: bool = False
-    """Also who has the right is told 404: there is none of it in this world."""
-
+NUMBERS = {SITE: "1001", OTHER_SITE: "1002"}
+"""What the world has by number at each site: an account, a code, a webhook, a job."""
 
 EXAMPLES: dict[tuple[str, str], Example] = {
+    **ADMINISTRATION,
     ("GET", "/api/auth/me"): Example(),
     ("GET", "/api/sites"): Example(),
     ("GET", "/api/sites/{site}"): Example(reach="site", path={"site": "{site}"}),
@@ -125,28 +104,72 @@ WORLD: list[str] = [
     " offset_days, window_before_days, window_after_days)"
     " SELECT study, 'v-' || site, 'baseline', site, 'planned', '2999-01-01', '2999-01-01', '2999-01-01',"
     " 'enrolment', 0, 0, 0 FROM study_sites",
+    "INSERT INTO participants (study, code, site)"
+    " SELECT study, 'p-' || site, site FROM study_sites UNION ALL SELECT code, 'by-code', NULL FROM studies",
+    "INSERT INTO devices (credential, device, site, role, token_sha256, revoked_at)"
+    " SELECT site || d.name, d.name, site, 'tablet', '', d.at FROM study_sites,"
+    " (VALUES ('tablet-1', NULL), ('revoked', now())) d (name, at)",
+    "INSERT INTO batteries (id, version) VALUES ('known-by-id', 1)",
+    "INSERT INTO battery_drafts (id, definition) VALUES"
+    """ ('in-draft', '{"tasks": [{"task": "stroop"}], "description": ""}')""",
+    "INSERT INTO item_bank_drafts (id, definition) VALUES"
+    """ ('in-draft', '{"model": "1PL", "items": [], "calibration": {}, "description": ""}')""",
+    "INSERT INTO item_banks (id, version, definition)"
+    " SELECT 'published', 1, definition FROM item_bank_drafts",
+    "INSERT INTO consent_form_drafts (study, id, texts) SELECT code, 'information', '{}' FROM studies",
+    "INSERT INTO consent_forms (study, id, version, texts, supersedes)"
+    " SELECT code, 'information', 1, '{}', false FROM studies",
+    "INSERT INTO consents (site, id, study, participant, signed_at, has_signature, flags, rev)"
+    " SELECT site, 'c-' || site, study, 'p-' || site, '2026-01-01', true, '{}', '1-a' FROM study_sites",
+    *(
+        statement.format(number=number, site=site)
+        for site, number in NUMBERS.items()
+        for statement in (
+            "INSERT INTO users (id, email) VALUES ({number}, '{site}@clinic.example')",
+            "INSERT INTO memberships (person, study, site, role)"
+            " VALUES ({number}, 'SRO', '{site}', 'read-only')",
+            "INSERT INTO enrolment_codes"
+            " (id, code_sha256, site, device, role, created_by, expires_at, cancelled_at)"
+            " OVERRIDING SYSTEM VALUE VALUES"
+            " ({number}, '{site}', '{site}', 'tablet-2', 'tablet', 'somebody', now(), now())",
+            "INSERT INTO webhooks (id, url, events, study, secret, created_by) OVERRIDING SYSTEM VALUE"
+            " VALUES ({number}, 'https://host.example', '{{}}', 'SRO', '', 'somebody')",
+            "INSERT INTO outbox (id, kind, key, study, site, payload, payload_sha256, state)"
+            " OVERRIDING SYSTEM VALUE VALUES"
+            " ({number}, 'publication', '{site}/1', 'SRO', '{site}', 'null', '', 'done'),"
+            " (2{number}, 'publication', '{site}/2', NULL, '{site}', 'null', '', 'done')",
+        )
+    ),
+    "INSERT INTO webhooks (id, url, events, secret, created_by) OVERRIDING SYSTEM VALUE"
+    " VALUES (1000, 'https://host.example', '{}', '', 'somebody')",
+    "INSERT INTO outbox (id, kind, key, study, payload, payload_sha256, state) OVERRIDING SYSTEM VALUE"
+    " VALUES (1000, 'mail', 'a', NULL, 'null', '', 'done'), (2000, 'mail', 'b', 'SRO', 'null', '', 'done')",
 ]
 """Statements that make the world, in order."""
 
 
-def filled(value: Any, site: str) -> Any:
+def filled(value: Any, site: str, me: str = "1") -> Any:
     """The value with its placeholders filled in."""
     match value:
         case str():
-            return value.replace("{study}", STUDY).replace("{site}", site)
+            told = {"{study}": STUDY, "{site}": site, "{number}": NUMBERS[site], "{me}": me}
+            for placeholder, text in told.items():
+                value = value.replace(placeholder, text)
+            return value
         case list():
-            return [filled(each, site) for each in value]
+            return [filled(each, site, me) for each in value]
         case dict():
-            return {filled(name, site): filled(each, site) for name, each in value.items()}
+            return {filled(name, site, me): filled(each, site, me) for name, each in value.items()}
         case _:
             return value
 
 
-def may(route: Route, role: Role, place: str, reach: Reach, site: str) -> bool:
+def may(route: Route, role: Role, place: str, example: Example, site: str) -> bool:
     """What the policy says of this cell, from its tables alone."""
-    if route.right == "public" or route.right == "own account" or route.right == "device":  # noqa: PLR1714
+    right = example.right or route.right
+    if right == "public" or right == "own account" or right == "device":  # noqa: PLR1714
         return True
-    if role not in RIGHTS[route.right]:
+    if role not in RIGHTS[right]:
         return False
     scope = Scope((PLACES[place],))
     covered: dict[Reach, bool] = {
@@ -157,4 +180,20 @@ def may(route: Route, role: Role, place: str, reach: Reach, site: str) -> bool:
         "everywhere": scope.is_everything,
         "anywhere": True,
     }
-    return covered[reach]
+    return covered[example.reach]
+
+
+def is_shown(row: dict[str, Any], route: Route, role: Role, place: str) -> bool:
+    """Whether a row of a list may be shown: as far as it says to which study and site it belongs."""
+    if route.right == "public" or route.right == "own account" or route.right == "device":  # noqa: PLR1714
+        return True
+    scope = Scope((PLACES[place],)) if role in RIGHTS[route.right] else Scope(())
+    match row.get("study"), row.get("site"):
+        case None, None:
+            return True
+        case None, site:
+            return scope.covers_site(str(site))
+        case study, None:
+            return scope.sees_study(str(study))
+        case study, site:
+            return scope.covers(str(study), str(site))

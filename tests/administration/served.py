@@ -25,11 +25,14 @@ from tests.gateway.processes import Service
 
 
 class Served:
-    """Its address, and the access token of each role in each place."""
+    """Its address, and the access token and account of each role in each place."""
 
-    def __init__(self, base_url: str, tokens: dict[tuple[Role, str], str]) -> None:
+    def __init__(
+        self, base_url: str, tokens: dict[tuple[Role, str], str], accounts: dict[tuple[Role, str], int]
+    ) -> None:
         self.base_url = base_url
         self.tokens = tokens
+        self.accounts = accounts
 
 
 @contextmanager
@@ -48,21 +51,23 @@ def served(postgres: SupervisedSystem, redis_url: str) -> Iterator[Served]:
                 for statement in WORLD:
                     connection.execute(statement.encode())
             with Service(directory, database_url=url, redis_url=redis_url) as running:
-                yield Served(running.base_url, _people(url))
+                yield Served(running.base_url, *_people(url))
         finally:
             superuser.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(made))
             shutil.rmtree(directory)
 
 
-def _people(url: str) -> dict[tuple[Role, str], str]:
+def _people(url: str) -> tuple[dict[tuple[Role, str], str], dict[tuple[Role, str], int]]:
     engine = sync_engine(url)
     tokens: dict[tuple[Role, str], str] = {}
+    accounts: dict[tuple[Role, str], int] = {}
     with engine.begin() as connection:
         for role in ROLES:
             for number, (place, part) in enumerate(PLACES.items()):
                 email = f"{role}-{number}@clinic.example"
                 everywhere = role if part.study is None else None
                 person = connection.execute(insert_user(email, "no hash", everywhere)).scalar_one()
+                accounts[role, place] = person
                 if part.study is not None:
                     connection.execute(
                         insert(memberships).values(person=person, study=part.study, site=part.site, role=role)
@@ -76,4 +81,4 @@ def _people(url: str) -> dict[tuple[Role, str], str]:
                     token_id=uuid.uuid4().hex,
                 )
     engine.dispose()
-    return tokens
+    return tokens, accounts

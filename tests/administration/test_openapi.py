@@ -1,6 +1,7 @@
 """The API's own specification: valid, whole, and true."""
 
 import json
+import re
 
 import msgspec
 from openapi_spec_validator import OpenAPIV31SpecValidator
@@ -106,3 +107,13 @@ def test_specification_says_what_routes_declare() -> None:
     file = document["paths"]["/api/things/{id}/file"]["get"]
     assert file["responses"]["200"]["content"] == {"text/csv": {}}
     assert (file["security"], file["parameters"][0]["name"]) == ([{"device": []}], "id")
+
+
+def test_patterns_mean_the_same_to_every_reader() -> None:
+    """`$` lets a line feed follow in Python, `\\Z` and `\\A` are not known elsewhere."""
+    document = specification(API_ROUTES, version="1", server="/")
+    patterns = set(re.findall(r'"pattern":"((?:[^"\\]|\\.)*)"', msgspec.json.encode(document).decode()))
+    spelt = {json.loads(f'"{pattern}"') for pattern in patterns}
+    assert len(spelt) > 5
+    assert [each for each in spelt if r"\Z" in each or r"\A" in each] == []
+    assert [each for each in spelt if "$" in each.replace(r"$(?!\n)", "")] == []
