@@ -181,9 +181,7 @@ async def is_told_of(study: Study, token: str, document: Mapping[str, Any]) -> A
     return (await asking.call("POST", "/api/sync/receipts", json=asked)).body["data"]
 
 
-async def is_refused_what_others_handed_in(
-    office: Office, token: str, others: Mapping[str, str]
-) -> None:
+async def is_refused_what_others_handed_in(office: Office, token: str, others: Mapping[str, str]) -> None:
     """Whatever the tablet asks: `others` are documents of other devices, with their revisions."""
 
     async def ask(method: str, path: str, body: Any = None, **query: str) -> Any:
