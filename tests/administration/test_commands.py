@@ -67,8 +67,8 @@ def test_audit_verify_prints_a_head_and_names_the_first_entry_that_was_changed(
     database_url: str, redis_url: str, tmp_path: Path, postgres_server: SupervisedSystem, fresh_database: str
 ) -> None:
     env = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "DATA_DIR": str(tmp_path)}
-    superuser = {"conninfo": postgres_server.superuser_url, "dbname": fresh_database}
-    with psycopg.connect(**superuser, autocommit=True) as intruder:
+    superuser = psycopg.conninfo.make_conninfo(postgres_server.superuser_url, dbname=fresh_database)
+    with psycopg.connect(superuser, autocommit=True) as intruder:
         for number in range(3):
             intruder.execute(
                 "INSERT INTO audit_log (actor, actor_kind, action, entity, entity_id)"
