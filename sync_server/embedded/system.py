@@ -105,6 +105,7 @@ class EmbeddedSystem:
         directory = self.directory
         directory.create()
         self._lock = DirectoryLock(directory)
+        self._end_record_of_a_killed_system()
         self._supervisor = Supervisor(self._tell_pids)
         await end_leftovers("service", partial(services_of, directory.root), _SERVICE_STOP_STEPS)
         await self._place_servers()
@@ -174,6 +175,13 @@ class EmbeddedSystem:
         if self._lock is not None:
             self._lock.release()
             self._lock = None
+
+    def _end_record_of_a_killed_system(self) -> None:
+        # It says "running" for ever; together with our lock, that would be taken for this system.
+        before = last_record(self.directory)
+        if before is not None and before.state == "running":
+            ended = msgspec.structs.replace(before, state="stopped", base_url=None, children={})
+            write_record(self.directory, ended)
 
     async def _place_servers(self) -> None:
         """Settle account, secrets, sockets and port; after that the URLs are known."""

@@ -13,7 +13,7 @@ import redis
 from sync_server.embedded.account import server_account
 from sync_server.embedded.data_directory import DataDirectory
 from sync_server.embedded.errors import DirectoryUnusable, NotRunning, StartFailed
-from sync_server.embedded.record import running_system
+from sync_server.embedded.record import SystemRecord, last_record, running_system, write_record
 from sync_server.embedded.secrets_file import load_or_create
 from sync_server.embedded.system import EmbeddedSystem
 from tests.embedded.supervised import SupervisedSystem
@@ -34,6 +34,38 @@ async def test_system_in_ones_own_event_loop(empty_directory: Path) -> None:
     assert system.pids == {}
     with pytest.raises(NotRunning, match="is not running"):
         running_system(empty_directory)
+
+
+async def test_record_of_a_killed_system_is_not_taken_for_that_of_the_one_that_starts(
+    empty_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = DataDirectory.at(empty_directory)
+    directory.create()
+    record = SystemRecord(
+        state="running",
+        pid=1,
+        postgres_port=5555,
+        database_url="",
+        owner_url="",
+        redis_url="",
+        base_url="http://127.0.0.1:1",
+        children={"serve": 2},
+    )
+    write_record(directory, record)
+
+    async def while_it_ends_what_the_killed_one_left(*_: object) -> None:
+        with pytest.raises(NotRunning, match="starting"):
+            running_system(empty_directory)
+        raise StartFailed("it", "seen")
+
+    monkeypatch.setattr("sync_server.embedded.system.end_leftovers", while_it_ends_what_the_killed_one_left)
+    system = EmbeddedSystem(empty_directory, unsafe_for_tests=True)
+    with pytest.raises(StartFailed, match="seen"):
+        await system.start()
+    await system.stop()
+    left = last_record(directory)
+    assert left is not None
+    assert (left.state, left.base_url, left.children, left.postgres_port) == ("stopped", None, {}, 5555)
 
 
 def test_what_the_directory_holds_is_for_its_owner_alone(postgres_server: SupervisedSystem) -> None:

@@ -10,8 +10,11 @@ import msgspec
 import pytest
 
 from sync_server.demo.generate import generate_sessions
+from tests.administration.conftest import office, office_settings
 from tests.end_to_end.system import System, running
 from tests.interop.pouchdb import node
+
+__all__ = ["office", "office_settings"]
 
 SITES = ("hyderabad", "lima", "nairobi", "stanford")
 GENERATED_PER_SITE = 60

@@ -9,6 +9,7 @@
 //   edits     replicated edits (with `_revisions`) to save before replicating
 //   options   of the replications: `doc_ids`, `selector`, `checkpoint`, …
 //   later     documents to save at the step "save"; `_rev` is taken from the tablet's own copy
+//   store     a directory where the tablet keeps its documents from one run to the next; without it nowhere
 //   attempts  how often a replication that fails is started again (a server may be killed meanwhile)
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
@@ -47,7 +48,7 @@ async function replicate(start, attempts, denied) {
 }
 
 const job = JSON.parse(await read(process.stdin));
-const local = new PouchDB('tablet', { adapter: 'memory' });
+const local = job.store ? new PouchDB(job.store) : new PouchDB('tablet', { adapter: 'memory' });
 const remote = new PouchDB(job.url, { skip_setup: true });
 const result = { steps: [], denied: [] };
 
