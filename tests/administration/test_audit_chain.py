@@ -95,6 +95,14 @@ def test_entry_of_a_slow_transaction_is_sealed_after_later_ones(log: Log, databa
     assert [entry for (entry,) in order] == [1, 2, 3, 4, 5, 7, 6]
 
 
+def test_entries_that_waited_for_days_to_be_sealed_verify(log: Log) -> None:
+    log.tamper("UPDATE audit_log SET at = at - (6 - id) * interval '1 day'")
+    log.seal()
+    log.write(6)
+    log.seal()
+    assert log.verify().first_break is None
+
+
 OTHER_ENTRY = (
     "INSERT INTO audit_log (id, at, actor, actor_kind, action, entity, entity_id) OVERRIDING SYSTEM VALUE"
 )
