@@ -51,7 +51,8 @@ NEWEST: Final = 10_000
 
 LATEST: Final = timedelta(hours=1)
 """Longest time from the beginning of a transaction to its commit. An entry that says it is older than that,
-measured by the entries sealed before it, was put there afterwards.
+measured by the newest of the entries sealed before it, was put there afterwards. When they were sealed says
+nothing of it: sealing may have been away for days, and finds a log that is older than it.
 """
 
 _LOCK: Final = 0x6175_6469  # "audi"
@@ -168,15 +169,17 @@ def verify(connection: Connection, *, expect: str | None = None) -> Verified:
     Reads all of it once, in constant memory. Seals nothing.
     """
     digest, position, erased = START, 0, 0
-    sealed_before: datetime | None = None
+    newest_before: datetime | None = None
     found: Break | None = None
     expected_seen = expect is None
     for place in _places(connection):
         position += 1
         if found is None:
-            found = _look(place, position, digest, sealed_before)
+            found = _look(place, position, digest, newest_before)
         erased += place.erasure is not None
-        digest, sealed_before = place.digest, place.sealed_at
+        digest = place.digest
+        if place.at is not None and (newest_before is None or place.at > newest_before):
+            newest_before = place.at
         expected_seen = expected_seen or place.digest.hex() == expect
     if found is None and not expected_seen:
         found = Break("unexpected", position, None, f"The chain does not hold the digest {expect}.")
@@ -185,7 +188,7 @@ def verify(connection: Connection, *, expect: str | None = None) -> Verified:
 
 
 def _look(  # noqa: PLR0911 (one a row of the table)
-    place: Row[Any], position: int, before: bytes, sealed_before: datetime | None
+    place: Row[Any], position: int, before: bytes, newest_before: datetime | None
 ) -> Break | None:
     if place.position != position:
         return Break("missing", position, None, f"Place {position} is not in the chain.")
@@ -203,7 +206,7 @@ def _look(  # noqa: PLR0911 (one a row of the table)
     if chain_digest(before, position, place, place.details_digest, place.sealed_at) != place.digest:
         message = f"Entry {place.entry}, or its place in the chain, was changed."
         return Break("broken", position, place.entry, message)
-    if sealed_before is not None and place.at < sealed_before - LATEST:
+    if newest_before is not None and place.at < newest_before - LATEST:
         message = f"Entry {place.entry} says it is of {place.at.isoformat()}; it was added after later ones."
         return Break("backdated", position, place.entry, message)
     return None

@@ -28,6 +28,7 @@ from reporting import tables
 from reporting.erasure.subject import SESSION, Subject
 from reporting.publication.requests import participant_document, visit_document
 from reporting.tables import erasure_targets, losing_revisions, outbox, outbox_attempts
+from reporting.webhooks.events import KIND as EVENT
 
 Condition = Callable[[Table, Subject], ColumnElement[bool]]
 
@@ -164,7 +165,30 @@ def _outbox(_: Table, subject: Subject) -> ColumnElement[bool]:
         o.key.contains(f"/{visit_document(study, code, '')}", autoescape=True),
     ]
     in_study = or_(o.study == study, o.study.is_(None))
-    return or_(*ids, and_(in_study, names_subject(o.payload, subject)))
+    return or_(*ids, _events(subject), and_(in_study, names_subject(o.payload, subject)))
+
+
+def _events(subject: Subject) -> ColumnElement[bool]:
+    """By their keys: of old events nothing else is left."""
+    key, t = outbox.c.key, erasure_targets.c
+    happened = func.substr(key, func.strpos(key, ":") + 1)
+    to_participant = and_(
+        or_(key.startswith("participant."), key.startswith("visit.")),
+        happened.startswith(f"{subject.study}/{subject.participant}/", autoescape=True),
+    )
+    to_document = (
+        select(t.doc_id)
+        .where(
+            t.erasure == subject.erasure,
+            ~t.shared,
+            or_(
+                happened == t.site + "/" + func.substr(t.doc_id, func.strpos(t.doc_id, ":") + 1),
+                func.starts_with(happened, t.site + "/" + t.doc_id + "/"),
+            ),
+        )
+        .exists()
+    )
+    return and_(outbox.c.kind == EVENT, or_(to_participant, to_document))
 
 
 def _attempts(_: Table, subject: Subject) -> ColumnElement[bool]:

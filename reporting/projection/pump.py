@@ -47,7 +47,7 @@ from reporting.projection.references import Resolver
 from reporting.projection.replays import load_replays, read_replays, sites_with_replays
 from reporting.projection.rewind import is_continued
 from reporting.projection.roster import Roster, Site
-from reporting.projection.rules import replay_judged_by_older_rules
+from reporting.projection.rules import replay_judged_by_older_rules, replay_stored_without_rows
 from reporting.projection.turns import Turns
 from reporting.projection.watermarks import Sighting, read_clock
 from reporting.projection.write_ahead import write_ahead
@@ -165,6 +165,7 @@ class Pump:
         rules_version = self._contract.rules_version
         async with self._connections.lease() as lease:
             asked = await lease.run(replay_judged_by_older_rules, rules_version)
+            asked += await lease.run(replay_stored_without_rows)
         if asked:
             log.info("judging again what older rules quarantined", entries=asked, rules_version=rules_version)
         return _RULES_INTERVAL_S

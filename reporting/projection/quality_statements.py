@@ -167,3 +167,11 @@ NOTE_RULES: Final = """
 UPDATE quarantine SET rules_version = %(rules_version)s
 WHERE site = %(site)s AND doc_id = ANY(%(doc_ids)s) AND rules_version < %(rules_version)s
 """
+
+STORED_WITHOUT_ROWS: Final = """
+SELECT site, doc_id FROM documents
+WHERE type = ANY(%(types)s) AND state = 'stored' AND source_missing_at IS NULL AND NOT EXISTS (
+    SELECT FROM replays WHERE replays.site = documents.site AND replays.doc_id = documents.doc_id
+)
+ORDER BY site, doc_id LIMIT %(limit)s
+"""

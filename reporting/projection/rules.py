@@ -2,7 +2,8 @@
 
 A tablet with next year's app sends schema 2 to a server that knows schema 1: quarantined. After the update
 the document is valid, but nothing in the feed changes. So every entry carries the version of the rules that
-judged it, and the projector asks for a replay of each that older ones have judged.
+judged it, and the projector asks for a replay of each that older ones have judged. The same goes for documents
+of a kind that had no rows then (consents, before they were managed): they are recorded as merely stored.
 
 | what happens | outcome |
 |---|---|
@@ -11,6 +12,7 @@ judged it, and the projector asks for a replay of each that older ones have judg
 | … after it, before the replay | the replay is a row, and waits |
 | the document is gone from the site database | asked for once: the entry carries the version from then on |
 | a projector of the old version is faster | it writes its own version: asked for again at the next look |
+| a stored document of a kind is gone | not asked for; it is when it is found again |
 """
 
 from itertools import groupby
@@ -19,6 +21,7 @@ from typing import Final
 import psycopg
 
 from reporting.projection import quality_statements
+from reporting.projection.kinds import KINDS
 from reporting.projection.replays import request_replays
 
 _AT_ONCE: Final = 1_000
@@ -44,4 +47,21 @@ def replay_judged_by_older_rules(connection: psycopg.Connection, rules_version: 
                 )
         asked += len(found)
         if not found:
+            return asked
+
+
+def replay_stored_without_rows(connection: psycopg.Connection) -> int:
+    """Ask for a replay of every document that was stored when its kind had no rows; answers of how many. In
+    transactions of a thousand each.
+    """
+    asked = 0
+    while True:
+        with connection.transaction():
+            about = {"types": list(KINDS), "limit": _AT_ONCE}
+            found = connection.execute(quality_statements.STORED_WITHOUT_ROWS, about).fetchall()
+            for site, entries in groupby(found, key=lambda entry: entry[0]):
+                keys = [doc_id for _, doc_id in entries]
+                request_replays(connection, site, keys, cause="rules", requested_by="projector")
+        asked += len(found)
+        if len(found) < _AT_ONCE:
             return asked

@@ -1,12 +1,15 @@
 """Bringing a site database to what Postgres says.
 
 First the documents are read, with their revisions, then Postgres. In this order a write that comes late,
-after another worker's newer one, is a conflict and not a step back; then both are read again.
+after another worker's newer one, is a conflict and not a step back; then both are read again. Where the newer
+one found nothing to write (a participant came to the site and left it), there is no conflict: so what was
+written is looked at once more.
 
 | what happens | outcome |
 |---|---|
 | it is as it has to be | nothing is written |
 | published twice, by two workers at once | one writes; the other's conflict finds it done |
+| a worker writes late what is not wanted any more | it sees that, and takes it back |
 | the answer of a write is lost | the next attempt finds what was written |
 | one document is refused | its entry fails alone |
 | a person or program changed a published document | written over |
@@ -124,28 +127,36 @@ class Publisher:
     async def _converge(self, site: str, doc_ids: Sequence[str], drift: Drift) -> None:
         database = database_of(site)
         drift.compared += len(doc_ids)
-        pending: Sequence[str] = doc_ids
+        pending = doc_ids
+        conflicts: list[str] = []
         for _ in range(_ROUNDS):
-            current = await self._documents.read(database, pending)
-            async with snapshot(self._engine) as connection:
-                wanted = await read_named(connection, site, pending, self._consents)
-            writes: list[Document] = []
-            for doc_id in pending:
-                here, there = current.get(doc_id), wanted.get(doc_id)
-                if here is None and there is not None:
-                    drift.missing.append(doc_id)
-                    writes.append(there)
-                elif here is not None and there is None:
-                    drift.surplus.append(doc_id)
-                    writes.append({"_id": doc_id, "_rev": here["_rev"], "_deleted": True})
-                elif here is not None and there is not None and canonical(here) != canonical(there):
-                    drift.different.append(doc_id)
-                    writes.append({**there, "_rev": here["_rev"]})
+            writes = await self._differing(site, pending, drift)
             if not writes or not self._writes:
                 return
             refused = await self._documents.write(database, writes)
-            pending = [doc_id for doc_id, why in refused.items() if why == CONFLICT]
-            drift.problems |= {doc_id: why for doc_id, why in refused.items() if why != CONFLICT}
+            conflicts = [doc_id for doc_id, why in refused.items() if why == CONFLICT]
+            problems = {doc_id: why for doc_id, why in refused.items() if why != CONFLICT}
+            drift.problems |= problems
+            pending = [written["_id"] for written in writes if written["_id"] not in problems]
             if not pending:
                 return
-        drift.problems |= dict.fromkeys(pending, f"another process writes it too ({_ROUNDS} conflicts)")
+        drift.problems |= dict.fromkeys(conflicts, f"another process writes it too ({_ROUNDS} conflicts)")
+
+    async def _differing(self, site: str, doc_ids: Sequence[str], drift: Drift) -> list[Document]:
+        """What has to be written so that these are as they have to be now; it is counted in `drift`."""
+        current = await self._documents.read(database_of(site), doc_ids)
+        async with snapshot(self._engine) as connection:
+            wanted = await read_named(connection, site, doc_ids, self._consents)
+        writes: list[Document] = []
+        for doc_id in doc_ids:
+            here, there = current.get(doc_id), wanted.get(doc_id)
+            if here is None and there is not None:
+                drift.missing.append(doc_id)
+                writes.append(there)
+            elif here is not None and there is None:
+                drift.surplus.append(doc_id)
+                writes.append({"_id": doc_id, "_rev": here["_rev"], "_deleted": True})
+            elif here is not None and there is not None and canonical(here) != canonical(there):
+                drift.different.append(doc_id)
+                writes.append({**there, "_rev": here["_rev"]})
+        return writes

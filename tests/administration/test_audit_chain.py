@@ -1,5 +1,6 @@
 """The audit log as a chain: what was changed afterwards is named."""
 
+import asyncio
 from collections.abc import Iterator
 
 import psycopg
@@ -9,7 +10,8 @@ from sqlalchemy import Connection
 
 from reporting.audit import AuditEntry, record_entry
 from reporting.audit_chain import Head, Verified, seal, verify
-from reporting.engine import sync_engine
+from reporting.engine import async_engine, sync_engine
+from sync_server.audit_sealing import follow_audit_log
 from tests.embedded.supervised import SupervisedSystem
 
 
@@ -93,6 +95,33 @@ def test_entry_of_a_slow_transaction_is_sealed_after_later_ones(log: Log, databa
     assert log.verify().first_break is None
     order = log.intruder.execute("SELECT entry FROM audit_chain ORDER BY position").fetchall()
     assert [entry for (entry,) in order] == [1, 2, 3, 4, 5, 7, 6]
+
+
+def test_entries_that_waited_for_days_to_be_sealed_verify(log: Log) -> None:
+    log.tamper("UPDATE audit_log SET at = at - (6 - id) * interval '1 day'")
+    log.seal()
+    log.write(6)
+    log.seal()
+    assert log.verify().first_break is None
+
+
+async def test_entries_committed_behind_many_sealed_ones_are_sealed_while_the_service_runs(
+    log: Log, database_url: str
+) -> None:
+    engine = async_engine(database_url)
+    sealing = asyncio.create_task(follow_audit_log(engine, interval=0.001))
+    try:
+        while log.verify().unsealed:  # noqa: ASYNC110 (the sealer tells nobody)
+            await asyncio.sleep(0.01)
+        log.intruder.execute(f"{OTHER_ENTRY} VALUES (-20000, now(), 'x', 'person', 'a.b', 'x', 'y')".encode())
+        async with asyncio.timeout(30):
+            while log.verify().unsealed:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    finally:
+        sealing.cancel()
+        await asyncio.gather(sealing, return_exceptions=True)
+        await engine.dispose()
+    assert log.verify().first_break is None
 
 
 OTHER_ENTRY = (

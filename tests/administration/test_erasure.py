@@ -52,7 +52,7 @@ def consent(name: str, participant: str = PLANTED, **members: Any) -> dict[str, 
         "study": "SRO",
         "site": "lima",
         "participant": participant,
-        "form": "main",
+        "form": {"id": "main", "version": 1},
         "signed_at": "2026-01-02T03:04:05Z",
         "_attachments": {"signature.png": signature},
         **members,
@@ -189,6 +189,24 @@ async def test_erasure_takes_everything_from_everywhere_and_nothing_of_neighbour
     assert office.rows("SELECT key FROM outbox WHERE kind = 'event' AND key LIKE 'participant.erased%%'")
     again = await office.as_("admin").get(f"{PATH}/{number}")
     assert (again.status, again.body["state"], again.body["participant"]) == (200, "done", None)
+
+
+async def test_events_of_which_only_the_key_is_left_are_erased_by_it(clinic: Clinic) -> None:
+    office = clinic.office
+    office.rows(
+        "INSERT INTO outbox (kind, key, payload, payload_sha256, state) VALUES"
+        " ('event', 'participant.enrolled:SRO/' || %s || '/1', '{}', '', 'done'),"
+        " ('event', 'participant.enrolled:SRO/neighbour/1', '{}', '', 'done')",
+        PLANTED,
+    )
+    office.rows("UPDATE outbox SET payload = '{}' WHERE kind = 'event'")
+    keys = "SELECT split_part(key, '/', 2) FROM outbox WHERE kind = 'event'"
+    before = {each for (each,) in office.rows(keys)}
+    assert {PLANTED, "p-1", "p-c", "session:p-broken"} <= before
+    await clinic.run(await clinic.confirmed())
+    after = {each for (each,) in office.rows(keys)}
+    assert after >= {"neighbour", "n-1", "n-c"}
+    assert [each for each in after if each == PLANTED or "p-" in each] == []
 
 
 async def test_tablet_that_pushes_again_is_refused_document_by_document(clinic: Clinic) -> None:

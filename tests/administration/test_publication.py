@@ -1,8 +1,12 @@
 """Publication: site databases become what Postgres says, whatever happens in between."""
 
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from replication.client import CouchClient
 from reporting.outbox.entry import execute_in
 from reporting.publication.consents import consent_states
 from reporting.publication.deliver import Publisher
+from reporting.publication.desired import Document
 from reporting.publication.requests import publish_documents, publish_sites
 from sync_server.jobs.site_documents import CouchSiteDocuments
 from tests.administration.desk import Desk, at_desk
@@ -176,6 +180,36 @@ async def test_drift_is_seen_and_mended_and_a_large_site_is_read_in_pages(office
         )
         assert (await publisher(desk).publish_site("lima")).found == 3
         assert (await look.publish_site("lima")).found == 0
+
+
+class Interrupted(CouchSiteDocuments):
+    """Something happens between what a worker has read and its first write."""
+
+    def __init__(self, client: CouchClient, meanwhile: Callable[[], Awaitable[object]]) -> None:
+        super().__init__(client)
+        self._meanwhile: Callable[[], Awaitable[object]] | None = meanwhile
+
+    async def write(self, database: str, documents: Sequence[Document]) -> Mapping[str, str]:
+        if self._meanwhile is not None:
+            meanwhile, self._meanwhile = self._meanwhile, None
+            await meanwhile()
+        return await super().write(database, documents)
+
+
+async def test_what_a_slow_worker_writes_when_it_is_not_wanted_any_more_is_taken_back(office: Office) -> None:
+    await office.gateway.open_site("lima")
+    furnish(office)
+    async with at_desk(office) as desk:
+
+        async def leave() -> None:
+            # s1 leaves again, and another worker finds that nothing is there.
+            office.rows("UPDATE participants SET site = 'quito' WHERE code = 's1'")
+            assert (await publisher(desk).publish("lima", ["participant:SRO/s1"])).found == 0
+
+        documents = Interrupted(desk.resources.client, leave)
+        slow = Publisher(desk.resources.engine, documents, consent_states)
+        await slow.publish("lima", ["participant:SRO/s1"])
+        assert await desk.documents("lima") == {}
 
 
 def publisher(desk: Desk, *, writes: bool = True) -> Publisher:

@@ -7,8 +7,8 @@ import pytest
 
 from reporting.documents.upcast import Contract, Document
 from reporting.projection.pump import Pump
-from reporting.projection.rules import replay_judged_by_older_rules
-from tests.documents.examples import a_session
+from reporting.projection.rules import replay_judged_by_older_rules, replay_stored_without_rows
+from tests.documents.examples import a_consent, a_session
 from tests.projection.conftest import LogEntries, everything, rows, running, states
 from tests.projection.memory_feed import MemoryFeed
 
@@ -163,3 +163,21 @@ def comparable(connection: psycopg.Connection) -> dict[str, list[tuple[Any, ...]
             connection, "SELECT site, doc_id, rev, code, message, rules_version FROM quarantine ORDER BY 1, 2"
         ),
     }
+
+
+async def test_consents_that_were_stored_before_they_had_rows_get_them_and_are_no_news(
+    feed: MemoryFeed, database_url: str, connection: psycopg.Connection
+) -> None:
+    feed["lima"].save(a_consent("c1", study="SRO"), "1-a")
+    feed["lima"].save({"_id": "other:x"}, "1-b")
+    await Pump(feed, database_url).drain()
+    # As a projector of a version that did not know consents leaves them.
+    connection.execute("DELETE FROM consents")
+    connection.execute("DELETE FROM outbox")
+    connection.execute("UPDATE documents SET state = 'stored'")
+    await Pump(feed, database_url).drain()
+    assert rows(connection, "SELECT id FROM consents") == [("c1",)]
+    assert states(connection) == {"consent:c1": "projected", "other:x": "stored"}
+    assert asked(connection) == []
+    assert rows(connection, "SELECT key FROM outbox WHERE kind = 'event'") == []
+    assert replay_stored_without_rows(connection) == 0
