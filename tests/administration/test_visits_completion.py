@@ -149,14 +149,22 @@ ABROAD = sitting("abroad", device="tab-1", site="quito", started_at="2026-03-04T
 SAME_TABLET = sitting("again", device="tab-1", started_at="2026-03-05T10:00:00Z")
 
 
-@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (2, 0, 3, 1)])
+@pytest.mark.parametrize(
+    ("order", "at_once"),
+    [((0, 1, 2, 3), False), ((3, 2, 1, 0), False), ((2, 0, 3, 1), False), ((3, 2, 1, 0), True)],
+)
 async def test_tablets_that_complete_one_visit_make_one_completion_and_flags(
-    office: Office, order: tuple[int, ...]
+    office: Office, order: tuple[int, ...], *, at_once: bool
 ) -> None:
     tokens = await planned(office)
     pushed = (FIRST, SECOND, ABROAD, SAME_TABLET)
     for number in order:
-        await push(office, tokens[pushed[number]["site"]], pushed[number])
+        site = pushed[number]["site"]
+        assert await office.gateway.push(f"site-{site}", pushed[number], token=tokens[site]) == []
+        if not at_once:
+            await office.project()
+    # Both sites in turns side by side, where they come together.
+    await office.project()
     assert visits(office)[0][:2] + visits(office)[0][3:5] == ("baseline", "completed", "lima", "early")
     assert office.rows("SELECT session_count FROM visits WHERE code = 'baseline'") == [(4,)]
     assert flags(office) == [("lima", "late", "lima", "early"), ("quito", "abroad", "lima", "early")]
