@@ -48,7 +48,7 @@ async def verify_password(password: str, password_hash: str | None) -> bool:
     """
     if len(password) > MAXIMUM_LENGTH:
         return False
-    if password_hash is not None and not _ARGON2ID.identify(password_hash):
+    if password_hash is not None and not argon2.identify(password_hash):
         password_hash = None
     loop = asyncio.get_running_loop()
     verified = await loop.run_in_executor(

@@ -61,6 +61,8 @@ def test_service_answers_what_its_specification_says(fuzzed: Served) -> None:
     asked: set[tuple[str, str]] = set()
     problems: list[str] = []
     with requests.Session() as session:
+        # One connection each: cases take seconds to be made, and a server closes what is idle.
+        session.headers["Connection"] = "close"
         for result in schema.get_all_operations():
             operation: Any = cast("Any", result).ok()
             key = (operation.method.upper(), operation.path)
@@ -106,5 +108,11 @@ def _problems(
     try:
         ask()
     except (FailureGroup, Exception) as error:  # noqa: BLE001 (all of them are told together)
-        return [f"{operation.method.upper()} {operation.path}: {type(error).__name__}: {error}"]
+        return [f"{operation.method.upper()} {operation.path}: {_all_of(error)}"]
     return []
+
+
+def _all_of(error: BaseException) -> str:
+    """The error, and those in it."""
+    inner = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    return "\n".join([f"{type(error).__name__}: {error}", *(_all_of(each) for each in inner)])

@@ -42,3 +42,8 @@ async def test_absent_account_is_verified_with_the_same_parameters(monkeypatch: 
     nobody, somebody = (one.split("$")[:4] for one in asked)
     assert nobody == somebody
     assert len(asked[0]) == len(asked[1])
+
+
+@pytest.mark.parametrize("stored", ["no hash", "", "!"])
+async def test_what_is_no_hash_lets_nobody_in(stored: str) -> None:
+    assert await verify_password("correct horse battery", stored) is False
