@@ -167,9 +167,9 @@ class DirectoryLock:
         deadline = time.monotonic() + _LOCK_PATIENCE_S
         while not _try_lock(self._descriptor, fcntl.LOCK_EX):
             if time.monotonic() > deadline:
-                holder = os.pread(self._descriptor, 32, 0).decode("ascii", "replace").strip()
+                holder = _pid_in(self._descriptor)
                 os.close(self._descriptor)
-                raise AlreadyRunning(directory.root, int(holder) if holder.isdigit() else None)
+                raise AlreadyRunning(directory.root, holder)
             time.sleep(0.02)
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
@@ -181,15 +181,29 @@ class DirectoryLock:
 
 
 def is_locked(directory: DataDirectory) -> bool:
-    """Whether a running system holds the directory."""
+    """Whether a system holds the directory."""
+    return _look(directory)[0]
+
+
+def lock_holder(directory: DataDirectory) -> int | None:
+    """The process id of the system that holds the directory; None: none does, or it has only just begun."""
+    return _look(directory)[1]
+
+
+def _look(directory: DataDirectory) -> tuple[bool, int | None]:
     try:
         descriptor = os.open(directory.lock_file, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
-        return False
+        return False, None
     try:
-        return not _try_lock(descriptor, fcntl.LOCK_SH)
+        return (False, None) if _try_lock(descriptor, fcntl.LOCK_SH) else (True, _pid_in(descriptor))
     finally:
         os.close(descriptor)
+
+
+def _pid_in(descriptor: int) -> int | None:
+    holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+    return int(holder) if holder.isdigit() else None
 
 
 def _try_lock(descriptor: int, kind: int) -> bool:

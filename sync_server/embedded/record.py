@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from sync_server.embedded.atomic_file import write_atomically
-from sync_server.embedded.data_directory import DataDirectory, is_locked
+from sync_server.embedded.data_directory import DataDirectory, is_locked, lock_holder
 from sync_server.embedded.errors import DirectoryUnusable, NotRunning
 
 
@@ -52,9 +52,11 @@ def running_system(path: Path | str) -> SystemRecord:
     try:
         if not is_locked(directory):
             raise NotRunning(directory.root)
+        holder = lock_holder(directory)
         record = last_record(directory)
     except PermissionError as error:
         raise DirectoryUnusable(directory.root, "it belongs to another user") from error
-    if record is None or record.state != "running":
+    # A system that was killed left a record that says "running": it is not that of the one that starts now.
+    if record is None or record.state != "running" or record.pid != holder:
         raise NotRunning(directory.root, starting=True)
     return record

@@ -177,7 +177,7 @@ class EmbeddedSystem:
             self._lock = None
 
     def _end_record_of_a_killed_system(self) -> None:
-        # It says "running" for ever; together with our lock, that would be taken for this system.
+        # It says "running" for ever; in a container the killed system may even have had our process id.
         before = last_record(self.directory)
         if before is not None and before.state == "running":
             ended = msgspec.structs.replace(before, state="stopped", base_url=None, children={})
