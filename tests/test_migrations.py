@@ -77,6 +77,7 @@ def test_application_role_may_write_results_but_not_change_the_schema(database_u
 
 
 BEFORE_TRIALS_MOVED = "0004"
+BEFORE_ADMINISTRATION = "0005"
 
 
 def _alembic(connection: Connection) -> Config:
@@ -109,3 +110,23 @@ def test_rows_of_trials_survive_their_move_and_its_undoing(owner: Connection) ->
 def test_trials_without_their_extras_are_read_from_narrow_rows_alone(owner: Connection) -> None:
     plan = owner.execute(text("EXPLAIN SELECT site, session_id, avg(rt_ms) FROM trials GROUP BY 1, 2"))
     assert "trial_extras" not in "".join(plan.scalars())
+
+
+def test_going_back_before_memberships_keeps_people_who_had_nothing_else_and_shuts_them_out(
+    owner: Connection,
+) -> None:
+    config = _alembic(owner)
+    owner.execute(
+        text(
+            "INSERT INTO users (email, password_hash, role) VALUES ('everywhere', 'h', 'admin'),"
+            " ('member', 'h', NULL), ('invited', NULL, 'researcher')"
+        )
+    )
+    command.downgrade(config, BEFORE_ADMINISTRATION)
+    people = owner.execute(text("SELECT email, role, active FROM users ORDER BY email")).all()
+    assert people == [
+        ("everywhere", "admin", True),
+        ("invited", "researcher", False),
+        ("member", "read-only", False),
+    ]
+    command.upgrade(config, "head")

@@ -310,6 +310,12 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_constraint(op.f("ck_studies_status_known"), "studies", type_="check")
     op.drop_constraint(op.f("ck_participants_status_known"), "participants", type_="check")
+    # People with roles in studies only, or without a password yet: before, nobody was one of them. They stay,
+    # for the audit log names them, and cannot log in.
+    op.execute(
+        "UPDATE users SET active = false, role = coalesce(role, 'read-only'),"
+        " password_hash = coalesce(password_hash, '') WHERE role IS NULL OR password_hash IS NULL"
+    )
     op.alter_column(
         "users",
         "role",

@@ -26,7 +26,7 @@ from sqlalchemy.dialects.postgresql.psycopg import dialect as psycopg_dialect
 from reporting.consent.state import form_states
 from reporting.outbox.entry import execute_in
 from reporting.projection import quality_statements
-from reporting.publication.requests import participant_document, publish_documents, publish_sites
+from reporting.publication.requests import WHOLE_SITE, participant_document, publish_documents
 from reporting.quality import RULES
 from reporting.tables import quality_flags, sessions, studies
 
@@ -206,12 +206,11 @@ def _publish(connection: psycopg.Connection, changes: Iterable[_Change]) -> None
     """Tablets are told of the consent of everybody concerned."""
     parameters = _parameters(changes)
     found = connection.execute(_SITES_OF_PARTICIPANTS, parameters).fetchall()
-    if found:
-        documents = [(site, participant_document(study, code)) for site, study, code in found]
+    documents = [(site, participant_document(study, code)) for site, study, code in found]
+    documents += [(site, WHOLE_SITE) for (site,) in connection.execute(_SITES_OF_STUDIES, parameters)]
+    if documents:
+        # In one statement, which locks in one order.
         execute_in(connection, publish_documents(documents))
-    sites = [site for (site,) in connection.execute(_SITES_OF_STUDIES, parameters)]
-    if sites:
-        execute_in(connection, publish_sites(sites))
 
 
 def _parameters(changes: Iterable[_Change]) -> dict[str, object]:

@@ -46,7 +46,9 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 def enter_once(entries: Iterable[Entry]) -> Insert:
     """Statement: insert those whose key is new. At least one entry."""
-    return _insert(entries).on_conflict_do_nothing(index_elements=["kind", "key"])
+    # In one order here too: who inserts a key waits for another transaction that is inserting it.
+    ordered = sorted(entries, key=lambda entry: (entry.kind, entry.key))
+    return _insert(ordered).on_conflict_do_nothing(index_elements=["kind", "key"])
 
 
 def enter_again(entries: Iterable[Entry]) -> Insert:

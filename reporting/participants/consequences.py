@@ -21,27 +21,22 @@ async def participants_changed(
 ) -> None:
     """Bring their visits up to date; publish both, at their sites and at those they `left`, (code, site)."""
     await bring_visits_up_to_date(connection, study=study, participants=codes)
-    former = list(left)
+    at = list(left)
+    known: dict[str, list[str]] = {}
+    p, v = participants.c, visits.c
     for start in range(0, len(codes), _AT_ONCE):
         part = codes[start : start + _AT_ONCE]
-        await _publish(connection, study, part, [each for each in former if each[0] in set(part)])
-
-
-async def _publish(
-    connection: AsyncConnection, study: str, codes: Sequence[str], left: Sequence[tuple[str, str]]
-) -> None:
-    p, v = participants.c, visits.c
-    at = list(left)
-    where = select(p.code, p.site).where(p.study == study, p.code.in_(codes), p.site.is_not(None))
-    at += [(code, site) for code, site in await connection.execute(where)]
-    known: dict[str, list[str]] = {}
-    for code, visit in await connection.execute(
-        select(v.participant, v.code).where(v.study == study, v.participant.in_(codes))
-    ):
-        known.setdefault(code, []).append(visit)
-    documents = [(site, participant_document(study, code)) for code, site in at]
-    documents += [
+        where = select(p.code, p.site).where(p.study == study, p.code.in_(part), p.site.is_not(None))
+        at += [(code, site) for code, site in await connection.execute(where)]
+        for code, visit in await connection.execute(
+            select(v.participant, v.code).where(v.study == study, v.participant.in_(part))
+        ):
+            known.setdefault(code, []).append(visit)
+    documents = {(site, participant_document(study, code)) for code, site in at}
+    documents |= {
         (site, visit_document(study, code, visit)) for code, site in at for visit in known.get(code, ())
-    ]
-    for start in range(0, len(documents), _AT_ONCE):
-        await connection.execute(publish_documents(documents[start : start + _AT_ONCE]))
+    }
+    # In the order in which `enter_again` locks, across statements too: others ask for the same.
+    ordered = sorted(documents, key="/".join)
+    for start in range(0, len(ordered), _AT_ONCE):
+        await connection.execute(publish_documents(ordered[start : start + _AT_ONCE]))

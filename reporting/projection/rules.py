@@ -2,8 +2,8 @@
 
 A tablet with next year's app sends schema 2 to a server that knows schema 1: quarantined. After the update
 the document is valid, but nothing in the feed changes. So every entry carries the version of the rules that
-judged it, and the projector asks for a replay of each that older ones have judged. The same goes for documents
-of a kind that had no rows then (consents, before they were managed): they are recorded as merely stored.
+judged it, and the projector asks for a replay of each that older ones have judged. The same goes for
+documents of a kind that had no rows then (consents, before they were managed), recorded as merely stored.
 
 | what happens | outcome |
 |---|---|

@@ -1,11 +1,15 @@
 """Entries of the outbox: once, or again."""
 
+import asyncio
 from typing import Any
 
 import psycopg
 from psycopg.rows import dict_row
 
+from reporting.engine import async_engine
 from reporting.outbox.entry import Entry, enter_again, enter_once, execute_in
+from reporting.participants.consequences import participants_changed
+from reporting.publication.requests import participant_document, publish_documents
 
 
 def rows(connection: psycopg.Connection[Any]) -> list[dict[str, Any]]:
@@ -32,3 +36,46 @@ def test_an_event_told_twice_is_one_row_and_a_state_asked_for_again_is_due_again
         state = rows(connection)[1]
         assert (state["state"], state["attempts"], state["error"], state["ticket"]) == ("pending", 0, None, 2)
         assert len(bytes(state["payload_sha256"])) == 32
+
+
+def test_events_are_inserted_in_one_order_whatever_the_order_they_are_told_in() -> None:
+    entries = [Entry(kind="event", key=key) for key in ("b", "a", "c")]
+    parameters = enter_once(entries).compile().params
+    assert [value for name, value in parameters.items() if name.startswith("key_")] == ["a", "b", "c"]
+
+
+async def test_many_participants_of_two_sites_are_asked_for_in_the_order_of_keys(database_url: str) -> None:
+    codes = [f"p{number:03}" for number in range(600)]
+    engine = async_engine(database_url)
+    with (
+        psycopg.connect(database_url) as other,
+        psycopg.connect(database_url, autocommit=True) as watching,
+    ):
+        watching.execute(
+            "INSERT INTO participants (study, code, site) SELECT 'SRO', code,"
+            " CASE mod(ordinality, 2) WHEN 0 THEN 'lima' ELSE 'quito' END"
+            " FROM unnest(%s::text[]) WITH ORDINALITY AS given (code, ordinality)",
+            (codes,),
+        )
+        execute_in(other, publish_documents([("lima", participant_document("SRO", "p599"))]))
+
+        async def change() -> None:
+            async with engine.begin() as connection:
+                await participants_changed(connection, "SRO", codes)
+
+        changing = asyncio.create_task(change())
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        async with asyncio.timeout(30):
+            while watching.execute(waiting).fetchall() == [(0,)]:  # noqa: ASYNC110 (Postgres tells nobody)
+                await asyncio.sleep(0.01)
+        # It goes on in the order of keys: were one of quito's taken already, this would be a deadlock.
+        await asyncio.to_thread(
+            execute_in, other, publish_documents([("quito", participant_document("SRO", "p000"))])
+        )
+        other.commit()
+        await changing
+        assert watching.execute("SELECT count(*) FROM outbox").fetchall() == [(600,)]
+    await engine.dispose()
