@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 import msgspec
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import ColumnElement, Connection, Engine, Row, func, select
@@ -139,18 +140,19 @@ async def _projected(engine: Engine, count: int, console: Console) -> None:
 
 
 def _score_table(connection: Connection) -> Table:
-    table = Table(title="Scores in Postgres, over all sessions")
+    # Narrow enough for a terminal of 80 columns, where a cut number would be a wrong one.
+    table = Table(title="Scores in Postgres, over all sessions", box=SIMPLE_HEAD, padding=(0, 1))
     for name in ("task", "score"):
         table.add_column(name, no_wrap=True)
-    for name in ("sessions", "mean", "sd", "min", "max"):
-        table.add_column(name, justify="right")
+    for name in ("n", "mean", "sd", "min", "max"):
+        table.add_column(name, justify="right", no_wrap=True)
     for row in _score_rows(connection):
         table.add_row(row.task, row.name, str(row.n), *map(_number, row[3:]))
     return table
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4g}"
+    return "–" if value is None else f"{value:.3g}"
 
 
 def _score_rows(connection: Connection) -> Sequence[Row[Any]]:

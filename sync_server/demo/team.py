@@ -57,8 +57,8 @@ class StudyTeam:
         await self.call("POST", f"/api/batteries/{BATTERY}/publish", {})
         await self.call("PUT", f"/api/studies/{STUDY}/batteries/{BATTERY}/1", {})
         for code, definition in VISITS:
-            battery = {"battery_id": BATTERY, "battery_version": 1}
-            await self.call("PUT", f"/api/schedules/{STUDY}/{code}", {**definition, **battery})
+            visit = {**definition, "battery": {"id": BATTERY, "version": 1}}
+            await self.call("PUT", f"/api/schedules/{STUDY}/{code}", visit)
         await self.call("PATCH", f"/api/studies/{STUDY}", {"status": "active"})
         rows = [f"{code},{site},enrolled,en,{day}" for code, day in participants]
         roster = "\n".join(["code,site,status,language,enrolled_on", *rows]).encode()
