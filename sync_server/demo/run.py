@@ -8,7 +8,6 @@ from typing import Any
 
 import aiohttp
 import msgspec
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import ColumnElement, Connection, Engine, Row, func, select
@@ -141,7 +140,7 @@ async def _projected(engine: Engine, count: int, console: Console) -> None:
 
 def _score_table(connection: Connection) -> Table:
     # Narrow enough for a terminal of 80 columns, where a cut number would be a wrong one.
-    table = Table(title="Scores in Postgres, over all sessions", box=SIMPLE_HEAD, padding=(0, 1))
+    table = Table(title="Scores in Postgres, over all sessions", box=None, pad_edge=False)
     for name in ("task", "score"):
         table.add_column(name, no_wrap=True)
     for name in ("n", "mean", "sd", "min", "max"):
