@@ -23,11 +23,12 @@ from typing import Any
 
 import msgspec
 import psycopg
-from sqlalchemy import ClauseElement, func
-from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy import ARRAY, ClauseElement, Text, cast, func, literal, select
+from sqlalchemy.dialects.postgresql import JSONB, Insert, insert
 from sqlalchemy.dialects.postgresql.psycopg import dialect as psycopg_dialect
 
 from reporting.tables import outbox
+from reporting.tables.base import Timestamp
 
 _DIALECT = psycopg_dialect()  # type: ignore[no-untyped-call]
 _encode = msgspec.json.Encoder(order="deterministic").encode
@@ -76,20 +77,35 @@ def enter_again(entries: Iterable[Entry]) -> Insert:
 
 
 def _insert(entries: Iterable[Entry]) -> Insert:
-    return insert(outbox).values(
-        [
-            {
-                "kind": entry.kind,
-                "key": entry.key,
-                "study": entry.study,
-                "site": entry.site,
-                "payload": dict(entry.payload),
-                "payload_sha256": hashlib.sha256(_encode(entry.payload)).digest(),
-                "next_attempt_at": func.now() if entry.not_before is None else entry.not_before,
-            }
-            for entry in entries
-        ]
+    # Columns as arrays: however many entries there are, a statement has as many parameters (65,535 at most).
+    given = list(entries)
+    payloads = [_encode(entry.payload) for entry in given]
+    columns: Mapping[str, list[Any]] = {
+        "kind": [entry.kind for entry in given],
+        "key": [entry.key for entry in given],
+        "study": [entry.study for entry in given],
+        "site": [entry.site for entry in given],
+        "payload": [payload.decode() for payload in payloads],
+        "sha256": [hashlib.sha256(payload).hexdigest() for payload in payloads],
+        "not_before": [entry.not_before for entry in given],
+    }
+    arrays = (
+        literal(values, ARRAY(Timestamp if name == "not_before" else Text))
+        for name, values in columns.items()
     )
+    rows = func.unnest(*arrays).table_valued(*columns, name="given").render_derived()
+    c = rows.c
+    wanted = select(
+        c.kind,
+        c.key,
+        c.study,
+        c.site,
+        cast(c.payload, JSONB),
+        func.decode(c.sha256, "hex"),
+        func.coalesce(c.not_before, func.now()),
+    )
+    names = ["kind", "key", "study", "site", "payload", "payload_sha256", "next_attempt_at"]
+    return insert(outbox).from_select(names, wanted)
 
 
 def execute_in(connection: psycopg.Connection, statement: ClauseElement) -> psycopg.Cursor[Any]:

@@ -10,17 +10,13 @@ def fill(office: Office) -> dict[str, int]:
     """Dead entries: of SRO at lima, of lima, of OTHER, of nobody; by key."""
     office.study("SRO", "lima", "quito")
     office.study("OTHER")
-    execute_in(
-        office.connection,
-        enter_once(
-            [
-                Entry(kind="webhook", key="sro", study="SRO", site="lima", payload={"event": "x"}),
-                Entry(kind="publication", key="lima", site="lima"),
-                Entry(kind="webhook", key="other", study="OTHER"),
-                Entry(kind="mail", key="nobody"),
-            ]
-        ),
-    )
+    for entry in (
+        Entry(kind="webhook", key="sro", study="SRO", site="lima", payload={"event": "x"}),
+        Entry(kind="publication", key="lima", site="lima"),
+        Entry(kind="webhook", key="other", study="OTHER"),
+        Entry(kind="mail", key="nobody"),
+    ):
+        execute_in(office.connection, enter_once([entry]))
     office.rows("UPDATE outbox SET state = 'dead', error = 'no answer', attempts = 9")
     found: list[Any] = office.rows("SELECT key, id FROM outbox")
     return dict(found)
