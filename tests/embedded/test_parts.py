@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -124,7 +125,11 @@ def test_record_of_a_system_that_is_gone_is_not_taken_for_a_running_one(tmp_path
     with pytest.raises(NotRunning, match="is not running"):
         running_system(tmp_path)
     lock = DirectoryLock(directory)
-    assert running_system(tmp_path) == RECORD
+    with pytest.raises(NotRunning, match="is still starting"):
+        running_system(tmp_path)  # another process has left this record
+    own = msgspec.structs.replace(RECORD, pid=os.getpid())
+    write_record(directory, own)
+    assert running_system(tmp_path) == own
     directory.record_file.write_text("{")
     assert last_record(directory) is None
     with pytest.raises(NotRunning, match="still starting"):

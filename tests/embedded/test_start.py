@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import stat
+import tempfile
 from pathlib import Path
 
 import psycopg
@@ -110,15 +111,17 @@ def test_data_directory_too_deep_for_a_socket(empty_directory: Path) -> None:
 def test_socket_directory_made_by_somebody_else_is_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    deep = DataDirectory.at(tmp_path / ("d" * 100))
-    deep.root.mkdir()
-    mine = deep.socket_directory(None)
-    assert mine.parent == tmp_path
-    mine.rmdir()
-    mine.symlink_to(tmp_path)
-    with pytest.raises(DirectoryUnusable, match="belongs to another user"):
-        deep.socket_directory(None)
+    # pytest's own directories are too deep for a socket where tests run in several processes.
+    with tempfile.TemporaryDirectory(prefix="short-") as short:
+        monkeypatch.setattr("tempfile.tempdir", short)
+        deep = DataDirectory.at(tmp_path / ("d" * 100))
+        deep.root.mkdir()
+        mine = deep.socket_directory(None)
+        assert mine.parent == Path(short)
+        mine.rmdir()
+        mine.symlink_to(tmp_path)
+        with pytest.raises(DirectoryUnusable, match="belongs to another user"):
+            deep.socket_directory(None)
 
 
 def test_port_that_is_taken_is_an_error_that_names_it(data_directory: Path) -> None:

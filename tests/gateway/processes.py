@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from unittest import mock
 
 from click.testing import CliRunner
 
@@ -41,9 +42,10 @@ def run(*arguments: str, env: Mapping[str, str] | None = None, stdin: str = "") 
 
 
 def invoke(*arguments: str, env: Mapping[str, str] | None = None, stdin: str = "") -> "Ended":
-    """Run a command in this process: for those that end before they configure logging."""
+    """Run a command in this process: for those that end soon. Its logging stays as the tests have it."""
     nothing = dict.fromkeys((*SETTING_NAMES, "SYNC_PASSWORD"))
-    done = CliRunner().invoke(main, arguments, env={**nothing, **(env or {})}, input=stdin)
+    with mock.patch("sync_server.cli.system.configure_logging"):
+        done = CliRunner().invoke(main, arguments, env={**nothing, **(env or {})}, input=stdin)
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
     return Ended(done.exit_code, done.stdout, done.stderr)
 
