@@ -24,9 +24,23 @@ def publish_documents(documents: Iterable[tuple[str, str]]) -> Insert:
     `participant:SRO/s012`.
     """
     return enter_again(
-        Entry(kind=KIND, key=f"{site}/{doc_id}", site=site, payload={"site": site, "doc_id": doc_id})
+        Entry(
+            kind=KIND,
+            key=f"{site}/{doc_id}",
+            study=study_named_by(doc_id),
+            site=site,
+            payload={"site": site, "doc_id": doc_id},
+        )
         for site, doc_id in documents
     )
+
+
+def study_named_by(doc_id: str) -> str | None:
+    """The study that a document belongs to. Other studies of its site are not told of it: participants'
+    codes are in its id. None for what studies share.
+    """
+    kind, _, name = doc_id.partition(":")
+    return name.partition("/")[0] if kind in ("study", "consent_form", "participant", "visit") else None
 
 
 def publish_sites(sites: Iterable[str]) -> Insert:

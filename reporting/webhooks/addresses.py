@@ -11,12 +11,19 @@ own neighbours: the machine itself, the cloud's metadata service (a link-local a
 | link-local, multicast, unspecified, reserved | no | no |
 
 `http:` is for development, and for loopback there.
+
+A host that ends in a number is an address however it is written (`2852039166`, `0xa9.254.1`), and may be
+connected to without asking a resolver; only the usual spelling is taken.
 """
 
 import ipaddress
+import re
 from urllib.parse import urlsplit
 
 import msgspec
+
+_SPELT_OTHERWISE = "A host that ends in a number has to be an IP address, written out."
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII | re.IGNORECASE)
 
 
 class Reach(msgspec.Struct, frozen=True):
@@ -47,14 +54,15 @@ def refusal_of_url(url: str, reach: Reach) -> str | None:
     try:
         return refusal_of_address(host or "", reach)
     except ValueError:
-        return None
+        last = (host or "").removesuffix(".").rpartition(".")[2]
+        return _SPELT_OTHERWISE if _NUMBER.fullmatch(last) else None
 
 
 def refusal_of_address(address: str, reach: Reach) -> str | None:
     """Why deliveries may not go to this IP address; None when they may. Raises ValueError for a name."""
     ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
-        ip = ip.ipv4_mapped
+    if isinstance(ip, ipaddress.IPv6Address):
+        ip = ip.ipv4_mapped or ip.sixtofour or ip
     if ip.is_loopback:
         refused = reach.production
     elif ip.is_link_local or ip.is_multicast or ip.is_unspecified or ip.is_reserved:

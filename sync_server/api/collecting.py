@@ -226,6 +226,9 @@ async def _site_of(call: Call[Any, NewSession]) -> str:
         raise InvalidRequest(
             "Say at which site: the roster does not know the participant's.", details={"path": "$.site"}
         )
+    # Further calls name the site alone: what is started where it is not reached could never be ended.
+    if not call.caller.scope("collect").covers_site(site):
+        raise NotFound(f"There is no site {site}, or {wanted.study} does not run there.")
     if await connection.scalar(select(sites.c.status).where(sites.c.code == site)) != "open":
         raise NotPossible(f"There is no open site {site}.")
     return site

@@ -51,6 +51,7 @@ from sync_server.identity.devices import (
 )
 from sync_server.identity.enrolment_codes import (
     cancel_code,
+    hold_device_of_code,
     hold_site_of_code,
     insert_code,
     new_code,
@@ -274,6 +275,7 @@ async def cancel_enrolment(call: Call[Nothing, Nothing]) -> None:
 async def redeem(call: Call[Nothing, Redemption]) -> Enrolment:
     """Redeem a one-time code for a credential and a database. For tablets: nobody is logged in."""
     await call.connection.execute(hold_site_of_code(call.body.code))
+    await call.connection.execute(hold_device_of_code(call.body.code))
     redeemed = redeem_code(call.body.code, installation=call.body.installation)
     row = (await call.connection.execute(redeemed)).one_or_none()
     if row is None:
@@ -288,6 +290,7 @@ async def redeem(call: Call[Nothing, Redemption]) -> Enrolment:
             role=row.role,
             now=datetime.now(UTC),
             credential_id=uuid.uuid4().hex,
+            code=row.id,
         )
     )
     if row.label:

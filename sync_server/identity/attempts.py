@@ -14,7 +14,8 @@ Blocked attempts are refused unseen, and are not counted: a block is never prolo
 exist is blocked like one that does.
 
 A stranger who goes on guessing could block an account all day. Therefore an address from which its owner has
-logged in within 30 days has a count of its own; and a link by mail logs in whatever is blocked.
+logged in within 30 days has a count of its own; and a link by mail logs in whatever is blocked: the codes
+that it may take besides are counted apart, where only who has such a link can fail.
 
 Mails are counted here too: one a minute of a kind for an account.
 """
@@ -151,19 +152,29 @@ def count_mail(what: str, email: str) -> ReturningInsert[int]:
     )
 
 
-async def begin_attempt(engine: AsyncEngine, *, email: str, address: str | None) -> Attempt:
-    """Count an attempt at an account from an address, in a transaction of its own. Raises Blocked."""
+async def begin_attempt(
+    engine: AsyncEngine, *, email: str, address: str | None, by_link: bool = False
+) -> Attempt:
+    """Count an attempt at an account from an address, in a transaction of its own; `by_link`: by somebody
+    who has shown a link that was mailed. Raises Blocked.
+    """
     async with engine.begin() as connection:
-        return await begin_attempt_in(connection, email=email, address=address)
+        return await begin_attempt_in(connection, email=email, address=address, by_link=by_link)
 
 
-async def begin_attempt_in(connection: AsyncConnection, *, email: str, address: str | None) -> Attempt:
+async def begin_attempt_in(
+    connection: AsyncConnection, *, email: str, address: str | None, by_link: bool = False
+) -> Attempt:
     """As `begin_attempt`, in a transaction that is committed whatever comes of the attempt."""
     from_address = _digest("address", address or "")
     # Addresses first: both are rows that others may hold, and everybody takes them in this order.
     await _count(connection, "address", from_address)
-    is_known = await connection.scalar(_logged_in_from(email, address))
-    of_account = _digest("account", email, address or "") if is_known else _digest("account", email)
+    if by_link:
+        of_account = _digest("account by link", email)
+    elif await connection.scalar(_logged_in_from(email, address)):
+        of_account = _digest("account", email, address or "")
+    else:
+        of_account = _digest("account", email)
     failures = await _count(connection, "account", of_account)
     if failures == 1:
         await connection.execute(forget_old())

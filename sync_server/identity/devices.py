@@ -13,14 +13,14 @@ import re
 import uuid
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import Connection, Executable, Insert, Select, Update, func, insert, select, update
+from sqlalchemy import Connection, Executable, Insert, Select, Update, func, insert, literal, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from reporting.sites import InvalidSiteName, is_site
-from reporting.tables import device_labels, devices
+from reporting.tables import device_labels, devices, enrolment_codes
 from reporting.webhooks.events import Event
 from sync_server.identity.device_credentials import DeviceCredential, SigningKey, token_digest
 
@@ -78,6 +78,17 @@ def revoke_credentials(*, site: str, device: str) -> Update:
     )
 
 
+def end_redeemed_codes(*, site: str, device: str, but: int | None = None) -> Update:
+    """Statement: codes that this device has redeemed, `but` one, are good no more: a tablet that was revoked
+    or replaced would help itself to another credential.
+    """
+    c = enrolment_codes.c
+    which = [c.site == site, c.device == device, c.redeemed_at.is_not(None), c.cancelled_at.is_(None)]
+    if but is not None:
+        which.append(c.id != but)
+    return update(enrolment_codes).where(*which).values(cancelled_at=func.now())
+
+
 def select_credentials(ids: Iterable[str] | None = None) -> Select[str, bytes, bool]:
     """Statement: (credential, token_sha256, revoked) of all credentials, or of those with these ids."""
     statement = select(devices.c.credential, devices.c.token_sha256, devices.c.revoked_at.is_not(None))
@@ -94,10 +105,12 @@ def enrol(
     now: datetime,
     credential_id: str,
     keep: bool = False,
+    code: int | None = None,
 ) -> Enrolled:
     """Enrol a device at a site, in the caller's transaction; the token is worth nothing until that commits.
 
-    `keep` leaves the device's earlier credentials in force. Raises InvalidSiteName or InvalidDeviceName.
+    `keep` leaves the device's earlier credentials in force. `code` is the id of the one-time code that is
+    redeemed by this. Raises InvalidSiteName or InvalidDeviceName.
     """
     if not is_site(site):
         raise InvalidSiteName(site)
@@ -106,8 +119,11 @@ def enrol(
     credential = DeviceCredential(device=device, site=site, role=role, id=credential_id)
     token = key.sign(credential, now=now)
     # Two enrolments of one device at once would each miss, and so leave in force, the other's credential.
-    connection.execute(_lock_device(site, device))
-    revoked = 0 if keep else connection.execute(revoke_credentials(site=site, device=device)).rowcount
+    connection.execute(lock_device(site, device))
+    revoked = 0
+    if not keep:
+        revoked = connection.execute(revoke_credentials(site=site, device=device)).rowcount
+        connection.execute(end_redeemed_codes(site=site, device=device, but=code))
     connection.execute(insert_credential(credential, token))
     connection.execute(_notify())
     return Enrolled(credential=credential, token=token, revoked=revoked)
@@ -115,8 +131,9 @@ def enrol(
 
 def revoke(connection: Connection, *, site: str, device: str) -> int:
     """End every credential of a device, in the caller's transaction → how many were in force."""
-    connection.execute(_lock_device(site, device))
+    connection.execute(lock_device(site, device))
     revoked = connection.execute(revoke_credentials(site=site, device=device)).rowcount
+    connection.execute(end_redeemed_codes(site=site, device=device))
     connection.execute(_notify())
     return revoked
 
@@ -137,8 +154,12 @@ def label_device(site: str, device: str, label: str, row_version: int) -> Execut
     )
 
 
-def _lock_device(site: str, device: str) -> Executable:
-    return select(func.pg_advisory_xact_lock(func.hashtextextended(f"device {site}/{device}", 0)))
+def lock_device(site: Any, device: Any) -> Select[None]:
+    """Statement: nobody else enrols or revokes this device until the transaction ends; texts, or columns.
+    Taken before its codes and credentials are.
+    """
+    name = literal("device ").concat(site).concat("/").concat(device)
+    return select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0)))
 
 
 def _notify() -> Executable:

@@ -10,6 +10,7 @@ redeemed or has run out. Only its SHA-256 is kept.
 | two redeem it at once | the first one has it |
 | it is guessed | 50 bits, and few attempts a minute |
 | the site is archived meanwhile | refused |
+| the device is revoked, or enrolled by another code, meanwhile | refused |
 """
 
 import hashlib
@@ -20,7 +21,7 @@ from datetime import datetime
 from sqlalchemy import Delete, Insert, Select, Update, delete, func, insert, or_, select, update
 
 from reporting.tables import enrolment_codes, sites
-from sync_server.identity.devices import EnrolledRole
+from sync_server.identity.devices import EnrolledRole, lock_device
 
 _ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Nothing that looks like something else."""
@@ -73,9 +74,16 @@ def hold_site_of_code(code: str) -> Select[str]:
     return select(sites.c.status).where(sites.c.code == named).with_for_update(read=True)
 
 
+def hold_device_of_code(code: str) -> Select[None]:
+    """Statement: nobody else enrols or revokes a code's device until the transaction ends."""
+    c = enrolment_codes.c
+    return lock_device(c.site, c.device).where(c.code_sha256 == code_digest(code))
+
+
 def redeem_code(code: str, *, installation: str) -> Update:
-    """Statement: redeem it → (site, device, role, label); no row where it is worth nothing to this one. Run
-    `hold_site_of_code` before, so that the site is not archived meanwhile.
+    """Statement: redeem it → (id, site, device, role, label); no row where it is worth nothing to this one.
+    Run `hold_site_of_code` and `hold_device_of_code` before: the site is not archived, and the device not
+    revoked, meanwhile.
     """
     c = enrolment_codes.c
     digest = hashlib.sha256(installation.encode("utf-8", "replace")).digest()
@@ -90,7 +98,7 @@ def redeem_code(code: str, *, installation: str) -> Update:
             is_open,
         )
         .values(redeemed_at=func.coalesce(c.redeemed_at, func.now()), installation_sha256=digest)
-        .returning(c.site, c.device, c.role, c.label)
+        .returning(c.id, c.site, c.device, c.role, c.label)
     )
 
 

@@ -104,7 +104,9 @@ class Entrance:
             raise UnusableLink
         attempt = None
         if needs_code:
-            attempt = await begin_attempt(self._engine, email=linked.email, address=visitor.address)
+            attempt = await begin_attempt(
+                self._engine, email=linked.email, address=visitor.address, by_link=True
+            )
         async with self._engine.begin() as connection:
             account = (await connection.execute(select_open(linked.person))).one_or_none()
             # Locked from here on: of two that show the link at once, one finds it used.

@@ -13,6 +13,7 @@ from sync_server.settings import Settings
 from tests.administration.mail_server import MailServer, mail_server
 from tests.administration.office import Office
 from tests.administration.people import EMAIL, bearer, join, log_in, refresh, tokens
+from tests.administration.test_auth_second_factor import enable
 from tests.api.calls import Answer
 
 OTHER = "another horse battery"
@@ -142,6 +143,30 @@ async def test_a_magic_link_logs_in_once_whatever_is_blocked(office: Office, mai
     [opened] = [answer.body for answer in answers if answer.status == 200]
     assert (await bearer(office.api, opened).get("/api/auth/me")).body["email"] == EMAIL
     assert office.rows("SELECT method FROM logins") == [("magic_link",)]
+
+
+async def test_a_stranger_who_guesses_passwords_keeps_no_owner_of_a_second_factor_out(
+    office: Office, mails: MailServer
+) -> None:
+    join(office)
+    _, recovery = await enable(office, bearer(office.api, await tokens(office.api)))
+    office.rows("UPDATE logins SET address = '198.51.100.1'")
+    for _ in range(5):
+        await log_in(office.api, "wrong password")
+    assert (await log_in(office.api)).error == (429, "too_many_requests")
+    await ask(office, "magic-link")
+    await deliver(office)
+
+    async def redeem(otp: str) -> Answer:
+        body = {"token": mails.token(), "otp": otp}
+        return await office.api.call("POST", "/api/auth/magic-link/redeem", json=body)
+
+    # Whoever reads the mails guesses codes no faster than others.
+    for _ in range(5):
+        assert (await redeem("000000")).error == (401, "second_factor_required")
+    assert (await redeem(recovery[0])).error == (429, "too_many_requests")
+    office.rows("UPDATE attempts SET blocked_until = NULL WHERE failures = 5 AND kind = 'account'")
+    assert (await redeem(recovery[0])).status == 200
 
 
 async def test_a_mail_sent_twice_is_one_mail_with_two_links_and_the_first_used_spends_both(

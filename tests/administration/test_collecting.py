@@ -122,3 +122,14 @@ async def test_idempotency_key_is_let_be_where_a_call_may_be_repeated_and_refuse
     assert (await team.post("/api/session/end", about, Idempotency_Key="k")).status == 200
     patch = await team.post("/api/quarantine/patch", {}, Idempotency_Key="k")
     assert patch.body["error"]["details"] == {"header": "Idempotency-Key"}
+
+
+async def test_session_is_started_at_no_site_where_the_caller_could_not_go_on_with_it(clinic: Office) -> None:
+    await clinic.gateway.open_site("quito")
+    asked = {"study": "SRO", "participant": "s1", "site": "quito", "id": "online-0009"}
+    team = clinic.as_("coordinator", study="SRO")
+    assert (await team.post("/api/session/start", asked)).error == (404, "not_found")
+    assert (await team.post("/api/session/start", {**asked, "site": "cusco"})).error == (404, "not_found")
+    at_lima = clinic.as_("coordinator", study="SRO", site="lima")
+    assert (await at_lima.post("/api/session/start", asked)).error == (404, "not_found")
+    assert clinic.rows("SELECT count(*) FROM ingest_log") == [(0,)]

@@ -185,3 +185,21 @@ async def test_tablets_checkpoints_are_small(lima: Office) -> None:
     assert small.status == 201
     large = await lima.gateway.call("PUT", "/site-lima/_local/a", token=token, body={"history": "x" * 70_000})
     assert large.status == 413
+
+
+async def test_revoked_or_replaced_tablet_gets_no_credential_from_the_code_that_it_once_redeemed(
+    lima: Office,
+) -> None:
+    stolen = await invite(lima, valid_minutes=60 * 24 * 14)
+    assert (await redeem(lima, stolen["code"])).status == 201
+    path = "/api/sync/devices/lima/tab-1/revoke"
+    revoked = await lima.as_("coordinator", study="SRO").post(path, {"reason": "stolen"})
+    assert revoked.status == 200, revoked.body
+    assert (await redeem(lima, stolen["code"])).error == (403, "not_allowed")
+    # Another tablet takes its name and is replaced in its turn; only the newest may ask again.
+    second, third = await invite(lima), await invite(lima)
+    assert (await redeem(lima, second["code"], "installation-number-0002")).status == 201
+    assert (await redeem(lima, third["code"], "installation-number-0003")).status == 201
+    assert (await redeem(lima, second["code"], "installation-number-0002")).error == (403, "not_allowed")
+    assert (await redeem(lima, third["code"], "installation-number-0003")).status == 201
+    assert lima.rows("SELECT count(*) FROM devices WHERE revoked_at IS NULL") == [(1,)]

@@ -3,6 +3,7 @@
 from typing import Any
 
 from reporting.outbox.entry import Entry, enter_once, execute_in
+from reporting.publication.requests import publish_documents, publish_sites
 from tests.administration.office import Office
 
 
@@ -93,3 +94,24 @@ async def test_health_tells_what_waits_and_what_was_given_up(office: Office) -> 
     assert 90 <= told["publication"]["oldest_s"] < 120
     metrics = (await office.as_("admin").get("/api/metrics")).body
     assert 'metricis_outbox_dead{kind="webhook"} 2.0' in metrics
+
+
+async def test_publications_of_another_study_at_the_same_site_are_not_listed(office: Office) -> None:
+    office.study("SRO", "lima")
+    office.study("OTHER", "lima")
+    shared = ["battery:b@1", "item_bank:words@1"]
+    of_other = [
+        "consent_form:OTHER/main@1",
+        "participant:OTHER/s1",
+        "study:OTHER",
+        "visit:OTHER/s1/baseline",
+    ]
+    execute_in(office.connection, publish_documents(("lima", doc_id) for doc_id in [*shared, *of_other]))
+    execute_in(office.connection, publish_sites(["lima"]))
+
+    async def seen(**membership: str) -> list[str]:
+        answer = await office.as_("coordinator", **membership).get("/api/jobs", kind="publication")
+        return sorted(row["key"].partition("/")[2] for row in answer.body["data"])
+
+    assert await seen(study="SRO") == sorted(["*", *shared])
+    assert await seen(study="OTHER", site="lima") == sorted(["*", *shared, *of_other])

@@ -124,3 +124,27 @@ def test_documents_are_compared_by_content_and_not_by_revision_or_order() -> Non
     assert desired.canonical(one) != desired.canonical({**one, "flag": 1})
     assert desired.canonical(one) != desired.canonical({**one, "list": [2, 1]})
     assert desired.type_of("session:x") is desired.type_of("study:") is desired.type_of("study") is None
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "2852039166",
+        "0xa9fea9fe",
+        "169.254.43518",
+        "169.254.169.254.",
+        "0251.0376.0251.0376",
+        "0xa9.254.1",
+        "0",
+    ],
+)
+def test_url_whose_host_is_a_number_that_is_no_written_out_address_is_refused(host: str) -> None:
+    # No resolver is asked for such a host: the connection goes to the address that the number stands for.
+    refusal = refusal_of_url(f"https://{host}/x", Reach(production=True, private=True))
+    assert refusal == "A host that ends in a number has to be an IP address, written out."
+    assert refusal_of_url("https://hooks.example0x.org./1", Reach(production=True)) is None
+
+
+def test_address_that_is_tunnelled_to_another_is_judged_by_that() -> None:
+    assert refusal_of_address("2002:a9fe:a9fe::1", Reach(production=True)) is not None
+    assert refusal_of_address("2002:0808:0808::1", Reach(production=True)) is None
