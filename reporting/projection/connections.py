@@ -8,8 +8,9 @@ site that asked.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, Final, ParamSpec, TypeVar
 
 import psycopg
 import structlog
@@ -19,6 +20,8 @@ from reporting.projection.turns import retry_after
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+_OPENERS: Final = ThreadPoolExecutor(8, thread_name_prefix="opening-postgres")
 
 log = structlog.get_logger()
 
@@ -67,8 +70,7 @@ class Connections:
     async def close(self) -> None:
         """Close the connections; nobody may hold a lease any more."""
         while self._idle:
-            # Shielded: a call that is cancelled before its thread has begun would leave a connection open.
-            await asyncio.shield(asyncio.to_thread(self._idle.pop().close))
+            await Lease(self._idle.pop()).run(psycopg.Connection.close)
 
     async def _connect(self) -> psycopg.Connection:
         failures = 0
@@ -82,16 +84,22 @@ class Connections:
                 await asyncio.sleep(delay)
 
 
-async def open_connection(database_url: str, *, kind: ConnectionKind) -> psycopg.Connection:
-    """A connection, opened in a thread. Raises OperationalError. See `reporting.engine.connect`."""
-    opening = asyncio.ensure_future(asyncio.to_thread(connect, database_url, kind=kind))
+async def open_connection(
+    database_url: str, *, kind: ConnectionKind = "plain", application_name: str = "metricis-projector"
+) -> psycopg.Connection:
+    """A connection, opened in a thread. Raises OperationalError. See `reporting.engine.connect`.
+
+    Nobody may be there any more when the thread is done: the caller is cancelled, then the loop ends. So the
+    thread closes what is not wanted; with a future of the loop's it would be dropped open.
+    """
+    opening = _OPENERS.submit(connect, database_url, kind=kind, application_name=application_name)
     try:
-        return await asyncio.shield(opening)
+        return await asyncio.shield(asyncio.wrap_future(opening))
     except asyncio.CancelledError:
         opening.add_done_callback(_close_unused)
         raise
 
 
-def _close_unused(opening: asyncio.Future[psycopg.Connection]) -> None:
-    if not opening.cancelled() and opening.exception() is None:
+def _close_unused(opening: Future[psycopg.Connection]) -> None:
+    if opening.exception() is None:
         opening.result().close()

@@ -30,7 +30,6 @@ from sqlalchemy import Table
 from reporting import tables
 from reporting.consent.flagging import flag_all, flag_pending
 from reporting.documents.text import key_text
-from reporting.engine import connect
 from reporting.errors import NotFollowed, SourceReplaced, StaleBatch
 from reporting.projection import fresh
 from reporting.projection.across import flag_after_gone
@@ -42,7 +41,7 @@ from reporting.projection.checkpoint import (
     load_checkpoint,
     start_epoch,
 )
-from reporting.projection.connections import Lease
+from reporting.projection.connections import Lease, open_connection
 from reporting.projection.feed import Mark, SiteDatabase, SiteFeed
 from reporting.projection.followed import followed_checkpoint
 from reporting.projection.reading import Limits, read_batch
@@ -90,7 +89,7 @@ async def rebuild_site(
     FeedUnavailable, and what the driver raises when Postgres fails. Nothing has changed then.
     """
     for tries_left in reversed(range(_TRIES)):
-        connection = await asyncio.to_thread(connect, database_url, application_name="metricis-rebuild")
+        connection = await open_connection(database_url, application_name="metricis-rebuild")
         try:
             rebuild = _Rebuild(feed, connection, database, limits or Limits(), tell)
             return await rebuild.run(new_epoch, dry_run=dry_run)

@@ -2,11 +2,13 @@
 
 import asyncio
 import threading
+import time
 
 import psycopg
 import pytest
 
-from reporting.projection.connections import Connections
+from reporting.projection import connections as module
+from reporting.projection.connections import Connections, open_connection
 
 
 async def test_call_is_over_when_a_turn_was_cancelled_twice(database_url: str) -> None:
@@ -37,3 +39,32 @@ async def test_call_is_over_when_a_turn_was_cancelled_twice(database_url: str) -
     await connections.close()
     assert not was_over
     assert ended.is_set()
+
+
+def test_connection_that_nobody_waits_for_any_more_is_closed_also_when_the_loop_is_gone(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[psycopg.Connection] = []
+    asked, may_open = threading.Event(), threading.Event()
+
+    def connect_late(url: str, *, kind: str, application_name: str = "") -> psycopg.Connection:
+        asked.set()
+        assert may_open.wait(60)
+        opened.append(psycopg.connect(url))
+        return opened[0]
+
+    async def stopped_while_connecting() -> None:
+        task = asyncio.create_task(open_connection(database_url, kind="batch"))
+        assert await asyncio.to_thread(asked.wait, 60)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        # Long enough that the loop has cancelled what it could by then.
+        threading.Timer(0.1, may_open.set).start()
+
+    monkeypatch.setattr(module, "connect", connect_late)
+    asyncio.run(stopped_while_connecting())
+    until = time.monotonic() + 60
+    while not (opened and opened[0].closed) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert [connection.closed for connection in opened] == [True]
