@@ -10,11 +10,11 @@ import asyncio
 from itertools import count
 from typing import Final, NoReturn
 
-import sqlalchemy.exc
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from reporting.audit_chain import SEAL_INTERVAL_S, Head, seal_all
+from sync_server.following import AWAY, said
 
 LOOKS_UNTIL_WHOLE: Final = 60
 
@@ -32,9 +32,9 @@ async def follow_audit_log(engine: AsyncEngine, *, interval: float = SEAL_INTERV
             if now != head:
                 log.info("audit log sealed", position=now.position, head=now.digest)
             head = now
-        except (sqlalchemy.exc.DBAPIError, sqlalchemy.exc.TimeoutError, OSError) as error:
+        except AWAY as error:
             if not away:
-                log.warning("audit log not sealed", error=str(getattr(error, "orig", error)))
+                log.warning("audit log not sealed", error=said(error))
             away = True
         await asyncio.sleep(interval)
     raise AssertionError("it counts for ever")

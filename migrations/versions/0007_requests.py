@@ -21,7 +21,7 @@ def upgrade() -> None:
         "idempotency_keys",
         sa.Column("person", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("key", sa.Text(), nullable=False, comment="as the caller chose it"),
-        sa.Column("request", sa.Text(), nullable=False, comment="method and target"),
+        sa.Column("request", sa.Text(), nullable=False, comment="method, target, digest of rights"),
         sa.Column("body_sha256", sa.LargeBinary(), nullable=False),
         sa.Column("status", sa.Integer(), nullable=True, comment="of the answer"),
         sa.Column("headers", postgresql.JSONB(), nullable=True, comment="of the answer"),

@@ -21,10 +21,9 @@ from typing import Any, Final, NamedTuple
 import psycopg
 from sqlalchemy import ARRAY, Text, and_, bindparam, func, insert, literal, select
 from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
-from sqlalchemy.dialects.postgresql.psycopg import dialect as psycopg_dialect
 
+from reporting.compiled import compiled, execute_in
 from reporting.consent.state import form_states
-from reporting.outbox.entry import execute_in
 from reporting.projection import quality_statements
 from reporting.publication.requests import WHOLE_SITE, participant_document, publish_documents
 from reporting.quality import RULES
@@ -68,9 +67,8 @@ def _flag_sessions() -> tuple[str, dict[str, Any]]:
     statement = insert(quality_flags).from_select(
         ["site", "session_id", "code", "detail", "rule_version"], wanted
     )
-    compiled = statement.compile(dialect=psycopg_dialect())  # type: ignore[no-untyped-call]
-    constant = {name: value for name, value in compiled.params.items() if value is not None}
-    return str(compiled), constant
+    text, parameters = compiled(statement)
+    return text, {name: value for name, value in parameters.items() if value is not None}
 
 
 _FLAG, _CONSTANT = _flag_sessions()

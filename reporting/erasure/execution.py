@@ -21,7 +21,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -38,7 +38,7 @@ from reporting.erasure.rows import delete_rows
 from reporting.erasure.site_store import SiteStore
 from reporting.erasure.subject import Subject
 from reporting.sites import site_of
-from reporting.tables import devices, erasure_hub_tasks, erasure_targets
+from reporting.tables import devices, erasure_hub_tasks
 from reporting.webhooks.events import Event, announce
 
 SETTLE_S: Final = 5.0
@@ -253,7 +253,7 @@ class _Run:
             ]
             if tasks:
                 await connection.execute(insert(erasure_hub_tasks).values(tasks).on_conflict_do_nothing())
-            await connection.execute(delete(erasure_targets).where(erasure_targets.c.erasure == erasure))
+            await connection.execute(requests.forget_targets(erasure))
             await connection.execute(requests.end(erasure, counts))
             await connection.execute(record_entry(_entry(found, counts)))
             event = Event(

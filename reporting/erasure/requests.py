@@ -13,17 +13,18 @@
 | cancelled and confirmed at the same time | one of the two finds the state `requested` |
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Insert, Select, Update, func, literal_column, select, update
+from sqlalchemy import Delete, Insert, Select, Update, and_, delete, func, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reporting.outbox.entry import Entry, enter_once
-from reporting.tables import erasure_steps, erasures
+from reporting.scope import Scope, within
+from reporting.tables import erasure_steps, erasure_targets, erasures, participants
 
 KIND = "erasure"
 """Of the outbox: `payload` is `{"id"}`; whoever delivers it calls `execution.run_erasure`."""
@@ -60,7 +61,40 @@ class Erasure(msgspec.Struct, frozen=True):
     steps: list[StepDone] = []
 
 
+class ErasureRow(msgspec.Struct, frozen=True):
+    """One of the list; `participant` is None once it is done."""
+
+    id: int
+    study: str
+    participant: str | None
+    state: str
+    reason: str
+    requested_by: str
+    requested_at: datetime
+    confirmed_by: str | None
+    confirmed_at: datetime | None
+    ended_at: datetime | None
+    row_version: int
+
+
 _COLUMNS = [erasures.c[name] for name in Erasure.__struct_fields__ if name != "steps"]
+
+
+def select_erasures(scope: Scope) -> Select[*tuple[Any, ...]]:
+    """Statement: the fields of ErasureRow, of those in the scope."""
+    c, p = erasures.c, participants.c
+    # Once it is done nothing says at which site it was: then it is for the study as a whole.
+    at = and_(p.study == c.study, p.code == c.participant)
+    return (
+        select(*(c[name] for name in ErasureRow.__struct_fields__))
+        .select_from(erasures.outerjoin(participants, at))
+        .where(within(scope, study=c.study, site=p.site))
+    )
+
+
+def select_of_subject(erasure: int, fingerprints: Sequence[bytes]) -> Select[int]:
+    """Statement: its id, where it is about the subject with one of these fingerprints."""
+    return select(erasures.c.id).where(erasures.c.id == erasure, erasures.c.subject.in_(fingerprints))
 
 
 def insert_request(
@@ -70,7 +104,6 @@ def insert_request(
     subject: bytes,
     reason: str,
     requested_by: str,
-    preview: Mapping[str, Any],
 ) -> Insert:
     """Statement: a request; answers its id, or nothing where the participant has one that is open."""
     return (
@@ -81,13 +114,23 @@ def insert_request(
             subject=subject,
             reason=reason,
             requested_by=requested_by,
-            preview=dict(preview),
+            preview={},
         )
         .on_conflict_do_nothing(
             index_elements=["study", "participant"], index_where=erasures.c.state.in_(_literal(OPEN_STATES))
         )
         .returning(erasures.c.id)
     )
+
+
+def note_preview(erasure: int, preview: Mapping[str, Any]) -> Update:
+    """Statement: what a request would take away, as it was found."""
+    return update(erasures).where(erasures.c.id == erasure).values(preview=dict(preview))
+
+
+def forget_targets(erasure: int) -> Delete:
+    """Statement: nothing says any more which documents it was about."""
+    return delete(erasure_targets).where(erasure_targets.c.erasure == erasure)
 
 
 def confirm_request(erasure: int, *, person: str) -> Update:

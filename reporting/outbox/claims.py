@@ -82,6 +82,9 @@ class Started(msgspec.Struct, frozen=True):
     started_at: datetime
 
 
+_STARTED = [outbox.c[name] for name in Started.__struct_fields__]
+
+
 class Ended(msgspec.Struct, frozen=True):
     """What becomes of a started entry."""
 
@@ -119,19 +122,7 @@ def start(claims: Sequence[Claim], *, lease: timedelta) -> Update:
         update(outbox)
         .where(row.id == locked.c.id)
         .values(lease=row.lease + 1, leased_until=_from_now(lease), started_at=func.clock_timestamp())
-        .returning(
-            row.id,
-            row.lease,
-            row.ticket,
-            row.kind,
-            row.key,
-            row.study,
-            row.site,
-            row.payload,
-            row.attempts,
-            row.created_at,
-            row.started_at,
-        )
+        .returning(*_STARTED)
     )
 
 
@@ -224,19 +215,7 @@ def select_lost(*, limit: int) -> Select[*tuple[Any, ...]]:
     """Statement: begun entries whose worker was not heard of until their lease ran out; Started's fields."""
     row = outbox.c
     return (
-        select(
-            row.id,
-            row.lease,
-            row.ticket,
-            row.kind,
-            row.key,
-            row.study,
-            row.site,
-            row.payload,
-            row.attempts,
-            row.created_at,
-            row.started_at,
-        )
+        select(*_STARTED)
         .where(row.state == "leased", row.leased_until < func.now(), row.started_at.is_not(None))
         .order_by(row.leased_until)
         .limit(limit)

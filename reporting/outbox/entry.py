@@ -22,15 +22,12 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-import psycopg
-from sqlalchemy import ARRAY, ClauseElement, Text, cast, func, literal, select
+from sqlalchemy import ARRAY, Text, cast, func, literal, select
 from sqlalchemy.dialects.postgresql import JSONB, Insert, insert
-from sqlalchemy.dialects.postgresql.psycopg import dialect as psycopg_dialect
 
 from reporting.tables import outbox
 from reporting.tables.base import Timestamp
 
-_DIALECT = psycopg_dialect()  # type: ignore[no-untyped-call]
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
@@ -106,15 +103,3 @@ def _insert(entries: Iterable[Entry]) -> Insert:
     )
     names = ["kind", "key", "study", "site", "payload", "payload_sha256", "next_attempt_at"]
     return insert(outbox).from_select(names, wanted)
-
-
-def execute_in(connection: psycopg.Connection, statement: ClauseElement) -> psycopg.Cursor[Any]:
-    """Execute a statement in the projector's own transaction, which is psycopg's and not SQLAlchemy's."""
-    compiled = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
-    # JSON and bytes as SQLAlchemy itself would send them.
-    processors: Mapping[str, Any] = compiled._bind_processors  # type: ignore[attr-defined]
-    parameters = {
-        name: processors[name](value) if name in processors else value
-        for name, value in compiled.params.items()
-    }
-    return connection.execute(str(compiled), parameters)

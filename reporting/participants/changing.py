@@ -154,7 +154,7 @@ async def _events(connection: AsyncConnection, study: str, changes: Iterable[Cha
     p = participants.c
     codes = [each.code for each in told]
     wanted = select(p.code, p.row_version).where(p.study == study, p.code.in_(codes))
-    versions = {code: number for code, number in await connection.execute(wanted)}  # noqa: C416 (rows)
+    versions = {row.code: row.row_version for row in await connection.execute(wanted)}
     events = []
     for change in told:
         name = _event_name(change)

@@ -6,7 +6,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
-from sqlalchemy import Select, Update, func, select, update
+from sqlalchemy import Select, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql.dml import ReturningInsert
 
@@ -81,6 +81,11 @@ def select_participant(study: str, code: str, *, lock: bool = False) -> Select[*
     return statement.with_for_update() if lock else statement
 
 
+def select_site_of(study: str, code: str) -> Select[str | None]:
+    """Statement: the participant's site."""
+    return select(_p.site).where(_p.study == study, _p.code == code)
+
+
 def select_participants(study: str, codes: Sequence[str]) -> Select[*tuple[Any, ...]]:
     """Statement: those with these codes, as above; locked, in one order."""
     wanted = select(*COLUMNS, _p.contact).where(_p.study == study, _p.code.in_(codes))
@@ -91,15 +96,6 @@ def insert_participants(rows: Sequence[Mapping[str, Any]]) -> ReturningInsert[st
     """Statement: new ones; answers the codes that were not there yet. At least one."""
     statement = insert(participants).values([dict(row) for row in rows])
     return statement.on_conflict_do_nothing(index_elements=["study", "code"]).returning(_p.code)
-
-
-def update_participant(study: str, code: str, values: Mapping[str, Any]) -> Update:
-    """Statement: change one, which is locked."""
-    return (
-        update(participants)
-        .where(_p.study == study, _p.code == code)
-        .values(**values, row_version=_p.row_version + 1, updated_at=func.now())
-    )
 
 
 def hold_sites_of_study(study: str) -> Select[str, str, str]:

@@ -9,7 +9,7 @@ from datetime import datetime
 
 import psycopg
 
-from reporting.outbox.entry import execute_in
+from reporting.compiled import execute_in
 from reporting.projection.judge import Judgement
 from reporting.webhooks.events import Event, announce
 

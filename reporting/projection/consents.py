@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 import psycopg
 
-from reporting.outbox.entry import execute_in
+from reporting.compiled import execute_in
 from reporting.projection.batch import Recorded, State
 from reporting.projection.consent_rows import ConsentRow
 from reporting.projection.judge import Judgement

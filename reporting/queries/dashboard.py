@@ -191,11 +191,11 @@ async def _activity(connection: AsyncConnection, scope: Scope, now: datetime) ->
     # Connections run in UTC.
     day = cast(s.received_at, Date)
     statement = (
-        select(day, func.count())
+        select(day.label("day"), func.count().label("number"))
         .where(s.received_at >= first, within(scope, study=s.study, site=s.site))
         .group_by(day)
     )
-    counts: dict[date, int] = {each: number for each, number in await connection.execute(statement)}  # noqa: C416 (rows)
+    counts = {row.day: row.number for row in await connection.execute(statement)}
     shown = [first + timedelta(days=number) for number in range(ACTIVITY_DAYS)]
     return [DayActivity(each, counts.get(each, 0)) for each in shown]
 
@@ -242,9 +242,9 @@ async def _health(
     rows = await connection.execute(statement.order_by(*BY_NAME).limit(MOST_ROWS))
     standing = [SiteRow(*row) for row in rows]
     d = device_activity.c
-    last = select(d.site, func.max(d.last_push_at)).group_by(d.site)
+    last = select(d.site, func.max(d.last_push_at).label("at")).group_by(d.site)
     pushes = await connection.execute(last.where(d.site.in_([each.site for each in standing])))
-    pushed: dict[str, datetime | None] = {site: at for site, at in pushes}  # noqa: C416 (rows)
+    pushed = {row.site: row.at for row in pushes}
     return [_site_health(each, pushed.get(each.site), now) for each in standing]
 
 

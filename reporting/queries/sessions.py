@@ -164,11 +164,6 @@ def select_sites(session_id: str, site: str | None, scope: Scope) -> Select[str]
     return statement if site is None else statement.where(c.site == site)
 
 
-def select_study(site: str, session_id: str) -> Select[str]:
-    """Statement: the study of a session; no row where there is no such session."""
-    return select(sessions.c.study).where(sessions.c.site == site, sessions.c.id == session_id)
-
-
 def select_trials(site: str, session_id: str, wanted: TrialFilter) -> Select[*tuple[Any, ...]]:
     """Statement: matching trials of one session, by task, run and trial index."""
     c = trials.c

@@ -71,6 +71,11 @@ def select_studies() -> Select[*tuple[Any, ...]]:
     )
 
 
+def select_status(study: str) -> Select[Status]:
+    """Statement: the study's status; no row where there is none."""
+    return select(_s.status).where(_s.code == study)
+
+
 def lock_study(study: str) -> Select[*tuple[Any, ...]]:
     """Statement: its row, which stays as it is until the transaction ends."""
     return select(studies).where(_s.code == study).with_for_update()

@@ -48,9 +48,14 @@ def select_site(site: str, *, lock: bool = False) -> Select[*tuple[Any, ...]]:
     return statement.with_for_update() if lock else statement
 
 
+def select_site_status(site: str) -> Select[str]:
+    """Statement: the status of a site."""
+    return select(_s.status).where(_s.code == site)
+
+
 def hold_site(site: str) -> Select[str]:
     """Statement: the status of a site, which stays so until the transaction ends."""
-    return select(_s.status).where(_s.code == site).with_for_update(read=True)
+    return select_site_status(site).with_for_update(read=True)
 
 
 def insert_site(code: str, **fields: Any) -> ReturningInsert[Any]:

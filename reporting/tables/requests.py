@@ -10,7 +10,7 @@ idempotency_keys = Table(
     metadata,
     Column("person", BigInteger, primary_key=True, autoincrement=False),
     Column("key", Text, primary_key=True, comment="as the caller chose it"),
-    Column("request", Text, nullable=False, comment="method and target"),
+    Column("request", Text, nullable=False, comment="method, target, digest of rights"),
     Column("body_sha256", LargeBinary, nullable=False),
     Column("status", Integer, comment="of the answer"),
     Column("headers", JSONB, comment="of the answer"),

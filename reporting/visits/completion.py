@@ -24,7 +24,7 @@ from typing import Final
 
 import psycopg
 
-from reporting.outbox.entry import execute_in
+from reporting.compiled import execute_in
 from reporting.quality import RULES
 from reporting.quality.clock import FIRST_TABLETS
 from reporting.visits.generation import perform_in, up_to_date_everywhere

@@ -30,7 +30,7 @@ import psycopg
 from sqlalchemy import ClauseElement, Connection
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from reporting.outbox.entry import execute_in
+from reporting.compiled import execute_in
 from reporting.publication.requests import publish_documents, visit_document
 from reporting.visits import statements
 from reporting.visits.schedule import Definition, Person, Plan, Sitting, Visit, local_day, wanted_visits

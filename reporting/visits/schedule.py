@@ -139,7 +139,9 @@ def _visit(  # noqa: PLR0917 (all that a visit depends on)
     due_on = moved_to or days_later(anchored_on, plan.offset_days)
     first, last = days_later(due_on, -plan.window_before_days), days_later(due_on, plan.window_after_days)
     completed_on = None if sitting is None else done_on[definition.code]
-    is_dated = completed_on is not None and first is not None and last is not None
+    in_window = None
+    if completed_on is not None and first is not None and last is not None:
+        in_window = first <= completed_on <= last
     return Visit(
         code=definition.code,
         site=person.site,
@@ -149,7 +151,7 @@ def _visit(  # noqa: PLR0917 (all that a visit depends on)
         window_to=last,
         completed_at=None if sitting is None else sitting.began,
         completed_on=completed_on,
-        in_window=first <= completed_on <= last if is_dated else None,  # type: ignore[operator]
+        in_window=in_window,
         session_site=None if sitting is None else sitting.site,
         session_id=None if sitting is None else sitting.session,
         session_count=0 if sitting is None else sitting.sessions,

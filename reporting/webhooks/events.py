@@ -5,7 +5,7 @@ delivery for each webhook that asked for it. Data are codes and ids, never a con
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import msgspec
 from sqlalchemy.dialects.postgresql import Insert
@@ -29,7 +29,6 @@ EventName = Literal[
     "site.created",
     "site.archived",
 ]
-EVENT_NAMES: tuple[str, ...] = get_args(EventName)
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):

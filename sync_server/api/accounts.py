@@ -1,15 +1,18 @@
 """What routes of accounts share: which account is meant, who may see it, what is told of it."""
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from msgspec import Meta
 
 from reporting.scope import EVERYTHING
 from sync_server.api.call import Call
+from sync_server.api.visiting import too_many, visitor_of
 from sync_server.errors import InvalidRequest, NotFound
+from sync_server.identity.attempts import Attempt, Blocked, begin_attempt_in
 from sync_server.identity.people import User, read_user
-from sync_server.identity.users import InvalidEmail, normalise_email
+from sync_server.identity.users import InvalidEmail, normalise_email, select_password_hash
+from sync_server.identity.visitors import Visitor
 
 PersonName = Annotated[str, Meta(max_length=200)]
 Language = Literal["en", "fr"]
@@ -33,6 +36,27 @@ async def visible(call: Call[Any, Any], person: int) -> User:
     if user is None:
         raise NotFound(f"There is no account {person}.")
     return user
+
+
+class OwnAttempt(NamedTuple):
+    """Somebody who is logged in shows their password once more: counted as every attempt is."""
+
+    attempt: Attempt
+    password_hash: str | None
+    visitor: Visitor
+
+
+async def begin_own_attempt(call: Call[Any, Any]) -> OwnAttempt:
+    """Count it, whatever comes of it. Raises TooMany."""
+    connection, person = call.connection, call.caller.person
+    visitor = visitor_of(call.request)
+    try:
+        async with connection.begin():
+            attempt = await begin_attempt_in(connection, email=person.email, address=visitor.address)
+            current = await connection.scalar(select_password_hash(person.id))
+    except Blocked as error:
+        raise too_many(error) from error
+    return OwnAttempt(attempt, current, visitor)
 
 
 def checked_email(email: str) -> str:

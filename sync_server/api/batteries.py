@@ -7,7 +7,6 @@ from msgspec import Meta
 
 from reporting.instruments.battery_definitions import (
     BatteryDefinition,
-    InstrumentId,
     InvalidBattery,
     complete,
     named_banks,
@@ -29,6 +28,7 @@ from sync_server.api.instrument_answers import (
     Instrument,
     InstrumentQuery,
     Published,
+    instrument_id,
     invalid,
     list_instruments,
     read_instrument,
@@ -73,7 +73,7 @@ async def put_battery_draft(call: Call[Nothing, BatteryDraft]) -> Draft:
     Its tasks have to be modules, and their parameters what the modules allow. `If-Match` is needed where
     there is a draft.
     """
-    name = battery_id(call)
+    name = instrument_id(call)
     await completed(call, call.body.definition)
     definition = msgspec.to_builtins(call.body.definition)
     before, after = await save_draft(call, BATTERIES, call.body.title, definition)
@@ -105,14 +105,6 @@ async def publish_battery(call: Call[Nothing, Nothing]) -> Published:
     published = Published(draft.id, number, draft.title, definition, tasks, by)
     await call.record("battery.publish", "battery", f"{draft.id}@{number}", after=published)
     return published
-
-
-def battery_id(call: Call[Any, Any]) -> str:
-    """The id that the path names, if one can have it. Raises InvalidRequest."""
-    try:
-        return msgspec.convert(call.path("id"), InstrumentId)
-    except msgspec.ValidationError as error:
-        raise invalid("id", "an id is a letter or digit, then up to 63 letters, digits, _ or -") from error
 
 
 async def completed(call: Call[Any, Any], definition: BatteryDefinition) -> BatteryDefinition:

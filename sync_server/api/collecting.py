@@ -17,7 +17,6 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
-from sqlalchemy import select
 
 from reporting.collecting.session_document import (
     Document,
@@ -29,12 +28,14 @@ from reporting.collecting.session_document import (
 )
 from reporting.documents.kinds import BatteryReference, Code, Integer, Invalid, Time
 from reporting.documents.validate import validate
+from reporting.participants.roster import select_site_of
 from reporting.sites import is_site
-from reporting.tables import participants, sites, studies
+from reporting.studies.sites import select_site_status
 from sync_server.api.call import Call, Nothing
 from sync_server.api.idempotency import refuse_key
 from sync_server.api.names import SessionId, SiteCode
 from sync_server.api.route import Route, get, post
+from sync_server.api.study_rows import require_study
 from sync_server.errors import InvalidRequest, NotFound, NotPossible, Taken
 from sync_server.gateway.access import recorder
 from sync_server.gateway.collecting import (
@@ -212,16 +213,12 @@ async def _site_of(call: Call[Any, NewSession]) -> str:
     """Where the session belongs: an open site. Raises InvalidRequest, NotFound, NotPossible."""
     wanted = call.body
     connection = call.connection
-    status = await connection.scalar(select(studies.c.status).where(studies.c.code == wanted.study))
-    if status is None or not call.caller.scope("collect").sees_study(wanted.study):
+    if not call.caller.scope("collect").sees_study(wanted.study):
         raise NotFound(f"There is no study {wanted.study}.")
+    status = await require_study(call, wanted.study)
     if status != "active":
         raise NotPossible(f"Study {wanted.study} is {status}: it collects nothing.")
-    p = participants.c
-    listed = await connection.scalar(
-        select(p.site).where(p.study == wanted.study, p.code == wanted.participant)
-    )
-    site = wanted.site or listed
+    site = wanted.site or await connection.scalar(select_site_of(wanted.study, wanted.participant))
     if site is None:
         raise InvalidRequest(
             "Say at which site: the roster does not know the participant's.", details={"path": "$.site"}
@@ -229,7 +226,7 @@ async def _site_of(call: Call[Any, NewSession]) -> str:
     # Further calls name the site alone: what is started where it is not reached could never be ended.
     if not call.caller.scope("collect").covers_site(site):
         raise NotFound(f"There is no site {site}, or {wanted.study} does not run there.")
-    if await connection.scalar(select(sites.c.status).where(sites.c.code == site)) != "open":
+    if await connection.scalar(select_site_status(site)) != "open":
         raise NotPossible(f"There is no open site {site}.")
     return site
 

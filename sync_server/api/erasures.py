@@ -9,20 +9,18 @@
 | asked for by the code after it is done | the same answer, without the code: it is found by its fingerprint |
 """
 
-from datetime import datetime
 from typing import Literal
 
 import msgspec
-from sqlalchemy import and_, delete, select, update
 
 from replication.errors import CouchError
 from reporting.erasure import requests
 from reporting.erasure.finding import load_subject
 from reporting.erasure.names import subject_text
 from reporting.erasure.preview import preview_erasure
-from reporting.erasure.requests import Erasure, read_erasure
-from reporting.scope import within
-from reporting.tables import erasure_targets, erasures, participants
+from reporting.erasure.requests import Erasure, ErasureRow, read_erasure
+from reporting.participants.roster import select_site_of
+from reporting.tables import erasures
 from sync_server.api.acts import Reason
 from sync_server.api.call import Call, ListQuery, Nothing, PageOf
 from sync_server.api.parameters import Text
@@ -45,33 +43,10 @@ class ErasureQuery(ListQuery, frozen=True, kw_only=True):
     state: Literal["requested", "confirmed", "running", "failed", "done", "cancelled"] | None = None
 
 
-class ErasureRow(msgspec.Struct, frozen=True):
-    """One of the list; `participant` is null once it is done."""
-
-    id: int
-    study: str
-    participant: str | None
-    state: str
-    reason: str
-    requested_by: str
-    requested_at: datetime
-    confirmed_by: str | None
-    confirmed_at: datetime | None
-    ended_at: datetime | None
-    row_version: int
-
-
 async def list_erasures(call: Call[ErasureQuery, Nothing]) -> PageOf[ErasureRow]:
     """The erasures that were asked for, the latest last."""
     c = erasures.c
-    p = participants.c
-    # Once it is done nothing says at which site it was: then it is for the study as a whole.
-    at = and_(p.study == c.study, p.code == c.participant)
-    matching = (
-        select(*(c[name] for name in ErasureRow.__struct_fields__))
-        .select_from(erasures.outerjoin(participants, at))
-        .where(within(call.caller.scope("participants.erase"), study=c.study, site=p.site))
-    )
+    matching = requests.select_erasures(call.caller.scope("participants.erase"))
     if call.query.study is not None:
         matching = matching.where(c.study == call.query.study)
     if call.query.state is not None:
@@ -96,7 +71,6 @@ async def request_erasure(call: Call[Nothing, ErasureBody]) -> Erasure:
         subject=subject_fingerprint,
         reason=call.body.reason,
         requested_by=call.caller.person.email,
-        preview={},
     )
     number = (await call.connection.execute(asked)).scalar_one_or_none()
     if number is None:
@@ -109,9 +83,7 @@ async def request_erasure(call: Call[Nothing, ErasureBody]) -> Erasure:
         raise Unavailable("The site databases cannot be looked through at the moment.") from error
     if preview.is_empty:
         raise NotFound(f"There is nothing of a participant {code} in {study}.")
-    await call.connection.execute(
-        update(erasures).where(erasures.c.id == number).values(preview=msgspec.to_builtins(preview))
-    )
+    await call.connection.execute(requests.note_preview(number, msgspec.to_builtins(preview)))
     await call.record("erasure.request", "erasure", str(number), study=study, reason=call.body.reason)
     return await _read(call, number)
 
@@ -142,8 +114,7 @@ async def cancel_erasure(call: Call[Nothing, Nothing]) -> Erasure:
     if (await call.connection.execute(requests.cancel_request(found.id))).first() is None:
         now = await _read(call, found.id)
         raise NotPossible(f"It is {now.state}.", details={"state": now.state})
-    gone = delete(erasure_targets).where(erasure_targets.c.erasure == found.id)
-    await call.connection.execute(gone)
+    await call.connection.execute(requests.forget_targets(found.id))
     await call.record("erasure.cancel", "erasure", str(found.id), study=found.study)
     return await _read(call, found.id)
 
@@ -154,7 +125,7 @@ async def _find(call: Call[Nothing, Nothing]) -> Erasure:
     fingerprints = call.request.app[SEALER].fingerprints(subject_text(study, code))
     if not (number.isascii() and number.isdecimal() and len(number) < 19):
         raise NotFound("There is no such erasure.")
-    wanted = select(erasures.c.id).where(erasures.c.id == int(number), erasures.c.subject.in_(fingerprints))
+    wanted = requests.select_of_subject(int(number), fingerprints)
     if (await call.connection.execute(wanted)).first() is None:
         raise NotFound("There is no such erasure.")
     return await _read(call, int(number))
@@ -168,8 +139,7 @@ async def _read(call: Call[Nothing, ErasureBody] | Call[Nothing, Nothing], numbe
 
 
 async def _require(call: Call[Nothing, ErasureBody] | Call[Nothing, Nothing], study: str, code: str) -> None:
-    where = select(participants.c.site).where(participants.c.study == study, participants.c.code == code)
-    site = (await call.connection.execute(where)).scalar_one_or_none()
+    site = await call.connection.scalar(select_site_of(study, code))
     call.caller.require("participants.erase", study, site)
 
 

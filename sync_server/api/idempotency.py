@@ -9,6 +9,7 @@ or not at all. Answers are sealed, for some tell contacts; they are kept for a d
 | while the first is at work | the same: its entry is waited for, by Postgres |
 | after the first was refused, or the process died | it is the first: nothing was kept |
 | with another body, or to another route | 422 |
+| after what the caller may do has changed | 422: nothing is done again, and nothing told |
 | where the answer held a secret, which is told once | 409: it is done |
 | after a day | it is done again |
 | to a route that heeds no key, and does its work twice | 422, at the first time |
@@ -29,6 +30,7 @@ from sqlalchemy.sql.dml import ReturningInsert
 from reporting.tables import idempotency_keys
 from sync_server.api.bodies import BODY_BYTES
 from sync_server.errors import InvalidRequest, NotPossible
+from sync_server.identity.callers import Caller
 from sync_server.keys import SEALER
 
 HEADER = "Idempotency-Key"
@@ -46,7 +48,7 @@ _c = idempotency_keys.c
 
 
 class Key(msgspec.Struct, frozen=True):
-    """A key, and what it was sent with."""
+    """A key, and what it was sent with. `request`: method, target, and a digest of what the caller may do."""
 
     person: int
     key: str
@@ -54,7 +56,7 @@ class Key(msgspec.Struct, frozen=True):
     body_sha256: bytes
 
 
-def read_key(request: web.Request, person: int) -> Key | None:
+def read_key(request: web.Request, caller: Caller) -> Key | None:
     """The key of a request whose body was read. Raises InvalidRequest."""
     given = request.headers.get(HEADER)
     if given is None:
@@ -62,7 +64,10 @@ def read_key(request: web.Request, person: int) -> Key | None:
     if not _KEY.fullmatch(given):
         raise InvalidRequest(f"{HEADER} has 1 to 255 printable ASCII characters.", details={"header": HEADER})
     digest = hashlib.sha256(request.get(BODY_BYTES, b"")).digest()
-    return Key(person, given, f"{request.method} {request.path_qs}", digest)
+    grants = sorted((grant.role, grant.part.study or "", grant.part.site or "") for grant in caller.grants)
+    # An answer may tell what its reader has lost the right to.
+    rights = hashlib.sha256(msgspec.json.encode(grants)).hexdigest()[:32]
+    return Key(caller.person.id, given, f"{request.method} {request.path_qs} {rights}", digest)
 
 
 def refuse_key(request: web.Request) -> None:
@@ -88,7 +93,8 @@ async def earlier_answer(request: web.Request, connection: AsyncConnection, key:
     ).one()
     if (found.request, found.body_sha256) != (key.request, key.body_sha256):
         raise InvalidRequest(
-            f"This {HEADER} was sent with another request: take a new one.", details={"header": HEADER}
+            f"This {HEADER} was sent with another request, or with other rights: take a new one.",
+            details={"header": HEADER},
         )
     if found.answer is None:
         raise NotPossible("This was done; its answer is told once only, for it holds a secret.")

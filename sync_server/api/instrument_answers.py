@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from reporting.instruments.battery_definitions import InstrumentId
 from reporting.instruments.publishing import (
     InstrumentRow,
     Shelf,
@@ -52,6 +53,14 @@ class Published(msgspec.Struct, frozen=True):
     definition: dict[str, Any] | None
     tasks: list[str] | None
     published_by: str | None
+
+
+def instrument_id(call: Call[Any, Any]) -> str:
+    """The id that the path names, if one can have it. Raises InvalidRequest."""
+    try:
+        return msgspec.convert(call.path("id"), InstrumentId)
+    except msgspec.ValidationError as error:
+        raise invalid("id", "an id is a letter or digit, then up to 63 letters, digits, _ or -") from error
 
 
 async def list_instruments(call: Call[InstrumentQuery, Nothing], shelf: Shelf) -> PageOf[InstrumentRow]:

@@ -13,13 +13,13 @@ from reporting.instruments.publishing import (
     publish,
     same_version,
 )
-from sync_server.api.batteries import battery_id
 from sync_server.api.call import Call, Nothing, PageOf
 from sync_server.api.instrument_answers import (
     Draft,
     Instrument,
     InstrumentQuery,
     Published,
+    instrument_id,
     invalid,
     list_instruments,
     read_instrument,
@@ -66,7 +66,7 @@ async def put_item_bank_draft(call: Call[Nothing, ItemBankDraft]) -> Draft:
 
     Items have what their model needs, and ids of their own. `If-Match` is needed where there is a draft.
     """
-    name = battery_id(call)
+    name = instrument_id(call)
     try:
         check_item_bank(call.body.definition)
     except InvalidItemBank as error:

@@ -12,23 +12,22 @@ import msgspec
 import structlog
 from aiohttp import web
 from msgspec import Meta
-from sqlalchemy import select
 
 from reporting.audit import record_entry
 from reporting.outbox.entry import enter_again
-from reporting.tables import users
+from sync_server.api.accounts import begin_own_attempt
 from sync_server.api.bodies import read_json
 from sync_server.api.call import Call, Nothing
 from sync_server.api.route import plain, post
-from sync_server.api.visiting import Email, NewPassword, Token, too_many, visitor_of
+from sync_server.api.visiting import Email, NewPassword, Token, visitor_of
 from sync_server.errors import Changed, InvalidRequest, NotAllowed, NotAuthenticated
 from sync_server.identity.access_tokens import Person
-from sync_server.identity.attempts import Blocked, begin_attempt_in, count_mail, succeed
+from sync_server.identity.attempts import count_mail, succeed
 from sync_server.identity.changing_passwords import end_what_the_old_one_opened, same, set_password
 from sync_server.identity.logging_in import record_failure
 from sync_server.identity.mail_links import Purpose, select_link, use_link
 from sync_server.identity.passwords import make_hash, verify_password
-from sync_server.identity.users import InvalidEmail, normalise_email
+from sync_server.identity.users import InvalidEmail, lock_active, normalise_email, select_active_id
 from sync_server.identity.visitors import visited
 from sync_server.jobs.mail import mail_entry
 from sync_server.keys import ENGINE, SETTINGS
@@ -66,13 +65,7 @@ async def change_password(call: Call[Nothing, ChangePassword]) -> None:
     403 where the current one is wrong, which counts as a failed login.
     """
     connection, person, body = call.connection, call.caller.person, call.body
-    visitor = visitor_of(call.request)
-    try:
-        async with connection.begin():
-            attempt = await begin_attempt_in(connection, email=person.email, address=visitor.address)
-            current = await connection.scalar(select(users.c.password_hash).where(users.c.id == person.id))
-    except Blocked as error:
-        raise too_many(error) from error
+    attempt, current, visitor = await begin_own_attempt(call)
     if current is not None and not await verify_password(body.current_password, current):
         async with connection.begin():
             await record_failure(connection, person.email, attempt, visitor)
@@ -101,12 +94,7 @@ async def reset_password(call: Call[Nothing, ResetPassword]) -> None:
     if linked is None:
         raise _unusable()
     # The account first, then the link: whoever logs in by a link locks them in this order.
-    u = users.c
-    account = (
-        await connection.execute(
-            select(u.id, u.email, u.role).where(u.id == linked.person, u.active).with_for_update()
-        )
-    ).one_or_none()
+    account = (await connection.execute(lock_active(linked.person))).one_or_none()
     if account is None or (await connection.execute(use_link(body.token, _SET_BY))).first() is None:
         raise _unusable()
     await connection.execute(set_password(account.id, await make_hash(body.password)))
@@ -146,8 +134,7 @@ async def _ask_for_mail(request: web.Request, purpose: Purpose) -> web.Response:
     else:
         async with request.app[ENGINE].begin() as connection:
             may_be_sent = (await connection.execute(count_mail(purpose, email))).first() is not None
-            account = select(users.c.id).where(users.c.email == email, users.c.active)
-            person = await connection.scalar(account)
+            person = await connection.scalar(select_active_id(email))
             if person is not None and may_be_sent:
                 await connection.execute(enter_again([mail_entry(purpose, person)]))
     await asyncio.sleep(max(0.0, started + _ANSWER_AFTER_SECONDS - time.monotonic()))

@@ -5,14 +5,12 @@ from typing import Annotated
 
 import msgspec
 from msgspec import Meta
-from sqlalchemy import select
 
-from reporting.tables import users
+from sync_server.api.accounts import begin_own_attempt
 from sync_server.api.call import Call, Nothing
 from sync_server.api.route import delete, post
-from sync_server.api.visiting import too_many, visitor_of
 from sync_server.errors import InvalidRequest, NotAllowed, NotPossible
-from sync_server.identity.attempts import Blocked, begin_attempt_in, succeed
+from sync_server.identity.attempts import succeed
 from sync_server.identity.logging_in import record_failure
 from sync_server.identity.passwords import verify_password
 from sync_server.identity.second_factors import AlreadyEnabled, confirm, passes, remove, start
@@ -85,13 +83,7 @@ async def confirm_second_factor(call: Call[Nothing, ConfirmBody]) -> RecoveryCod
 async def remove_second_factor(call: Call[Nothing, RemoveBody]) -> None:
     """Remove the second factor, with password and code; 403 where one of them is wrong."""
     connection, person, body = call.connection, call.caller.person, call.body
-    visitor = visitor_of(call.request)
-    try:
-        async with connection.begin():
-            attempt = await begin_attempt_in(connection, email=person.email, address=visitor.address)
-            current = await connection.scalar(select(users.c.password_hash).where(users.c.id == person.id))
-    except Blocked as error:
-        raise too_many(error) from error
+    attempt, current, visitor = await begin_own_attempt(call)
     is_right = await verify_password(body.password, current)
     async with connection.begin():
         # Both are looked at whatever the first says: the answer tells not which one is wrong.

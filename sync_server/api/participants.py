@@ -16,7 +16,6 @@ from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
-from sqlalchemy import select
 
 from reporting.audit import record_entry
 from reporting.consent.state import State as ConsentState
@@ -32,12 +31,12 @@ from reporting.participants.roster import (
     select_roster,
 )
 from reporting.participants.rules import Code, Language, State, Status, needs_its_site, problem_of
-from reporting.tables import studies
 from sync_server.api.acts import Reason, audited
 from sync_server.api.call import Call, ListQuery, Nothing, PageOf
 from sync_server.api.parameters import Text
 from sync_server.api.participants_in_bulk import BULK_ROUTES
 from sync_server.api.route import Route, get, patch, post
+from sync_server.api.study_rows import require_study
 from sync_server.errors import InvalidRequest, NotFound, NotPossible, Taken, Unavailable
 from sync_server.keys import ENGINE, ERASED, SEALER
 from sync_server.sealing import CannotOpen
@@ -140,9 +139,7 @@ async def create_participant(call: Call[Nothing, NewParticipant]) -> Detail:
     call.caller.require("participants.write", body.study, body.site)
     if body.contact is not None:
         call.caller.require("participants.contact", body.study, body.site)
-    known = await call.connection.execute(select(studies.c.code).where(studies.c.code == body.study))
-    if known.first() is None:
-        raise NotFound(f"There is no study {body.study}.")
+    await require_study(call, body.study)
     if call.request.app[ERASED].knows_subject(body.study, body.code):
         raise NotPossible("The participant with this code was erased: use another code.")
     state = State(body.site, body.status, body.language, body.enrolled_on)

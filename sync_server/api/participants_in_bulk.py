@@ -14,7 +14,6 @@ from typing import Annotated, Any, Literal
 import msgspec
 from aiohttp import web
 from msgspec import Meta
-from sqlalchemy import select
 
 from reporting.audit import record_entry
 from reporting.participants.changing import CreatedMeanwhile
@@ -22,13 +21,13 @@ from reporting.participants.exporting import MEDIA_TYPES, Format, export_lines
 from reporting.participants.fates import Report
 from reporting.participants.importing import Import, import_participants
 from reporting.participants.table_file import CannotRead
-from reporting.tables import studies
 from sync_server.api.acts import audited
 from sync_server.api.bodies import read_text
 from sync_server.api.call import Call, Nothing
 from sync_server.api.parameters import Text
 from sync_server.api.route import Route, get, post
-from sync_server.errors import Changed, InvalidRequest, NotAllowed, NotFound, Unavailable
+from sync_server.api.study_rows import require_study
+from sync_server.errors import Changed, InvalidRequest, NotAllowed, Unavailable
 from sync_server.keys import ENGINE, ERASED, SEALER
 from sync_server.sealing import CannotOpen
 
@@ -60,9 +59,9 @@ async def import_roster(call: Call[ImportQuery, Nothing]) -> Report:
     """
     query, app = call.query, call.request.app
     scope = call.caller.scope("participants.write")
-    if not scope.sees_study(query.study) or not await _is_study(call, query.study):
+    if not scope.sees_study(query.study):
         call.caller.require("participants.write", query.study)
-        raise NotFound(f"There is no study {query.study}.")
+    await require_study(call, query.study)
     text = await read_text(call.request, "text/csv", limit=LIMIT)
     wanted = Import(
         study=query.study,
@@ -108,9 +107,9 @@ async def export_roster(call: Call[ExportQuery, Nothing]) -> web.StreamResponse:
     """
     query = call.query
     scope = call.caller.scope("participants.export")
-    if not scope.sees_study(query.study) or not await _is_study(call, query.study):
+    if not scope.sees_study(query.study):
         call.caller.require("participants.export", query.study)
-        raise NotFound(f"There is no study {query.study}.")
+    await require_study(call, query.study)
     if query.contact and not _may_read_contacts(call):
         raise NotAllowed("Your role does not allow reading all these contacts (participants.contact).")
     entry = audited(
@@ -140,11 +139,6 @@ def _may_read_contacts(call: Call[ExportQuery, Nothing]) -> bool:
     reads = call.caller.scope("participants.contact")
     parts = [part for part in call.caller.scope("participants.export").parts if part.study in (None, study)]
     return all(reads.covers(study, part.site) for part in parts)
-
-
-async def _is_study(call: Call[Any, Any], study: str) -> bool:
-    found = await call.connection.execute(select(studies.c.code).where(studies.c.code == study))
-    return found.first() is not None
 
 
 BULK_ROUTES: list[Route] = [

@@ -116,7 +116,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     ) -> web.StreamResponse:
         key = None
         if self.heeds_key and caller is not None:
-            key = read_key(request, caller.person.id)
+            key = read_key(request, caller)
         async with request.app[ENGINE].begin() as connection:
             if key is not None:
                 earlier = await earlier_answer(request, connection, key)

@@ -4,7 +4,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from reporting.publication.requests import publish_documents, study_document
-from reporting.studies.rows import StudyRow, lock_study, select_sites_of_study, select_studies
+from reporting.studies.rows import (
+    StudyRow,
+    lock_study,
+    select_sites_of_study,
+    select_status,
+    select_studies,
+)
+from reporting.studies.status import Status
 from reporting.tables import studies
 from sync_server.api.call import Call
 from sync_server.errors import NotFound
@@ -16,6 +23,14 @@ async def read_study(call: Call[Any, Any], study: str) -> StudyRow:
     if found is None:
         raise NotFound(f"There is no study {study}.")
     return StudyRow(*found)
+
+
+async def require_study(call: Call[Any, Any], study: str) -> Status:
+    """The status of a study that there has to be. Raises NotFound."""
+    status = await call.connection.scalar(select_status(study))
+    if status is None:
+        raise NotFound(f"There is no study {study}.")
+    return status
 
 
 async def lock(call: Call[Any, Any], study: str) -> Any:

@@ -1,35 +1,18 @@
 """`/api/user-sessions`: logins, one's own or for who manages accounts anybody's, and ending them."""
 
-from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
-from sqlalchemy import ColumnElement, Select, func, literal, select
+from sqlalchemy import ColumnElement
 
 from reporting.tables import logins
 from sync_server.api.call import Call, ListQuery, Nothing, PageOf
 from sync_server.api.route import delete, get
 from sync_server.errors import NotFound
-from sync_server.identity.logins import end
+from sync_server.identity.logins import Login, end, select_logins, select_owner
 
 PersonId = Annotated[int, Meta(ge=1, le=10**18)]
-
-
-class Login(msgspec.Struct, frozen=True):
-    """A login. `last_used_at` and `address` are those of the last refresh; `current`: the one that asks."""
-
-    id: str
-    person: int
-    method: str
-    created_at: datetime
-    last_used_at: datetime
-    address: str | None
-    user_agent: str | None
-    expires_at: datetime
-    ended_at: datetime | None
-    end_reason: str | None
-    current: bool
 
 
 class LoginsQuery(ListQuery, frozen=True, kw_only=True):
@@ -47,10 +30,8 @@ class PersonQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 async def list_logins(call: Call[LoginsQuery, Nothing]) -> PageOf[Login]:
     """List logins, one's own unless told otherwise; those that last, newest first."""
-    lasts = logins.c.ended_at.is_(None) & (logins.c.expires_at > func.now())
-    statement = select_logins(call.caller.login).where(
-        logins.c.person == _person(call, call.query.person), lasts if call.query.active else ~lasts
-    )
+    person = _person(call, call.query.person)
+    statement = select_logins(person, current=call.caller.login, lasting=call.query.active)
     return await call.page(
         Login,
         statement,
@@ -66,9 +47,7 @@ async def list_logins(call: Call[LoginsQuery, Nothing]) -> PageOf[Login]:
 async def end_login(call: Call[Nothing, Nothing]) -> None:
     """End a login, at once and everywhere; one that has ended stays as it is."""
     login = call.path("login")
-    found = (
-        await call.connection.execute(select(logins.c.person).where(logins.c.id == login))
-    ).scalar_one_or_none()
+    found = await call.connection.scalar(select_owner(login))
     if found is None or (found != call.caller.person.id and not _manages_accounts(call)):
         raise NotFound("There is no such login.")
     if await end(call.connection, "ended", logins.c.id == login):
@@ -84,25 +63,6 @@ async def end_others(call: Call[PersonQuery, Nothing]) -> None:
     ended = await end(call.connection, "ended", *which)
     if ended:
         await call.record("login.end_all", "user", str(person), after={"logins_ended": len(ended)})
-
-
-def select_logins(current: str | None) -> Select[*tuple[Any, ...]]:
-    """Statement: the fields of `Login`."""
-    c = logins.c
-    is_current = literal(False) if current is None else c.id == current
-    return select(
-        c.id,
-        c.person,
-        c.method,
-        c.created_at,
-        c.last_used_at,
-        c.address,
-        c.user_agent,
-        c.expires_at,
-        c.ended_at,
-        c.end_reason,
-        is_current,
-    )
 
 
 def _manages_accounts(call: Call[Any, Any]) -> bool:

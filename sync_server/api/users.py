@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
-from sqlalchemy import Row, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from reporting.outbox.entry import enter_again
@@ -26,7 +25,7 @@ from sync_server.identity.changing_passwords import end_what_the_old_one_opened,
 from sync_server.identity.mail_links import spend_links
 from sync_server.identity.memberships import LastAdmin, require_another_admin
 from sync_server.identity.passwords import make_hash
-from sync_server.identity.people import User, member_of, select_users
+from sync_server.identity.people import User, lock_account, member_of, select_users, update_account
 from sync_server.identity.users import insert_user
 from sync_server.jobs.mail import address_change_entries
 from sync_server.keys import SETTINGS
@@ -123,14 +122,16 @@ async def change_user(call: Call[Nothing, UserChange]) -> User:
     409 where the address is taken, or where nobody would be left who manages accounts.
     """
     person, body = person_id(call), call.body
-    before = await visible(call, person)
+    await visible(call, person)
     needs_manager = body.email is not UNSET or body.role is not UNSET
     if needs_manager or person != call.caller.person.id:
         call.caller.require_everywhere("users.manage")
     if body.role is not UNSET and body.role != "admin":
         await _keep_an_admin(call, person)
-    row = await _locked(call, person)
+    row = (await call.connection.execute(lock_account(person))).one()
     call.match(row.row_version)
+    # As it is under the lock: somebody else may have changed it a moment before.
+    before = await visible(call, person)
     values: dict[str, Any] = {
         name: value for name, value in msgspec.structs.asdict(body).items() if value is not UNSET
     }
@@ -138,7 +139,7 @@ async def change_user(call: Call[Nothing, UserChange]) -> User:
         values["email"] = checked_email(body.email)
     try:
         async with call.connection.begin_nested():
-            await _update(call, person, values)
+            await call.connection.execute(update_account(person, **values))
     except IntegrityError as error:
         raise Taken(f"There is an account with the address {values.get('email')} already.") from error
     if values.get("email", row.email) != row.email:
@@ -158,9 +159,9 @@ async def deactivate_user(call: Call[Nothing, Nothing]) -> User:
     await visible(call, person)
     call.caller.require_everywhere("users.manage")
     await _keep_an_admin(call, person)
-    row = await _locked(call, person)
+    row = (await call.connection.execute(lock_account(person))).one()
     if row.active:
-        await _update(call, person, {"active": False})
+        await call.connection.execute(update_account(person, active=False))
         ended = await end_what_the_old_one_opened(call.connection, person, "account_closed")
         await call.record("user.deactivate", "user", str(person), after={"logins_ended": ended})
     return await visible(call, person)
@@ -171,9 +172,9 @@ async def activate_user(call: Call[Nothing, Nothing]) -> User:
     person = person_id(call)
     await visible(call, person)
     call.caller.require_everywhere("users.manage")
-    row = await _locked(call, person)
+    row = (await call.connection.execute(lock_account(person))).one()
     if not row.active:
-        await _update(call, person, {"active": True})
+        await call.connection.execute(update_account(person, active=True))
         await call.record("user.activate", "user", str(person))
     return await visible(call, person)
 
@@ -190,21 +191,6 @@ async def _keep_an_admin(call: Call[Any, Any], person: int) -> None:
         await require_another_admin(call.connection, person)
     except LastAdmin as error:
         raise NotPossible(str(error)) from error
-
-
-async def _locked(call: Call[Any, Any], person: int) -> Row[str, bool, int]:
-    u = users.c
-    statement = select(u.email, u.active, u.row_version).where(u.id == person).with_for_update()
-    return (await call.connection.execute(statement)).one()
-
-
-async def _update(call: Call[Any, Any], person: int, values: dict[str, Any]) -> None:
-    u = users.c
-    await call.connection.execute(
-        update(users)
-        .where(u.id == person)
-        .values(**values, row_version=u.row_version + 1, updated_at=func.now())
-    )
 
 
 ROUTES = [

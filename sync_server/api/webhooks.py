@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
-from sqlalchemy import func, select
+from sqlalchemy import func
 
 from reporting.outbox.entry import enter_once
 from reporting.outbox.jobs import JobRow, select_deliveries
-from reporting.tables import outbox, studies, webhooks
+from reporting.tables import outbox, webhooks
 from reporting.webhooks.addresses import refusal_of_address, refusal_of_url
 from reporting.webhooks.events import EventName
 from reporting.webhooks.fan_out import delivery
@@ -31,6 +31,7 @@ from reporting.webhooks.statements import (
 )
 from sync_server.api.call import Call, ListQuery, Nothing, PageOf
 from sync_server.api.route import Route, delete, get, patch, post
+from sync_server.api.study_rows import require_study
 from sync_server.errors import InvalidRequest, NotFound
 from sync_server.jobs.webhooks import reach_of
 from sync_server.keys import SEALER, SETTINGS
@@ -42,7 +43,6 @@ Url = Annotated[str, Meta(min_length=1, max_length=2000, description="https://â€
 Description = Annotated[str, Meta(max_length=1000)]
 Events = Annotated[list[EventName], Meta(min_length=1, max_length=50)]
 StudyCode = Annotated[str, Meta(min_length=1, max_length=200)]
-PausedReason = Annotated[str, Meta(max_length=1000)]
 
 
 class NewWebhook(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -95,9 +95,7 @@ async def create_webhook(call: Call[Nothing, NewWebhook]) -> WebhookWithSecret:
         call.caller.require_everywhere("webhooks.manage")
     else:
         call.caller.require("webhooks.manage", body.study)
-        known = await call.connection.scalar(select(studies.c.code).where(studies.c.code == body.study))
-        if known is None:
-            raise NotFound(f"There is no study {body.study}.")
+        await require_study(call, body.study)
     await _require_allowed(call, body.url)
     secret = secret_of(secrets.token_bytes(SECRET_BYTES))
     made = await call.connection.execute(

@@ -29,6 +29,7 @@ from reporting.ingest import IngestEntry, entry_parameters, record_first_receipt
 from reporting.sites import site_of
 from sync_server import errors
 from sync_server.caller_address import caller_address
+from sync_server.following import said
 from sync_server.gateway.erased import REASON, ErasedFingerprints
 from sync_server.gateway.open_requests import CREDENTIAL
 from sync_server.identity.device_credentials import DeviceCredential
@@ -101,11 +102,6 @@ _POSTGRES_AWAY = (
 )
 
 
-def _of_driver(error: Exception) -> str:
-    # SQLAlchemy's own text quotes the parameters: ids, and originals of participants' documents.
-    return str(getattr(error, "orig", None) or type(error).__name__)
-
-
 def recorder(engine: AsyncEngine) -> Record:
     """What puts first receipts on record; it raises Unavailable where Postgres does not answer in time."""
 
@@ -115,7 +111,7 @@ def recorder(engine: AsyncEngine) -> Record:
             async with asyncio.timeout(RECORD_SECONDS), engine.begin() as connection:
                 await connection.execute(record_first_receipts(), parameters)
         except _POSTGRES_AWAY as error:
-            log.warning("ingest log not written", error=_of_driver(error))
+            log.warning("ingest log not written", error=said(error))
             raise Unavailable("the ingest log cannot be written at the moment; send again") from error
 
     return record

@@ -16,9 +16,6 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Final, Self
 
-import psycopg
-import sqlalchemy.exc
-import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from replication.errors import Unavailable
@@ -32,13 +29,12 @@ from reporting.erasure.blocked import (
 )
 from reporting.erasure.names import Claims, Fingerprint, claims_of, document_text, subject_text, texts_of
 from reporting.ingest import forget_receipt
+from sync_server.following import AWAY, Follower
 
 REASON: Final = "erased on request"
 
 _CLAIMING: Final = ("session:", "consent:")
 _PATIENCE: Final = 5.0
-
-log = structlog.get_logger()
 
 
 class ErasedFingerprints:
@@ -50,22 +46,21 @@ class ErasedFingerprints:
     def __init__(self, engine: AsyncEngine, fingerprint: Fingerprint, *, interval: float = 1.0) -> None:
         self._engine = engine
         self._fingerprint = fingerprint
-        self._interval = interval
+        self._follower = Follower(
+            engine, CHANNEL, self.refresh, what="erased fingerprints", interval=interval
+        )
         self._extent: tuple[int, int] | None = None
         self._known: frozenset[bytes] = frozenset()
         self._has_subjects = False
-        self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._follow(), name="erased fingerprints")
+        await self._follower.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        await self._follower.__aexit__(kind, error, traceback)
 
     async def find(self, site: str, docs: Sequence[Incoming]) -> list[bool]:
         """Which of the documents were erased, or are of an erased subject. Raises Unavailable."""
@@ -81,7 +76,7 @@ class ErasedFingerprints:
         if self._extent is None:
             try:
                 await self.refresh()
-            except _AWAY as error:
+            except AWAY as error:
                 raise Unavailable("what was erased cannot be read at the moment; send again") from error
 
     def knows_document(self, site: str, doc_id: str) -> bool:
@@ -129,35 +124,3 @@ class ErasedFingerprints:
 
     def _recognises(self, text: str) -> bool:
         return not self._known.isdisjoint(self._fingerprint(text))
-
-    async def _follow(self) -> None:
-        away = False
-        while True:
-            try:
-                async with await self._connect() as listener:
-                    await listener.execute(f"LISTEN {CHANNEL}".encode())
-                    while True:
-                        await self.refresh()
-                        away = False
-                        async for _ in listener.notifies(timeout=self._interval, stop_after=1):
-                            pass
-            except _AWAY as error:
-                if not away:
-                    log.warning(
-                        "erased fingerprints cannot be read", error=str(getattr(error, "orig", error))
-                    )
-                away = True
-                await asyncio.sleep(self._interval)
-
-    async def _connect(self) -> psycopg.AsyncConnection:
-        dsn = self._engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
-        return await psycopg.AsyncConnection.connect(dsn, autocommit=True, connect_timeout=10)
-
-
-_AWAY = (
-    sqlalchemy.exc.DBAPIError,
-    sqlalchemy.exc.TimeoutError,
-    psycopg.Error,
-    TimeoutError,
-    OSError,
-)

@@ -95,11 +95,6 @@ def issue_access_token(
     return jwt.encode(claims, secret, algorithm=algorithm)
 
 
-def read_access_token(token: str, *, secret: str, algorithm: str, now: datetime) -> Person:
-    """Who the token was issued to. Raises ExpiredAccessToken or InvalidAccessToken."""
-    return identify(token, secret=secret, algorithm=algorithm, now=now).person
-
-
 def identify(token: str, *, secret: str, algorithm: str, now: datetime) -> Identified:
     """Who the token was issued to, and by which login. Raises ExpiredAccessToken or InvalidAccessToken."""
     try:

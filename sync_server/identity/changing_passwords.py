@@ -14,13 +14,6 @@ from sync_server.identity.mail_links import spend_links
 from sync_server.identity.secret_tokens import new_code
 
 
-class SamePassword(ValueError):
-    """The new password is the old one."""
-
-    def __init__(self) -> None:
-        super().__init__(self.__doc__)
-
-
 def temporary_password() -> str:
     """A password to be told once and changed at the first login: about 80 bits."""
     return new_code()

@@ -21,12 +21,10 @@ Redis, for all of them, each entry as long as an access token can live.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
 from types import TracebackType
 from typing import Protocol, Self
 
 import psycopg
-import sqlalchemy.exc
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -34,6 +32,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from reporting.tables import logins
+from sync_server.following import AWAY, listen, notifications, report_defect, said
 from sync_server.identity.logins import ENDED_CHANNEL
 
 _LOCK = "SELECT pg_try_advisory_lock(hashtextextended('one process with SESSION_STORAGE_BACKEND=memory', 0))"
@@ -132,14 +131,14 @@ class EndedLogins:
 
     async def __aenter__(self) -> Self:
         try:
-            self._listener = await self._listen()
+            self._listener = await listen(self._engine, ENDED_CHANNEL)
             if not await self._lock(self._listener, patience=_TAKEOVER_SECONDS):
                 await self._listener.close()
                 raise AnotherProcess
-        except (psycopg.Error, OSError) as error:
-            _log.warning("ends of logins cannot be followed yet", error=str(error))
+        except AWAY as error:
+            _log.warning("ends of logins cannot be followed yet", error=said(error))
         self._task = asyncio.create_task(self._follow(), name="ended logins")
-        self._task.add_done_callback(_report_defect)
+        report_defect(self._task, what="ended logins")
         return self
 
     async def __aexit__(
@@ -169,21 +168,22 @@ class EndedLogins:
 
     async def _follow(self) -> None:
         """Listen, look, listen again, for ever; whatever Postgres does only delays it."""
+        away = False
         while True:
             try:
                 if self._listener is None:
-                    self._listener = await self._listen()
+                    self._listener = await listen(self._engine, ENDED_CHANNEL)
                     if not await self._lock(self._listener, patience=0):
                         _log.error("another process serves this database", error=str(AnotherProcess()))
                 while True:
                     await self._look()
-                    async with aclosing(
-                        self._listener.notifies(timeout=self._interval, stop_after=1)
-                    ) as notifications:
-                        async for notification in notifications:
-                            await self._ended(notification.payload)
-            except (sqlalchemy.exc.DBAPIError, sqlalchemy.exc.TimeoutError, psycopg.Error, OSError) as error:
-                _log.warning("ends of logins cannot be followed", error=str(error))
+                    away = False
+                    async for login in notifications(self._listener, within=self._interval):
+                        await self._ended(login)
+            except AWAY as error:
+                if not away:
+                    _log.warning("ends of logins cannot be followed", error=said(error))
+                away = True
                 listener, self._listener = self._listener, None
                 if listener is not None:
                     await listener.close()
@@ -209,13 +209,6 @@ class EndedLogins:
         for event in self._waiting.get(login, ()):
             event.set()
 
-    async def _listen(self) -> psycopg.AsyncConnection:
-        # A connection of its own: the pool resets and hands around its connections, a listener must stay.
-        dsn = self._engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
-        listener = await psycopg.AsyncConnection.connect(dsn, autocommit=True, connect_timeout=10)
-        await listener.execute(f"LISTEN {ENDED_CHANNEL}")
-        return listener
-
     async def _lock(self, listener: psycopg.AsyncConnection, *, patience: float) -> bool:
         """Whether this process may go on; its lock lasts as long as the connection."""
         if not self._alone:
@@ -232,8 +225,3 @@ class EndedLogins:
 
 def _redis_key(login: str) -> str:
     return f"metricis:ended-login:{login}"
-
-
-def _report_defect(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        _log.critical("ends of logins are no longer followed", exc_info=error)

@@ -18,9 +18,22 @@ What ends a login tells every process (`NOTIFY`, see `ended_logins`), in the sam
 """
 
 from datetime import datetime, timedelta
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import ColumnElement, Delete, Executable, Insert, Select, delete, func, insert, select, update
+import msgspec
+from sqlalchemy import (
+    ColumnElement,
+    Delete,
+    Executable,
+    Insert,
+    Select,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.dml import ReturningUpdate
@@ -67,6 +80,38 @@ class Reused(NamedTuple):
     person: Person
     login: str
     ended: bool
+
+
+class Login(msgspec.Struct, frozen=True):
+    """A login. `last_used_at` and `address` are those of the last refresh; `current`: the one that asks."""
+
+    id: str
+    person: int
+    method: str
+    created_at: datetime
+    last_used_at: datetime
+    address: str | None
+    user_agent: str | None
+    expires_at: datetime
+    ended_at: datetime | None
+    end_reason: str | None
+    current: bool
+
+
+def select_logins(person: int, *, current: str | None, lasting: bool) -> Select[*tuple[Any, ...]]:
+    """Statement: the fields of Login, of a person's logins that last, or of the others. `current`: the id of
+    the one that asks.
+    """
+    c = logins.c
+    columns = [c[name] for name in Login.__struct_fields__ if name != "current"]
+    lasts = c.ended_at.is_(None) & (c.expires_at > func.now())
+    is_current = literal(False) if current is None else c.id == current
+    return select(*columns, is_current).where(c.person == person, lasts if lasting else ~lasts)
+
+
+def select_owner(login: str) -> Select[int]:
+    """Statement: whose login it is."""
+    return select(logins.c.person).where(logins.c.id == login)
 
 
 def insert_login(

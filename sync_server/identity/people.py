@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, func, literal_column, select, true
+from sqlalchemy import ColumnElement, Select, Update, func, literal_column, select, true, update
 from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -77,6 +77,22 @@ def member_of(study: str) -> ColumnElement[bool]:
     """Condition: a member of the study, in whatever role."""
     m = memberships.c
     return select(m.id).where(m.person == users.c.id, m.study == study).correlate(users).exists()
+
+
+def lock_account(person: int) -> Select[str, bool, int]:
+    """Statement: (email, active, row_version) of an account, which stays so until the transaction ends."""
+    u = users.c
+    return select(u.email, u.active, u.row_version).where(u.id == person).with_for_update()
+
+
+def update_account(person: int, **values: Any) -> Update:
+    """Statement: change an account."""
+    u = users.c
+    return (
+        update(users)
+        .where(u.id == person)
+        .values(**values, row_version=u.row_version + 1, updated_at=func.now())
+    )
 
 
 async def read_user(connection: AsyncConnection, person: int, scope: Scope) -> User | None:

@@ -6,7 +6,6 @@ A handler asks for the principal that it needs; nothing is decided by path. Fail
 | request | failure |
 |---|---|
 | no token, a broken, expired or foreign one | NotAuthenticated (401) |
-| a person whose role may only read, where something is decided | NotAllowed (403) |
 | a person's account was closed after the token was issued, or the login has ended | NotAuthenticated (401) |
 | a person with a temporary password, anywhere but where it is changed | PasswordChangeRequired (403) |
 | a device's credential was revoked, or never enrolled here | NotAuthenticated (401) |
@@ -19,8 +18,8 @@ from datetime import UTC, datetime
 import structlog
 from aiohttp import web
 
-from sync_server.errors import NotAllowed, NotAuthenticated, PasswordChangeRequired, Unavailable
-from sync_server.identity.access_tokens import AccessTokenError, Identified, Person, identify
+from sync_server.errors import NotAuthenticated, PasswordChangeRequired, Unavailable
+from sync_server.identity.access_tokens import AccessTokenError, Identified, identify
 from sync_server.identity.authorization import bearer_token
 from sync_server.identity.callers import Caller, read_caller
 from sync_server.identity.device_credentials import CredentialError, DeviceCredential, extract_token
@@ -36,16 +35,6 @@ CALLER = web.RequestKey("caller", Caller)
 
 OPEN_WITH_TEMPORARY_PASSWORD = frozenset({"/api/auth/change-password", "/api/auth/me", "/api/auth/logout"})
 """What a person may do whose password is known to whoever made the account."""
-
-DECIDING_ROLES = ("admin", "coordinator")
-
-
-async def require_person(request: web.Request) -> Person:
-    """The person whose access token the request carries, as the account is *now* (role, email).
-
-    Raises NotAuthenticated, PasswordChangeRequired.
-    """
-    return (await require_caller(request)).person
 
 
 async def require_caller(request: web.Request) -> Caller:
@@ -66,14 +55,6 @@ async def require_caller(request: web.Request) -> Caller:
         )
     structlog.contextvars.bind_contextvars(person=caller.person.id)
     return caller
-
-
-async def require_coordinator(request: web.Request) -> Person:
-    """A person who decides about data: an admin or a coordinator. Raises NotAuthenticated, NotAllowed."""
-    person = await require_person(request)
-    if person.role not in DECIDING_ROLES:
-        raise NotAllowed("This is for coordinators and admins.")
-    return person
 
 
 async def claims_of_token(request: web.Request) -> Identified | None:

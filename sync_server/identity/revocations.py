@@ -19,22 +19,17 @@ import asyncio
 import enum
 import hmac
 from collections.abc import Callable
-from contextlib import aclosing
 from types import TracebackType
 from typing import NamedTuple, Self
 
-import psycopg
-import sqlalchemy.exc
-import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from sync_server.following import AWAY, Follower
 from sync_server.identity.device_credentials import token_digest
 from sync_server.identity.devices import CREDENTIALS_CHANNEL, select_credentials
 
 _PATIENCE = 5.0
 """Seconds after which a reading that has not answered counts as failed: a partition never answers."""
-
-_log = structlog.get_logger()
 
 
 class Standing(enum.Enum):
@@ -67,23 +62,21 @@ class KnownCredentials:
         """`told` is called after each reading, with what tells whether a credential is in force."""
         self._engine = engine
         self._told = told
-        self._interval = interval
+        self._follower = Follower(
+            engine, CREDENTIALS_CHANNEL, self.refresh, what="credentials", interval=interval
+        )
         self._known: dict[str, _Known] | None = None
         self._absent: set[str] = set()
         self._read = asyncio.Condition()
-        self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._follow(), name="known credentials")
-        self._task.add_done_callback(_report_defect)
+        await self._follower.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        await self._follower.__aexit__(kind, error, traceback)
 
     @property
     def ready(self) -> bool:
@@ -106,7 +99,7 @@ class KnownCredentials:
             return Standing.UNKNOWN
         try:
             asked = await self._select([credential_id])
-        except (sqlalchemy.exc.DBAPIError, sqlalchemy.exc.TimeoutError, OSError):
+        except AWAY:
             return Standing.NOT_READY
         if credential_id in asked:
             return _judge(asked[credential_id], token)
@@ -131,43 +124,6 @@ class KnownCredentials:
         async with asyncio.timeout(_PATIENCE), self._engine.connect() as connection:
             rows = await connection.execute(select_credentials(ids))
             return {credential: _Known(digest, revoked) for credential, digest, revoked in rows}
-
-    async def _follow(self) -> None:
-        """Read, listen, read again, for ever; whatever Postgres does only delays the next reading."""
-        away = False
-        while True:
-            try:
-                async with await self._connect() as listener:
-                    await listener.execute(f"LISTEN {CREDENTIALS_CHANNEL}")
-                    while True:
-                        await self.refresh()
-                        if away:
-                            _log.info("credentials are read again")
-                            away = False
-                        await _notified(listener, within=self._interval)
-            except (sqlalchemy.exc.DBAPIError, sqlalchemy.exc.TimeoutError, psycopg.Error, OSError) as error:
-                if not away:
-                    _log.warning("credentials cannot be read, the last list stays in force", error=str(error))
-                away = True
-                await asyncio.sleep(self._interval)
-
-    async def _connect(self) -> psycopg.AsyncConnection:
-        # A connection of its own: the pool resets and hands around its connections, a listener must stay.
-        dsn = self._engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
-        return await psycopg.AsyncConnection.connect(dsn, autocommit=True, connect_timeout=10)
-
-
-async def _notified(listener: psycopg.AsyncConnection, *, within: float) -> None:
-    """Returns at the next notification, or after `within` seconds."""
-    async with aclosing(listener.notifies(timeout=within, stop_after=1)) as notifications:
-        async for _ in notifications:
-            pass
-
-
-def _report_defect(task: asyncio.Task[None]) -> None:
-    # A list that nobody reads any more would keep revoked credentials in force without a word.
-    if not task.cancelled() and (error := task.exception()) is not None:
-        _log.critical("credentials are no longer read", exc_info=error)
 
 
 def _judge(known: _Known, token: str) -> Standing:

@@ -70,6 +70,22 @@ def select_login(email: str) -> Select[int, str, Role | None, bool, str | None]:
     return select(*columns).where(users.c.email == email)
 
 
+def select_password_hash(person: int) -> Select[str | None]:
+    """Statement: the hash of the password that the account has now."""
+    return select(users.c.password_hash).where(users.c.id == person)
+
+
+def select_active_id(email: str) -> Select[int]:
+    """Statement: the id of the active account with this address."""
+    return select(users.c.id).where(users.c.email == email, users.c.active)
+
+
+def lock_active(person: int) -> Select[int, str, Role | None]:
+    """Statement: (id, email, role) of an active account, which stays so until the transaction ends."""
+    u = users.c
+    return select(u.id, u.email, u.role).where(u.id == person, u.active).with_for_update()
+
+
 def create_user(
     connection: Connection, *, email: str, password: str, role: Role | None, temporary: bool = False
 ) -> Person:
@@ -98,17 +114,12 @@ def create_first_admin(connection: Connection, *, email: str, password: str) -> 
     return create_user(connection, email=email, password=password, role="admin")
 
 
-async def authenticate(engine: AsyncEngine, *, email: str, password: str) -> Person | None:
-    """Whose email and password these are; None when nobody's, or the account is closed.
+async def check_password(engine: AsyncEngine, *, email: str, password: str) -> Account | None:
+    """Whose email and password these are, with the hash that was looked at: it may be another one by now.
+    None when nobody's, or the account is closed.
 
     Takes as long for an address without an account. No connection is held while the password is hashed.
     """
-    account = await check_password(engine, email=email, password=password)
-    return None if account is None else account.person
-
-
-async def check_password(engine: AsyncEngine, *, email: str, password: str) -> Account | None:
-    """As `authenticate`, with the hash that was looked at: it may be another one by now."""
     try:
         address = normalise_email(email)
     except InvalidEmail:

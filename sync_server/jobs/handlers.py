@@ -48,8 +48,6 @@ async def _attempt(deliver: DeliverOne, entry: Started, resources: Resources) ->
             told = await deliver(entry, resources)
         else:
             told = await asyncio.to_thread(deliver, entry, resources)
-            if inspect.isawaitable(told):
-                told = await told
     except Exception as error:
         # Whatever it is, it is this entry's: it is on record, tried again, and given up in the end.
         log.exception("delivery failed", kind=entry.kind, entry=entry.id)

@@ -71,19 +71,10 @@ def address_change_entries(person: int, change: int) -> list[Entry]:
 
 def deliver_mail(entry: Started, resources: Resources) -> None:
     """The handler of `mail`. Blocks; raises as `send_mail` does."""
-    settings = resources.settings
-    send_mail(
-        database_url=settings.database_url,
-        settings=settings,
-        key=entry.key,
-        ticket=entry.ticket,
-        payload=entry.payload,
-    )
+    send_mail(resources.settings, key=entry.key, ticket=entry.ticket, payload=entry.payload)
 
 
-def send_mail(
-    *, database_url: str, settings: Settings, key: str, ticket: int, payload: Mapping[str, Any]
-) -> None:
+def send_mail(settings: Settings, *, key: str, ticket: int, payload: Mapping[str, Any]) -> None:
     """Send the mail. Blocks until the mail server has taken it.
 
     Raises NoMailServer, UnknownTemplate, `message.UnusableAddress`, OSError, smtplib.SMTPException, and
@@ -92,7 +83,7 @@ def send_mail(
     template = payload["template"]
     if settings.smtp_url is None or settings.mail_from is None:
         raise NoMailServer
-    engine = sync_engine(database_url, application_name="metricis-mail")
+    engine = sync_engine(settings.database_url, application_name="metricis-mail")
     try:
         with engine.begin() as connection:
             written = _written(connection, template, payload, settings.base_url)

@@ -44,8 +44,7 @@ async def deliver(office: Office) -> int:
     for number, key, ticket, payload in waiting:
         await asyncio.to_thread(
             send_mail,
-            database_url=settings.database_url,
-            settings=settings,
+            settings,
             key=key,
             ticket=ticket,
             payload=payload,
@@ -193,8 +192,7 @@ async def test_what_cannot_or_need_not_be_sent(office: Office, mails: MailServer
 
     def send(template: str, settings: Settings = settings) -> None:
         send_mail(
-            database_url=settings.database_url,
-            settings=settings,
+            settings,
             key="k",
             ticket=1,
             payload={"template": template, "person": person},

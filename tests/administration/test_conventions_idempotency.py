@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
+import psycopg
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
@@ -66,8 +67,6 @@ async def office(office_settings: Settings) -> AsyncIterator[Office]:
             ]
         )
     )
-    import psycopg  # noqa: PLC0415
-
     async with TestClient(TestServer(app, port=office_settings.port)) as client:
         with psycopg.connect(office_settings.database_url, autocommit=True) as connection:
             feed: Any = None
@@ -99,6 +98,18 @@ async def test_same_key_and_body_is_done_once_and_answered_the_same(office: Offi
     stranger = office.as_("admin")
     assert (await stranger.post("/api/things", {"name": "b"}, Idempotency_Key="k 1")).status == 201
     assert made(office) == 2
+
+
+async def test_answer_is_not_told_again_to_who_may_do_less_by_now(office: Office) -> None:
+    office.study("SRO", "lima")
+    member = office.as_("coordinator", study="SRO")
+    sent = ("/api/things", {"name": "a"})
+    assert (await member.post(*sent, Idempotency_Key="k")).status == 201
+    office.rows("UPDATE memberships SET site = 'lima'")
+    assert (await member.post(*sent, Idempotency_Key="k")).error == (422, "invalid_request")
+    office.rows("UPDATE memberships SET site = NULL")
+    assert (await member.post(*sent, Idempotency_Key="k")).headers["Idempotent-Replayed"] == "true"
+    assert made(office) == 1
 
 
 async def test_refused_request_keeps_nothing_and_an_odd_key_is_refused(

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from reporting.outbox.entry import Entry, enter_once, execute_in
+from reporting.compiled import execute_in
+from reporting.outbox.entry import Entry, enter_once
 from reporting.publication.requests import publish_documents, publish_sites
 from tests.administration.office import Office
 

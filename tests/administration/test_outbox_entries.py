@@ -7,8 +7,9 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
+from reporting.compiled import execute_in
 from reporting.engine import async_engine
-from reporting.outbox.entry import Entry, enter_again, enter_once, execute_in
+from reporting.outbox.entry import Entry, enter_again, enter_once
 from reporting.participants.consequences import participants_changed
 from reporting.publication.requests import participant_document, publish_documents
 

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from replication.client import CouchClient
-from reporting.outbox.entry import execute_in
+from reporting.compiled import execute_in
 from reporting.publication.consents import consent_states
 from reporting.publication.deliver import Publisher
 from reporting.publication.desired import Document

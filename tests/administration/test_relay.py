@@ -5,9 +5,9 @@ import asyncio
 import psycopg
 from sqlalchemy import text
 
+from reporting.compiled import execute_in
 from reporting.engine import sync_engine
 from reporting.outbox.claims import Started, end, ending, start
-from reporting.outbox.entry import execute_in
 from reporting.outbox.policy import Done
 from reporting.publication.requests import publish_documents, publish_sites
 from reporting.tables import outbox

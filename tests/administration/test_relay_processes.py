@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import redis
 
-from reporting.outbox.entry import execute_in
+from reporting.compiled import execute_in
 from reporting.publication.requests import publish_documents
 from reporting.webhooks.events import Event, announce
 from sync_server.settings import Settings

@@ -156,6 +156,19 @@ async def test_an_account_is_changed_only_as_it_was_read(office: Office) -> None
     assert (before, after) == ("ada@example.org", "eve@example.org")
 
 
+async def test_what_was_there_before_a_change_is_read_under_its_lock(office: Office) -> None:
+    admin = office.as_("admin")
+    person = (await admin.post("/api/users", NEW)).body["user"]["id"]
+    with office.connection.transaction():
+        office.rows("UPDATE users SET name = 'Between' WHERE id = %s", person)
+        change = asyncio.create_task(admin.patch(f"/api/users/{person}", {"name": "Last"}, If_Match="*"))
+        while not office.rows("SELECT 1 FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110 (no event says so)
+            await asyncio.sleep(0.01)
+    assert (await change).status == 200
+    (change_of_name,) = office.rows("SELECT before FROM audit_log WHERE action = 'user.change'")
+    assert change_of_name[0]["name"] == "Between"
+
+
 async def test_a_closed_account_is_out_at_once_and_can_be_opened_again(office: Office) -> None:
     person = join(office)
     mine = await tokens(office.api)

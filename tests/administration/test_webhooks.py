@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from reporting.outbox.entry import execute_in
+from reporting.compiled import execute_in
 from reporting.webhooks.events import Event, announce
 from tests.administration.desk import Desk, at_desk
 from tests.administration.office import Office

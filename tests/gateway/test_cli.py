@@ -13,7 +13,7 @@ import pytest
 
 from reporting.engine import async_engine
 from sync_server.cli import main
-from sync_server.identity.users import authenticate
+from sync_server.identity.users import check_password
 from tests.embedded.supervised import SupervisedSystem
 from tests.gateway.processes import Service, invoke
 
@@ -50,8 +50,8 @@ def test_every_command_has_help_and_refuses_unknown_options(command: tuple[str, 
 async def _authenticated(database_url: str, email: str, password: str) -> str | None:
     engine = async_engine(database_url)
     try:
-        person = await authenticate(engine, email=email, password=password)
-        return None if person is None else person.role
+        account = await check_password(engine, email=email, password=password)
+        return None if account is None else account.person.role
     finally:
         await engine.dispose()
 

@@ -13,8 +13,8 @@ from sync_server.identity.access_tokens import (
     ExpiredAccessToken,
     InvalidAccessToken,
     Person,
+    identify,
     issue_access_token,
-    read_access_token,
 )
 
 SECRET = "a-secret-of-the-tests-that-is-long-enough"
@@ -29,7 +29,7 @@ def issue(now: datetime = NOW) -> str:
 
 
 def read(token: str, now: datetime = NOW) -> Person:
-    return read_access_token(token, secret=SECRET, algorithm="HS256", now=now)
+    return identify(token, secret=SECRET, algorithm="HS256", now=now).person
 
 
 def claims(**changes: object) -> dict[str, object]:

@@ -14,7 +14,7 @@ from sync_server.identity.passwords import UnusablePassword, verify_password
 from sync_server.identity.users import (
     EmailTaken,
     InvalidEmail,
-    authenticate,
+    check_password,
     create_first_admin,
     create_user,
 )
@@ -35,7 +35,8 @@ async def test_created_user_can_log_in_whatever_the_case_of_the_address(
         stored = connection.execute(select(users)).one()
     assert created == Person(id=stored.id, email="ada@example.org", role="researcher")
     assert PASSWORD not in str(stored)
-    assert await authenticate(async_engine, email="ADA@example.org", password=PASSWORD) == created
+    account = await check_password(async_engine, email="ADA@example.org", password=PASSWORD)
+    assert account == (created, stored.password_hash)
 
 
 async def test_wrong_password_unknown_and_unusable_addresses_log_nobody_in(
@@ -49,14 +50,14 @@ async def test_wrong_password_unknown_and_unusable_addresses_log_nobody_in(
         ("no address", PASSWORD),
         ("' OR 1=1 --@x", PASSWORD),
     ):
-        assert await authenticate(async_engine, email=email, password=password) is None
+        assert await check_password(async_engine, email=email, password=password) is None
 
 
 async def test_closed_account_logs_nobody_in(engine: Engine, async_engine: AsyncEngine) -> None:
     with engine.begin() as connection:
         create_user(connection, email="ada@example.org", password=PASSWORD, role="researcher")
         connection.execute(update(users).values(active=False))
-    assert await authenticate(async_engine, email="ada@example.org", password=PASSWORD) is None
+    assert await check_password(async_engine, email="ada@example.org", password=PASSWORD) is None
 
 
 @pytest.mark.parametrize("email", ["ada@example.org", "bob@example.org", "no address"])
@@ -73,7 +74,7 @@ async def test_every_login_verifies_exactly_one_password(
     with engine.begin() as connection:
         create_user(connection, email="ada@example.org", password=PASSWORD, role="researcher")
     monkeypatch.setattr(accounts, "verify_password", counting)
-    assert await authenticate(async_engine, email=email, password="wrong password") is None
+    assert await check_password(async_engine, email=email, password="wrong password") is None
     assert verified == [email == "ada@example.org"]
 
 
