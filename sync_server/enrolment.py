@@ -14,14 +14,13 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import aiohttp
 import msgspec
 
-from replication.client import CouchClient
 from replication.errors import DatabaseExists
 from reporting.engine import sync_engine
 from reporting.sites import database_of
 from reporting.studies.sites import hold_site, insert_site
 from sync_server.identity.devices import EnrolledRole, enrol
 from sync_server.identity.signing_key_file import load_or_create_signing_key
-from sync_server.service_credential import service_headers
+from sync_server.store_client import store_client
 
 STORE_TIMEOUT = aiohttp.ClientTimeout(total=30, connect=5)
 
@@ -87,7 +86,7 @@ async def enrol_device(
                 keep=keep,
             )
             async with aiohttp.ClientSession(timeout=STORE_TIMEOUT) as session:
-                client = CouchClient(session, feed_url, headers=service_headers(key, service="enrolment"))
+                client = store_client(session, feed_url, key, service="enrolment")
                 with contextlib.suppress(DatabaseExists):
                     await client.create(database)
     finally:

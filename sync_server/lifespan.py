@@ -14,7 +14,6 @@ import structlog
 from aiohttp import web
 from redis.asyncio import Redis
 
-from replication.client import CouchClient
 from reporting.engine import async_engine
 from sync_server.audit_sealing import follow_audit_log
 from sync_server.gateway.activity import Activity
@@ -45,7 +44,7 @@ from sync_server.keys import (
     VERIFIER,
 )
 from sync_server.sealing import load_sealer
-from sync_server.service_credential import service_headers
+from sync_server.store_client import store_client, store_login
 
 STORE_CLIENT_TIMEOUT = aiohttp.ClientTimeout(total=60, connect=5)
 
@@ -145,7 +144,7 @@ async def store(app: web.Application) -> AsyncIterator[None]:
     app[SEALER] = await asyncio.to_thread(load_sealer, settings.data_encryption_keys, settings.data_dir)
     app[VERIFIER] = RememberingVerifier.from_pem(key.verifier.public_pem)
     async with aiohttp.ClientSession(timeout=STORE_CLIENT_TIMEOUT) as session:
-        client = CouchClient(session, settings.feed_url, headers=service_headers(key, service="api"))
+        client = store_client(session, settings.feed_url, key, service="api")
         app[SITE_DATABASES] = client
         site_store = SiteStore(client)
         app[LEAF_LOOKUP] = site_store
@@ -157,6 +156,7 @@ async def store(app: web.Application) -> AsyncIterator[None]:
 async def replicator(app: web.Application) -> AsyncIterator[None]:
     """The replications of this server, with its own credential towards its own databases."""
     running = app[REPLICATOR]
-    await running.start(app[SETTINGS].feed_url, service_headers(app[SIGNING_KEY], service="replicator"))
+    login = store_login(app[SETTINGS].feed_url, app[SIGNING_KEY], service="replicator")
+    await running.start(login.base, login.headers)
     yield
     await running.stop()

@@ -12,7 +12,6 @@ import redis
 import structlog
 from aiohttp import web
 
-from replication.client import CouchClient
 from reporting.engine import sync_engine
 from reporting.projection.proof_schedule import ProofSchedule
 from reporting.projection.pump import Pump
@@ -25,8 +24,8 @@ from sync_server.jobs.duties import duties
 from sync_server.jobs.queues import RedisQueues
 from sync_server.jobs.relay import Relay
 from sync_server.lifespan import STORE_CLIENT_TIMEOUT
-from sync_server.service_credential import service_headers
 from sync_server.settings import Settings, own_base_url
+from sync_server.store_client import store_client
 
 SHUTDOWN_SECONDS = 20.0
 """What requests in flight get to finish at a stop."""
@@ -79,7 +78,7 @@ async def run_projector(settings: Settings) -> None:
     stop = _stop_signal()
     key = load_or_create_signing_key(settings.data_dir)
     async with aiohttp.ClientSession(timeout=STORE_CLIENT_TIMEOUT) as session:
-        client = CouchClient(session, settings.feed_url, headers=service_headers(key, service="projector"))
+        client = store_client(session, settings.feed_url, key, service="projector")
         feed = CouchFeed(client)
         await Pump(feed, settings.database_url, proofs=_proof_schedule(feed, settings)).run(stop)
 

@@ -25,7 +25,6 @@ from rich.table import Table
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from replication.client import CouchClient
 from replication.errors import CouchError
 from reporting.audit import AuditEntry, record_entry
 from reporting.engine import async_engine
@@ -45,8 +44,8 @@ from sync_server.cli.transaction import why_unusable
 from sync_server.identity.signing_key_file import load_or_create_signing_key
 from sync_server.key_file import ReadableByOthers
 from sync_server.sealing import CannotOpen, Sealer, UnusableKey, load_sealer
-from sync_server.service_credential import service_headers
 from sync_server.site_erasing import CouchSiteStore
+from sync_server.store_client import store_client
 
 _WHO = "sync-server participants"
 _SHOWN = 50
@@ -172,7 +171,7 @@ async def _erase(where: Target, number: int) -> Erasure:
     engine = async_engine(where.database_url)
     try:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=600, connect=10)) as session:
-            client = CouchClient(session, where.feed_url, headers=service_headers(key, service="erasure"))
+            client = store_client(session, where.feed_url, key, service="erasure")
             return await run_erasure(engine, CouchSiteStore(client), sealer.fingerprints, number)
     finally:
         await engine.dispose()

@@ -14,7 +14,6 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from sqlalchemy import select
 
-from replication.client import CouchClient
 from reporting.engine import async_engine
 from reporting.publication.consents import consent_states
 from reporting.publication.deliver import Drift, Publisher
@@ -24,7 +23,7 @@ from sync_server.cli.target import Target, data_dir_option, fail, target
 from sync_server.identity.signing_key_file import UnusableSigningKey, load_or_create_signing_key
 from sync_server.jobs.site_documents import CouchSiteDocuments
 from sync_server.lifespan import STORE_CLIENT_TIMEOUT
-from sync_server.service_credential import service_headers
+from sync_server.store_client import store_client
 
 EXAMPLES = 5
 
@@ -72,7 +71,7 @@ async def _publish(
     )
     try:
         async with aiohttp.ClientSession(timeout=STORE_CLIENT_TIMEOUT) as session:
-            client = CouchClient(session, where.feed_url, headers=service_headers(key, service="cli"))
+            client = store_client(session, where.feed_url, key, service="cli")
             publisher = Publisher(engine, CouchSiteDocuments(client), consent_states, writes=writes)
             async with engine.connect() as connection:
                 known = set((await connection.execute(select(sites_table.c.code))).scalars())

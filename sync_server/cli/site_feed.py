@@ -6,13 +6,12 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 
-from replication.client import CouchClient
 from reporting.projection.feed import SiteDatabase, SiteFeed
 from sync_server.cli.target import Target, fail
 from sync_server.feed import CouchFeed
 from sync_server.identity.signing_key_file import UnusableSigningKey, load_or_create_signing_key
 from sync_server.lifespan import STORE_CLIENT_TIMEOUT
-from sync_server.service_credential import service_headers
+from sync_server.store_client import store_client
 
 
 @asynccontextmanager
@@ -23,7 +22,7 @@ async def site_feed(where: Target) -> AsyncIterator[SiteFeed]:
     except (UnusableSigningKey, OSError) as error:
         fail(f"The signing key cannot be used: {error}")
     async with aiohttp.ClientSession(timeout=STORE_CLIENT_TIMEOUT) as session:
-        client = CouchClient(session, where.feed_url, headers=service_headers(key, service="cli"))
+        client = store_client(session, where.feed_url, key, service="cli")
         yield CouchFeed(client)
 
 

@@ -13,8 +13,8 @@ from reporting.engine import async_engine
 from sync_server.identity.signing_key_file import load_or_create_signing_key
 from sync_server.lifespan import STORE_CLIENT_TIMEOUT
 from sync_server.sealing import Sealer, load_sealer
-from sync_server.service_credential import service_headers
 from sync_server.settings import Settings
+from sync_server.store_client import store_client
 
 
 class Resources(NamedTuple):
@@ -37,7 +37,7 @@ async def resources(settings: Settings) -> AsyncIterator[Resources]:
     connector = aiohttp.TCPConnector(force_close=True)
     try:
         async with aiohttp.ClientSession(timeout=STORE_CLIENT_TIMEOUT, connector=connector) as session:
-            client = CouchClient(session, settings.feed_url, headers=service_headers(key, service="worker"))
+            client = store_client(session, settings.feed_url, key, service="worker")
             yield Resources(settings, engine, client, sealer)
     finally:
         await engine.dispose()
