@@ -16,10 +16,11 @@ from sync_server.gateway.failures import PREFIX, couch_errors
 from sync_server.gateway.open_requests import OpenRequests
 from sync_server.gateway.pace import Paces
 from sync_server.gateway.sessions import DeviceSessions
-from sync_server.keys import OPEN_REQUESTS, PACES, REPLICATOR, SETTINGS
+from sync_server.keys import OPEN_REQUESTS, PACES, REPLICATOR, SETTINGS, TRAFFIC
 from sync_server.limits.requests import install_limits
 from sync_server.middleware import install_middleware
 from sync_server.settings import Settings, SettingsError
+from sync_server.traffic import Traffic
 
 
 def build_app(settings: Settings) -> web.Application:
@@ -36,6 +37,8 @@ def build_app(settings: Settings) -> web.Application:
         megabytes_per_minute=settings.device_megabytes_per_minute,
     )
     install_middleware(app)
+    app[TRAFFIC] = Traffic()
+    app[TRAFFIC].install(app)
     app.middlewares.append(couch_errors)
     app[OPEN_REQUESTS].install(app)
     app.add_routes(mounted(API_ROUTES))

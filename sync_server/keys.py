@@ -17,6 +17,7 @@ from sync_server.identity.revocations import KnownCredentials
 from sync_server.limits.window import Limiter
 from sync_server.sealing import Sealer
 from sync_server.settings import Settings
+from sync_server.traffic import Traffic
 
 SETTINGS = web.AppKey("settings", Settings)
 ENGINE = web.AppKey("engine", AsyncEngine)
@@ -33,6 +34,7 @@ SITE_DATABASES = web.AppKey("site_databases", CouchClient)
 ACTIVITY = web.AppKey("activity", Activity)
 OPEN_REQUESTS = web.AppKey("open_requests", OpenRequests)
 PACES = web.AppKey("paces", Paces)
+TRAFFIC = web.AppKey("traffic", Traffic)
 SIGNING_KEY = web.AppKey("signing_key", SigningKey)
 LEAF_LOOKUP: web.AppKey[LeafLookup] = web.AppKey("leaf_lookup")
 CORRECTION_WRITER: web.AppKey[CorrectionWriter] = web.AppKey("correction_writer")

@@ -1,15 +1,18 @@
-"""`GET /api/metrics`: each site's numbers, and the outbox's, in Prometheus's text format.
+"""`GET /api/metrics`: each site's numbers, the outbox's and the process's own, in Prometheus's text format.
 
 Open to anybody, as `/api/health` is: who watches a system has no account. Labels are names of sites and
-kinds of outbox entries and nothing else; there is nothing of a participant in it. While Postgres is away the
-answer is 503, which Prometheus shows as a scrape that failed.
+kinds of outbox entries, routes and statuses, and nothing else; there is nothing of a participant in it. While
+Postgres is away, `metricis_postgres_up` is 0 and what only Postgres knows is absent; what the process itself
+served (`sync_server.traffic`) is told all the same: an outage is when it is looked at.
 """
 
+import asyncio
 from collections.abc import Iterable
 from typing import Final
 
+import structlog
 from aiohttp import web
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
@@ -18,7 +21,13 @@ from reporting.outbox.jobs import OutboxNumbers, select_numbers
 from reporting.queries.metrics import SiteNumbers, read_numbers
 from reporting.queries.snapshot import snapshot
 from sync_server.api.route import plain
-from sync_server.keys import ENGINE
+from sync_server.following import AWAY, said
+from sync_server.keys import ENGINE, TRAFFIC
+
+_PATIENCE_S: Final = 5.0
+"""Less than a scrape waits."""
+
+log = structlog.get_logger()
 
 GAUGES: Final = {
     "pending": ("metricis_projection_pending", "Changes after the projector's last batch, as it saw them."),
@@ -84,13 +93,21 @@ class _Outbox(Collector):
 
 async def get_metrics(request: web.Request) -> web.Response:
     """Tell each site's numbers, and each kind of outbox entry's, in Prometheus's text format."""
-    async with snapshot(request.app[ENGINE]) as connection:
-        sites = await read_numbers(connection)
-        kinds = [OutboxNumbers(*row) for row in await connection.execute(select_numbers())]
     registry = CollectorRegistry(auto_describe=False)
+    is_up = Gauge("metricis_postgres_up", "1 while Postgres answers this process.", registry=registry)
+    sites: list[SiteNumbers] = []
+    kinds: list[OutboxNumbers] = []
+    try:
+        async with asyncio.timeout(_PATIENCE_S), snapshot(request.app[ENGINE]) as connection:
+            sites = await read_numbers(connection)
+            kinds = [OutboxNumbers(*row) for row in await connection.execute(select_numbers())]
+        is_up.set(1)
+    except AWAY as error:
+        log.warning("metrics without Postgres", error=said(error))
     registry.register(_Sites(sites))
     registry.register(_Outbox(kinds))
-    return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
+    body = generate_latest(registry) + generate_latest(request.app[TRAFFIC].registry)
+    return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
 
 ROUTES = [

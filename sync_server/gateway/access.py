@@ -34,9 +34,10 @@ from sync_server.gateway.erased import REASON, ErasedFingerprints
 from sync_server.gateway.open_requests import CREDENTIAL
 from sync_server.identity.device_credentials import DeviceCredential
 from sync_server.identity.principals import require_device
-from sync_server.keys import ACTIVITY, ENGINE, ERASED, OPEN_REQUESTS, PACES
+from sync_server.keys import ACTIVITY, ENGINE, ERASED, OPEN_REQUESTS, PACES, TRAFFIC
 from sync_server.middleware import OWN_REQUEST, REQUEST_ID
 from sync_server.policy import OPEN, POLICY, RESERVED_LOCALS, refusal_of_write
+from sync_server.traffic import Pushed
 
 log = structlog.get_logger()
 
@@ -67,7 +68,14 @@ async def authorize(request: web.Request, operation: Operation, database: str | 
         return ServiceAccess(request.app[ERASED])
     await _let_in(request, operation, credential, credential.site)
     record = recorder(request.app[ENGINE])
-    return DeviceAccess(credential, credential.site, request[REQUEST_ID], record, request.app[ERASED])
+    return DeviceAccess(
+        credential,
+        credential.site,
+        request[REQUEST_ID],
+        record,
+        request.app[ERASED],
+        pushed=request.app[TRAFFIC].note_pushed,
+    )
 
 
 async def _let_in(
@@ -186,6 +194,8 @@ class DeviceAccess:
         request_id: str,
         record: Record,
         erased: ErasedFingerprints,
+        *,
+        pushed: Pushed,
     ) -> None:
         readable = POLICY[credential.role].readable
         self.prefixes = None if readable is None else tuple(f"{kind}:" for kind in readable)
@@ -195,6 +205,7 @@ class DeviceAccess:
         self._request_id = request_id
         self._record = record
         self._erased = erased
+        self._pushed = pushed
 
     def may_read(self, doc_id: str) -> bool:
         """Published documents."""
@@ -228,6 +239,8 @@ class DeviceAccess:
                 log.warning("document refused", site=self._site, id=doc_id, rev=rev, reason=reason)
             else:
                 log.info("document received", site=self._site, id=doc_id, rev=rev, notes=incoming.notes)
+        refused = len(docs) - reasons.count(None) + sum(erased)
+        self._pushed(self._site, received=len(docs) - refused, refused=refused)
         # Always `forbidden`: it is the only refusal after which PouchDB goes on with its other documents.
         told = [REASON if is_erased else reason for reason, is_erased in zip(reasons, erased, strict=True)]
         return [None if reason is None else Refusal("forbidden", reason) for reason in told]

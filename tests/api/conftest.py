@@ -27,10 +27,12 @@ from sync_server.keys import (
     REDIS,
     SETTINGS,
     STORE_PROBE,
+    TRAFFIC,
     VERIFIER,
 )
 from sync_server.middleware import install_middleware
 from sync_server.settings import Settings
+from sync_server.traffic import Traffic
 from tests.api.calls import EMAIL, KEY, PASSWORD, Api, person_headers
 from tests.api.tree_store import TreeStore
 
@@ -86,6 +88,8 @@ async def app(
     app[VERIFIER] = KEY.verifier
     app[LEAF_LOOKUP] = app[STORE_PROBE] = store
     install_middleware(app)
+    app[TRAFFIC] = Traffic()
+    app[TRAFFIC].install(app)
     app.add_routes(mounted(API_ROUTES))
     redis = app[REDIS] = Redis.from_url(settings.redis_url)
     ended_logins = EndedLogins(async_engine, MemoryStorage(60))

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 from sqlalchemy import Engine
 
 from reporting.tables import checkpoints, conflicts, proofs, quarantine, replays, waivers
@@ -12,6 +13,14 @@ from tests.api.rows import log_receipt, put
 from tests.api.test_health import checkpoint
 from tests.embedded.supervised import SupervisedSystem
 from tests.identity.outage import postgres_away
+
+OF_THE_PROCESS = {
+    "metricis_postgres_up",
+    "metricis_requests",
+    "metricis_request_seconds",
+    "metricis_feeds_open",
+    "metricis_pushed_documents",
+}
 
 
 def proof(site: str, *, age: timedelta, missing: int, **counts: int) -> dict[str, object]:
@@ -51,15 +60,14 @@ async def scrape(api: Api) -> dict[str, dict[str, float]]:
     assert answer.status == 200
     assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
     assert "secret" not in answer.body
-    families = list(text_string_to_metric_families(answer.body))
-    assert {family.name for family in families} == {
-        name for name, _ in (*GAUGES.values(), *OUTBOX_GAUGES.values())
-    }
+    families = {family.name: family.samples for family in text_string_to_metric_families(answer.body)}
+    asked_of_postgres = [name for name, _ in (*GAUGES.values(), *OUTBOX_GAUGES.values())]
+    assert families.keys() == {*asked_of_postgres, *OF_THE_PROCESS}
     return {
-        family.name.removeprefix("metricis_"): {
-            s.labels.get("site") or s.labels["kind"]: s.value for s in family.samples
+        name.removeprefix("metricis_"): {
+            s.labels.get("site") or s.labels["kind"]: s.value for s in families[name]
         }
-        for family in families
+        for name in asked_of_postgres
     }
 
 
@@ -113,8 +121,37 @@ async def test_health_tells_the_last_proof(api: Api, engine: Engine) -> None:
     assert datetime.now(UTC) - datetime.fromisoformat(after["proved_at"]) < timedelta(hours=2)
 
 
-async def test_without_postgres_a_scrape_fails(
+async def test_without_postgres_the_process_tells_what_it_knows_itself(
     api: Api, postgres_server: SupervisedSystem, database_url: str
 ) -> None:
+    assert (await families(api))["metricis_postgres_up"][0].value == 1
     with postgres_away(postgres_server.superuser_url, database_url):
-        assert (await api.sending().get("/api/metrics")).status == 503
+        found = await families(api)
+    assert found["metricis_postgres_up"][0].value == 0
+    assert found["metricis_projection_pending"] == []
+    assert found["metricis_requests"]
+
+
+async def test_requests_are_counted_by_route_and_not_by_what_a_caller_makes_up(api: Api) -> None:
+    await api.get("/api/sessions/s1")
+    await api.get("/api/sessions/s2")
+    await api.sending().call("PROPFIND", "/api/made-up")
+    await api.get("/api/made-up/too")
+    counted = {
+        tuple(sorted(sample.labels.items())): sample.value
+        for sample in (await families(api))["metricis_requests"]
+        if sample.name == "metricis_requests_total"
+    }
+    by_route = {
+        (labels["route"], labels["method"], labels["status"]): value
+        for labels, value in ((dict(items), value) for items, value in counted.items())
+    }
+    assert by_route["/api/sessions/{id}", "GET", "404"] == 2
+    assert by_route["none", "other", "404"] == 1
+    assert by_route["none", "GET", "404"] == 1
+
+
+async def families(api: Api) -> dict[str, list[Sample]]:
+    answer = await api.sending().get("/api/metrics")
+    assert answer.status == 200
+    return {family.name: family.samples for family in text_string_to_metric_families(answer.body)}
