@@ -127,6 +127,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Base URL under which `/<database>` answers the CouchDB HTTP API."""
         return (self.store_url or self.couchdb_url or f"{own_base_url(self.host, self.port)}/db").rstrip("/")
 
+    @property
+    def purging_url(self) -> str:
+        """The same for erasures: Apache CouchDB lets only server admins purge."""
+        in_couchdb = self.couchdb_url is not None and self.store_url is None
+        return (self.couchdb_admin_url if in_couchdb else None) or self.feed_url
+
 
 def own_base_url(host: str, port: int) -> str:
     """How a service that listens on `host` is reached from its own machine, without a trailing slash."""

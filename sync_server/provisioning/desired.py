@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 from sync_server.identity.access_tokens import ISSUER
 from sync_server.identity.couch_roles import ROLES_CLAIM
 from sync_server.identity.device_credentials import CredentialVerifier
+from sync_server.provisioning.design import SiteDesign
 from sync_server.settings import Settings
 
 MB: Final = 1024 * 1024
@@ -35,14 +36,6 @@ class Wanted(NamedTuple):
     includes: bool = False
     otherwise: str = ""
     """With `includes`: what the value goes on with where none is set."""
-
-
-class SiteDesign(NamedTuple):
-    """How a site's database is made."""
-
-    q: int | None
-    n: int | None
-    validation: bool
 
 
 class ServiceUser(NamedTuple):
@@ -79,13 +72,6 @@ def login_of(url: str) -> tuple[str, str]:
     if not parts.username or not parts.password:
         raise NoLogin
     return unquote(parts.username), unquote(parts.password)
-
-
-def site_design(settings: Settings) -> SiteDesign | None:
-    """How site databases are made; None where the embedded store holds them."""
-    if settings.couchdb_url is None:
-        return None
-    return SiteDesign(settings.couchdb_q, settings.couchdb_n, settings.couchdb_validation)
 
 
 def desired_state(

@@ -82,7 +82,7 @@ def look(server: Server, nodes: list[str], desired: Desired) -> Actual:
         databases=databases,
         system_security={name: security_of(server.security(name)) for name in systems},
         user=_user(server, desired.service) if "_users" in systems else None,
-        sites={site: _database(server, database_of(site)) for site in there},
+        sites={site: look_at_database(server, database_of(site)) for site in there},
     )
 
 
@@ -106,7 +106,8 @@ def _accepts(server: Server, service: ServiceUser) -> bool:
     return True
 
 
-def _database(server: Server, name: str) -> ActualDatabase:
+def look_at_database(server: Server, name: str) -> ActualDatabase:
+    """A site's database. Raises ProvisioningError."""
     cluster: Mapping[str, Any] = server.database(name)["cluster"]
     return ActualDatabase(
         q=int(cluster["q"]),

@@ -16,10 +16,10 @@ import msgspec
 from reporting.sites import database_of, site_of
 from sync_server.identity.couch_roles import SERVICE
 from sync_server.provisioning.actual import SYSTEM_DATABASES, Actual, ActualDatabase
+from sync_server.provisioning.design import SiteDesign
 from sync_server.provisioning.desired import (
     DIRECT_MODE_HAS_NOT,
     Desired,
-    SiteDesign,
     Wanted,
     configuration,
 )

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from reporting.sites import database_of
 from sync_server.identity.couch_roles import SERVICE, credential_role
-from sync_server.provisioning.desired import SiteDesign
+from sync_server.provisioning.design import SiteDesign
 from sync_server.provisioning.validation import DESIGN_ID, design_document
 
 INDEXES_ID: Final = "_design/metricis-indexes"

@@ -1,13 +1,11 @@
 """The open sites, and the credentials in force there, as Postgres has them."""
 
-from collections.abc import Iterable
-
 from sqlalchemy import Connection, Select, and_, select
 
 from reporting.tables import devices, sites
 
 
-def select_admitted() -> Select[str, str]:
+def select_admitted() -> Select[str, str | None]:
     """Statement: each open site with its credentials in force; one without any is there once, with NULL."""
     in_force = and_(devices.c.site == sites.c.code, devices.c.revoked_at.is_(None))
     return (
@@ -20,8 +18,7 @@ def select_admitted() -> Select[str, str]:
 
 def admitted_credentials(connection: Connection) -> dict[str, set[str]]:
     """Open sites, each with the ids of its credentials in force."""
-    rows: Iterable[tuple[str, str | None]] = connection.execute(select_admitted()).tuples()
     found: dict[str, set[str]] = {}
-    for site, credential in rows:
+    for site, credential in connection.execute(select_admitted()):
         found.setdefault(site, set()).update(() if credential is None else (credential,))
     return found
