@@ -27,10 +27,13 @@ class ActualDatabase(NamedTuple):
 
 
 class Actual(NamedTuple):
-    """All of it. `configuration`: for each node what is set of the sections that matter."""
+    """All of it. `configuration`: for each node what is set of the sections that matter. `handlers`: names of
+    the authentication handlers that are at work.
+    """
 
     configuration: Mapping[str, Mapping[ConfigKey, str]]
     server_admins: frozenset[str]
+    handlers: frozenset[str]
     databases: frozenset[str]
     system_security: Mapping[str, Security]
     user: ActualUser | None

@@ -41,7 +41,7 @@ def check_server(server: Server) -> list[str]:
     if (int(version[1]), int(version[2])) < OLDEST:
         oldest = ".".join(map(str, OLDEST))
         raise NotCouchDB(f"{server.shown} is CouchDB {told['version']}; this needs {oldest} or newer.")
-    if "_admin" not in server.session_roles():
+    if "_admin" not in server.session().roles:
         raise ProvisioningError(
             f"{server.user!r} is no server admin of {server.shown}: give the login of one in "
             "COUCHDB_ADMIN_URL (the section [admins] of CouchDB's configuration has them)."
@@ -79,6 +79,7 @@ def look(server: Server, nodes: list[str], desired: Desired) -> Actual:
     return Actual(
         configuration=configuration,
         server_admins=server_admins,
+        handlers=server.session().handlers,
         databases=databases,
         system_security={name: security_of(server.security(name)) for name in systems},
         user=_user(server, desired.service) if "_users" in systems else None,
@@ -94,7 +95,7 @@ def _user(server: Server, service: ServiceUser) -> ActualUser | None:
 def _accepts(server: Server, service: ServiceUser) -> bool:
     own = Server(server.shown, login=(service.name, service.password))
     try:
-        own.session_roles()
+        own.session()
     except WrongLogin:
         return False
     except Refused as error:

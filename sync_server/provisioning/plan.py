@@ -73,7 +73,7 @@ class Plan(msgspec.Struct, frozen=True):
 def make_plan(desired: Desired, actual: Actual) -> Plan:
     """The way from `actual` to `desired`. System databases come first: without `_users` nobody logs in."""
     steps = [*_system_databases(actual), *_configuration(desired, actual), *_service_user(desired, actual)]
-    obstacles: list[Difference] = []
+    obstacles = [*_of_the_server(desired, actual)]
     for site in sorted(desired.sites):
         there = actual.sites.get(site)
         steps += _site(site, desired, there)
@@ -106,8 +106,10 @@ def _system_databases(actual: Actual) -> Iterator[Step]:
         if name not in actual.databases:
             # Replicated to every node whatever COUCHDB_N says: CouchDB's default for its own databases.
             step = Difference(f"database {name}", "itself", ABSENT, "there", why)
-            yield Step(step, (create_database(name), put_security(name, wanted)))
-        elif (found := actual.system_security[name]) != wanted:
+            # CouchDB itself closes `_users` to all but admins, and lets nobody change that.
+            locked = name == "_users"
+            yield Step(step, (create_database(name), *([] if locked else [put_security(name, wanted)])))
+        elif name != "_users" and (found := actual.system_security[name]) != wanted:
             yield _security_step(name, found, wanted, why)
 
 
@@ -238,6 +240,17 @@ def _admitted(one: Security, other: Security) -> str:
 def _shape(design: SiteDesign) -> str:
     told = [f"{name}={value}" for name, value in (("q", design.q), ("n", design.n)) if value is not None]
     return "there" + (f", {', '.join(told)}" if told else "")
+
+
+def _of_the_server(desired: Desired, actual: Actual) -> Iterator[Difference]:
+    users = actual.system_security.get("_users", security())
+    if users != security():
+        shown = (_admitted(users, security()), _admitted(security(), users))
+        yield Difference("database _users", "_security", *shown, "users' passwords are for admins only")
+    if desired.direct and "jwt" not in actual.handlers:
+        at_work = ", ".join(sorted(actual.handlers)) or "none"
+        why = "CouchDB reads its handlers when it starts: restart the nodes, one after the other"
+        yield Difference("every node", "handlers at work", at_work, "jwt among them", why)
 
 
 def _obstacles(name: str, design: SiteDesign, there: ActualDatabase, nodes: int) -> Iterator[Difference]:

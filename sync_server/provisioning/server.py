@@ -10,7 +10,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 import requests
@@ -50,6 +50,13 @@ class Refused(ProvisioningError):
         super().__init__(message)
 
 
+class Session(NamedTuple):
+    """The roles of a login, and the authentication handlers that the node which answers works with."""
+
+    roles: frozenset[str]
+    handlers: frozenset[str]
+
+
 class Server:
     """One CouchDB and a login. Methods raise ProvisioningError."""
 
@@ -72,9 +79,11 @@ class Server:
         """`GET /`."""
         return self._object(self._sdk.get_server_information)
 
-    def session_roles(self) -> list[str]:
-        """The roles of the login."""
-        return list(self._object(self._sdk.get_session_information)["userCtx"]["roles"])
+    def session(self) -> Session:
+        """Who the login is, and by what it could have been."""
+        told = self._object(self._sdk.get_session_information)
+        handlers = (told.get("info") or {}).get("authentication_handlers", ())
+        return Session(frozenset(told["userCtx"]["roles"]), frozenset(handlers))
 
     def setup_state(self) -> str:
         """How far the cluster is set up, as `_cluster_setup` names it."""

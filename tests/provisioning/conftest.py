@@ -23,15 +23,14 @@ async def theirs() -> AsyncIterator[Couch]:
         pytest.skip("TEST_COUCHDB_URL names no Apache CouchDB")
     async with apache(APACHE) as couch:
         before = await _configuration(couch)
-        security = {name: await _get(couch, f"/{name}/_security") for name in ("_users", "_replicator")}
+        security = await _get(couch, "/_replicator/_security")
         yield couch
         after = await _configuration(couch)
         for key in after.keys() - before.keys():
             await couch.call("DELETE", _config(*key))
         for key, value in before.items() - after.items():
             await couch.call("PUT", _config(*key), body=value)
-        for name, told in security.items():
-            await couch.call("PUT", f"/{name}/_security", body=told)
+        await couch.call("PUT", "/_replicator/_security", body=security)
 
 
 async def _configuration(couch: Couch) -> dict[tuple[str, str], str]:

@@ -42,6 +42,7 @@ def after(desired: Desired, *nodes: str) -> Actual:
     return Actual(
         configuration=dict.fromkeys(nodes or (NODE,), set_values),
         server_admins=frozenset({"admin"}),
+        handlers=frozenset({"jwt", "cookie", "default"}),
         databases=frozenset({"_users", "_replicator", "site-lima", "other"}),
         system_security={"_users": security(), "_replicator": security(members=frozenset({SERVICE}))},
         user=ActualUser({"_id": "org.couchdb.user:sync", "_rev": "1-a", "roles": [SERVICE]}, accepted=True),
@@ -75,12 +76,11 @@ def test_nothing_is_to_do_where_all_is_as_it_shall_be(desired: Desired) -> None:
 
 
 def test_an_empty_server_gets_all_of_it_users_first_and_no_secret_is_told() -> None:
-    empty = Actual({NODE: {}}, frozenset({"admin"}), frozenset(), {}, None, {})
+    empty = Actual({NODE: {}}, frozenset({"admin"}), frozenset(), frozenset(), {}, None, {})
     plan = make_plan(DIRECT._replace(design=SiteDesign(q=4, n=1)), empty)
     made = [(request.method, request.path, dict(request.query)) for request in requests(plan)]
-    assert made[:4] == [
+    assert made[:3] == [
         ("PUT", "/_users", {}),
-        ("PUT", "/_users/_security", {}),
         ("PUT", "/_replicator", {}),
         ("PUT", "/_replicator/_security", {}),
     ]
@@ -91,13 +91,13 @@ def test_an_empty_server_gets_all_of_it_users_first_and_no_secret_is_told() -> N
         ("POST", "/site-lima/_index", {}),
         ("PUT", "/site-lima/_design/metricis", {}),
     ]
-    names = [path.rpartition("/")[2] for _, path, _ in made[4:-5]]
+    names = [path.rpartition("/")[2] for _, path, _ in made[3:-5]]
     # Whoever has no login is kept out before databases can be listed; tokens are looked at last.
     assert names.index("require_valid_user_except_for_up") < names.index("admin_only_all_dbs")
     assert names[-1] == "authentication_handlers"
-    told = msgspec.json.encode([step.difference for step in plan.steps]).decode() + "".join(plan.notes)
+    told = msgspec.json.encode([step.difference for step in plan.steps]).decode()
     assert "s3cret" not in told + repr(plan) + repr(DIRECT)
-    assert json.loads(told.partition("]")[0] + "]")[0].keys() == {"where", "what", "is", "shall", "why"}
+    assert json.loads(told)[0].keys() == {"where", "what", "is", "shall", "why"}
     assert "READ EVERYTHING" in plan.notes[0]
 
 
@@ -244,6 +244,23 @@ def test_direct_mode_admits_credentials_in_force_and_keeps_other_handlers_and_ke
     assert (f"node {NODE}", "[jwt_keys] ec:old", "x", "not set") in steps(retired)
     fresh = make_plan(DIRECT, after(DIRECT)._replace(configuration={NODE: {}}))
     assert requests(fresh)[-1].body == f"{JWT_HANDLER}, {USUAL_HANDLERS}"
+
+
+def test_what_only_a_person_can_mend_of_the_server_is_told() -> None:
+    actual = after(DIRECT)._replace(
+        handlers=frozenset({"cookie", "default"}),
+        system_security={
+            "_users": security(members=frozenset({"nurses"})),
+            "_replicator": security(members=frozenset({SERVICE})),
+        },
+    )
+    plan = make_plan(DIRECT, actual)
+    assert plan.steps == ()
+    assert [(each.where, each.found, each.wanted) for each in plan.obstacles] == [
+        ("database _users", "members roles: nurses", "without it"),
+        ("every node", "cookie, default", "jwt among them"),
+    ]
+    assert "restart the nodes" in plan.obstacles[1].why
 
 
 def test_databases_without_a_site_are_left_alone_and_told_unless_only_some_are_meant() -> None:
