@@ -46,12 +46,14 @@ def check_server(server: Server) -> list[str]:
             f"{server.user!r} is no server admin of {server.shown}: give the login of one in "
             "COUCHDB_ADMIN_URL (the section [admins] of CouchDB's configuration has them)."
         )
-    if server.setup_state() in _NOT_SET_UP:
+    nodes, down = server.nodes()
+    # A cluster whose nodes listen on loopback, behind proxies, calls itself disabled all the same.
+    alone = len(nodes) == 1 and "_users" not in server.databases()
+    if alone and server.setup_state() in _NOT_SET_UP:
         raise ProvisioningError(
             f"The cluster of {server.shown} is not set up: finish it first, with POST /_cluster_setup or the "
             "wizard at /_utils (one node: `single_node = true` in [couchdb])."
         )
-    nodes, down = server.nodes()
     if down:
         raise ProvisioningError(
             f"Nodes that are down: {', '.join(down)}. Each node has a configuration of its own: bring them "
