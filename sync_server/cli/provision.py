@@ -173,6 +173,8 @@ def _finish(plan: Plan, left: Plan, *, applied: int, as_json: bool) -> NoReturn:
         click.echo(f"{applied} step{'' if applied == 1 else 's'} done.")
         for step in left.steps:
             click.echo(f"Differs still: {_sentence(step.difference)}. Run this again.")
+        for difference in left.obstacles:
+            click.echo(f"Differs still: {_sentence(difference)}. {difference.why}.")
     sys.exit(1 if left.differs else 0)
 
 

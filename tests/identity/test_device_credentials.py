@@ -76,7 +76,7 @@ def test_key_reads_back_from_its_pem() -> None:
 
 
 def test_tablet_token_has_no_expiry_and_names_its_key() -> None:
-    assert set(claims_of(TOKEN)) == {"iss", "sub", "site", "role", "jti", "iat"}
+    assert set(claims_of(TOKEN)) == {"iss", "sub", "site", "role", "jti", "iat", "_couchdb.roles"}
     assert jwt.get_unverified_header(TOKEN)["kid"] == KEY.verifier.key_id
     assert KEY.verifier.verify(TOKEN, now=NOW + timedelta(days=3650)) == TABLET
 

@@ -97,10 +97,16 @@ async def test_the_service_user_may_do_what_the_service_does_and_no_admins_work(
         assert await call("POST", f"/{lima}/_find", found) == 200
         assert await call("POST", f"/{lima}/_compact", {}) == 202
         assert await call("GET", "/_all_dbs") == 200
-        assert await call("GET", f"/_replicator/{lima}") == 404
+        other = database_of(deployment.sites[1])
+        job = {"source": f"{theirs.base}/{lima}", "target": f"{theirs.base}/{other}"}
+        assert await call("PUT", f"/_replicator/{lima}", job) == 201
+        made = f"/_replicator/{lima}"
+        await theirs.call("DELETE", made, query=await revision(theirs, made))
+        assert await call("PUT", f"/{lima}/_revs_limit", 1000) == 200
         # What takes a server admin: docs/COUCHDB.md says who does it instead.
         assert await call("GET", "/_db_updates") in (401, 403)
         assert await call("POST", f"/{lima}/_purge", {}) in (401, 403)
+        assert await call("PUT", f"/{lima}/_purged_infos_limit", 1000) in (401, 403)
         assert await call("PUT", "/site-provision-new") in (401, 403)
         assert await call("GET", "/_scheduler/docs") in (401, 403)
         assert await call("GET", f"/_users/org.couchdb.user:{deployment.user}") in (401, 403)
