@@ -5,7 +5,6 @@ database, and a database that could not be made leaves no credential; an empty d
 Postgres goes away at the commit, and the next enrolment takes it.
 """
 
-import contextlib
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,12 +13,13 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import aiohttp
 import msgspec
 
-from replication.errors import DatabaseExists
 from reporting.engine import sync_engine
 from reporting.sites import database_of
 from reporting.studies.sites import hold_site, insert_site
 from sync_server.identity.devices import EnrolledRole, enrol
 from sync_server.identity.signing_key_file import load_or_create_signing_key
+from sync_server.provisioning.design import SiteDesign
+from sync_server.site_databases import create_site_database
 from sync_server.store_client import store_client
 
 STORE_TIMEOUT = aiohttp.ClientTimeout(total=30, connect=5)
@@ -61,10 +61,12 @@ async def enrol_device(
     database_url: str,
     data_dir: Path,
     keep: bool = False,
+    design: SiteDesign | None = None,
 ) -> Enrolment:
     """Enrol a device at a site; the site's database is made if it is new.
 
-    `public_base` is how the device reaches the server. Raises InvalidSiteName, InvalidDeviceName,
+    `public_base` is how the device reaches the server, `design` how an Apache CouchDB's site databases are
+    made. Raises InvalidSiteName, InvalidDeviceName,
     SiteArchived, UnusableSigningKey, OSError (the key's file), CouchError, or SQLAlchemy's DBAPIError.
     """
     database = database_of(site)
@@ -87,8 +89,7 @@ async def enrol_device(
             )
             async with aiohttp.ClientSession(timeout=STORE_TIMEOUT) as session:
                 client = store_client(session, feed_url, key, service="enrolment")
-                with contextlib.suppress(DatabaseExists):
-                    await client.create(database)
+                await create_site_database(client, site, design)
     finally:
         engine.dispose()
     return Enrolment(

@@ -56,6 +56,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Port to listen on."""
     couchdb_url: str | None = None
     """An Apache CouchDB that holds the site databases. Unset: the embedded store does."""
+    couchdb_admin_url: str | None = None
+    """The same CouchDB with a server admin's login, for `provision` and erasures; the service needs none."""
+    couchdb_q: Annotated[int, Meta(ge=1, le=256)] | None = None
+    """Shards of a new site database. Unset: CouchDB's default."""
+    couchdb_n: Annotated[int, Meta(ge=1, le=16)] | None = None
+    """Copies of each shard in a cluster. Unset: CouchDB's default."""
+    couchdb_validation: bool = True
+    """Site databases check with a function of their own that nobody writes what the policy forbids."""
+    couchdb_direct: bool = False
+    """CouchDB admits tablets itself, by their tokens, beside the gateway."""
     store_url: str | None = None
     """Where the projector finds the site databases; unset: `COUCHDB_URL`, or this machine's own service."""
     jwt_secret_key: str = DEVELOPMENT_JWT_SECRET
@@ -116,6 +126,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def feed_url(self) -> str:
         """Base URL under which `/<database>` answers the CouchDB HTTP API."""
         return (self.store_url or self.couchdb_url or f"{own_base_url(self.host, self.port)}/db").rstrip("/")
+
+    @property
+    def purging_url(self) -> str:
+        """The same for erasures: Apache CouchDB lets only server admins purge."""
+        in_couchdb = self.couchdb_url is not None and self.store_url is None
+        return (self.couchdb_admin_url if in_couchdb else None) or self.feed_url
 
 
 def own_base_url(host: str, port: int) -> str:
@@ -196,6 +212,7 @@ def _unsafe(settings: Settings) -> list[str]:
         problems.append("REDIS_URL must begin with redis://, rediss:// or unix://.")
     for name, url in (
         ("COUCHDB_URL", settings.couchdb_url),
+        ("COUCHDB_ADMIN_URL", settings.couchdb_admin_url),
         ("STORE_URL", settings.store_url),
         ("PUBLIC_URL", settings.public_url),
     ):
@@ -207,6 +224,7 @@ def _unsafe(settings: Settings) -> list[str]:
             ("DATABASE_URL", settings.database_url),
             ("REDIS_URL", settings.redis_url),
             ("COUCHDB_URL", settings.couchdb_url),
+            ("COUCHDB_ADMIN_URL", settings.couchdb_admin_url),
             ("STORE_URL", settings.store_url),
             ("PUBLIC_URL", settings.public_url),
         )
@@ -218,6 +236,10 @@ def _unsafe(settings: Settings) -> list[str]:
         if not _is_network(each)
     ]
     problems += _wrong_mail(settings)
+    if settings.couchdb_direct and not settings.couchdb_validation:
+        problems.append(
+            "COUCHDB_VALIDATION must be on with COUCHDB_DIRECT: without it a tablet could delete documents."
+        )
     if bool(settings.admin_email) != bool(settings.admin_password):
         problems.append("ADMIN_EMAIL and ADMIN_PASSWORD go together: set both or neither.")
     if settings.admin_email and not re.fullmatch(r"[^@\s]+@[^@\s]+", settings.admin_email):

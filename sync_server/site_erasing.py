@@ -7,6 +7,7 @@ forget: its limit is set to one for one purge of nothing, and then back to what 
 |---|---|
 | between two purges | the next run finds what is left |
 | with the limit at one | the next run sets it to the usual one; only other purges are forgotten sooner |
+| it may not purge (an Apache CouchDB, asked as the service's own user) | Forbidden, with what to do |
 | during a compaction | the next run starts it again |
 """
 
@@ -16,6 +17,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from replication.client import CouchClient
+from replication.errors import Forbidden, Unauthorized
 from reporting.erasure.site_store import StoredDocument
 
 PAGE: Final = 5000
@@ -24,6 +26,10 @@ PURGED_AT_ONCE: Final = 50
 USUAL_LIMIT: Final = 1000
 NOTHING: Final = {"erased": ["1-00000000000000000000000000000000"]}
 _LOOK_S: Final = 0.05
+MAY_NOT_PURGE: Final = (
+    "CouchDB lets only server admins purge: give COUCHDB_ADMIN_URL to the workers, or run `sync-server "
+    "participants erase` with it"
+)
 
 
 class CouchSiteStore:
@@ -73,7 +79,10 @@ class CouchSiteStore:
         ids = list(revisions)
         for start in range(0, len(ids), PURGED_AT_ONCE):
             part = {doc_id: list(revisions[doc_id]) for doc_id in ids[start : start + PURGED_AT_ONCE]}
-            await self._post(database, "_purge", part)
+            try:
+                await self._post(database, "_purge", part)
+            except (Unauthorized, Forbidden) as error:
+                raise Forbidden(MAY_NOT_PURGE) from error
         path = f"/{quote(database, safe='')}/_purged_infos_limit"
         await self._client.request("PUT", path, dict[str, Any], body=1)
         await self._post(database, "_purge", NOTHING)

@@ -74,6 +74,12 @@ PURE = (
     "sync_server/mail/texts.py",
     "sync_server/jobs/registry.py",
     "sync_server/policy.py",
+    "sync_server/provisioning/actual.py",
+    "sync_server/provisioning/design.py",
+    "sync_server/provisioning/desired.py",
+    "sync_server/provisioning/plan.py",
+    "sync_server/provisioning/requests.py",
+    "sync_server/provisioning/validation.py",
     "sync_server/identity/access_tokens.py",
     "sync_server/embedded/backoff.py",
 )

@@ -45,8 +45,9 @@ from sync_server.gateway.collecting import (
     Step,
     StoredSession,
 )
-from sync_server.keys import ENGINE, ERASED, SITE_DATABASES
+from sync_server.keys import ENGINE, ERASED, SETTINGS, SITE_DATABASES
 from sync_server.middleware import REQUEST_ID
+from sync_server.provisioning.design import site_design
 
 SUBMIT_LIMIT = 64 * 1024 * 1024
 """As of one document under `/db`."""
@@ -238,6 +239,7 @@ def _store(call: Call[Any, Any], site: str) -> SessionStore:
         recorder(app[ENGINE]),
         app[ERASED],
         site=site,
+        design=site_design(app[SETTINGS]),
         device=_device(call),
         role="person",
         credential=call.caller.login or f"person:{call.caller.person.id}",

@@ -6,7 +6,6 @@
 The QR code holds `{"v": 1, "urls": [...], "code": "…"}`: where to redeem it.
 """
 
-import contextlib
 import io
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -17,7 +16,6 @@ import msgspec
 import segno
 from msgspec import UNSET, Meta, UnsetType
 
-from replication.errors import DatabaseExists
 from reporting.queries.devices import (
     DEVICE_SITE,
     KEY,
@@ -40,7 +38,7 @@ from sync_server.api.names import DeviceName, SiteCode
 from sync_server.api.parameters import Text
 from sync_server.api.route import Route, delete, get, patch, post
 from sync_server.enrolment import Enrolment
-from sync_server.errors import NotAllowed, NotFound, NotPossible
+from sync_server.errors import NotAllowed, NotFound, NotPossible, Unavailable
 from sync_server.identity.devices import (
     EnrolledRole,
     device_revoked,
@@ -59,6 +57,8 @@ from sync_server.identity.enrolment_codes import (
     select_code_site,
 )
 from sync_server.keys import SETTINGS, SIGNING_KEY, SITE_DATABASES
+from sync_server.provisioning.design import site_design
+from sync_server.site_databases import NotProvisioned, create_site_database
 
 Label = Annotated[str, Meta(max_length=200)]
 Installation = Annotated[str, Meta(min_length=16, max_length=200)]
@@ -306,8 +306,11 @@ async def redeem(call: Call[Nothing, Redemption]) -> Enrolment:
         )
     )
     database = database_of(row.site)
-    with contextlib.suppress(DatabaseExists):
-        await app[SITE_DATABASES].create(database)
+    try:
+        await create_site_database(app[SITE_DATABASES], row.site, site_design(app[SETTINGS]))
+    except NotProvisioned as error:
+        # Nothing is committed: the code is good for another time.
+        raise Unavailable(f"This tablet cannot be enrolled yet: {error.reason}.") from error
     return Enrolment(
         device=row.device,
         site=row.site,

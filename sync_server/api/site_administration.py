@@ -17,11 +17,11 @@ from functools import partial
 from typing import Annotated, Any
 
 import msgspec
+import structlog
 from msgspec import UNSET, Meta, UnsetType
 
-from replication.errors import CouchError, DatabaseExists
+from replication.errors import CouchError
 from reporting.publication.requests import publish_sites
-from reporting.sites import database_of
 from reporting.studies.sites import (
     Outstanding,
     SiteRecord,
@@ -40,7 +40,11 @@ from sync_server.api.names import SiteCode
 from sync_server.api.route import Route, patch, post
 from sync_server.errors import InvalidRequest, NotFound, NotPossible, Taken, Unavailable
 from sync_server.identity.devices import device_revoked, revoke
-from sync_server.keys import SITE_DATABASES
+from sync_server.keys import SETTINGS, SITE_DATABASES
+from sync_server.provisioning.design import site_design
+from sync_server.site_databases import NotProvisioned, create_site_database
+
+log = structlog.get_logger()
 
 SiteName = Annotated[str, Meta(max_length=200)]
 Timezone = Annotated[str, Meta(min_length=1, max_length=64, description="IANA name, such as America/Lima")]
@@ -176,10 +180,12 @@ async def _read(call: Call[Any, Any], site: str, *, lock: bool = False) -> SiteR
 
 
 async def _provision(call: Call[Any, Any], site: str) -> None:
+    app = call.request.app
     try:
-        await call.request.app[SITE_DATABASES].create(database_of(site))
-    except DatabaseExists:
-        pass
+        await create_site_database(app[SITE_DATABASES], site, site_design(app[SETTINGS]))
+    except NotProvisioned as error:
+        # The site is worth having all the same: `sync-server provision` makes databases of rows.
+        log.warning("site without database", site=site, reason=error.reason)
     except CouchError as error:
         raise Unavailable(f"The site's database cannot be made now: {error.reason}") from error
 

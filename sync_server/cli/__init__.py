@@ -14,6 +14,7 @@ COMMANDS: Mapping[str, str] = {
     "work": "sync_server.cli.system",
     "publish": "sync_server.cli.publish",
     "migrate": "sync_server.cli.migrate",
+    "provision": "sync_server.cli.provision",
     "dsn": "sync_server.cli.dsn",
     "devices": "sync_server.cli.devices",
     "users": "sync_server.cli.users",

@@ -57,6 +57,7 @@ def enrol_command(
                 database_url=where.database_url,
                 data_dir=where.data_dir,
                 keep=keep,
+                design=where.design,
             )
         )
     except (InvalidSiteName, InvalidDeviceName, SiteArchived, UnusableSigningKey) as error:

@@ -171,7 +171,7 @@ async def _erase(where: Target, number: int) -> Erasure:
     engine = async_engine(where.database_url)
     try:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=600, connect=10)) as session:
-            client = store_client(session, where.feed_url, key, service="erasure")
+            client = store_client(session, where.purging_url or where.feed_url, key, service="erasure")
             return await run_erasure(engine, CouchSiteStore(client), sealer.fingerprints, number)
     finally:
         await engine.dispose()

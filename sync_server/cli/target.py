@@ -10,6 +10,7 @@ import click
 
 from sync_server.embedded.errors import EmbeddedError
 from sync_server.embedded.record import running_system
+from sync_server.provisioning.design import SiteDesign, site_design
 from sync_server.settings import SettingsError, read_settings
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -22,6 +23,10 @@ class Target(NamedTuple):
     feed_url: str
     base_url: str
     data_dir: Path
+    design: SiteDesign | None = None
+    """How site databases are made, where an Apache CouchDB holds them."""
+    purging_url: str | None = None
+    """Where erasures purge, where that is not `feed_url`."""
 
 
 def data_dir_option(command: F) -> F:
@@ -44,7 +49,14 @@ def target(data_dir: Path | None) -> Target:
     except (EmbeddedError, SettingsError) as error:
         fail(str(error))
     base_url = settings.feed_url.removesuffix("/db")
-    return Target(settings.database_url, settings.feed_url, base_url, settings.data_dir)
+    return Target(
+        settings.database_url,
+        settings.feed_url,
+        base_url,
+        settings.data_dir,
+        site_design(settings),
+        settings.purging_url,
+    )
 
 
 def fail(message: str, *, code: int = 1) -> NoReturn:

@@ -15,13 +15,13 @@ run as it does those of two tablets; the next step goes on from the winner.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import msgspec
 
 from replication.client import CouchClient, NotWritten
-from replication.errors import CouchError, DatabaseExists, NotFound, Unavailable
+from replication.errors import CouchError, NotFound, Unavailable
 from reporting.collecting.session_document import Document, next_revision
 from reporting.erasure.names import Claims
 from reporting.ingest import IngestEntry
@@ -29,6 +29,8 @@ from reporting.sites import database_of
 from sync_server.api.seams import StoreUnreachable
 from sync_server.gateway.access import Record
 from sync_server.gateway.erased import REASON, ErasedFingerprints
+from sync_server.provisioning.design import SiteDesign
+from sync_server.site_databases import create_site_database
 
 Step = Callable[[Document], Document]
 
@@ -57,16 +59,24 @@ class SessionRefused(Exception):
 
 class SessionStore:
     """One site's session documents. `about` names who writes, for the ingest log: device, role, credential,
-    request.
+    request. `design`: how the site's database is made where an Apache CouchDB holds it.
     """
 
     def __init__(
-        self, client: CouchClient, record: Record, erased: ErasedFingerprints, *, site: str, **about: str
+        self,
+        client: CouchClient,
+        record: Record,
+        erased: ErasedFingerprints,
+        *,
+        site: str,
+        design: SiteDesign | None = None,
+        **about: str,
     ) -> None:
         self._client = client
         self._record = record
         self._erased = erased
         self._site = site
+        self._design = design
         self._about = about
 
     async def read(self, session: str) -> StoredSession | None:
@@ -125,8 +135,7 @@ class SessionStore:
             return await self._client.push(database, [body])
         except NotFound:
             # A site at which no tablet was enrolled yet may have none.
-            with suppress(DatabaseExists):
-                await self._client.create(database)
+            await create_site_database(self._client, self._site, self._design)
             return await self._client.push(database, [body])
 
     async def step(self, base: StoredSession, step: Step) -> StoredSession:

@@ -31,6 +31,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from reporting.sites import site_of
 from sync_server.identity.access_tokens import ISSUER
 from sync_server.identity.authorization import basic_credentials, bearer_token
+from sync_server.identity.couch_roles import ROLES_CLAIM, credential_role, device_role
 
 DeviceRole = Literal["tablet", "hub", "service"]
 ALGORITHM = "ES256"
@@ -181,6 +182,9 @@ class SigningKey:
         }
         if credential.site is not None:
             claims["site"] = credential.site
+            # Read by a CouchDB that checks tokens itself. None for a service: CouchDB is not told to look at
+            # `exp`, and would let it in for ever.
+            claims[ROLES_CLAIM] = [device_role(credential.role), credential_role(credential.id)]
         if lifetime is not None:
             claims["exp"] = issued_at + int(lifetime.total_seconds())
         headers = {"kid": self.verifier.key_id}

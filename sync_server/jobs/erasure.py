@@ -16,7 +16,7 @@ from sync_server.site_erasing import CouchSiteStore
 
 async def deliver_erasure(entry: Started, resources: Resources) -> Outcome | None:
     """Carry it out. Raises whatever a database or the store raises."""
-    store = CouchSiteStore(resources.client)
+    store = CouchSiteStore(resources.purging)
     try:
         await run_erasure(resources.engine, store, resources.sealer.fingerprints, int(entry.payload["id"]))
     except NotConfirmed as error:

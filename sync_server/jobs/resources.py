@@ -24,6 +24,8 @@ class Resources(NamedTuple):
     engine: AsyncEngine
     client: CouchClient
     """The site databases, with the service's own credential."""
+    purging: CouchClient
+    """The same, as somebody who may purge."""
     sealer: Sealer
 
 
@@ -38,6 +40,7 @@ async def resources(settings: Settings) -> AsyncIterator[Resources]:
     try:
         async with aiohttp.ClientSession(timeout=STORE_CLIENT_TIMEOUT, connector=connector) as session:
             client = store_client(session, settings.feed_url, key, service="worker")
-            yield Resources(settings, engine, client, sealer)
+            purging = store_client(session, settings.purging_url, key, service="worker")
+            yield Resources(settings, engine, client, purging, sealer)
     finally:
         await engine.dispose()

@@ -51,6 +51,18 @@ def test_signed_token_carries_the_credential() -> None:
     assert KEY.verifier.verify(TOKEN, now=NOW) == TABLET
 
 
+def test_a_devices_token_tells_couchdb_its_roles_and_a_services_none() -> None:
+    assert claims_of(TOKEN)["_couchdb.roles"] == [
+        f"metricis:{TABLET.role}",
+        f"metricis:credential:{TABLET.id}",
+    ]
+    # Those of before told none, and are valid all the same.
+    assert KEY.verifier.verify(resign({"_couchdb.roles": None}), now=NOW) == TABLET
+    # CouchDB in direct mode looks at no `exp`: a service would be let in for ever.
+    service = mint_service_token(KEY, service="api", now=NOW, credential_id="s")
+    assert "_couchdb.roles" not in claims_of(service)
+
+
 def test_verifier_needs_the_public_key_only() -> None:
     assert b"PRIVATE" not in KEY.verifier.public_pem
     verifier = CredentialVerifier.from_pem(KEY.verifier.public_pem)
@@ -64,7 +76,7 @@ def test_key_reads_back_from_its_pem() -> None:
 
 
 def test_tablet_token_has_no_expiry_and_names_its_key() -> None:
-    assert set(claims_of(TOKEN)) == {"iss", "sub", "site", "role", "jti", "iat"}
+    assert set(claims_of(TOKEN)) == {"iss", "sub", "site", "role", "jti", "iat", "_couchdb.roles"}
     assert jwt.get_unverified_header(TOKEN)["kid"] == KEY.verifier.key_id
     assert KEY.verifier.verify(TOKEN, now=NOW + timedelta(days=3650)) == TABLET
 
