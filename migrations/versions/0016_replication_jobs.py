@@ -22,9 +22,7 @@ def upgrade() -> None:
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
         sa.Column("site", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
-        sa.Column(
-            "kind", sa.Text(), nullable=False, comment="which documents: collected, published, custom"
-        ),
+        sa.Column("kind", sa.Text(), nullable=False, comment="which documents: collected, published, custom"),
         sa.Column("direction", sa.Text(), nullable=False, comment="push or pull, as seen from this server"),
         sa.Column("url", sa.Text(), nullable=False, comment="the other side's database, without a login"),
         sa.Column(
@@ -85,9 +83,7 @@ def upgrade() -> None:
         sa.CheckConstraint(
             "kind IN ('collected', 'published', 'custom')", name=op.f("ck_replication_jobs_kind_known")
         ),
-        sa.CheckConstraint(
-            "direction IN ('push', 'pull')", name=op.f("ck_replication_jobs_direction_known")
-        ),
+        sa.CheckConstraint("direction IN ('push', 'pull')", name=op.f("ck_replication_jobs_direction_known")),
         sa.CheckConstraint(
             "desired IN ('running', 'paused', 'cancelled')",
             name=op.f("ck_replication_jobs_desired_known"),

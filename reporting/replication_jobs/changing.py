@@ -16,8 +16,9 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 import msgspec
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
 
 from reporting.replication_jobs.alerts import recovered
 from reporting.replication_jobs.requests import ask_for_look
@@ -99,15 +100,11 @@ def change_job(
         raise NotNow("It is cancelled: make another one.")
     if not changes:
         return before
-    if changes.get("name", before.name) != before.name:
-        others = select(_c.id).where(
-            _c.site == before.site, _c.name == changes["name"], _c.desired != "cancelled"
-        )
-        # Names of a site are given one after the other; the index has the last word.
-        connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"replication {before.site}"))))
-        if connection.execute(others).first() is not None:
-            raise NameTaken(f"{before.site} has a replication job {changes['name']!r} already.")
-    connection.execute(update_job(before.id, {**changes, "updated_by": by}))
+    try:
+        with connection.begin_nested():
+            connection.execute(update_job(before.id, {**changes, "updated_by": by}))
+    except IntegrityError as error:
+        raise NameTaken(f"{before.site} has a replication job {changes['name']!r} already.") from error
     connection.execute(ask_for_look())
     return read_job(connection, before.id)
 

@@ -8,7 +8,8 @@ A job that crashes is tried again by its scheduler, so one crash is no alert; on
 | seen | stuck | well again |
 |---|---|---|
 | `failed` | at once | another state, which lasts as below |
-| `crashing`, `error`, or crashes between looks | after `patience` | it runs at two looks without a crash, its checkpoint moves, or it completes |
+| `crashing`, `error`, or crashes between looks | after `patience` | it runs at two looks without a crash |
+| | | between them, its checkpoint moves, or it completes |
 | changes pending, and nothing is read or written | after `patience` | something is |
 | not begun, or unknown to the scheduler | after `patience` | it is known |
 | the counters begin again at 0 (another run) | no progress by itself | |
@@ -24,6 +25,8 @@ LONGEST_ERROR: Final = 2000
 
 State = Literal["initializing", "running", "pending", "crashing", "error", "failed", "completed"]
 """As CouchDB names them."""
+
+Alert = Literal["stuck", "recovered"]
 
 ILL: Final = ("crashing", "error", "failed")
 STARTS: Final = (None, "", "0")
@@ -84,7 +87,7 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     events: tuple[Event, ...] = ()
     per_second: float | None = None
     stuck_since: datetime | None = None
-    alert: Literal["stuck", "recovered"] | None = None
+    alert: Alert | None = None
     why: str | None = None
 
 
@@ -100,14 +103,15 @@ def judge(
         checked=look.checked,
         written=look.written,
         checkpoint=look.checkpoint,
-        crashed_at=max((crash.at for crash in look.crashes), default=before and before.crashed_at),
+        crashed_at=max((crash.at for crash in look.crashes), default=_crashed_at(before)),
         error=_last_error(before, look, new),
         error_at=_last_error_at(before, look, new, now),
         ill_since=_ill_since(before, look, new, now),
         idle_since=_idle_since(before, look, now),
     )
     why = _why(memory, now, patience)
-    since, alert = stuck_since, None
+    since = stuck_since
+    alert: Alert | None = None
     if why is not None and stuck_since is None:
         since, alert = now, "stuck"
     elif stuck_since is not None and memory.ill_since is None and memory.idle_since is None:
@@ -117,17 +121,21 @@ def judge(
         events=_events(before, look, new, now),
         per_second=_per_second(before, look, now),
         stuck_since=since,
-        alert=alert,  # type: ignore[arg-type]  # a Literal that mypy widens
+        alert=alert,
         why=why,
     )
 
 
 def _new_crashes(before: Memory | None, look: Look) -> list[Crash]:
     """Those that no look has seen, oldest first."""
-    known = before.crashed_at if before is not None else None
+    known = _crashed_at(before)
     return sorted(
         (crash for crash in look.crashes if known is None or crash.at > known), key=lambda crash: crash.at
     )
+
+
+def _crashed_at(before: Memory | None) -> datetime | None:
+    return before.crashed_at if before is not None else None
 
 
 def _last_error(before: Memory | None, look: Look, new: Sequence[Crash]) -> str | None:
@@ -137,9 +145,7 @@ def _last_error(before: Memory | None, look: Look, new: Sequence[Crash]) -> str 
     return told[:LONGEST_ERROR]
 
 
-def _last_error_at(
-    before: Memory | None, look: Look, new: Sequence[Crash], now: datetime
-) -> datetime | None:
+def _last_error_at(before: Memory | None, look: Look, new: Sequence[Crash], now: datetime) -> datetime | None:
     if new:
         return new[-1].at
     known = before.error_at if before is not None else None
@@ -183,7 +189,9 @@ def _why(memory: Memory, now: datetime, patience: timedelta) -> str | None:
     if memory.idle_since is not None and now - memory.idle_since >= patience:
         if memory.state == "initializing":
             return f"It has not begun since {_minute(memory.idle_since)}."
-        return f"Nothing was done since {_minute(memory.idle_since)}, and {memory.pending} changes are pending."
+        return (
+            f"Nothing was done since {_minute(memory.idle_since)}, and {memory.pending} changes are pending."
+        )
     return None
 
 

@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy import Connection, func, select
 
 from reporting.replication_jobs.alerts import recovered, stuck
-from reporting.replication_jobs.health import Look, Memory, judge
+from reporting.replication_jobs.health import Judgement, Look, Memory, judge
 from reporting.replication_jobs.rows import (
     forget_events,
     insert_events,
@@ -46,50 +46,44 @@ def record_looks(connection: Connection, seen: Iterable[Seen], *, patience: time
     for row in connection.execute(select_watched(list(by_job))).all():
         each = by_job[row.id]
         if (row.generation, row.attempt) == (each.generation, each.attempt):
-            memory = None if row.memory is None else msgspec.convert(row.memory, Memory)
-            happened += _record(connection, each, row.site, row.name, memory, row.stuck_since, now, patience)
+            memory = None if row.memory is None else msgspec.convert(row.memory, Memory, strict=False)
+            judged = judge(memory, each.look, now=now, stuck_since=row.stuck_since, patience=patience)
+            _record(connection, row.id, each.look, judged)
+            happened += _alerts(row.id, row.site, row.name, row.stuck_since, judged)
     if happened:
         connection.execute(announce(*happened))
 
 
-def _record(
-    connection: Connection,
-    seen: Seen,
-    site: str,
-    name: str,
-    before: Memory | None,
-    stuck_since: datetime | None,
-    now: datetime,
-    patience: timedelta,
-) -> list[Event]:
-    look = seen.look
-    judged = judge(before, look, now=now, stuck_since=stuck_since, patience=patience)
+def _record(connection: Connection, number: int, look: Look, judged: Judgement) -> None:
+    memory = judged.memory
     connection.execute(
         update_seen(
-            seen.job,
-            memory=judged.memory,
+            number,
+            memory=memory,
             state=look.state,
-            observed_at=now,
+            observed_at=memory.at,
             pending=look.pending,
             written=look.written,
             failures=look.failures,
             per_second=judged.per_second,
-            error=judged.memory.error,
-            error_at=judged.memory.error_at,
+            error=memory.error,
+            error_at=memory.error_at,
             next_retry_at=look.next_retry_at,
             stuck_since=judged.stuck_since,
         )
     )
     if judged.events:
-        connection.execute(insert_events(seen.job, judged.events))
-        connection.execute(forget_events(seen.job))
-    about = {"job": seen.job, "site": site, "name": name, "state": look.state}
+        connection.execute(insert_events(number, judged.events))
+        connection.execute(forget_events(number))
+
+
+def _alerts(number: int, site: str, name: str, open_since: datetime | None, judged: Judgement) -> list[Event]:
+    state = judged.memory.state
+    about = {"job": number, "site": site, "name": name, "state": state}
     if judged.alert == "stuck" and judged.stuck_since is not None:
         log.error("replication stuck", **about, reason=judged.why)
-        return [
-            stuck(seen.job, site, name, judged.stuck_since, state=look.state, why=judged.why or look.state)
-        ]
-    if judged.alert == "recovered" and stuck_since is not None:
-        log.info("replication recovered", **about, stuck_since=stuck_since.isoformat())
-        return [recovered(seen.job, site, name, stuck_since, look.state)]
+        return [stuck(number, site, name, judged.stuck_since, state=state, why=judged.why or state)]
+    if judged.alert == "recovered" and open_since is not None:
+        log.info("replication recovered", **about, stuck_since=open_since.isoformat())
+        return [recovered(number, site, name, open_since, state)]
     return []

@@ -6,8 +6,8 @@ from typing import Any, Final, Literal
 
 import msgspec
 from sqlalchemy import (
+    ColumnElement,
     Delete,
-    Executable,
     Insert,
     Select,
     Update,
@@ -111,13 +111,13 @@ class WantedJob(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int
 
 
-_EXPRESSIONS: Final = {
+_EXPRESSIONS: Final[Mapping[str, ColumnElement[Any]]] = {
     "user": _c.login_name,
     "has_credential": _c.credential.isnot(None),
     "state": SHOWN_STATE,
 }
 _JOB: Final = [
-    _EXPRESSIONS.get(name, _c[name] if name in _c else None) for name in ReplicationJob.__struct_fields__
+    _EXPRESSIONS[name] if name in _EXPRESSIONS else _c[name] for name in ReplicationJob.__struct_fields__
 ]
 _EVENT: Final = [replication_job_events.c[name] for name in JobEvent.__struct_fields__]
 _WANTED: Final = [_c[name] for name in WantedJob.__struct_fields__]
@@ -136,7 +136,7 @@ def select_jobs(
     if site is not None:
         statement = statement.where(_c.site == site)
     if state is not None:
-        statement = statement.where(SHOWN_STATE == state)
+        statement = statement.where(SHOWN_STATE.in_([state]))
     if stuck is not None:
         statement = statement.where(_c.stuck_since.isnot(None) if stuck else _c.stuck_since.is_(None))
     return statement
@@ -146,11 +146,6 @@ def select_events(job: int) -> Select[*tuple[Any, ...]]:
     """Statement: the fields of JobEvent, newest first."""
     e = replication_job_events.c
     return select(*_EVENT).where(e.job == job).order_by(e.id.desc())
-
-
-def insert_job(values: Mapping[str, Any]) -> Executable:
-    """Statement: a new job; its id. Raises IntegrityError where the site has one of that name."""
-    return insert(replication_jobs).values(**values).returning(_c.id)
 
 
 def update_job(number: int, changes: Mapping[str, Any]) -> Update:
@@ -191,7 +186,7 @@ def wanted_of(row: Sequence[Any]) -> WantedJob:
 
 
 def select_watched(numbers: Sequence[int]) -> Select[*tuple[Any, ...]]:
-    """Statement: (id, site, name, memory, stuck_since, generation, attempt) of running jobs, locked in order."""
+    """Statement: (id, site, name, memory, stuck_since, generation, attempt) of running jobs, locked."""
     return (
         select(_c.id, _c.site, _c.name, _c.memory, _c.stuck_since, _c.generation, _c.attempt)
         .where(_c.id.in_(sorted(numbers)), _c.desired == "running")

@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 from reporting.outbox.jobs import OutboxNumbers, select_numbers
 from reporting.queries.metrics import SiteNumbers, read_numbers
 from reporting.queries.snapshot import snapshot
+from reporting.replication_jobs.rows import JobNumbers, select_job_numbers
 from sync_server.api.route import plain
 from sync_server.keys import ENGINE
 
@@ -70,6 +71,27 @@ OUTBOX_GAUGES: Final = {
 """By member of OutboxNumbers."""
 
 
+class _Replication(Collector):
+    def __init__(self, numbers: Iterable[JobNumbers]) -> None:
+        self._numbers = list(numbers)
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        jobs = GaugeMetricFamily(
+            "metricis_replication_jobs", "Replication jobs by state.", labels=["site", "state"]
+        )
+        stuck = GaugeMetricFamily(
+            "metricis_replication_stuck", "Replication jobs that somebody has to look after.", labels=["site"]
+        )
+        by_site: dict[str, int] = {}
+        for each in self._numbers:
+            jobs.add_metric([each.site, each.state], each.jobs)
+            by_site[each.site] = by_site.get(each.site, 0) + each.stuck
+        for site, number in by_site.items():
+            stuck.add_metric([site], number)
+        yield jobs
+        yield stuck
+
+
 class _Outbox(Collector):
     def __init__(self, kinds: Iterable[OutboxNumbers]) -> None:
         self._kinds = list(kinds)
@@ -87,9 +109,11 @@ async def get_metrics(request: web.Request) -> web.Response:
     async with snapshot(request.app[ENGINE]) as connection:
         sites = await read_numbers(connection)
         kinds = [OutboxNumbers(*row) for row in await connection.execute(select_numbers())]
+        jobs = [JobNumbers(*row) for row in await connection.execute(select_job_numbers())]
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Sites(sites))
     registry.register(_Outbox(kinds))
+    registry.register(_Replication(jobs))
     return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
 
