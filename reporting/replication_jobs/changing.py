@@ -6,7 +6,7 @@
 
 | what happens | outcome |
 |---|---|
-| the process dies before the commit | nothing: row, audit entry and the request for a look are one transaction |
+| the process dies before the commit | nothing: row, audit entry, request for a look are one transaction |
 | … after it | a worker writes the document; the relay finds the entry |
 | twice, at the same time | the row is locked: the second finds what the first has left |
 | a job that is paused or cancelled is stuck | its alert ends: `replication.recovered`, with the state |
@@ -21,6 +21,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 
 from reporting.replication_jobs.alerts import recovered
+from reporting.replication_jobs.health import Memory
 from reporting.replication_jobs.requests import ask_for_look
 from reporting.replication_jobs.rows import (
     UNSEEN,
@@ -112,6 +113,9 @@ def change_job(
 def act_on_job(connection: Connection, before: ReplicationJob, act: Act, *, by: str) -> ReplicationJob:
     """Pause, resume, retry, restart or cancel a job; the row is locked. Raises NotNow."""
     changes = _changes(before, act)
+    if act in ("resume", "retry", "restart"):
+        kept = connection.scalar(select(_c.memory).where(_c.id == before.id))
+        changes |= {**UNSEEN, "memory": None if kept is None else msgspec.to_builtins(_begun_again(kept))}
     connection.execute(update_job(before.id, {**changes, "updated_by": by}))
     if before.stuck_since is not None and changes.get("desired", "running") != "running":
         connection.execute(
@@ -133,11 +137,22 @@ def _changes(before: ReplicationJob, act: Act) -> dict[str, Any]:
     if act == "resume":
         if before.desired == "running":
             raise NotNow("It is not paused.")
-        return {"desired": "running", **UNSEEN}
+        return {"desired": "running"}
     if before.desired == "paused":
         raise NotNow("It is paused: resume it first.")
-    grows = {"attempt": _c.attempt + 1} if act == "retry" else {"generation": _c.generation + 1}
-    return {**grows, **UNSEEN}
+    return {"attempt": _c.attempt + 1} if act == "retry" else {"generation": _c.generation + 1}
+
+
+def _begun_again(kept: Any) -> Memory:
+    """Nothing was seen of the new run; crashes that are in the history already stay known."""
+    memory = msgspec.convert(kept, Memory)
+    return Memory(
+        at=memory.at,
+        state="initializing",
+        crashed_at=memory.crashed_at,
+        error=memory.error,
+        error_at=memory.error_at,
+    )
 
 
 def read_job(

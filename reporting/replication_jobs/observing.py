@@ -4,7 +4,7 @@
 |---|---|
 | the process dies before the commit | the next look judges from the same memory |
 | two looks are recorded at the same time | rows are locked; the later one goes on from the earlier's memory |
-| a job was changed, restarted or paused since it was looked at | that look is not its own: nothing is recorded |
+| a job was restarted or paused since it was looked at | that look is not its own: nothing is recorded |
 """
 
 from collections.abc import Iterable
@@ -46,7 +46,7 @@ def record_looks(connection: Connection, seen: Iterable[Seen], *, patience: time
     for row in connection.execute(select_watched(list(by_job))).all():
         each = by_job[row.id]
         if (row.generation, row.attempt) == (each.generation, each.attempt):
-            memory = None if row.memory is None else msgspec.convert(row.memory, Memory, strict=False)
+            memory = None if row.memory is None else msgspec.convert(row.memory, Memory)
             judged = judge(memory, each.look, now=now, stuck_since=row.stuck_since, patience=patience)
             _record(connection, row.id, each.look, judged)
             happened += _alerts(row.id, row.site, row.name, row.stuck_since, judged)

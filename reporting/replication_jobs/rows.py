@@ -159,7 +159,6 @@ def update_job(number: int, changes: Mapping[str, Any]) -> Update:
 
 UNSEEN: Final[Mapping[str, Any]] = {
     "state": "initializing",
-    "memory": None,
     "pending": None,
     "written": None,
     "failures": None,

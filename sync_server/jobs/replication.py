@@ -107,6 +107,7 @@ async def _bring_about(
             refused=sorted(refused),
         )
     documents, scheduled = await replicator.scheduled()
+    written = {str(document["_id"]) for document in planned.put}
     backoff = EMBEDDED if local.base is None else COUCHDB
     seen = []
     for job in jobs:
@@ -116,6 +117,9 @@ async def _bring_about(
         problem = problems.get(job.id) or refused.get(doc_id)
         if problem is not None:
             look = Look(state="error", error=shown_reason(problem, secrets))
+        elif doc_id in written:
+            # What the scheduler has may still be of the document before.
+            look = Look()
         else:
             look = look_of(documents.get(doc_id), scheduled.get(doc_id), backoff=backoff, secrets=secrets)
         seen.append(Seen(job.id, job.generation, job.attempt, look))

@@ -61,8 +61,8 @@ class JobChanges(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
     name: JobName | UnsetType = UNSET
     url: RemoteUrl | UnsetType = UNSET
-    credential: GivenCredential | None | UnsetType = UNSET
-    selector: dict[str, Any] | None | UnsetType = UNSET
+    credential: GivenCredential | UnsetType | None = UNSET
+    selector: dict[str, Any] | UnsetType | None = UNSET
     continuous: bool | UnsetType = UNSET
 
 
