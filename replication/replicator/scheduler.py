@@ -211,7 +211,7 @@ class Scheduler:
                 job.ended.exception()  # asked for, so that nobody complains when the caller has gone
 
     def _resolved(self, endpoint: Endpoint) -> Endpoint:
-        """An endpoint of this server as a URL with this server's credential, another's with the one it refers to."""
+        """An endpoint as a URL with its credential: this server's own, or the one that it refers to."""
         if endpoint.database is None:
             if endpoint.reference is None:
                 return endpoint

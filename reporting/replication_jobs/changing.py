@@ -1,4 +1,4 @@
-"""What people do with replication jobs, each in the transaction it is called in, for the API and the commands.
+"""What people do with replication jobs, in the transaction of their caller: the API or a command.
 
     running ──pause──▶ paused ──resume──▶ running         retry: now, from where it was
        └──────────┬───────┘                                restart: from the beginning

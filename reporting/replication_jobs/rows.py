@@ -49,7 +49,7 @@ _c = replication_jobs.c
 SHOWN_STATE: Final = case((_c.desired != "running", _c.desired), else_=_c.state)
 
 
-class ReplicationJob(msgspec.Struct, frozen=True, kw_only=True):
+class ReplicationJob(msgspec.Struct, frozen=True):
     """A job. `user` is the name of its login at the other side; the password or token is never shown.
 
     `pending`: changes of the source that were not looked at; `written`, `failures`: documents of its last
@@ -125,7 +125,7 @@ _WANTED: Final = [_c[name] for name in WantedJob.__struct_fields__]
 
 def job_of(row: Sequence[Any]) -> ReplicationJob:
     """A row of `select_jobs`."""
-    return ReplicationJob(**dict(zip(ReplicationJob.__struct_fields__, row, strict=True)))
+    return ReplicationJob(*row)
 
 
 def select_jobs(

@@ -19,6 +19,7 @@ Selectors go by the id and not by `type`: a deletion has an id and no type.
 |---|---|
 | the document as it has to be, also with what the scheduler wrote into it | nothing |
 | none, or another one (deleted or changed by hand, another password) | it is written |
+| a job that goes on for ever is said to be completed | it is written: its end was another document's |
 | the document of a job that is paused, cancelled or unknown | it is deleted |
 | documents of others | they are let be |
 """
@@ -128,6 +129,8 @@ def plan(wanted: Mapping[str, Mapping[str, Any]], found: Mapping[str, Mapping[st
 
 
 def _differs(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
+    if wanted["continuous"] and found.get("_replication_state") == "completed":
+        return True
     told = {
         name: value
         for name, value in found.items()

@@ -53,10 +53,10 @@ def look_of(
     told = document.get("info")
     info: Mapping[str, Any] = told if isinstance(told, dict) else {}
     state = document.get("state")
-    crashes = [] if job is None else list(_crashes(job.get("history"), secrets))
+    crashes = () if job is None else tuple(_crashes(job.get("history"), secrets))
     error = info.get("error")
     return Look(
-        state=cast(State, state) if state in _STATES else "initializing",
+        state=cast(State, state) if isinstance(state, str) and state in _STATES else "initializing",
         error=shown_reason(error, secrets) if isinstance(error, str) else None,
         pending=_count(info, "changes_pending"),
         checked=_count(info, "revisions_checked"),
