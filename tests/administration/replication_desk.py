@@ -18,7 +18,7 @@ from tests.contract.couch import Couch, embedded_in
 from tests.gateway.gateway import session
 
 PATIENCE = 20.0
-USER, PASSWORD = "hub-lima", "s3cret-of-the-centre"  # noqa: S105 (of this test)
+USER, PASSWORD = "hub-lima", "s3cret-of-the-centre"
 JOBS = "/api/replication/jobs"
 
 

@@ -171,7 +171,7 @@ async def test_wrong_password_is_told_with_its_history_and_nowhere_shown(
         at_centre(tmp_path / "centre", "site-lima") as centre,
     ):
         await collect(desk, "s1")
-        centre.password = "changed"  # noqa: S105 (of this test)
+        centre.password = "changed"
         job = await make_job(desk, centre)
         path = f"{JOBS}/{job['id']}"
         seen = await watched(desk, job["id"], is_in("crashing"))
@@ -180,7 +180,8 @@ async def test_wrong_password_is_told_with_its_history_and_nowhere_shown(
         assert [event["state"] for event in seen["history"]] == ["crashing", "initializing"]
         # It has not been well for too long: told once.
         office.rows(
-            "UPDATE replication_jobs SET memory = jsonb_set(memory, '{ill_since}', '\"2026-01-01T00:00:00Z\"')"
+            "UPDATE replication_jobs"
+            " SET memory = jsonb_set(memory, '{ill_since}', '\"2026-01-01T00:00:00Z\"')"
         )
         stuck = await watched(desk, job["id"], lambda each: each["stuck_since"] is not None)
         await look(desk)
