@@ -71,17 +71,20 @@ OUTBOX_GAUGES: Final = {
 """By member of OutboxNumbers."""
 
 
+REPLICATION_GAUGES: Final = {
+    "jobs": ("metricis_replication_jobs", "Replication jobs by site and state."),
+    "stuck": ("metricis_replication_stuck", "Replication jobs that somebody has to look after."),
+}
+"""By member of JobNumbers."""
+
+
 class _Replication(Collector):
     def __init__(self, numbers: Iterable[JobNumbers]) -> None:
         self._numbers = list(numbers)
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        jobs = GaugeMetricFamily(
-            "metricis_replication_jobs", "Replication jobs by state.", labels=["site", "state"]
-        )
-        stuck = GaugeMetricFamily(
-            "metricis_replication_stuck", "Replication jobs that somebody has to look after.", labels=["site"]
-        )
+        jobs = GaugeMetricFamily(*REPLICATION_GAUGES["jobs"], labels=["site", "state"])
+        stuck = GaugeMetricFamily(*REPLICATION_GAUGES["stuck"], labels=["site"])
         by_site: dict[str, int] = {}
         for each in self._numbers:
             jobs.add_metric([each.site, each.state], each.jobs)

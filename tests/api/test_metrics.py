@@ -6,7 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Engine
 
 from reporting.tables import checkpoints, conflicts, proofs, quarantine, replays, waivers
-from sync_server.api.metrics import GAUGES, OUTBOX_GAUGES
+from sync_server.api.metrics import GAUGES, OUTBOX_GAUGES, REPLICATION_GAUGES
 from tests.api.calls import Api
 from tests.api.rows import log_receipt, put
 from tests.api.test_health import checkpoint
@@ -53,7 +53,7 @@ async def scrape(api: Api) -> dict[str, dict[str, float]]:
     assert "secret" not in answer.body
     families = list(text_string_to_metric_families(answer.body))
     assert {family.name for family in families} == {
-        name for name, _ in (*GAUGES.values(), *OUTBOX_GAUGES.values())
+        name for name, _ in (*GAUGES.values(), *OUTBOX_GAUGES.values(), *REPLICATION_GAUGES.values())
     }
     return {
         family.name.removeprefix("metricis_"): {
