@@ -18,12 +18,13 @@ from sqlalchemy import (
     insert,
     or_,
     select,
+    union,
     update,
 )
 
 from reporting.replication_jobs.health import Event, Memory
 from reporting.scope import Scope, within
-from reporting.tables import replication_job_events, replication_jobs
+from reporting.tables import participants, replication_job_events, replication_jobs, study_sites
 
 EVENTS_KEPT: Final = 200
 """Of each job, the last ones."""
@@ -146,6 +147,13 @@ def select_events(job: int) -> Select[*tuple[Any, ...]]:
     """Statement: the fields of JobEvent, newest first."""
     e = replication_job_events.c
     return select(*_EVENT).where(e.job == job).order_by(e.id.desc())
+
+
+def select_studies_at(site: str) -> Select[str]:
+    """Statement: codes of the studies that run at a site, or whose participants are there."""
+    runs = select(study_sites.c.study).where(study_sites.c.site == site)
+    left = select(participants.c.study).where(participants.c.site == site)
+    return select(union(runs, left).subquery().c.study)
 
 
 def update_job(number: int, changes: Mapping[str, Any]) -> Update:

@@ -1,5 +1,8 @@
 """`/api/replication/jobs`: site databases kept alike with those of a hub or a centre.
 
+Whoever says where a site's documents go, or from where they come, does so for every study that runs there: it
+takes the right on all of them. Pausing and the like takes it on one.
+
 A change is a row, and a request that the store's replicator be brought to it: a worker does that within
 moments, and what it saw is what is shown. A credential is taken and never shown.
 """
@@ -29,13 +32,14 @@ from reporting.replication_jobs.rows import (
     ShownState,
     select_events,
     select_jobs,
+    select_studies_at,
 )
 from reporting.tables import replication_jobs
 from sync_server.api.acts import Reason
 from sync_server.api.call import Call, ListQuery, Nothing, PageOf
 from sync_server.api.names import SiteCode
 from sync_server.api.route import Route, delete, get, patch, post
-from sync_server.errors import InvalidRequest, NotFound, NotPossible, Taken
+from sync_server.errors import InvalidRequest, NotAllowed, NotFound, NotPossible, Taken
 from sync_server.keys import SEALER, SETTINGS
 from sync_server.policy import Right
 from sync_server.replication_jobs.asked import (
@@ -93,6 +97,7 @@ async def create_replication_job(call: Call[Nothing, NewJob]) -> ReplicationJob:
     """
     body = call.body
     call.caller.require_at_site("replication.manage", body.site)
+    await _require_all_studies(call, body.site)
     app = call.request.app
     try:
         wanted = wanted_job(body, app[SEALER], own_urls(app[SETTINGS]))
@@ -121,6 +126,7 @@ async def change_replication_job(call: Call[Nothing, JobChanges]) -> Replication
     Another URL takes the credential with it: it has to be given again.
     """
     before = await _job(call, "replication.manage", lock=True)
+    await _require_all_studies(call, before.site)
     call.match(before.row_version)
     app = call.request.app
     try:
@@ -168,6 +174,16 @@ async def restart_replication_job(call: Call[Nothing, Restarting]) -> Replicatio
     """
     before = await _job(call, "replication.manage", lock=True)
     return await _act(call, before, "restart", reason=call.body.reason)
+
+
+async def _require_all_studies(call: Call[Any, Any], site: str) -> None:
+    """Raises NotAllowed where a study runs at the site in which the caller has not the right."""
+    scope = call.caller.scope("replication.manage")
+    runs = await call.connection.scalars(select_studies_at(site))
+    if not all(scope.covers(study, site) for study in runs):
+        raise NotAllowed(
+            f"Other studies run at {site}, of which you are no admin: their documents go with the site's."
+        )
 
 
 async def _act(

@@ -63,7 +63,11 @@ def document_id(job: int) -> str:
 def job_of_document(doc_id: str) -> int | None:
     """The job that a document is of; None where it is another's."""
     name, prefix, number = doc_id.partition(PREFIX)
-    return int(number) if not name and prefix and number.isascii() and number.isdecimal() else None
+    return (
+        int(number)
+        if not name and prefix and number.isascii() and number.isdecimal() and len(number) < 20
+        else None
+    )
 
 
 def selector_of(job: WantedJob) -> dict[str, Any]:

@@ -9,6 +9,7 @@ webhooks.
 | with a user or password, a query, a fragment | no: the credential is given apart, and kept sealed |
 | no database, or one that begins with `_` | no |
 | the job's own site database, or this server's `/api` | no |
+| a link-local, multicast or unspecified address, or one in another spelling | no |
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,8 +21,10 @@ import msgspec
 from replication.errors import CouchError
 from replication.mango.selector import parse_selector
 from reporting.sites import database_of
+from reporting.webhooks.addresses import Reach, refusal_of_url
 
 MOST_SELECTOR_BYTES = 16 * 1024
+ANY_NETWORK = Reach(production=False, private=True)
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -56,6 +59,8 @@ def refusal_of_remote(url: str, *, site: str, own: Own) -> str | None:
     for refusal, is_so in refused.items():
         if is_so:
             return refusal
+    if refusal_of_url(url, ANY_NETWORK) is not None:
+        return "Its host is no address of a server (link-local, multicast, or spelt otherwise)."
     if any(_is_below(parts, service, ["api"]) for service in own.services):
         return "It is this server's own API."
     if any(_is_below(parts, store, [database_of(site)]) for store in own.stores):

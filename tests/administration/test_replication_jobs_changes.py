@@ -52,6 +52,23 @@ async def test_a_job_is_made_once_and_its_name_is_the_sites(office: Office) -> N
     assert (after["url"], after["has_credential"]) == (URL, True)
 
 
+async def test_where_documents_go_is_for_admins_of_all_studies_at_the_site(office: Office) -> None:
+    office.study("SRO", "lima")
+    one = office.as_("admin", study="SRO", site="lima")
+    made = (await one.post(JOBS, JOB)).body
+    office.study("OTHER", "lima")
+    path = f"{JOBS}/{made['id']}"
+    assert (await one.post(JOBS, {**JOB, "name": "b"})).error == (403, "not_allowed")
+    assert (await one.patch(path, {"name": "c"}, If_Match="*")).error == (403, "not_allowed")
+    assert (await one.post(f"{path}/pause")).status == 200
+    assert (await office.as_("admin").post(JOBS, {**JOB, "name": "b"})).status == 201
+    coordinator = office.as_("coordinator", study="SRO", site="lima")
+    assert [row["name"] for row in (await coordinator.get(JOBS)).body["data"]] == ["b", "up"]
+    assert (await coordinator.post(f"{path}/resume")).error == (403, "not_allowed")
+    for name in ("x", "0", "9" * 30):
+        assert (await one.get(f"{JOBS}/{name}")).error == (404, "not_found")
+
+
 async def test_a_change_names_its_version_and_another_url_takes_the_credential_with_it(
     office: Office,
 ) -> None:

@@ -110,6 +110,7 @@ def test_what_differs_is_written_what_is_surplus_goes_and_what_is_others_stays()
         "replication-job:2": by_hand,
         "replication-job:9": {"_id": "replication-job:9", "_rev": "1-z"},
         "replication-job:mine": {"_id": "replication-job:mine", "_rev": "1-z"},
+        f"replication-job:{'9' * 5000}": {"_id": "of nobody", "_rev": "1-z"},
         "theirs": {"_id": "theirs", "_rev": "1-z"},
     }
     planned = plan(wanted, found)
@@ -168,6 +169,9 @@ def test_look_has_numbers_crashes_and_the_next_retry_and_no_secret_or_document()
         "http://HUB.example:8000/%61pi/x",
         "http://hub.example:8000/db/site-lima",
         "http://couch:5984/site-lima",
+        "http://169.254.169.254/latest/site-lima",
+        "http://2852039166/latest/site-lima",
+        "http://0.0.0.0:5984/site-lima",
         "[",
     ],
 )
