@@ -19,6 +19,7 @@ from sync_server.jobs.resources import Resources, resources
 from sync_server.replication_jobs.asked import without_login
 from sync_server.replication_jobs.credentials import Credential, seal
 from sync_server.settings import Settings
+from tests.administration.office import Office
 
 COUCHDB = os.environ.get("TEST_COUCHDB_URL")
 PATIENCE = 90.0
@@ -41,8 +42,8 @@ class Site(NamedTuple):
         parts = urlsplit(COUCHDB or "")
         return Credential(user=parts.username, password=parts.password)
 
-    def make(self, credential: Credential) -> int:
-        url = f"{without_login(COUCHDB or '')}/{self.other}"
+    def make(self, credential: Credential, url: str | None = None) -> int:
+        url = url or f"{without_login(COUCHDB or '')}/{self.other}"
         wanted = Wanted(
             site=self.site,
             name="up",
@@ -153,3 +154,21 @@ async def test_couchdb_crashes_with_a_wrong_password_and_tells_no_secret(site: S
     assert seen.next_retry_at is not None
     assert seen.error_at is not None
     assert 25 <= (seen.next_retry_at - seen.error_at).total_seconds() <= 65
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "Basic"])
+async def test_couchdb_pushes_through_the_gateway_of_a_centre(
+    site: Site, office: Office, scheme: str
+) -> None:
+    gateway = office.gateway
+    await gateway.open_site(site.site)
+    token = await gateway.enrol(site.site, "hub-1", role="hub")
+    credential = Credential(token=token)
+    if scheme == "Basic":
+        credential = Credential(user="hub-1", password=token)
+    await site.held.client.put(site.database, {"_id": "session:s1", "type": "session"})
+    host, port = gateway.address
+    number = site.make(credential, f"http://{host}:{port}/db/{site.database}")
+    await site.watched(number, lambda job: job.written == 1)
+    assert await gateway.stored(site.database) == ["session:s1"]
+    assert [(each.doc_id, each.role) for each in gateway.receipts(site.site)] == [("session:s1", "hub")]
