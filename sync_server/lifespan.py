@@ -43,6 +43,7 @@ from sync_server.keys import (
     STORE_PROBE,
     VERIFIER,
 )
+from sync_server.replication_jobs.credentials import look_up_with
 from sync_server.sealing import load_sealer
 from sync_server.store_client import store_client, store_login
 
@@ -157,6 +158,6 @@ async def replicator(app: web.Application) -> AsyncIterator[None]:
     """The replications of this server, with its own credential towards its own databases."""
     running = app[REPLICATOR]
     login = store_login(app[SETTINGS].feed_url, app[SIGNING_KEY], service="replicator")
-    await running.start(login.base, login.headers)
+    await running.start(login.base, login.headers, look_up_with(app[SEALER]))
     yield
     await running.stop()

@@ -75,6 +75,8 @@ Right = Literal[
     "devices.manage",
     "dashboard.read",
     "webhooks.manage",
+    "replication.read",
+    "replication.manage",
     "jobs.read",
     "jobs.manage",
 ]
@@ -110,6 +112,8 @@ RIGHTS: Mapping[Right, frozenset[Role]] = {
     "devices.manage": _TEAM,
     "dashboard.read": _EVERYBODY,
     "webhooks.manage": _ADMINS,
+    "replication.read": _TEAM,
+    "replication.manage": _ADMINS,
     "jobs.read": _TEAM,
     "jobs.manage": _ADMINS,
 }

@@ -110,6 +110,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Seconds after which what a killed worker was at is done by another."""
     outbox_keep_days: Annotated[int, Meta(ge=1, le=3650)] = 30
     """Days that entries of the outbox are kept after they were done."""
+    replication_stuck_minutes: Annotated[int, Meta(ge=1, le=60 * 24 * 30)] = 15
+    """Minutes after which a replication job that crashes or does nothing is stuck."""
     webhook_private_addresses: bool = False
     """Webhooks may point into private networks in production too."""
     admin_email: str | None = None

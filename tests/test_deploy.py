@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sync_server.api.metrics import GAUGES, OUTBOX_GAUGES
+from sync_server.api.metrics import GAUGES, OUTBOX_GAUGES, REPLICATION_GAUGES
 from sync_server.cli import COMMANDS
 from sync_server.settings import SETTING_NAMES
 from sync_server.traffic import Traffic
@@ -35,7 +35,8 @@ def _expressions() -> Iterator[str]:
 
 
 def _metric_names() -> set[str]:
-    names = {name for name, _ in (*GAUGES.values(), *OUTBOX_GAUGES.values())} | {"metricis_postgres_up"}
+    asked = (*GAUGES.values(), *OUTBOX_GAUGES.values(), *REPLICATION_GAUGES.values())
+    names = {name for name, _ in asked} | {"metricis_postgres_up"}
     endings = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum")}
     for family in Traffic().registry.collect():
         suffixes = endings.get(family.type, ("",))

@@ -3,6 +3,7 @@
 | member | kept |
 |---|---|
 | `source`, `target` | a database of this server, a URL, or an object with `url`, `headers`, `auth.basic` |
+| `auth.reference` of an object | what this server looks a credential up by when a run begins; not CouchDB's |
 | `continuous`, `create_target`, `create_target_params`, `cancel` | yes |
 | `doc_ids`, `selector`, `filter` with `query_params` | yes, one of the three |
 | `since_seq`, `use_checkpoints`, `checkpoint_interval` | yes |
@@ -38,7 +39,8 @@ class _Basic(msgspec.Struct):
 
 
 class _Auth(msgspec.Struct):
-    basic: _Basic
+    basic: _Basic | None = None
+    reference: str | None = None
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -49,6 +51,8 @@ class Endpoint(msgspec.Struct, frozen=True):
     headers: tuple[tuple[str, str], ...] = ()
     login: str | None = None
     """The user's name in Basic authentication: part of the replication's identity."""
+    reference: str | None = None
+    """What the credential is looked up by when a run begins: no part of the identity, no secret by itself."""
 
     @property
     def shown(self) -> str:
@@ -147,29 +151,48 @@ def _endpoint(asked: Mapping[str, Any], side: str) -> Endpoint:
         raise BadRequest(f"`{side}` is no URL: its host or port cannot be understood") from None
     if not host or not parts.path.strip("/"):
         raise BadRequest(f"`{side}` has to name a host and a database")
-    login = _login(details, unquote(parts.username or ""), unquote(parts.password or ""), side)
+    auth = _auth(details, side)
+    login = _login(auth, unquote(parts.username or ""), unquote(parts.password or ""), side)
     if login:
         token = base64.b64encode(":".join(login).encode()).decode()
         headers.setdefault("authorization", f"Basic {token}")
     shown_host = f"[{host}]" if ":" in host else host
     netloc = f"{shown_host}:{port}" if port else shown_host
     plain = urlunsplit((parts.scheme, netloc, parts.path.rstrip("/"), "", ""))
-    return Endpoint(plain, headers=tuple(sorted(headers.items())), login=login[0] if login else None)
+    return Endpoint(
+        plain,
+        headers=tuple(sorted(headers.items())),
+        login=login[0] if login else None,
+        reference=auth.reference,
+    )
 
 
-def _login(details: Mapping[str, Any], user: str, password: str, side: str) -> tuple[str, str] | None:
-    auth = details.get("auth")
-    if auth is None:
-        return (user, password) if user else None
+def _auth(details: Mapping[str, Any], side: str) -> _Auth:
+    given = details.get("auth")
+    if given is None:
+        return _Auth()
     try:
-        basic = msgspec.convert(auth, _Auth).basic
+        auth = msgspec.convert(given, _Auth)
     except msgspec.ValidationError:
-        basic = _Basic("", "")
-    if not basic.username or ":" in basic.username:
-        raise BadRequest(
-            f"`{side}.auth` has to hold `basic` with a `username` without a colon, and a `password`"
-        )
-    return basic.username, basic.password
+        auth = _Auth()
+    if bool(auth.basic) == bool(auth.reference):
+        raise _bad_auth(side)
+    return auth
+
+
+def _login(auth: _Auth, user: str, password: str, side: str) -> tuple[str, str] | None:
+    if auth.basic is None:
+        return (user, password) if user else None
+    if not auth.basic.username or ":" in auth.basic.username:
+        raise _bad_auth(side)
+    return auth.basic.username, auth.basic.password
+
+
+def _bad_auth(side: str) -> BadRequest:
+    return BadRequest(
+        f"`{side}.auth` has to hold `basic` with a `username` without a colon, and a `password`;"
+        " or a `reference` that this server knows"
+    )
 
 
 def _flag(asked: Mapping[str, Any], member: str, *, default: bool) -> bool:

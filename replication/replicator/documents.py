@@ -3,7 +3,8 @@
     what happens to a document                  what follows
     ----------------------------------------    ------------------------------------------------------
     it is written                               its replication is scheduled
-    it is changed                               the old one ends, the new one begins
+    it is changed                               the old one ends, the new one begins; an end of the old one
+                                                that comes late is not written into it
     it is deleted, or the database is           its replication ends
     it cannot be a replication                  `_replication_state: "failed"` with the reason
     it asks for what another one runs           the same
@@ -23,7 +24,7 @@ import structlog
 
 from replication.client import CouchClient
 from replication.errors import BadRequest, Conflict, CouchError, NotFound
-from replication.replicator.definition import parse_definition
+from replication.replicator.definition import Definition, parse_definition
 from replication.replicator.jobs import Job, document_row, timestamp
 from replication.replicator.scheduler import NODE, Scheduler
 
@@ -112,7 +113,7 @@ class ReplicatorDocuments:
             definition = parse_definition(document)
         except BadRequest as failure:
             await self._forget(row.id)
-            await self._write(row.id, "failed", reason=failure.reason)
+            await self._write(row.id, "failed", of=document, reason=failure.reason)
             return
         job_id = self._scheduler.job_id(definition)
         running = self._scheduler.jobs.get(job_id)
@@ -126,7 +127,7 @@ class ReplicatorDocuments:
                 f"Replication `{job_id}` specified by document `{row.id}` already started,"
                 f" triggered by document `{other.doc_id}`"
             )
-            await self._write(row.id, "failed", reason=reason)
+            await self._write(row.id, "failed", of=document, reason=reason)
             return
         self._job_of[row.id] = self._scheduler.add(definition, doc_id=row.id).id
 
@@ -147,7 +148,9 @@ class ReplicatorDocuments:
             return
         self._job_of.pop(job.doc_id, None)
         stats = msgspec.to_builtins(job.statistics)
-        task = asyncio.create_task(self._write(job.doc_id, "completed", job_id=job.id, stats=stats))
+        task = asyncio.create_task(
+            self._write(job.doc_id, "completed", of=job.definition, job_id=job.id, stats=stats)
+        )
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
 
@@ -156,11 +159,12 @@ class ReplicatorDocuments:
         doc_id: str,
         state: str,
         *,
+        of: Mapping[str, Any] | Definition,
         reason: str | None = None,
         job_id: str | None = None,
         stats: Any = None,
     ) -> None:
-        """Write a final state into the document; one that was changed meanwhile is taken as it is now."""
+        """Write a final state into the document, unless it is another one by now than the state is of."""
         members = {
             "_replication_state": state,
             "_replication_state_time": timestamp(self._clock()),
@@ -171,6 +175,8 @@ class ReplicatorDocuments:
         told = {name: value for name, value in members.items() if value is not None}
         try:
             document = await self._client.document(DATABASE, doc_id)
+            if not _is_still(document, of):
+                return
             kept = {name: value for name, value in document.items() if name not in members}
             await self._client.put(DATABASE, {**kept, **told})
         except (NotFound, Conflict):
@@ -179,6 +185,15 @@ class ReplicatorDocuments:
             log.warning("a replication's end was not written down", doc_id=doc_id, reason=failure.reason)
             return
         self._final[doc_id] = _final_row(doc_id, {**kept, **told})
+
+
+def _is_still(document: Mapping[str, Any], of: Mapping[str, Any] | Definition) -> bool:
+    if not isinstance(of, Definition):
+        return document.get("_rev") == of.get("_rev")
+    try:
+        return parse_definition(document) == of
+    except BadRequest:
+        return False
 
 
 def _final_row(doc_id: str, document: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -12,7 +12,7 @@ from replication.errors import NotFound, Unavailable
 from replication.replicator.definition import Definition
 from replication.replicator.documents import ReplicatorDocuments
 from replication.replicator.jobs import Job, answer_of
-from replication.replicator.scheduler import NODE, Headers, Scheduler
+from replication.replicator.scheduler import NODE, Headers, LookUp, Scheduler, no_credentials
 from replication.store.registry import Registry
 
 
@@ -27,13 +27,16 @@ class Replicator:
         self._session: aiohttp.ClientSession | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def start(self, base: str, headers: Headers = dict) -> None:
-        """Begin; `base` is the URL below which this server's databases are, `headers` its credential."""
+    async def start(self, base: str, headers: Headers = dict, look_up: LookUp = no_credentials) -> None:
+        """Begin; `base` is the URL below which this server's databases are, `headers` its credential;
+        `look_up` knows those that definitions refer to.
+        """
         scheduler = Scheduler(
             self._registry.uuid,
             new_uuid=self._registry.new_uuid,
             base=base,
             headers=headers,
+            look_up=look_up,
             clock=self._clock,
         )
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None, sock_read=60))

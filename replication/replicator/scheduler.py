@@ -21,7 +21,7 @@ import msgspec
 import structlog
 
 from replication.client import UnexpectedAnswer
-from replication.errors import CouchError, NotFound, Unavailable
+from replication.errors import CouchError, NotFound, Unauthorized, Unavailable
 from replication.replicator.definition import Definition, Endpoint
 from replication.replicator.jobs import Job
 from replication.replicator.peer import Peer
@@ -36,6 +36,14 @@ log = structlog.get_logger()
 
 Headers = Callable[[], Mapping[str, str]]
 
+LookUp = Callable[[str, str], Mapping[str, str]]
+"""The headers of a credential, by the URL it is for and its reference. Raises CouchError."""
+
+
+def no_credentials(url: str, reference: str) -> Mapping[str, str]:  # noqa: ARG001 (a LookUp)
+    """Of a server that has none. Raises Unauthorized."""
+    raise Unauthorized("this server knows no credentials by reference")
+
 
 class Scheduler:
     """All jobs of a server. `uuid` is the server's: it is part of every replication id."""
@@ -47,6 +55,7 @@ class Scheduler:
         new_uuid: Callable[[], str],
         base: str,
         headers: Headers = dict,
+        look_up: LookUp = no_credentials,
         most_running: int = MOST_RUNNING,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -56,6 +65,7 @@ class Scheduler:
         self._new_uuid = new_uuid
         self._base = base
         self._headers = headers
+        self._look_up = look_up
         self._most_running = most_running
         self._clock = clock
         self._changed = asyncio.Event()
@@ -201,9 +211,15 @@ class Scheduler:
                 job.ended.exception()  # asked for, so that nobody complains when the caller has gone
 
     def _resolved(self, endpoint: Endpoint) -> Endpoint:
-        """An endpoint of this server as a URL with this server's credential."""
+        """An endpoint as a URL with its credential: this server's own, or the one that it refers to."""
         if endpoint.database is None:
-            return endpoint
+            if endpoint.reference is None:
+                return endpoint
+            found = self._look_up(endpoint.url, endpoint.reference)
+            known = {name.lower(): value for name, value in found.items()}
+            return msgspec.structs.replace(
+                endpoint, headers=tuple({**dict(endpoint.headers), **known}.items())
+            )
         headers = {
             **{name.lower(): value for name, value in self._headers().items()},
             **dict(endpoint.headers),

@@ -20,6 +20,7 @@ two sessions. `site` is always the *database's* site, never the member that the 
 | `requests` | what was answered to requests that may be sent twice | the API |
 | `erasures` | requests, steps, and what stays blocked | two people, and the erasure |
 | `outbox` | what has to happen outside Postgres | whoever causes it, the relay |
+| `replication` | replication jobs, and what was seen of them | people; the watch |
 | `webhooks` | who is told what happened | people; paused by a worker too |
 
 There are no foreign keys between result tables: a batch replaces a session's rows as a whole, one module
@@ -56,6 +57,7 @@ from reporting.tables.logins import (
 from reporting.tables.outbox import duties, outbox, outbox_attempts
 from reporting.tables.projection import checkpoints, proofs, replays, rescorings, score_history, site_states
 from reporting.tables.record import audit_chain, audit_log, ingest_log, waivers
+from reporting.tables.replication import replication_job_events, replication_jobs
 from reporting.tables.requests import idempotency_keys
 from reporting.tables.results import (
     conflicts,
@@ -151,6 +153,8 @@ __all__ = [
     "recovery_codes",
     "refresh_tokens",
     "replays",
+    "replication_job_events",
+    "replication_jobs",
     "rescorings",
     "score_history",
     "scores",

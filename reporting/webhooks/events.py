@@ -28,6 +28,8 @@ EventName = Literal[
     "device.revoked",
     "site.created",
     "site.archived",
+    "replication.stuck",
+    "replication.recovered",
 ]
 
 

@@ -20,6 +20,7 @@ from prometheus_client.registry import Collector
 from reporting.outbox.jobs import OutboxNumbers, select_numbers
 from reporting.queries.metrics import SiteNumbers, read_numbers
 from reporting.queries.snapshot import snapshot
+from reporting.replication_jobs.rows import JobNumbers, select_job_numbers
 from sync_server.api.route import plain
 from sync_server.following import AWAY, said
 from sync_server.keys import ENGINE, TRAFFIC
@@ -79,6 +80,30 @@ OUTBOX_GAUGES: Final = {
 """By member of OutboxNumbers."""
 
 
+REPLICATION_GAUGES: Final = {
+    "jobs": ("metricis_replication_jobs", "Replication jobs by site and state."),
+    "stuck": ("metricis_replication_stuck", "Replication jobs that somebody has to look after."),
+}
+"""By member of JobNumbers."""
+
+
+class _Replication(Collector):
+    def __init__(self, numbers: Iterable[JobNumbers]) -> None:
+        self._numbers = list(numbers)
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        jobs = GaugeMetricFamily(*REPLICATION_GAUGES["jobs"], labels=["site", "state"])
+        stuck = GaugeMetricFamily(*REPLICATION_GAUGES["stuck"], labels=["site"])
+        by_site: dict[str, int] = {}
+        for each in self._numbers:
+            jobs.add_metric([each.site, each.state], each.jobs)
+            by_site[each.site] = by_site.get(each.site, 0) + each.stuck
+        for site, number in by_site.items():
+            stuck.add_metric([site], number)
+        yield jobs
+        yield stuck
+
+
 class _Outbox(Collector):
     def __init__(self, kinds: Iterable[OutboxNumbers]) -> None:
         self._kinds = list(kinds)
@@ -97,15 +122,18 @@ async def get_metrics(request: web.Request) -> web.Response:
     is_up = Gauge("metricis_postgres_up", "1 while Postgres answers this process.", registry=registry)
     sites: list[SiteNumbers] = []
     kinds: list[OutboxNumbers] = []
+    jobs: list[JobNumbers] = []
     try:
         async with asyncio.timeout(_PATIENCE_S), snapshot(request.app[ENGINE]) as connection:
             sites = await read_numbers(connection)
             kinds = [OutboxNumbers(*row) for row in await connection.execute(select_numbers())]
+            jobs = [JobNumbers(*row) for row in await connection.execute(select_job_numbers())]
         is_up.set(1)
     except AWAY as error:
         log.warning("metrics without Postgres", error=said(error))
     registry.register(_Sites(sites))
     registry.register(_Outbox(kinds))
+    registry.register(_Replication(jobs))
     body = generate_latest(registry) + generate_latest(request.app[TRAFFIC].registry)
     return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 

@@ -20,6 +20,7 @@ from sync_server.api import (
     quarantine,
     quarantine_desk,
     receipts,
+    replication_jobs,
     schedules,
     sessions,
     site_administration,
@@ -61,6 +62,7 @@ API_ROUTES: list[Route] = [
     *dashboard.ROUTES,
     *webhooks.ROUTES,
     *jobs.ROUTES,
+    *replication_jobs.ROUTES,
     *audit.ROUTES,
 ]
 API_ROUTES += openapi.describing(API_ROUTES)

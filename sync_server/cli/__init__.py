@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, str] = {
     "rescore": "sync_server.cli.rescore",
     "reconcile": "sync_server.cli.reconcile",
     "participants": "sync_server.cli.participants",
+    "replication": "sync_server.cli.replication",
     "audit": "sync_server.cli.audit",
 }
 """Each command, and the module that has it under the same name."""

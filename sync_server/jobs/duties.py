@@ -20,6 +20,8 @@ from reporting.outbox.claims import (
 from reporting.outbox.duties import Duty
 from reporting.outbox.policy import Failed
 from reporting.publication.requests import publish_sites
+from reporting.replication_jobs.requests import ask_for_look
+from reporting.replication_jobs.rows import anything_to_watch
 from reporting.tables import sites
 from reporting.visits.generation import advance_visits
 from sync_server.jobs.pruning import prune_what_ran_out
@@ -50,6 +52,7 @@ def duties(settings: Settings) -> tuple[Duty, ...]:
         Duty("outbox prune", timedelta(minutes=10), prune_outbox),
         Duty("identity prune", timedelta(hours=1), prune_what_ran_out),
         Duty("publication drift", timedelta(hours=1), repair_drift),
+        Duty("replication watch", timedelta(seconds=30), watch_replication_jobs),
         Duty("visits", timedelta(minutes=1), advance_visits),
     )
 
@@ -72,3 +75,9 @@ def repair_drift(connection: Connection, now: datetime) -> None:  # noqa: ARG001
     codes = list(connection.execute(select(sites.c.code).order_by(sites.c.code)).scalars())
     if codes:
         connection.execute(publish_sites(codes))
+
+
+def watch_replication_jobs(connection: Connection, now: datetime) -> None:  # noqa: ARG001 (a duty's signature)
+    """Have replication jobs looked at, where there are any."""
+    if connection.scalar(anything_to_watch()):
+        connection.execute(ask_for_look())

@@ -195,6 +195,20 @@ OPERATIONS: dict[tuple[str, str], Example] = {
     ("POST", "/api/jobs/{id}/discard"): Example(
         reach="study and site", path={"id": "{number}"}, body={"reason": "why"}
     ),
+    ("GET", "/api/replication/jobs"): Example(),
+    ("POST", "/api/replication/jobs"): Example(
+        reach="site", body={"site": "{site}", "name": "up", "kind": "collected", "url": "ftp://host.example"}
+    ),
+    ("GET", "/api/replication/jobs/{id}"): Example(reach="site", path={"id": "{number}"}),
+    ("PATCH", "/api/replication/jobs/{id}"): Example(reach="site", path={"id": "{number}"}, body={}),
+    ("DELETE", "/api/replication/jobs/{id}"): Example(reach="site", path={"id": "{number}"}),
+    # Jobs that are cancelled.
+    ("POST", "/api/replication/jobs/{id}/pause"): Example(reach="site", path={"id": "{number}"}),
+    ("POST", "/api/replication/jobs/{id}/resume"): Example(reach="site", path={"id": "{number}"}),
+    ("POST", "/api/replication/jobs/{id}/retry"): Example(reach="site", path={"id": "{number}"}),
+    ("POST", "/api/replication/jobs/{id}/restart"): Example(
+        reach="site", path={"id": "{number}"}, body={"reason": "why"}
+    ),
 }
 
 ADMINISTRATION: dict[tuple[str, str], Example] = {

@@ -134,6 +134,10 @@ WORLD: list[str] = [
             " ({number}, '{site}', '{site}', 'tablet-2', 'tablet', 'somebody', now(), now())",
             "INSERT INTO webhooks (id, url, events, study, secret, created_by) OVERRIDING SYSTEM VALUE"
             " VALUES ({number}, 'https://host.example', '{{}}', 'SRO', '', 'somebody')",
+            "INSERT INTO replication_jobs"
+            " (id, site, name, kind, direction, url, desired, created_by, updated_by)"
+            " OVERRIDING SYSTEM VALUE VALUES ({number}, '{site}', 'up', 'collected', 'push',"
+            " 'https://host.example/db', 'cancelled', 'somebody', 'somebody')",
             "INSERT INTO outbox (id, kind, key, study, site, payload, payload_sha256, state)"
             " OVERRIDING SYSTEM VALUE VALUES"
             " ({number}, 'publication', '{site}/1', 'SRO', '{site}', 'null', '', 'done'),"

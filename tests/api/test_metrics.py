@@ -7,7 +7,7 @@ from prometheus_client.samples import Sample
 from sqlalchemy import Engine
 
 from reporting.tables import checkpoints, conflicts, proofs, quarantine, replays, waivers
-from sync_server.api.metrics import GAUGES, OUTBOX_GAUGES
+from sync_server.api.metrics import GAUGES, OUTBOX_GAUGES, REPLICATION_GAUGES
 from tests.api.calls import Api
 from tests.api.rows import log_receipt, put
 from tests.api.test_health import checkpoint
@@ -61,7 +61,9 @@ async def scrape(api: Api) -> dict[str, dict[str, float]]:
     assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
     assert "secret" not in answer.body
     families = {family.name: family.samples for family in text_string_to_metric_families(answer.body)}
-    asked_of_postgres = [name for name, _ in (*GAUGES.values(), *OUTBOX_GAUGES.values())]
+    asked_of_postgres = [
+        name for name, _ in (*GAUGES.values(), *OUTBOX_GAUGES.values(), *REPLICATION_GAUGES.values())
+    ]
     assert families.keys() == {*asked_of_postgres, *OF_THE_PROCESS}
     return {
         name.removeprefix("metricis_"): {

@@ -27,6 +27,20 @@ def test_credentials_of_a_url_become_a_header_and_are_not_shown() -> None:
     assert dict(target.headers) == {"authorization": "Basic YW5hOnBhOnNz"}
 
 
+def test_a_reference_is_no_login_and_no_part_of_the_replications_name() -> None:
+    referring = {"url": "http://other/b", "auth": {"reference": "sealed"}}
+    definition = parse_definition(asked(target=referring))
+    assert (definition.target.reference, definition.target.login, definition.target.headers) == (
+        "sealed",
+        None,
+        (),
+    )
+    assert "sealed" not in definition.target.shown
+    other = parse_definition(asked(target={**referring, "auth": {"reference": "another"}}))
+    assert other != definition
+    assert other.base_id("server") == definition.base_id("server")
+
+
 def test_login_of_an_object_goes_before_that_of_its_url() -> None:
     basic = {"username": "bob", "password": "secret"}
     side = {"url": "http://ana:x@other/b", "auth": {"basic": basic}, "headers": {"X-Trace": "1"}}
@@ -45,6 +59,17 @@ def test_login_of_an_object_goes_before_that_of_its_url() -> None:
         ({"target": "http://x:port/y"}, "`target`"),
         ({"target": "http://x"}, "`target`"),
         ({"target": {"url": "http://x/y", "auth": {"basic": {"username": "a"}}}}, "`target.auth`"),
+        ({"target": {"url": "http://x/y", "auth": {}}}, "`target.auth`"),
+        ({"target": {"url": "http://x/y", "auth": {"reference": ""}}}, "`target.auth`"),
+        (
+            {
+                "target": {
+                    "url": "http://x/y",
+                    "auth": {"reference": "r", "basic": {"username": "a", "password": "b"}},
+                }
+            },
+            "`target.auth`",
+        ),
         ({"target": {"url": "http://x/y", "headers": ["a"]}}, "`target.headers`"),
         ({"target": "http://[::1/y"}, "`target`"),
         ({"target": "http://\u2100/y"}, "`target`"),
