@@ -6,9 +6,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from sync_server.embedded.ports import free_port
 from sync_server.settings import SettingsError, read_settings
 from sync_server.tls.authority import site_authority
+from tests.end_to_end.system import free_port
 from tests.gateway.processes import Service
 from tests.test_settings import GOOD
 
