@@ -24,6 +24,8 @@ COMMANDS: Mapping[str, str] = {
     "reconcile": "sync_server.cli.reconcile",
     "participants": "sync_server.cli.participants",
     "audit": "sync_server.cli.audit",
+    "backup": "sync_server.cli.backup",
+    "restore": "sync_server.cli.restore",
 }
 """Each command, and the module that has it under the same name."""
 

@@ -9,10 +9,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 
-from replication.client import basic_login
 from replication.dump.comparing import ExpectedLeaves
 from replication.dump.lines import DumpDamaged, DumpedLeaf, check_dump
 from replication.dump.loading import Loaded, load_file
