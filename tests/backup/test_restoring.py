@@ -1,0 +1,162 @@
+"""A set into an empty deployment, where something is in the way: erasures, kills, keys, what is there."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from replication.dump.lines import DumpDamaged
+from sync_server.backup.keys import WrongKeys
+from sync_server.backup.manifest import UnusableSet, read_manifest
+from sync_server.backup.postgres import PostgresFailed, find_program
+from sync_server.backup.restoring import NotEmpty, plan_restore, restore_set
+from tests.administration.test_erasure import Clinic, clinic, session
+from tests.backup.conftest import Backups, Fresh, silent
+
+__all__ = ["clinic"]
+
+
+async def test_what_was_erased_after_the_base_stays_erased_and_is_counted(
+    clinic: Clinic, backups: Backups, fresh: Fresh
+) -> None:
+    await backups.run(keys=True)
+    await clinic.run(await clinic.confirmed())
+    manifest = await backups.run(incremental=True, keys=True)
+    (restored,) = await fresh.restore(backups, manifest)
+    assert restored.is_whole
+    # Two leaves of a conflict, three sessions and a consent, the published participant.
+    assert restored.left_out == 6
+    page = await fresh.target.place.client.changes("site-lima", "0", limit=100)
+    assert sorted(change.id for change in page.changes) == await clinic.neighbours()
+    assert fresh.rows("SELECT count(*) FROM erased_documents") != [(0,)]
+    (privileges,) = fresh.rows(
+        "SELECT has_table_privilege('metricis_app', 'sessions', 'INSERT'),"
+        " has_table_privilege('metricis_app', 'alembic_version', 'UPDATE')"
+    )
+    assert privileges == (True, False)
+
+
+async def test_one_that_died_half_way_goes_on_and_others_are_refused_meanwhile(
+    clinic: Clinic, backups: Backups, fresh: Fresh, tmp_path: Path
+) -> None:
+    manifest = await backups.run(keys=True)
+    plan = plan_restore(backups.directory, manifest, ())
+
+    def die(part: str, done: int | None, total: int | None, size: int) -> None:
+        if part == "Site databases":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await restore_set(plan, fresh.target, die)
+    later = await backups.run(incremental=True, keys=True)
+    with pytest.raises(NotEmpty, match="beginning of a restore of run 1"):
+        await fresh.restore(backups, later)
+    (restored,) = await fresh.restore(backups, manifest)
+    assert (restored.is_whole, restored.comparison.further) == (True, 0)
+    # It is complete: what was restored is in the way of another one.
+    with pytest.raises(NotEmpty, match=r"documents in site-lima, rows in"):
+        await fresh.restore(backups, later)
+
+
+async def test_without_the_keys_it_is_refused_before_anything_is_written(
+    clinic: Clinic, backups: Backups, fresh: Fresh
+) -> None:
+    manifest = await backups.run()
+    with pytest.raises(WrongKeys, match="device-signing.pem"):
+        await fresh.restore(backups, manifest)
+    keys = fresh.target.data_dir / "keys"
+    assert (keys.exists(), await fresh.target.place.client.all_dbs()) == (False, [])
+    shutil.copytree(backups.data_dir / "keys", keys)
+    (keys / "data-encryption.key").unlink()
+    shutil.copyfile(backups.directory / "manifest.json", keys / "data-encryption.key")
+    (keys / "data-encryption.key").chmod(0o600)
+    with pytest.raises(ValueError, match="DATA_ENCRYPTION_KEYS"):
+        await fresh.restore(backups, manifest)
+    (keys / "data-encryption.key").unlink()
+    (restored,) = await fresh.restore(backups, manifest, new_keys=True)
+    assert restored.is_whole
+
+
+async def test_a_database_that_was_recreated_is_taken_whole_and_one_that_is_gone_is_not_restored(
+    clinic: Clinic, backups: Backups, fresh: Fresh
+) -> None:
+    gateway = clinic.office.gateway
+    await gateway.open_site("cusco")
+    await backups.run(postgres=False, keys=True)
+    (unchanged,) = [
+        file
+        for file in (await backups.run(postgres=False, incremental=True)).runs[-1].databases
+        if file.database == "site-lima"
+    ]
+    assert (unchanged.base, unchanged.documents) == (False, 0)
+    for site in ("lima", "cusco"):
+        answer = await gateway.call("DELETE", f"/site-{site}", token=gateway.service)
+        assert answer.status == 200
+    await gateway.open_site("lima")
+    await clinic.push(session("p-1"))
+    manifest = await backups.run(postgres=False, incremental=True, keys=True)
+    (file,) = manifest.runs[-1].databases
+    assert (file.base, file.documents, manifest.runs[-1].gone) == (True, 1, ["site-cusco"])
+    assert "recreated or put back" in file.why
+    (restored,) = await fresh.restore(backups, manifest)
+    assert (restored.database, restored.stored, restored.comparison.documents) == ("site-lima", 1, 1)
+
+
+async def test_a_set_is_added_to_only_where_that_was_asked_for_and_a_run_cut_short_is_none(
+    clinic: Clinic, backups: Backups
+) -> None:
+    backups.directory.mkdir()
+    (backups.directory / "0001").mkdir()
+    (backups.directory / "0001" / "site-lima.jsonl.gz").write_bytes(b"half")
+    manifest = await backups.run(postgres=False)
+    (run,) = read_manifest(backups.directory).runs
+    assert run.databases[0].written == manifest.runs[0].databases[0].written
+    with pytest.raises(UnusableSet, match="--incremental"):
+        await backups.run(postgres=False)
+    file = backups.directory / "0001" / "site-lima.jsonl.gz"
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(DumpDamaged, match="site-lima"):
+        plan_restore(backups.directory, manifest, ())
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("{", "cannot be read"),
+        ('{"format": 2}', "format 2"),
+        ('{"format": 1, "id": "x", "runs": []}', "no run"),
+        (None, "no backup set"),
+    ],
+)
+def test_a_manifest_that_is_none_is_refused(tmp_path: Path, text: str | None, why: str) -> None:
+    if text is not None:
+        (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(UnusableSet, match=why):
+        read_manifest(tmp_path)
+
+
+async def test_a_program_that_is_older_than_the_server_is_refused(tmp_path: Path) -> None:
+    old = tmp_path / "pg_dump"
+    old.write_text('#!/bin/sh\necho "pg_dump (PostgreSQL) 12.22"\n')
+    old.chmod(0o755)
+    with pytest.raises(PostgresFailed, match="version 12: an older pg_dump is refused"):
+        await find_program("pg_dump", old, 130004)
+    assert await find_program("pg_dump", old, 120004) == (old, "pg_dump (PostgreSQL) 12.22")
+
+
+async def test_a_password_is_on_no_command_line(clinic: Clinic, backups: Backups, tmp_path: Path) -> None:
+    spy = tmp_path / "pg_dump"
+    spy.write_text(
+        '#!/bin/sh\n[ "$1" = --version ] && echo "pg_dump (PostgreSQL) 99.1" && exit\n'
+        f'echo "$@" > {tmp_path}/arguments\necho "$PGPASSWORD" > {tmp_path}/password\nexit 1\n'
+    )
+    spy.chmod(0o755)
+    backups.source = backups.source._replace(pg_dump=spy)
+    with pytest.raises(PostgresFailed, match="pg_dump failed"):
+        await backups.run()
+    password = (tmp_path / "password").read_text().strip()
+    assert password
+    assert password in str(backups.source.postgres_url)
+    assert password not in (tmp_path / "arguments").read_text()
+    assert not (backups.directory / "manifest.json").exists()
+    silent("", None, None, 0)
