@@ -10,16 +10,16 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from replication.dump.place import Place
 from sync_server.backup.making import Source, Wanted, make_backup
 from sync_server.backup.manifest import Manifest
 from sync_server.backup.private_store import private_store
 from sync_server.backup.restoring import RestoredDatabase, Target, plan_restore, restore_set
 from sync_server.cli.migrate import grant
 from sync_server.embedded.postgres import APP, DATABASE, OWNER
+from sync_server.identity.signing_key_file import load_or_create_signing_key
 from sync_server.keys import SETTINGS
 from sync_server.service_credential import service_headers
-from sync_server.identity.signing_key_file import load_or_create_signing_key
-from replication.dump.place import Place
 from tests.administration.conftest import office, office_settings
 from tests.administration.office import Office
 from tests.embedded.supervised import SupervisedSystem
@@ -68,7 +68,7 @@ async def backups(office: Office, owner_database_url: str, tmp_path: Path) -> Ba
     settings = office.gateway.app[SETTINGS]
     headers = service_headers(load_or_create_signing_key(settings.data_dir), service="backup")
     # The office's own client knows its session.
-    session = office.feed._client._session  # noqa: SLF001
+    session = office.feed._client._session
     return Backups(office, owner_database_url, tmp_path / "set", Place(session, settings.feed_url, headers))
 
 

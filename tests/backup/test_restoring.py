@@ -24,8 +24,8 @@ async def test_what_was_erased_after_the_base_stays_erased_and_is_counted(
     manifest = await backups.run(incremental=True, keys=True)
     (restored,) = await fresh.restore(backups, manifest)
     assert restored.is_whole
-    # Two leaves of a conflict, three sessions and a consent, the published participant.
-    assert restored.left_out == 6
+    # Of p-1 both, of n-conflict the one of theirs, of p-broken, p-surrogate, p-c and the published participant.
+    assert restored.left_out == 7
     page = await fresh.target.place.client.changes("site-lima", "0", limit=100)
     assert sorted(change.id for change in page.changes) == await clinic.neighbours()
     assert fresh.rows("SELECT count(*) FROM erased_documents") != [(0,)]
