@@ -90,7 +90,9 @@ class ExpectedLeaves:
         return row[0], row[1]
 
     async def compare(self, client: CouchClient, database: str) -> Comparison:
-        """Compare with what the database's feed tells; what was found equal is forgotten. Raises CouchError."""
+        """Compare with what the database's feed tells; what was equal is forgotten. Raises
+        CouchError.
+        """
         documents, leaves = self.counts()
         since, further = "0", 0
         while True:

@@ -6,9 +6,9 @@
     {"_part": "<base64>"}
 
 A line is a document as `_bulk_docs` takes it with `new_edits=false`: deleted leaves have `_deleted`, small
-attachments are inside as base64. A leaf whose attachments are large is a line that only names it, and the
-lines that follow it hold what `PUT /<database>/<id>?new_edits=false` takes, cut in pieces: neither writing nor
-reading ever holds more than one document or one piece in memory. `zcat` and a text tool read everything else.
+attachments are inside as base64. A leaf with large attachments is a line that only names it, and the
+lines that follow it hold what `PUT /<database>/<id>?new_edits=false` takes, in pieces: neither writing
+nor reading ever holds more than one document or one piece in memory. `zcat` and a text tool read everything else.
 
 A file may hold a leaf twice, and one that a later line of it replaces: a document was saved while it was read.
 
@@ -66,6 +66,12 @@ class _NamedLeaf(msgspec.Struct):
     revisions: _Revisions = msgspec.field(name="_revisions")
     multipart: str = msgspec.field(name="_multipart")
     parts: int = msgspec.field(name="_parts")
+
+
+class _Naming(msgspec.Struct):
+    id: str = msgspec.field(name="_id")
+    rev: str = msgspec.field(name="_rev")
+    revisions: _Revisions = msgspec.field(name="_revisions")
 
 
 class DumpedLeaf(msgspec.Struct, frozen=True):
@@ -141,8 +147,7 @@ class DumpWriter:
 
     def large_leaf(self, json: bytes, content_type: str, body: BinaryIO) -> None:
         """The same for one whose body, as it is to be PUT, is read from a file that is at its start."""
-        named = msgspec.json.decode(json, type=_Line)
-        assert named.revisions is not None
+        named = msgspec.json.decode(json, type=_Naming)
         size = body.seek(0, os.SEEK_END)
         body.seek(0)
         pieces = -(-size // PIECE_BYTES)

@@ -65,13 +65,13 @@ async def load_file(
     try:
         while (leaf := await asyncio.to_thread(next, leaves, None)) is not None:
             tell(len(leaf.json))
-            if leaf.pieces:
-                await _load_large(place, database, leaf, reader.pieces(), expected, loaded, keep, tell)
-                continue
-            if not await keep(leaf, leaf.json):
+            if not await keep(leaf, None if leaf.pieces else leaf.json):
                 loaded.left_out += 1
                 continue
             expected.add(leaf.id, leaf.rev, leaf.path)
+            if leaf.pieces:
+                await _load_large(place, database, leaf, _told(reader.pieces(), tell), loaded)
+                continue
             if batch and (len(batch) >= BATCH_DOCUMENTS or held + len(leaf.json) > BATCH_BYTES):
                 await _push(place, database, batch, loaded)
                 batch, held = [], 0
@@ -91,25 +91,14 @@ async def _push(place: Place, database: str, batch: list[Outgoing], loaded: Load
 
 
 async def _load_large(
-    place: Place,
-    database: str,
-    leaf: DumpedLeaf,
-    pieces: Iterator[bytes],
-    expected: ExpectedLeaves,
-    loaded: Loaded,
-    keep: Keep,
-    tell: Callable[[int], None],
+    place: Place, database: str, leaf: DumpedLeaf, pieces: Iterator[bytes], loaded: Loaded
 ) -> None:
-    if not await keep(leaf, None):
-        loaded.left_out += 1
-        return
-    expected.add(leaf.id, leaf.rev, leaf.path)
     diff = await retried(lambda: place.client.revs_diff(database, {leaf.id: [leaf.rev]}))
     if leaf.id not in diff:
         loaded.known += 1
         return
     with tempfile.TemporaryFile() as body:
-        await asyncio.to_thread(_spool, pieces, body, tell)
+        await asyncio.to_thread(_spool, pieces, body)
         try:
             await retried(lambda: _put(place, database, leaf, body))
         except (TooLarge, BadRequest, Forbidden) as error:
@@ -118,10 +107,14 @@ async def _load_large(
             loaded.stored += 1
 
 
-def _spool(pieces: Iterator[bytes], body: BinaryIO, tell: Callable[[int], None]) -> None:
+def _told(pieces: Iterator[bytes], tell: Callable[[int], None]) -> Iterator[bytes]:
     for piece in pieces:
-        body.write(piece)
         tell(len(piece))
+        yield piece
+
+
+def _spool(pieces: Iterator[bytes], body: BinaryIO) -> None:
+    body.writelines(pieces)
 
 
 async def _put(place: Place, database: str, leaf: DumpedLeaf, body: BinaryIO) -> None:

@@ -1,6 +1,6 @@
-"""The winning revisions of a database, as CouchDB-Python's `couchdb-load` reads them: MIME, `multipart/mixed`.
+"""The winning revisions of a database as CouchDB-Python's `couchdb-load` reads them: MIME, `multipart/mixed`.
 
-An extra for tools, no backup: no histories, no conflicts, no deletions; whoever loads it writes new revisions.
+An extra for tools, no backup: no histories, conflicts or deletions; whoever loads it writes new revisions.
 
     --<boundary>                                  --<boundary>
     Content-ID: <id>                              Content-ID: <id>

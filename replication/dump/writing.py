@@ -6,7 +6,7 @@
 | what happens | what follows |
 |---|---|
 | a document is saved while it is read | `latest`: the newer leaf is in the file, or both |
-| … after it was read | it comes again in the feed, which is read to its end; what comes after that end comes with the next sequence |
+| … after it was read | it comes again in the feed, which is read to its end, or after its sequence |
 | a leaf is purged meanwhile | it is left out |
 | an answer is too large | the batch in halves, down to one document, which has to come whole |
 | no answer, 429, 503, … | the same request again, a bounded number of times |
@@ -95,12 +95,16 @@ async def dump_database(
             tell(documents, page.pending, writer.content_bytes)
             if not page.changes:
                 break
-        if await instance_of(client, database) != instance:
-            raise DatabaseChanged(f"{database} was recreated or put back while it was read")
+        await _check_same(client, database, instance)
         return Dumped(documents, since, instance, await asyncio.to_thread(writer.finish))
     except BaseException:
         writer.abandon()
         raise
+
+
+async def _check_same(client: CouchClient, database: str, instance: str) -> None:
+    if await instance_of(client, database) != instance:
+        raise DatabaseChanged(f"{database} was recreated or put back while it was read")
 
 
 async def _dump(place: Place, database: str, wanted: Sequence[tuple[str, str]], writer: DumpWriter) -> None:

@@ -41,9 +41,7 @@ def _others(directory: Path, run: Run) -> Iterable[tuple[Path, File]]:
         yield here / run.postgres.file.name, run.postgres.file
 
 
-def check_needed(
-    directory: Path, chains: Iterable[list[tuple[Run, DatabaseFile]]], last: Run
-) -> None:
+def check_needed(directory: Path, chains: Iterable[list[tuple[Run, DatabaseFile]]], last: Run) -> None:
     """Compare the bytes of what a restore will read. Raises DumpDamaged, OSError."""
     for chain in chains:
         for run, database in chain:

@@ -1,7 +1,7 @@
 """What was erased does not come back with a backup: leaves are recognised as the gateway recognises them.
 
-A set that was made before an erasure still holds what was erased. Erasures that the set's own dump of Postgres
-knows of are in force while it is restored; of later ones nothing is known here, they have to be run again
+A set that was made before an erasure still holds what was erased. Erasures that the set's own dump of
+Postgres knows of are in force while it is restored; later ones nobody knows here, they have to be run again
 (docs/BACKUP.md).
 """
 

@@ -3,7 +3,9 @@
 | file in `DATA_DIR/keys` | without it |
 |---|---|
 | `device-signing.pem` | every credential ends: all tablets and hubs have to be enrolled again |
-| `data-encryption.key` (or `DATA_ENCRYPTION_KEYS`) | contacts and secrets cannot be opened, and what was erased is not recognised when it comes again |
+| `data-encryption.key` | contacts and secrets cannot be opened, what was erased is not recognised again |
+
+`DATA_ENCRYPTION_KEYS`, where it is set, stands for the second; it is kept where the settings are.
 
 A set holds no keys unless it is asked to: whoever has dump and key can read the contacts that the key is to
 protect. It always holds marks by which a restore recognises the right ones.
@@ -67,9 +69,9 @@ def check_keys(marks: KeyMarks, data_dir: Path, encryption_keys: tuple[str, ...]
         absent.append(str(data_dir / "keys" / ENCRYPTION_KEY))
     if absent:
         raise WrongKeys(
-            f"The set holds no keys, and these are not there: {', '.join(absent)}. Put them there (mode 0600) "
-            "from where they are kept. Without the signing key all tablets have to be enrolled again; without "
-            "the encryption key contacts cannot be opened and what was erased is not recognised. "
+            f"The set holds no keys, and these are not there: {', '.join(absent)}. Put them there (mode "
+            "0600) from where they are kept. Without the signing key all tablets have to be enrolled again; "
+            "without the encryption key contacts cannot be opened and what was erased is not recognised. "
             "--new-keys goes on without them."
         )
     found = marks_of(data_dir, encryption_keys)

@@ -1,8 +1,8 @@
 """One run of a backup: site databases first, then Postgres, then the manifest.
 
-The order makes them consistent. Whatever document is in the set was put on record before it was stored, so the
-dump that follows has its entry. Rows of documents that came in between are marked as gone by the projector after a
-restore, until their tablets push them again.
+The order makes them consistent. Whatever document is in the set was put on record before it was stored, so
+the dump that follows has its entry. Rows of documents that came in between are marked as gone by the
+projector after a restore, until their tablets push them again.
 
 A run continues a database where the last one ended only if it is still the same database, which a mark in it
 (`_local/metricis-backup-<set>`) tells: it is written after reading, and holds the run's number.
@@ -85,20 +85,24 @@ async def make_backup(source: Source, directory: Path, wanted: Wanted, tell: Pro
     Raises UnusableSet, PostgresFailed, psycopg.Error, CouchError, DumpDamaged, DatabaseChanged, OSError and
     the errors of the keys. The set is then what it was before.
     """
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make_directory(directory)
     with locked(directory):
         before = _before(directory, incremental=wanted.incremental)
         number = before.runs[-1].number + 1 if before.runs else 1
         into = directory / directory_of(number)
         if into.exists():
             shutil.rmtree(into)
-        into.mkdir(mode=0o700)
-        run = await _run(source, before, number, into, wanted, tell)
+        _make_directory(into)
+        run = await _run(source, before, into, wanted, tell)
         sync_directory(into)
         sync_directory(directory)
         manifest = msgspec.structs.replace(before, runs=[*before.runs, run])
         write_manifest(directory, manifest)
         return manifest
+
+
+def _make_directory(directory: Path) -> None:
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def _before(directory: Path, *, incremental: bool) -> Manifest:
@@ -114,9 +118,7 @@ def _before(directory: Path, *, incremental: bool) -> Manifest:
     return Manifest(format=FORMAT, id=uuid.uuid4().hex, runs=[])
 
 
-async def _run(
-    source: Source, before: Manifest, number: int, into: Path, wanted: Wanted, tell: Progress
-) -> Run:
+async def _run(source: Source, before: Manifest, into: Path, wanted: Wanted, tell: Progress) -> Run:
     started = _now()
     program = None
     if source.postgres_url is not None:
@@ -127,7 +129,7 @@ async def _run(
     databases, winners = [], []
     for name in names:
         try:
-            dumped = await _database(source.place, before, number, name, into, tell)
+            dumped = await _database(source.place, before, name, into, tell)
         except NotFound:
             gone.append(name)
             continue
@@ -140,7 +142,7 @@ async def _run(
     if program is not None and source.postgres_url is not None:
         dump = await _postgres(program, source.postgres_url, into, tell)
     return Run(
-        number=number,
+        number=int(into.name),
         started=started,
         finished=_now(),
         databases=databases,
@@ -163,9 +165,7 @@ async def _databases(place: Place, before: Manifest, sites: Sequence[str]) -> tu
     return sorted(there), sorted(name for name in known - there if last_of(before, name) is not None)
 
 
-async def _database(
-    place: Place, before: Manifest, number: int, name: str, into: Path, tell: Progress
-) -> DatabaseFile:
+async def _database(place: Place, before: Manifest, name: str, into: Path, tell: Progress) -> DatabaseFile:
     """Dump one database and read the file back. Raises NotFound where it was deleted meanwhile."""
     last = last_of(before, name)
     since, why = await _since(place, before, last, name)
@@ -181,7 +181,7 @@ async def _database(
         since, why = "0", str(changed)
         dumped = await dump_database(place, name, path, tell=read)
     security = await retried(lambda: place.client.request("GET", f"/{name}/_security", dict[str, Any]))
-    await _mark(place, before.id, number, name, dumped.until)
+    await _mark(place, before.id, name, int(into.name), dumped.until)
     _check(path, dumped.written, name, tell)
     return DatabaseFile(
         database=name,
@@ -221,7 +221,7 @@ async def _since(place: Place, before: Manifest, last: DatabaseFile | None, name
     return last.until, ""
 
 
-async def _mark(place: Place, set_id: str, number: int, name: str, until: str) -> None:
+async def _mark(place: Place, set_id: str, name: str, number: int, until: str) -> None:
     mark = {"run": number, "seq": until}
     await retried(lambda: place.client.put_local(name, _mark_id(set_id), mark))
 

@@ -2,10 +2,10 @@
 
 | situation | what follows |
 |---|---|
-| no pg_dump, or only one that is older than the server | refused, with what was found: it could not read all there is |
+| no pg_dump, or only one that is older than the server | refused, with what was found |
 | the password | handed over in the environment: everybody on a machine can read command lines |
 | pg_restore fails in the middle | nothing of it is there: one transaction |
-| the target's role is another than the dumped one | owners and grants of the dump are left out; the role that restores owns, grants are made anew (`migrate`) |
+| the target's roles are others than the dumped ones | who restores owns; grants are made anew |
 | the dump's schema is older than this release | migrated after it was restored |
 | … newer, or of another branch | refused before anything is written |
 """
@@ -15,10 +15,10 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import psycopg
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from psycopg import sql
@@ -57,10 +57,8 @@ async def find_program(name: str, given: Path | None, needed: int) -> tuple[Path
     if given is None:
         on_path = shutil.which(name)
         candidates += [Path(on_path)] if on_path else []
-        try:
+        with suppress(ServerMissing):
             candidates.append(postgres_program(name))
-        except ServerMissing:
-            pass
     if not candidates:
         raise PostgresFailed(
             f"There is no {name}: install PostgreSQL's client programs, version {needed // 10000} or newer, "
@@ -217,7 +215,3 @@ async def _run(command: Sequence[str], environment: dict[str, str]) -> str:
     if process.returncode:
         raise PostgresFailed(f"{name} failed: {complaint.decode(errors='replace').strip()[-1000:]}")
     return output.decode(errors="replace")
-
-
-AWAY = (psycopg.Error, PostgresFailed)
-"""What everything here fails with."""

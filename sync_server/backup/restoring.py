@@ -5,10 +5,10 @@
 | what happens | what follows |
 |---|---|
 | a byte of the set is damaged, the keys are wrong, the schema is unknown | refused, nothing is written |
-| the deployment holds something | refused, with what; unless its marker says that this very restore began |
+| the deployment holds something | refused, with what, unless its marker says that this restore began |
 | it dies | started again it goes on: Postgres is one transaction, leaves that are there are not written again |
 | documents that were erased | left out, and counted |
-| a document is refused, or the leaves are not those of the set | told; the marker stays, it is not complete |
+| a document is refused, or leaves are not those of the set | told; the marker stays: not complete |
 """
 
 from collections.abc import Callable, Sequence
@@ -195,22 +195,17 @@ async def _databases(plan: Plan, target: Target, tell: Progress) -> list[Restore
 
     restored = []
     try:
-        for name, chain in plan.chains.items():
-            restored.append(await _database(plan, target, name, chain, known, read))
+        for name in plan.chains:
+            restored.append(await _database(plan, target, name, known, read))  # noqa: PERF401
     finally:
         await engine.dispose()
     return restored
 
 
 async def _database(
-    plan: Plan,
-    target: Target,
-    name: str,
-    chain: Sequence[tuple[Run, DatabaseFile]],
-    known: ErasedFingerprints,
-    read: Callable[[int], None],
+    plan: Plan, target: Target, name: str, known: ErasedFingerprints, read: Callable[[int], None]
 ) -> RestoredDatabase:
-    place = target.place
+    place, chain = target.place, plan.chains[name]
     with suppress(DatabaseExists):
         await retried(lambda: place.client.create(name))
     keep = unless_erased(known, site_of(name) or name)

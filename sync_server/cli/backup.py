@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import aiohttp
 import click
@@ -47,7 +48,7 @@ FAILURES = (
 """Whose messages are for the person who typed the command."""
 
 NO_KEYS = (
-    "The set holds no keys. Keep a copy of {keys} (and of DATA_ENCRYPTION_KEYS, if it is set) somewhere else: "
+    "The set holds no keys. Keep a copy of {keys} (and of DATA_ENCRYPTION_KEYS, if it is set) elsewhere: "
     "without the signing key all tablets have to be enrolled again, without the encryption key contacts "
     "cannot be opened. --with-keys puts them into the set."
 )
@@ -55,6 +56,14 @@ WITH_KEYS = (
     "The set holds the deployment's keys: whoever has it can read the contacts in it and act as any tablet. "
     "Keep it as you keep the keys."
 )
+
+
+class Given(NamedTuple):
+    """Options about Postgres."""
+
+    postgres: bool
+    owner_url: str | None
+    pg_dump: Path | None
 
 
 @click.command()
@@ -100,8 +109,8 @@ def backup(
 ) -> None:
     """Back up every site database and Postgres to DIRECTORY, while everything serves.
 
-    Every file is read back before the set counts as made. Nothing in a set is ever overwritten. With --check it
-    exits with 3 when a file is not what was written.
+    Every file is read back before the set counts as made. Nothing in a set is ever overwritten. With --check
+    it exits with 3 when a file is not what was written.
     """
     try:
         if check or list_runs:
@@ -110,7 +119,7 @@ def backup(
         wanted = Wanted(sites, incremental, with_keys, winners)
         with progress() as tell:
             manifest = asyncio.run(
-                _make(directory, wanted, tell, data_dir, owner_url, pg_dump, postgres=not no_postgres)
+                _make(directory, wanted, tell, data_dir, Given(not no_postgres, owner_url, pg_dump))
             )
     except FAILURES as error:
         fail(f"Nothing was backed up: {error}")
@@ -134,10 +143,7 @@ async def _make(
     wanted: Wanted,
     tell: making.Progress,
     data_dir: Path | None,
-    owner_url: str | None,
-    pg_dump: Path | None,
-    *,
-    postgres: bool,
+    given: Given,
 ) -> Manifest:
     where = target(data_dir)
     key = load_or_create_signing_key(where.data_dir)
@@ -145,13 +151,13 @@ async def _make(
         part.strip() for part in os.environ.get("DATA_ENCRYPTION_KEYS", "").split(",") if part.strip()
     )
     url: str | None = None
-    if postgres:
+    if given.postgres:
         own = running_system(data_dir).owner_url if data_dir is not None else where.database_url
-        url = owner_url or own
+        url = given.owner_url or own
     async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
         login = store_login(where.feed_url, key, service="backup")
         place = Place(session, login.base, login.headers)
-        source = Source(place, where.data_dir, encryption_keys, url, pg_dump)
+        source = Source(place, where.data_dir, encryption_keys, url, given.pg_dump)
         return await make_backup(source, directory, wanted, tell)
 
 

@@ -74,7 +74,7 @@ INCOMPLETE = 3
     show_envvar=True,
     help="The pg_restore to use; without it, that of the PATH or of the embedded server.",
 )
-def restore(
+def restore(  # noqa: PLR0917 (click gives each by its name)
     directory: Path,
     data_dir: Path | None,
     sites: tuple[str, ...],
@@ -89,8 +89,8 @@ def restore(
 ) -> None:
     """Fill an empty deployment from the set in DIRECTORY, with every revision of every document.
 
-    The set is verified before anything is written, and the databases are compared with it afterwards. One that
-    was interrupted goes on. Exits with 3 when something of the set could not be restored.
+    The set is verified before anything is written, and the databases are compared with it afterwards. One
+    that was interrupted goes on. Exits with 3 when something of the set could not be restored.
     """
     configure_logging("WARNING", process="restore")
     try:

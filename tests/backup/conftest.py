@@ -40,10 +40,18 @@ class Backups:
         self.data_dir = office.gateway.app[SETTINGS].data_dir
         self.source = Source(place, self.data_dir, (), owner_url)
 
-    async def run(self, *, postgres: bool = True, **wanted: bool) -> Manifest:
+    async def run(
+        self,
+        *,
+        postgres: bool = True,
+        incremental: bool = False,
+        keys: bool = False,
+        winners: bool = False,
+    ) -> Manifest:
         """One run."""
         source = self.source if postgres else self.source._replace(postgres_url=None)
-        return await make_backup(source, self.directory, Wanted(**wanted), silent)
+        wanted = Wanted((), incremental, keys, winners)
+        return await make_backup(source, self.directory, wanted, silent)
 
 
 class Fresh:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 from click.testing import CliRunner
@@ -90,6 +90,16 @@ def proved(system: System) -> dict[str, int]:
     return counts
 
 
+class Known(NamedTuple):
+    """What the first deployment held."""
+
+    token: str
+    pushed: list[dict[str, Any]]
+    counts: tuple[Any, ...]
+    epoch: str
+    revisions: dict[str, tuple[str, ...]]
+
+
 async def test_a_new_deployment_from_a_set_has_every_revision_and_row_and_tablets_push_nothing(
     office: Office, backups: Backups, tmp_path: Path
 ) -> None:
@@ -110,20 +120,11 @@ async def test_a_new_deployment_from_a_set_has_every_revision_and_row_and_tablet
     manifest = await backups.run(incremental=True, keys=True, winners=True)
     assert [run.databases[0].base for run in manifest.runs] == [True, False]
     assert before[1:4] == (1, 1, 1)
-    await asyncio.to_thread(
-        _restore_and_prove, backups.directory, tmp_path, token, pushed, before, epoch, revisions
-    )
+    known = Known(token, pushed, before, epoch, revisions)
+    await asyncio.to_thread(_restore_and_prove, backups.directory, tmp_path, known)
 
 
-def _restore_and_prove(
-    target: Path,
-    tmp_path: Path,
-    token: str,
-    pushed: list[dict[str, Any]],
-    before: tuple[Any, ...],
-    epoch: str,
-    revisions: dict[str, tuple[str, ...]],
-) -> None:
+def _restore_and_prove(target: Path, tmp_path: Path, known: Known) -> None:
     assert run("backup", target, "--check").endswith("2 runs: sound.\n")
     fresh = tmp_path / "new"
     restore = ("restore", str(target), "--data-dir", str(fresh), "--yes")
@@ -143,17 +144,17 @@ def _restore_and_prove(
     assert "holds databases" in CliRunner().invoke(main, restore).output
     try:
         system.start()
-        assert asyncio.run(store_revisions(system, DATABASE)) == revisions
-        again = asyncio.run(push(system, token, pushed))
-        assert (len(again.stored), len(again.known), again.refused) == (0, len(pushed), ())
-        wait_until(lambda: bool(system.value("SELECT epoch FROM checkpoints") != epoch), 60)
+        assert asyncio.run(store_revisions(system, DATABASE)) == known.revisions
+        again = asyncio.run(push(system, known.token, known.pushed))
+        assert (len(again.stored), len(again.known), again.refused) == (0, len(known.pushed), ())
+        wait_until(lambda: bool(system.value("SELECT epoch FROM checkpoints") != known.epoch), 60)
         wait_until(lambda: proved(system)["pending"] == 0, 60)
         with system.connect() as connection:
-            assert connection.execute(COUNTS.encode()).fetchone() == before
+            assert connection.execute(COUNTS.encode()).fetchone() == known.counts
         run("audit", "verify", "--data-dir", fresh)
         told = json.loads(run("backup", target, "--incremental", "--json", "--data-dir", fresh))
         (database,) = told["databases"]
-        assert (database["base"], database["documents"]) == (True, len(revisions))
+        assert (database["base"], database["documents"]) == (True, len(known.revisions))
         assert "recreated or put back" in database["why"]
     finally:
         system.stop()

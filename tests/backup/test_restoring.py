@@ -24,7 +24,7 @@ async def test_what_was_erased_after_the_base_stays_erased_and_is_counted(
     manifest = await backups.run(incremental=True, keys=True)
     (restored,) = await fresh.restore(backups, manifest)
     assert restored.is_whole
-    # Of p-1 both, of n-conflict the one of theirs, of p-broken, p-surrogate, p-c and the published participant.
+    # Of p-1 both, of n-conflict theirs, p-broken, p-surrogate, p-c, and the published participant.
     assert restored.left_out == 7
     page = await fresh.target.place.client.changes("site-lima", "0", limit=100)
     assert sorted(change.id for change in page.changes) == await clinic.neighbours()
@@ -62,7 +62,7 @@ async def test_without_the_keys_it_is_refused_before_anything_is_written(
     clinic: Clinic, backups: Backups, fresh: Fresh
 ) -> None:
     manifest = await backups.run()
-    with pytest.raises(WrongKeys, match="device-signing.pem"):
+    with pytest.raises(WrongKeys, match=r"device-signing\.pem"):
         await fresh.restore(backups, manifest)
     keys = fresh.target.data_dir / "keys"
     assert (keys.exists(), await fresh.target.place.client.all_dbs()) == (False, [])

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import hashlib
 import io
 import json
 import os
@@ -159,8 +160,6 @@ async def test_a_damaged_file_is_found(source: Db, tmp_path: Path, damage: str) 
         path.unlink()
         path.write_bytes(gzip.compress(b"".join(lines[:-1])))
         content = path.read_bytes()
-        import hashlib
-
         written = type(written)(len(content), hashlib.sha256(content).hexdigest(), written.counts)
     elif damage == "gone":
         path.unlink()
