@@ -8,9 +8,9 @@
 A line is a document as `_bulk_docs` takes it with `new_edits=false`: deleted leaves have `_deleted`, small
 attachments are inside as base64. A leaf with large attachments is a line that only names it, and the
 lines that follow it hold what `PUT /<database>/<id>?new_edits=false` takes, in pieces: neither writing
-nor reading ever holds more than one document or one piece in memory. `zcat` and a text tool read everything else.
+nor reading ever holds more than one document or one piece in memory. `zcat` shows everything else.
 
-A file may hold a leaf twice, and one that a later line of it replaces: a document was saved while it was read.
+A file may hold a leaf twice, and one that a later line replaces: a document was saved while it was read.
 
 | damage | found by |
 |---|---|

@@ -6,7 +6,7 @@
 |---|---|
 | a byte of the set is damaged, the keys are wrong, the schema is unknown | refused, nothing is written |
 | the deployment holds something | refused, with what, unless its marker says that this restore began |
-| it dies | started again it goes on: Postgres is one transaction, leaves that are there are not written again |
+| it dies | started again it goes on: Postgres is one transaction, leaves that are there stay |
 | documents that were erased | left out, and counted |
 | a document is refused, or leaves are not those of the set | told; the marker stays: not complete |
 """
