@@ -92,7 +92,6 @@ def restore(  # noqa: PLR0917 (click gives each by its name)
     The set is verified before anything is written, and the databases are compared with it afterwards. One
     that was interrupted goes on. Exits with 3 when something of the set could not be restored.
     """
-    configure_logging("WARNING", process="restore")
     try:
         plan = plan_restore(directory, up_to(read_manifest(directory), run), sites)
         _tell_plan(plan)
@@ -140,6 +139,7 @@ async def _embedded(plan: Plan, data_dir: Path) -> AsyncIterator[Target]:
             raise NotEmpty(
                 f"The deployment is not empty: {held[0].parent} holds databases. Move it away first."
             )
+    configure_logging("WARNING", process="restore")
     async with EmbeddedSystem(data_dir) as system:
         root = system.directory.root
         async with private_store(system.directory.store) as place:

@@ -1,15 +1,28 @@
 """A set into an empty deployment, where something is in the way: erasures, kills, keys, what is there."""
 
+import asyncio
 import shutil
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
+import psycopg
 import pytest
+from click.testing import CliRunner
 
-from replication.dump.lines import DumpDamaged
+from replication.dump.lines import Counts, DumpDamaged, Written
 from sync_server.backup.keys import WrongKeys
-from sync_server.backup.manifest import UnusableSet, read_manifest
+from sync_server.backup.manifest import (
+    DatabaseFile,
+    Manifest,
+    Run,
+    UnusableSet,
+    read_manifest,
+    write_manifest,
+)
 from sync_server.backup.postgres import PostgresFailed, find_program
 from sync_server.backup.restoring import NotEmpty, plan_restore, restore_set
+from sync_server.cli import main
+from sync_server.keys import SETTINGS
 from tests.administration.test_erasure import Clinic, clinic, session
 from tests.backup.conftest import Backups, Fresh, silent
 
@@ -117,6 +130,58 @@ async def test_a_set_is_added_to_only_where_that_was_asked_for_and_a_run_cut_sho
     file.write_bytes(file.read_bytes()[:-1])
     with pytest.raises(DumpDamaged, match="site-lima"):
         plan_restore(backups.directory, manifest, ())
+
+
+async def test_the_commands_on_the_settings_of_the_environment(
+    clinic: Clinic, backups: Backups, fresh: Fresh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Postgres of one's own with two roles; the store is this machine's, its service runs or is stopped."""
+    settings = clinic.office.gateway.app[SETTINGS]
+    set_directory = str(backups.directory)
+    for name, value in (
+        ("DATABASE_URL", settings.database_url),
+        ("REDIS_URL", settings.redis_url),
+        ("DATA_DIR", str(settings.data_dir)),
+        ("PORT", str(settings.port)),
+    ):
+        monkeypatch.setenv(name, value)
+
+    async def run(*arguments: str, code: int = 0) -> str:
+        outcome = await asyncio.to_thread(CliRunner().invoke, main, arguments)
+        assert outcome.exit_code == code, outcome.output
+        return outcome.output
+
+    assert "no database site-cusco" in await run("backup", set_directory, "--site", "cusco", code=1)
+    told = await run("backup", set_directory, "--site", "lima")
+    assert "The set holds no keys" in told
+    assert "base: 8 documents, 10 leaves" in await run("backup", set_directory, "--list")
+    other = tmp_path / "other"
+    app_url = urlsplit(settings.database_url)._replace(path=urlsplit(fresh.target.owner_url).path)
+    monkeypatch.setenv("DATABASE_URL", urlunsplit(app_url))
+    monkeypatch.setenv("OWNER_DATABASE_URL", fresh.target.owner_url)
+    monkeypatch.setenv("DATA_DIR", str(other))
+    assert "10 leaves in 1 files" in await run("restore", set_directory, "--dry-run")
+    assert not other.exists()
+    assert "device-signing.pem" in await run("restore", set_directory, "--yes", code=1)
+    shutil.copytree(settings.data_dir / "keys", other / "keys")
+    told = await run("restore", set_directory, "--yes")
+    assert "8 documents with 10 leaves; 10 written, 0 there already, 0 left out as erased" in told
+    with psycopg.connect(urlunsplit(app_url)) as connection:
+        assert connection.execute("SELECT count(*) FROM sessions").fetchone() != (0,)
+    assert "not empty" in await run("restore", set_directory, "--yes", code=1)
+
+
+def test_a_set_that_names_files_outside_of_itself_is_refused(tmp_path: Path) -> None:
+    counts = Written(1, "0" * 64, Counts())
+    for name in ("../x", "/etc/passwd", "..", ""):
+        file = DatabaseFile(
+            database="site-lima", file=name, base=True, since="0", until="1", instance="0", documents=0,
+            written=counts,
+        )  # fmt: skip
+        run = Run(number=1, started="", finished="", databases=[file])
+        write_manifest(tmp_path, Manifest(format=1, id="x", runs=[run]))
+        with pytest.raises(UnusableSet, match="outside"):
+            read_manifest(tmp_path)
 
 
 @pytest.mark.parametrize(

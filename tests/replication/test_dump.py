@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from replication.dump import writing
 from replication.dump.comparing import ExpectedLeaves
 from replication.dump.lines import DumpDamaged, DumpedLeaf, check_dump
 from replication.dump.loading import Loaded, load_file
@@ -119,6 +120,17 @@ async def test_documents_saved_while_they_are_dumped_are_in_it_in_the_end(
     await saved.wait()
     await dump_database(place(source), source.name, tmp_path / "2", since=first.until)
     await load(target, tmp_path / "1", tmp_path / "2")
+    assert await target.everything() == await source.everything()
+
+
+async def test_answers_that_are_too_large_are_asked_for_in_halves(
+    source: Db, target: Db, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "MOST_BYTES_AT_ONCE", 400)
+    await source.push(*varied_documents())
+    dumped = await dump_database(place(source), source.name, tmp_path / "dump")
+    assert dumped.written.counts.leaves == LEAVES
+    await load(target, tmp_path / "dump")
     assert await target.everything() == await source.everything()
 
 
