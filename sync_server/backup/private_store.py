@@ -18,6 +18,8 @@ from replication.http.intake import MAX_REQUEST_BYTES
 from replication.http.server import couch_routes
 from replication.store.registry import Registry
 
+_TIMEOUT = aiohttp.ClientTimeout(total=600)
+
 
 @asynccontextmanager
 async def private_store(directory: Path) -> AsyncIterator[Place]:
@@ -28,15 +30,15 @@ async def private_store(directory: Path) -> AsyncIterator[Place]:
         app.add_routes(couch_routes(registry, allow_everything))
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=5)
         await runner.setup()
-        # Its own directory is 0700, and its path is short enough for a socket.
-        with tempfile.TemporaryDirectory(prefix="metricis-restore-") as sockets:
-            path = str(Path(sockets, "store"))
-            await web.UnixSite(runner, path).start()
-            timeout = aiohttp.ClientTimeout(total=600)
-            async with aiohttp.ClientSession(
-                connector=aiohttp.UnixConnector(path), timeout=timeout
-            ) as session:
-                yield Place(session, "http://store", dict)
+        try:
+            # Its own directory is 0700, and its path is short enough for a socket.
+            with tempfile.TemporaryDirectory(prefix="metricis-restore-") as sockets:
+                path = str(Path(sockets, "store"))
+                await web.UnixSite(runner, path).start()
+                connector = aiohttp.UnixConnector(path)
+                async with aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT) as session:
+                    yield Place(session, "http://store", dict)
+        finally:
             registry.stop_feeds()
             await runner.cleanup()
     finally:
