@@ -192,9 +192,15 @@ class CouchClient:
         return found
 
     async def bulk_get(
-        self, database: str, wanted: Sequence[tuple[str, str]], *, most_bytes: int | None = None
+        self,
+        database: str,
+        wanted: Sequence[tuple[str, str]],
+        *,
+        most_bytes: int | None = None,
+        query: Mapping[str, str] | None = None,
     ) -> list[Leaf]:
-        """The named revisions (id, rev) with their bodies; those that are not kept are left out.
+        """The named revisions (id, rev) with their bodies; those that are not kept are left out. `query`
+        asks for more of each (`revs`, `attachments`, `latest`).
 
         Raises TooLarge as soon as the answer is larger than `most_bytes`, and Unavailable where the server
         says of a revision that it could not be read just now: who took it for one that is gone would go on
@@ -202,7 +208,7 @@ class CouchClient:
         """
         body = {"docs": [{"id": doc_id, "rev": rev} for doc_id, rev in wanted]}
         answer = await self._json(
-            "POST", _path(database, "_bulk_get"), _BulkGet, body=body, most_bytes=most_bytes
+            "POST", _path(database, "_bulk_get"), _BulkGet, query=query, body=body, most_bytes=most_bytes
         )
         leaves = []
         for row in answer.results:

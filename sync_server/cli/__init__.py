@@ -26,6 +26,8 @@ COMMANDS: Mapping[str, str] = {
     "participants": "sync_server.cli.participants",
     "replication": "sync_server.cli.replication",
     "audit": "sync_server.cli.audit",
+    "backup": "sync_server.cli.backup",
+    "restore": "sync_server.cli.restore",
 }
 """Each command, and the module that has it under the same name."""
 

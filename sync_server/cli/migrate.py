@@ -34,13 +34,14 @@ def migrate(database_url: str, grant_to: str | None) -> None:
         with transaction(database_url) as connection:
             upgrade(connection)
             if grant_to is not None:
-                _grant(connection, grant_to)
+                grant(connection, grant_to)
     except (SQLAlchemyError, CommandError) as error:
         fail(f"The migration failed, nothing was changed: {error}")
     click.echo("The schema is the newest.")
 
 
-def _grant(connection: Connection, role: str) -> None:
+def grant(connection: Connection, role: str) -> None:
+    """Give a role what the service needs. Raises SQLAlchemy's errors."""
     quoted = connection.dialect.identifier_preparer.quote(quoted_name(role, quote=True))
     for statement in PRIVILEGES:
         connection.execute(text(statement.format(role=quoted)))

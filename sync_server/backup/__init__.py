@@ -1,0 +1,1 @@
+"""Backup sets: site databases and Postgres together, made, checked and restored (docs/BACKUP.md)."""

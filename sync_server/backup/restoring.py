@@ -1,0 +1,237 @@
+"""A set into an empty deployment: keys, Postgres, every leaf of every site database; then compared.
+
+    verify the set ─▶ is it empty? ─▶ marker ─▶ keys ─▶ Postgres ─▶ site databases ─▶ compare ─▶ marker away
+
+| what happens | what follows |
+|---|---|
+| a byte of the set is damaged, the keys are wrong, the schema is unknown | refused, nothing is written |
+| the deployment holds something | refused, with what, unless its marker says that this restore began |
+| it dies | started again it goes on: Postgres is one transaction, leaves that are there stay |
+| documents that were erased | left out, and counted |
+| a document is refused, or leaves are not those of the set | told; the marker stays: not complete |
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+from sqlalchemy import Connection
+
+from replication.client import NotWritten
+from replication.dump.comparing import Comparison, ExpectedLeaves
+from replication.dump.loading import Loaded, load_file
+from replication.dump.place import Place, retried
+from replication.errors import DatabaseExists
+from reporting.engine import async_engine
+from reporting.sites import database_of, site_of
+from sync_server.backup import postgres
+from sync_server.backup.checking import check_needed
+from sync_server.backup.erased import unless_erased
+from sync_server.backup.keys import check_keys, place_keys
+from sync_server.backup.making import Progress
+from sync_server.backup.manifest import DatabaseFile, Manifest, Run, UnusableSet, chains
+from sync_server.embedded.atomic_file import write_atomically
+from sync_server.gateway.erased import ErasedFingerprints
+from sync_server.sealing import load_sealer
+
+MARKER = ".restore.json"
+
+
+class NotEmpty(Exception):
+    """The deployment to restore into holds something; the message says what."""
+
+
+class Target(NamedTuple):
+    """An empty deployment. `owner_url` is of the role that is to own the tables, `app_role` the service's;
+    `grant` gives that role what it needs.
+    """
+
+    place: Place
+    data_dir: Path
+    encryption_keys: tuple[str, ...]
+    owner_url: str
+    app_role: str | None
+    grant: Callable[[Connection], None] | None
+    pg_restore: Path | None = None
+
+
+class RestoredDatabase(msgspec.Struct):
+    """What became of a database; `left_out` leaves were erased."""
+
+    database: str
+    stored: int
+    known: int
+    left_out: int
+    refused: list[NotWritten]
+    comparison: Comparison
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every leaf that is to be there is there."""
+        return not self.refused and not self.comparison.different
+
+
+class Plan(NamedTuple):
+    """What is restored from a set: which run's Postgres, which chains of files."""
+
+    directory: Path
+    manifest: Manifest
+    chains: dict[str, list[tuple[Run, DatabaseFile]]]
+
+    @property
+    def last(self) -> Run:
+        """The run that Postgres and the keys are taken from."""
+        return self.manifest.runs[-1]
+
+    @property
+    def content_bytes(self) -> int:
+        """Bytes of all lines to be read."""
+        return sum(file.written.counts.content_bytes for chain in self.chains.values() for _, file in chain)
+
+
+class _Marker(msgspec.Struct):
+    set: str
+    run: int
+    postgres: bool = False
+
+
+def plan_restore(directory: Path, manifest: Manifest, sites: Sequence[str]) -> Plan:
+    """Look at the set, byte by byte. Raises UnusableSet, DumpDamaged, PostgresFailed, OSError."""
+    found = chains(manifest)
+    asked = {database_of(site) for site in sites}
+    if asked - found.keys():
+        raise UnusableSet(f"The set holds no database {', '.join(sorted(asked - found.keys()))}.")
+    chosen = {name: chain for name, chain in sorted(found.items()) if not asked or name in asked}
+    plan = Plan(directory, manifest, chosen)
+    check_needed(directory, chosen.values(), plan.last)
+    if plan.last.postgres is not None:
+        postgres.check_schema(plan.last.postgres.schema)
+    return plan
+
+
+def begun(plan: Plan, data_dir: Path) -> bool:
+    """Whether this restore was begun there and is to go on. Raises NotEmpty for another one."""
+    try:
+        marker = msgspec.json.decode((data_dir / MARKER).read_bytes(), type=_Marker)
+    except FileNotFoundError:
+        return False
+    if (marker.set, marker.run) != (plan.manifest.id, plan.last.number):
+        raise NotEmpty(
+            f"{data_dir} holds the beginning of a restore of run {marker.run} of another set ({marker.set}): "
+            "finish that one, or begin with an empty directory."
+        )
+    return True
+
+
+async def restore_set(
+    plan: Plan, target: Target, tell: Progress, *, new_keys: bool = False
+) -> list[RestoredDatabase]:
+    """Fill the deployment; what became of each database.
+
+    Raises NotEmpty, WrongKeys and the errors of the keys, PostgresFailed, psycopg.Error, DumpDamaged,
+    CouchError, OSError; started again it goes on.
+    """
+    marker = _Marker(plan.manifest.id, plan.last.number)
+    if begun(plan, target.data_dir):
+        marker = msgspec.json.decode((target.data_dir / MARKER).read_bytes(), type=_Marker)
+    else:
+        await check_empty(plan, target)
+    last = plan.last
+    if last.keys:
+        place_keys(plan.directory / last.directory / "keys", last.keys, target.data_dir)
+    if last.marks is not None and not new_keys:
+        check_keys(last.marks, target.data_dir, target.encryption_keys)
+    _write(marker, target.data_dir)
+    if last.postgres is not None and not marker.postgres:
+        tell("Postgres", None, None, last.postgres.file.bytes)
+        program, _ = await postgres.find_program(
+            "pg_restore", target.pg_restore, int(last.postgres.server_version)
+        )
+        file = plan.directory / last.directory / last.postgres.file.name
+        await postgres.restore(program, target.owner_url, file, app_role=target.app_role)
+        postgres.bring_up_to_date(target.owner_url, target.grant)
+        marker.postgres = True
+        _write(marker, target.data_dir)
+    restored = await _databases(plan, target, tell)
+    if all(each.is_whole for each in restored):
+        (target.data_dir / MARKER).unlink()
+    return restored
+
+
+def _write(marker: _Marker, data_dir: Path) -> None:
+    write_atomically(data_dir / MARKER, msgspec.json.encode(marker))
+
+
+async def check_empty(plan: Plan, target: Target) -> None:
+    """Raises NotEmpty, with what is there; psycopg.Error, CouchError."""
+    there = []
+    for name in await retried(target.place.client.all_dbs):
+        if site_of(name) is None:
+            continue
+        # Design documents are what provisioning leaves in a database.
+        page = await retried(lambda: target.place.client.changes(name, "0", limit=100))  # noqa: B023
+        if any(not change.id.startswith("_design/") for change in page.changes):
+            there.append(f"documents in {name}")
+    if plan.last.postgres is not None:
+        there += [f"rows in {table}" for table in postgres.filled_tables(target.owner_url)]
+    if there:
+        shown = ", ".join(there[:8]) + (" …" if len(there) > 8 else "")
+        raise NotEmpty(f"The deployment is not empty: {shown}. A restore needs an empty one.")
+
+
+async def _databases(plan: Plan, target: Target, tell: Progress) -> list[RestoredDatabase]:
+    engine = async_engine(target.owner_url, application_name="metricis-restore")
+    sealer = load_sealer(target.encryption_keys, target.data_dir)
+    known = ErasedFingerprints(engine, sealer.fingerprints)
+    done = 0
+    total = plan.content_bytes
+
+    def read(more: int) -> None:
+        nonlocal done
+        done += more
+        tell("Site databases", None, None, min(done, total))
+
+    restored = []
+    try:
+        for name in plan.chains:
+            restored.append(await _database(plan, target, name, known, read))  # noqa: PERF401
+    finally:
+        await engine.dispose()
+    return restored
+
+
+async def _database(
+    plan: Plan, target: Target, name: str, known: ErasedFingerprints, read: Callable[[int], None]
+) -> RestoredDatabase:
+    place, chain = target.place, plan.chains[name]
+    with suppress(DatabaseExists):
+        await retried(lambda: place.client.create(name))
+    keep = unless_erased(known, site_of(name) or name)
+    loaded = Loaded()
+    with ExpectedLeaves() as expected:
+        for run, file in chain:
+            path = plan.directory / run.directory / file.file
+            await load_file(place, name, path, expected, loaded, keep=keep, tell=read)
+        comparison = await expected.compare(place.client, name)
+    await _restore_security(place, name, chain[-1][1].security)
+    return RestoredDatabase(name, loaded.stored, loaded.known, loaded.left_out, loaded.refused, comparison)
+
+
+class _Names(msgspec.Struct):
+    names: list[str] = []
+    roles: list[str] = []
+
+
+class _Security(msgspec.Struct):
+    admins: _Names = msgspec.field(default_factory=_Names)
+    members: _Names = msgspec.field(default_factory=_Names)
+
+
+async def _restore_security(place: Place, name: str, security: msgspec.Raw) -> None:
+    told = msgspec.json.decode(security, type=_Security)
+    # One that names nobody would open the database to everybody on an Apache CouchDB.
+    if any((told.admins.names, told.admins.roles, told.members.names, told.members.roles)):
+        path = f"/{name}/_security"
+        await retried(lambda: place.client.request("PUT", path, dict[str, object], raw_body=bytes(security)))
