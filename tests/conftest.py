@@ -17,14 +17,27 @@ from psycopg import sql
 
 from sync_server.embedded.postgres import DATABASE, OWNER
 from tests.embedded.supervised import SupervisedSystem
+from tests.memory_files import place_temporary_files
 
 FIELD_SESSIONS = Path(__file__).parents[2] / "shared" / "data" / "field_sessions"
 
 
-def pytest_configure() -> None:
+TEMPORARY_FILES = pytest.StashKey[Path | None]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
     """A run in the background of a shell ignores SIGINT, and so would every process that it starts."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    config.stash[TEMPORARY_FILES] = place_temporary_files()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Memory is given back, but for what failed tests left for a look at it."""
+    directory = session.config.stash[TEMPORARY_FILES]
+    if directory is not None and exitstatus == pytest.ExitCode.OK:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -63,7 +76,7 @@ def dropping(postgres_server: SupervisedSystem) -> Iterator[Callable[[str], None
 def fresh_database(postgres_server: SupervisedSystem, dropping: Callable[[str], None]) -> Iterator[str]:
     """The name of a fresh database with the newest schema, dropped some time after the test."""
     name = f"test_{uuid.uuid4().hex[:16]}"
-    create = sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {}").format(
+    create = sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {} STRATEGY file_copy").format(
         sql.Identifier(name), sql.Identifier(DATABASE), sql.Identifier(OWNER)
     )
     with psycopg.connect(postgres_server.superuser_url, autocommit=True) as connection:
