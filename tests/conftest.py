@@ -17,25 +17,28 @@ from psycopg import sql
 
 from sync_server.embedded.postgres import DATABASE, OWNER
 from tests.embedded.supervised import SupervisedSystem
-from tests.memory_files import place_temporary_files
+from tests.run_files import let_children_keep_bytecode, make_run_directory
 
 FIELD_SESSIONS = Path(__file__).parents[2] / "shared" / "data" / "field_sessions"
 
 
-TEMPORARY_FILES = pytest.StashKey[Path | None]()
+RUN_DIRECTORY = pytest.StashKey[Path]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """A run in the background of a shell ignores SIGINT, and so would every process that it starts."""
+    """Put the run's files in place, and what it hands on to the processes that it starts."""
+    # A run in the background of a shell ignores it, and so would they.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    config.stash[TEMPORARY_FILES] = place_temporary_files()
+    let_children_keep_bytecode()
+    if not hasattr(config, "workerinput"):
+        config.stash[RUN_DIRECTORY] = make_run_directory()
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Memory is given back, but for what failed tests left for a look at it."""
-    directory = session.config.stash[TEMPORARY_FILES]
+    directory = session.config.stash.get(RUN_DIRECTORY, None)
     if directory is not None and exitstatus == pytest.ExitCode.OK:
         shutil.rmtree(directory, ignore_errors=True)
 
