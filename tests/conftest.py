@@ -121,7 +121,7 @@ def shared_field_sessions() -> Path | None:
 
 
 def _make_logins_cheap(system: SupervisedSystem) -> None:
-    """Keep the passwords, and SCRAM, but hash once instead of 4,096 times: tests log in ten thousand times."""
+    """Keep the passwords, and SCRAM, but hash once, not 4,096 times: tests log in some ten thousand times."""
     with psycopg.connect(system.superuser_url, autocommit=True) as connection:
         connection.execute("SET scram_iterations = 1")
         for url in (system.database_url, system.owner_url, system.superuser_url):
