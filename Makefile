@@ -22,8 +22,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: $(VENV)/.installed ## The whole system with a simulated tablet (ARGS=--exit ends instead of running on).
 	$(BIN)/sync-server demo $(ARGS)
 
+# In the order of their names: by default files of few tests come last, and those of whole systems take longest.
 test: $(VENV)/.installed ## All tests, on real servers (ARGS=… goes to pytest, WORKERS=0 is one process).
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: lint types ## Lint, format and types.
 

@@ -14,31 +14,56 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from sync_server.embedded.postgres import DATABASE, OWNER
 from tests.embedded.supervised import SupervisedSystem
+from tests.run_files import let_children_keep_bytecode, make_run_directory
 
 FIELD_SESSIONS = Path(__file__).parents[2] / "shared" / "data" / "field_sessions"
 
 
-def pytest_configure() -> None:
-    """A run in the background of a shell ignores SIGINT, and so would every process that it starts."""
+RUN_DIRECTORY = pytest.StashKey[Path]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Put the run's files in place, and what it hands on to the processes that it starts."""
+    # A run in the background of a shell ignores it, and so would they.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    let_children_keep_bytecode()
+    if not hasattr(config, "workerinput"):
+        config.stash[RUN_DIRECTORY] = make_run_directory()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Memory is given back, but for what failed tests left for a look at it."""
+    directory = session.config.stash.get(RUN_DIRECTORY, None)
+    if directory is not None and exitstatus == pytest.ExitCode.OK:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[SupervisedSystem]:
-    """Postgres (not durable, its database migrated) and Valkey, running for the whole test run.
+    """Postgres (not durable, its database migrated, logins cheap) and Valkey, running for the whole test run.
 
     Leave its own database alone: it is the template of every test's database.
     """
     directory = Path(tempfile.mkdtemp(prefix="metricis-tests-"))
     try:
         with SupervisedSystem(directory) as system:
+            _make_logins_cheap(system)
             yield system
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def superuser(postgres_server: SupervisedSystem) -> Iterator[psycopg.Connection]:
+    """For making databases; a login a test would cost half as much as a database."""
+    with psycopg.connect(postgres_server.superuser_url, autocommit=True) as connection:
+        yield connection
 
 
 @pytest.fixture(scope="session")
@@ -60,14 +85,13 @@ def dropping(postgres_server: SupervisedSystem) -> Iterator[Callable[[str], None
 
 
 @pytest.fixture
-def fresh_database(postgres_server: SupervisedSystem, dropping: Callable[[str], None]) -> Iterator[str]:
+def fresh_database(superuser: psycopg.Connection, dropping: Callable[[str], None]) -> Iterator[str]:
     """The name of a fresh database with the newest schema, dropped some time after the test."""
     name = f"test_{uuid.uuid4().hex[:16]}"
-    create = sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {}").format(
+    create = sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {} STRATEGY file_copy").format(
         sql.Identifier(name), sql.Identifier(DATABASE), sql.Identifier(OWNER)
     )
-    with psycopg.connect(postgres_server.superuser_url, autocommit=True) as connection:
-        connection.execute(create)
+    superuser.execute(create)
     yield name
     dropping(name)
 
@@ -94,6 +118,18 @@ def redis_url(postgres_server: SupervisedSystem) -> str:
 def shared_field_sessions() -> Path | None:
     """The directory of the field sessions beside the checkout; None where it is absent."""
     return FIELD_SESSIONS if FIELD_SESSIONS.is_dir() else None
+
+
+def _make_logins_cheap(system: SupervisedSystem) -> None:
+    """Keep the passwords, and SCRAM, but hash once, not 4,096 times: tests log in some ten thousand times."""
+    with psycopg.connect(system.superuser_url, autocommit=True) as connection:
+        connection.execute("SET scram_iterations = 1")
+        for url in (system.database_url, system.owner_url, system.superuser_url):
+            login = conninfo_to_dict(url)
+            change = sql.SQL("ALTER ROLE {} PASSWORD {}").format(
+                sql.Identifier(str(login["user"])), sql.Literal(login["password"])
+            )
+            connection.execute(change)
 
 
 def _in_database(url: str, database: str) -> str:

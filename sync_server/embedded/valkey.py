@@ -11,6 +11,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from sync_server.embedded import leftovers
@@ -83,7 +85,10 @@ class Valkey:
 
     async def answers(self) -> bool:
         """Whether the server takes commands, its append-only file read."""
-        client = redis.asyncio.Redis(unix_socket_path=str(self.socket), socket_timeout=_ANSWER_TIMEOUT_S)
+        # Asked again by the caller; the client's own repetitions would take ten times as long to say no.
+        client = redis.asyncio.Redis(
+            unix_socket_path=str(self.socket), socket_timeout=_ANSWER_TIMEOUT_S, retry=Retry(NoBackoff(), 0)
+        )
         try:
             return bool(await client.ping())
         except RedisError:

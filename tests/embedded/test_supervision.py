@@ -99,6 +99,13 @@ def test_writes_wait_for_the_disk_unless_a_test_asks_otherwise(running: Supervis
     assert (settings["appendonly"], settings["appendfsync"]) == ("yes", "always")
 
 
+def test_passwords_are_stored_as_scram_verifiers(running: SupervisedSystem) -> None:
+    with psycopg.connect(running.superuser_url) as superuser:
+        stored = superuser.execute("SELECT rolpassword FROM pg_authid WHERE rolcanlogin").fetchall()
+    assert len(stored) == 3
+    assert all(verifier.startswith("SCRAM-SHA-256$4096:") for (verifier,) in stored)
+
+
 def test_crash_of_a_service_restarts_it_and_nothing_else(running: SupervisedSystem) -> None:
     before = running_system(running.data_directory).children
     assert set(before) == {"postgres", "valkey", "first", "second"}
