@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
 
 from sync_server.api.metrics import GAUGES, OUTBOX_GAUGES, REPLICATION_GAUGES
-from sync_server.cli import COMMANDS
+from sync_server.cli import main
 from sync_server.settings import SETTING_NAMES
 from sync_server.traffic import Traffic
 
@@ -61,8 +62,11 @@ def test_there_are_the_processes_that_the_system_consists_of() -> None:
 
 @pytest.mark.parametrize("name", OWN)
 def test_a_container_of_ours_runs_a_command_on_settings_that_there_are(name: str) -> None:
-    assert OWN[name]["command"].split()[0] in COMMANDS
-    assert set(OWN[name]["environment"]) <= set(SETTING_NAMES)
+    wanted = OWN[name]["command"].split()[0]
+    command = main.get_command(click.Context(main), wanted)
+    assert command is not None
+    options = {str(parameter.envvar) for parameter in command.params if parameter.envvar}
+    assert set(OWN[name]["environment"]) <= {*SETTING_NAMES, *options}
 
 
 def test_what_others_wait_for_says_when_it_is_well() -> None:
