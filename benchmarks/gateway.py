@@ -108,7 +108,7 @@ def _until_known(tablet: str) -> None:
 
 @contextlib.contextmanager
 def serving(service: Service) -> Iterator[None]:
-    """`serve` with these settings; nobody reads its log, which would cost the machine more than writing it."""
+    """`serve` with these settings; nobody reads its log, which costs the machine more than writing it."""
     command = [sys.executable, "-m", "sync_server", "serve"]
     with subprocess.Popen(command, env=environment(**service.settings), stderr=subprocess.DEVNULL) as process:
         try:
