@@ -130,7 +130,9 @@ class _Failure(msgspec.Struct):
 _ERRORS: dict[str, type[CouchError]] = {
     kind.error: kind
     for kind in vars(errors).values()
-    if isinstance(kind, type) and issubclass(kind, CouchError) and kind is not CouchError
+    if isinstance(kind, type)
+    and issubclass(kind, CouchError)
+    and kind not in (CouchError, errors.FunctionFailed)  # neither is named by its error
 }
 _ERRORS_BY_STATUS: dict[int, type[CouchError]] = {
     kind.status: kind for kind in _ERRORS.values() if kind is not errors.MissingStub

@@ -11,7 +11,7 @@ import click
 from sync_server.embedded.errors import EmbeddedError
 from sync_server.embedded.record import running_system
 from sync_server.provisioning.design import SiteDesign, site_design
-from sync_server.settings import SettingsError, read_settings
+from sync_server.settings import Settings, SettingsError, read_settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -48,15 +48,23 @@ def target(data_dir: Path | None) -> Target:
         settings = read_settings(os.environ)
     except (EmbeddedError, SettingsError) as error:
         fail(str(error))
-    base_url = settings.feed_url.removesuffix("/db")
     return Target(
         settings.database_url,
         settings.feed_url,
-        base_url,
+        _service_url(settings),
         settings.data_dir,
         site_design(settings),
         settings.purging_url,
     )
+
+
+def _service_url(settings: Settings) -> str:
+    """Where the service answers: beside its own `/db`, where `STORE_URL` is one. A CouchDB tells
+    nothing of it.
+    """
+    if settings.couchdb_url is None and settings.store_url is not None:
+        return settings.feed_url.removesuffix("/db")
+    return settings.base_url
 
 
 def fail(message: str, *, code: int = 1) -> NoReturn:
