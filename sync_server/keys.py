@@ -6,6 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from replication.client import CouchClient
 from replication.replicator.replicator import Replicator
+from replication.upstream.exchange import Upstream
 from sync_server.api.seams import CorrectionWriter, LeafLookup, StoreProbe
 from sync_server.gateway.activity import Activity
 from sync_server.gateway.erased import ErasedFingerprints
@@ -27,6 +28,8 @@ KNOWN_CREDENTIALS = web.AppKey("known_credentials", KnownCredentials)
 ENDED_LOGINS = web.AppKey("ended_logins", EndedLogins)
 ERASED = web.AppKey("erased", ErasedFingerprints)
 REPLICATOR = web.AppKey("replicator", Replicator)
+UPSTREAM = web.AppKey("upstream", Upstream)
+"""The store at `COUCHDB_URL`."""
 SEALER = web.AppKey("sealer", Sealer)
 SITE_DATABASES = web.AppKey("site_databases", CouchClient)
 """The site databases, with the service's own credential: everything may be done."""

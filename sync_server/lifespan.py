@@ -41,6 +41,7 @@ from sync_server.keys import (
     SIGNING_KEY,
     SITE_DATABASES,
     STORE_PROBE,
+    UPSTREAM,
     VERIFIER,
 )
 from sync_server.sealing import load_sealer
@@ -160,3 +161,12 @@ async def replicator(app: web.Application) -> AsyncIterator[None]:
     await running.start(login.base, login.headers)
     yield
     await running.stop()
+
+
+async def upstream(app: web.Application) -> AsyncIterator[None]:
+    """The store behind the gateway, with the service's own login."""
+    behind, settings = app[UPSTREAM], app[SETTINGS]
+    login = store_login(settings.couchdb_url or "", app[SIGNING_KEY], service="gateway")
+    await behind.start(login.base, login.headers)
+    yield
+    await behind.stop()

@@ -12,25 +12,19 @@ from replication.store.database import Database
 from replication.store.registry import Registry
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A request, who makes it, and the databases it may be about."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A request and who makes it, whatever answers it."""
 
     request: web.Request
-    registry: Registry
     access: Access
     database_name: str
     authorizer: Authorize
     sessions: Sessions
-    replicator: Replicator | None = None
 
     async def authorize(self, operation: Operation) -> None:
         """Ask for one more operation. Raises Forbidden."""
         await self.authorizer(self.request, operation, self.database_name or None)
-
-    async def database(self) -> Database:
-        """The database of the URL. Raises NotFound."""
-        return await self.registry.open(self.database_name)
 
     def document_id(self) -> str:
         """The document id of the URL. Raises Forbidden when the caller may not read it, NotFound for a
@@ -52,3 +46,15 @@ class Call:
         """Raises Forbidden when the caller may not read the document."""
         if not self.access.may_read(doc_id):
             raise Forbidden("this document is not readable with this credential")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call(Asked):
+    """A request that the store answers, and the databases it may be about."""
+
+    registry: Registry
+    replicator: Replicator | None = None
+
+    async def database(self) -> Database:
+        """The database of the URL. Raises NotFound."""
+        return await self.registry.open(self.database_name)

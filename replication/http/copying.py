@@ -19,7 +19,7 @@ async def copy(call: Call) -> web.Response:
     replaces.
     """
     source = call.document_id()
-    target, base = _destination(call.request.headers)
+    target, base = destination(call.request.headers)
     database = await call.database()
     asked = call.request.query.get("rev")
     _, revision = await open_revision(database, source, None if asked is None else rev_of(asked))
@@ -38,7 +38,7 @@ async def copy(call: Call) -> web.Response:
     return await store_one(call, Incoming(target, None if base is None else str(base), edit=edit))
 
 
-def _destination(headers: CIMultiDictProxy[str]) -> tuple[str, Rev | None]:
+def destination(headers: CIMultiDictProxy[str]) -> tuple[str, Rev | None]:
     """The id and the revision that a COPY names. Raises BadRequest, IllegalDocId, Forbidden."""
     named = headers.get("Destination", "")
     if not named:

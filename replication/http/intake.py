@@ -144,6 +144,15 @@ async def body_pieces(request: web.Request, *, limit: int = MAX_REQUEST_BYTES) -
         raise ConnectionCut("the client went away while it was sending") from error
 
 
+async def passed_on_pieces(request: web.Request) -> AsyncIterator[bytes]:
+    """`body_pieces` for whoever passes each of them on at once: none is held after the next was asked for."""
+    portion: Portion | None = request.get(_PORTION)
+    async for piece in body_pieces(request):
+        yield piece
+        if portion is not None:
+            portion.release()
+
+
 async def _next_piece(request: web.Request) -> bytes:
     try:
         async with asyncio.timeout(IDLE_SECONDS):

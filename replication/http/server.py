@@ -6,7 +6,9 @@ GET /{db}/_changes ──▶ authorize(READ_FEED, db) ──▶ handler(Call) �
 """
 
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
+from typing import TypeVar
 from urllib.parse import unquote_to_bytes
 
 import structlog
@@ -52,6 +54,7 @@ _FUNCTION_BELOW = _FUNCTION + "/{rest:(?s:.+)}"
 _OF_DESIGN = "/{db}/_design/{design}/{attachment:(?s:.+)}"
 
 Handler = Callable[[Call], Awaitable[web.StreamResponse]]
+C = TypeVar("C")
 
 ROUTES: tuple[tuple[str, str, Operation, Handler], ...] = (
     ("GET", "/", Operation.SERVER_INFO, databases.server_info),
@@ -155,15 +158,36 @@ def couch_routes(
     room = room or Room()
     users = sessions or OwnersOnly()
 
-    def call_of(request: web.Request, access: Access) -> Call:
-        database = request.match_info.get("db") or ""
-        return Call(request, registry, access, database, authorize, users, replicator)
+    def call_of(request: web.Request, access: Access, path: str) -> Call:  # noqa: ARG001
+        return Call(
+            request=request,
+            access=access,
+            database_name=request.match_info.get("db") or "",
+            authorizer=authorize,
+            sessions=users,
+            registry=registry,
+            replicator=replicator,
+        )
 
+    return mounted(ROUTES, call_of, authorize, prefix=prefix, room=room)
+
+
+def mounted(
+    table: Sequence[tuple[str, str, Operation, Callable[[C], Awaitable[web.StreamResponse]]]],
+    call_of: Callable[[web.Request, Access, str], C],
+    authorize: Authorize,
+    *,
+    prefix: str,
+    room: Room,
+) -> list[web.RouteDef]:
+    """The routes of a table below `prefix`; `call_of` makes of a request, its access and the path of its
+    route what the handlers take.
+    """
     routes = []
-    for path in dict.fromkeys(path for _, path, _, _ in ROUTES):
+    for path in dict.fromkeys(path for _, path, _, _ in table):
         methods = {
-            method: _served(call_of, authorize, operation, handler, room)
-            for method, other, operation, handler in ROUTES
+            method: _served(partial(_with_path, call_of, path), authorize, operation, handler, room)
+            for method, other, operation, handler in table
             if other == path
         }
         for full_path in _full_paths(prefix, path):
@@ -175,6 +199,12 @@ def couch_routes(
             # Or the next pattern that fits would have it: a wrong method on `_bulk_docs` is no document.
             routes.append(web.route("*", full_path, _wrong_method(methods)))
     return routes
+
+
+def _with_path(
+    call_of: Callable[[web.Request, Access, str], C], path: str, request: web.Request, access: Access
+) -> C:
+    return call_of(request, access, path)
 
 
 def _full_paths(prefix: str, path: str) -> list[str]:
@@ -197,10 +227,10 @@ def _wrong_method(methods: Iterable[str]) -> Callable[[web.Request], Awaitable[w
 
 
 def _served(
-    call_of: Callable[[web.Request, Access], Call],
+    call_of: Callable[[web.Request, Access], C],
     authorize: Authorize,
     operation: Operation,
-    handler: Handler,
+    handler: Callable[[C], Awaitable[web.StreamResponse]],
     room: Room,
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def serve(request: web.Request) -> web.StreamResponse:

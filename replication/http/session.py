@@ -7,7 +7,7 @@ from aiohttp import web
 
 from replication.errors import BadRequest
 from replication.http.answers import json_answer, read_body, read_json
-from replication.http.call import Call
+from replication.http.call import Asked
 from replication.http.users import END_OF_SESSION, User
 
 FORM = "application/x-www-form-urlencoded"
@@ -19,7 +19,7 @@ class _Login(msgspec.Struct):
     password: str = ""
 
 
-async def get(call: Call) -> web.Response:
+async def get(call: Asked) -> web.Response:
     """`GET /_session`. Raises Unauthorized for a credential that is not valid."""
     user = await call.sessions.current(call.request)
     info: dict[str, object] = {"authentication_handlers": HANDLERS}
@@ -28,14 +28,14 @@ async def get(call: Call) -> web.Response:
     return json_answer({"ok": True, "userCtx": _context(user), "info": info})
 
 
-async def post(call: Call) -> web.Response:
+async def post(call: Asked) -> web.Response:
     """`POST /_session`: name and password as JSON or as a form. Raises Unauthorized."""
     login = await _login(call.request)
     user, cookie = await call.sessions.opened(call.request, login.name, login.password)
     return json_answer({"ok": True, **_context(user)}, headers={"Set-Cookie": cookie})
 
 
-async def delete(call: Call) -> web.Response:  # noqa: ARG001
+async def delete(call: Asked) -> web.Response:  # noqa: ARG001
     """`DELETE /_session`."""
     return json_answer({"ok": True}, headers={"Set-Cookie": END_OF_SESSION})
 

@@ -47,7 +47,8 @@ class Refusal(msgspec.Struct, frozen=True):
 class Incoming(msgspec.Struct, frozen=True):
     """One document of a request. Either `edit` or `refusal` is set.
 
-    `original` and `notes` are set when the text had to be normalised.
+    `original` and `notes` are set when the text had to be normalised. `attachments_json` is the member
+    `_attachments` as it came, normalised.
     """
 
     id: str
@@ -57,6 +58,7 @@ class Incoming(msgspec.Struct, frozen=True):
     type: str | None = None
     original: bytes | None = None
     notes: tuple[str, ...] = ()
+    attachments_json: msgspec.Raw | None = None
 
 
 class BulkDocs(msgspec.Struct, frozen=True):
@@ -235,7 +237,13 @@ def _incoming(
     )
     edit = Edit(named, path, body, special.deleted, attachments)
     rev = str(path[0]) if path else None
-    return Incoming(named, rev, edit=edit, type=_text(members.get("type")))
+    return Incoming(
+        named,
+        rev,
+        edit=edit,
+        type=_text(members.get("type")),
+        attachments_json=members.get("_attachments"),
+    )
 
 
 def check_reserved_members(names: Iterable[str]) -> None:

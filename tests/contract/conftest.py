@@ -1,7 +1,8 @@
 """The implementations that the contract is held against.
 
 By default the embedded store, in-process on the loopback interface. With `TEST_COUCHDB_URL` set to
-`http://admin:password@host:port` the same tests run against that Apache CouchDB 3.x.
+`http://admin:password@host:port` the same tests run against that Apache CouchDB 3.x, and with `TEST_UPSTREAM=1`
+against the gateway before either of them.
 """
 
 import os
@@ -11,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from replication.http.access import allow_everything
+from tests.contract.behind import gateway_before
 from tests.contract.couch import Couch, Db, apache, embedded_in, fresh_database
 from tests.contract.deviations import deviation
 
 APACHE = os.environ.get("TEST_COUCHDB_URL", "")
+BEHIND_A_GATEWAY = bool(os.environ.get("TEST_UPSTREAM"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -30,7 +33,12 @@ async def couch(tmp_path: Path) -> AsyncIterator[Couch]:
     """A server whose owner is asking."""
     server = apache(APACHE) if APACHE else embedded_in(tmp_path / "store", allow_everything)
     async with server as running:
-        yield running
+        if not BEHIND_A_GATEWAY:
+            yield running
+            return
+        login = {name: running.session.headers[name] for name in ("Authorization",) if name in running.session.headers}
+        async with gateway_before(running.base, allow_everything, headers=lambda: login) as gateway:
+            yield gateway
 
 
 @pytest.fixture

@@ -1,0 +1,194 @@
+"""`_changes`: streamed as it is to whoever sees everything, filtered for everybody else.
+
+CouchDB filters, so that `limit` counts what the caller may see and heartbeats come while it skips the rest;
+and every row is looked at once more on its way out (`feed_lines`).
+
+    the caller asks for          CouchDB is asked for
+    -------------------------    -------------------------------------------------------------
+    no filter                    `_selector`: ids that begin as the caller may see them
+    `_selector`                  that, and the caller's own
+    `_doc_ids`                   those of them that the caller may see
+    `_design`                    nothing: no such caller sees design documents
+    `_view`, `design/name`       the same, where the caller may read that design document, else 403
+
+    what happens                                 what follows
+    -----------------------------------------    --------------------------------------------------------
+    the client goes away, or is revoked          the feed of CouchDB is closed
+    the credential expires                       as in the embedded store: no row more
+    CouchDB is silent for longer than its        the connection is cut
+    heartbeat or timeout, and SILENCE_SECONDS
+    the process stops                            the feed ends with its last row; an unfiltered one is cut
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+from aiohttp import web
+
+from replication.errors import BadRequest, NotImplementedHere
+from replication.http.access import Operation
+from replication.http.answers import number, read_json
+from replication.http.changes import DEFAULT_TIMEOUT_MS
+from replication.http.feed_filters import DESIGN, FilterBody
+from replication.http.intake import passed_on_pieces
+from replication.http.streaming import Stream, cut
+from replication.upstream.call import UpstreamCall
+from replication.upstream.exchange import SILENCE_SECONDS, Ask, Exchange, Stopping
+from replication.upstream.feed_lines import ContinuousLines, EventLines, Lines, ListedLines
+from replication.upstream.passing import answered_headers, asked_headers, json_headers
+
+_KINDS: Mapping[str, type[Lines]] = {
+    "normal": ListedLines,
+    "longpoll": ListedLines,
+    "continuous": ContinuousLines,
+    "live": ContinuousLines,
+    "eventsource": EventLines,
+}
+_LONGEST_BEAT_MS = 24 * 3600 * 1000
+
+
+async def changes(call: UpstreamCall) -> web.StreamResponse:
+    """`GET` and `POST /{db}/_changes`."""
+    request = call.request
+    if call.access.prefixes is None or request.method == "HEAD":
+        passed = passed_on_pieces(request) if request.body_exists else None
+        ask = Ask(
+            method=request.method,
+            path=call.path,
+            query=call.query,
+            headers=asked_headers(request),
+            body=passed,
+            patience=_patience(request.query),
+            waits=True,
+        )
+        return await _relayed(call, ask, None)
+    feed = request.query.get("feed", "normal")
+    if feed not in _KINDS:
+        raise BadRequest(f"Supported `feed` types: {', '.join(_KINDS)}")
+    asked = await read_json(request, FilterBody) if request.method == "POST" else FilterBody()
+    query, body = _restricted(call, call.access.prefixes, asked)
+    ask = Ask(
+        method="POST",
+        path=call.path,
+        query=urlencode(query),
+        headers=asked_headers(request) | json_headers(),
+        body=msgspec.json.encode(body),
+        patience=_patience(request.query),
+        waits=True,
+        repeatable=True,
+    )
+    return await _relayed(call, ask, _KINDS[feed](call.access.may_read))
+
+
+def _restricted(
+    call: UpstreamCall, prefixes: Sequence[str], asked: FilterBody
+) -> tuple[dict[str, str], dict[str, Any]]:
+    """Query and body of what CouchDB is asked for. Raises BadRequest, Forbidden, NotImplementedHere."""
+    # Of a parameter that comes twice, the first one counts here; so nothing else is passed on.
+    given = {name: call.request.query[name] for name in call.request.query}
+    query = {name: text for name, text in given.items() if name not in ("filter", "doc_ids", "selector")}
+    visible = {"_id": {"$regex": "^(?:" + "|".join(map(re.escape, prefixes)) + ")"}} if prefixes else None
+    match given.get("filter"):
+        case "_doc_ids":
+            ids = [doc_id for doc_id in _doc_ids(given, asked) if call.access.may_read(doc_id)]
+            return query | {"filter": "_doc_ids"}, {"doc_ids": ids}
+        case "_design":
+            return query | {"filter": "_doc_ids"}, {"doc_ids": []}
+        case None if visible is not None:
+            return query | {"filter": "_selector"}, {"selector": visible}
+        case "_selector" if visible is not None:
+            if call.request.method != "POST":
+                raise BadRequest("Selector must be specified in POST payload")
+            return query | {"filter": "_selector"}, {"selector": {"$and": [visible, asked.selector]}}
+        case None | "_selector":
+            return query | {"filter": "_doc_ids"}, {"doc_ids": []}
+        case "_view":
+            name = given.get("view", "")
+        case function:
+            if function.startswith("_"):
+                raise BadRequest("unknown builtin filter name")
+            name = function
+    call.check_readable(DESIGN + name.partition("/")[0])
+    raise NotImplementedHere("filters by functions are for callers who see every document")
+
+
+def _doc_ids(given: Mapping[str, str], asked: FilterBody) -> Sequence[str]:
+    ids = asked.doc_ids
+    if ids is None and "doc_ids" in given:
+        try:
+            ids = msgspec.json.decode(given["doc_ids"], type=list[str])
+        except (ValueError, RecursionError) as error:
+            raise BadRequest("`doc_ids` filter parameter is not a JSON array of ids.") from error
+    if ids is None:
+        raise BadRequest("`doc_ids` filter parameter is missing.")
+    return ids
+
+
+def _patience(query: Mapping[str, str]) -> float:
+    """For how long CouchDB may be silent, seconds."""
+    beat = query.get("heartbeat")
+    if beat == "true":
+        beat = str(DEFAULT_TIMEOUT_MS)
+    if beat is not None and beat.isascii() and beat.isdigit():
+        told = min(number(beat, "heartbeat", default=0), _LONGEST_BEAT_MS)
+    else:
+        timeout = query.get("timeout", "")
+        asked = number(timeout, "timeout", default=0) if timeout.isascii() and timeout.isdigit() else 0
+        told = min(max(asked, DEFAULT_TIMEOUT_MS), _LONGEST_BEAT_MS)
+    return told / 1000 + SILENCE_SECONDS
+
+
+async def _relayed(call: UpstreamCall, ask: Ask, lines: Lines | None) -> web.StreamResponse:
+    """The feed, as it is or (`lines`) what may be seen of it."""
+    out: Stream | None = None
+    try:
+        async with call.upstream.exchange(call.request, ask) as answer:
+            answer.check_login()
+            if answer.status >= 400:
+                raise await answer.failure()
+            out = Stream(call.request, answered_headers(answer.response.headers), status=answer.status)
+            async with out:
+                return await _send(call, answer, out, lines)
+    except Stopping as stopping:
+        return await _stopped(call, out, lines, stopping)
+
+
+async def _send(call: UpstreamCall, answer: Exchange, out: Stream, lines: Lines | None) -> web.StreamResponse:
+    waits = call.request.query.get("feed", "normal") != "normal"
+    begun = False
+
+    async def still_allowed() -> None:
+        await call.authorize(Operation.READ_FEED)
+
+    if waits:
+        await out.flush()
+    async for piece in answer.pieces(still_allowed if waits else None):
+        if begun and waits:
+            # What waited may have outlived its credential.
+            await still_allowed()
+        begun = True
+        passed = piece if lines is None else lines.feed(piece)
+        if passed:
+            await out.write(passed)
+            if waits:
+                await out.flush()
+    if lines is not None:
+        await out.write(lines.close())
+    return await out.finish()
+
+
+async def _stopped(
+    call: UpstreamCall, out: Stream | None, lines: Lines | None, stopping: Stopping
+) -> web.StreamResponse:
+    """The end of a feed that has to end now."""
+    since = call.request.query.get("since", "0")
+    ending = None
+    if lines is not None and (lines.last_seq is not None or since != "now"):
+        ending = lines.ending(msgspec.json.encode(since))
+    if ending is None or (out is None):
+        raise cut(call.request, "the server stops") from stopping
+    await out.write(ending)
+    return await out.finish()
