@@ -139,10 +139,14 @@ class _Failure(msgspec.Struct):
 _ERRORS: dict[str, type[CouchError]] = {
     kind.error: kind
     for kind in vars(errors).values()
-    if isinstance(kind, type) and issubclass(kind, CouchError) and kind is not CouchError
+    if isinstance(kind, type)
+    and issubclass(kind, CouchError)
+    and kind not in (CouchError, errors.FunctionFailed)
 }
 _ERRORS_BY_STATUS: dict[int, type[CouchError]] = {
-    kind.status: kind for kind in _ERRORS.values() if kind is not errors.MissingStub
+    kind.status: kind
+    for kind in _ERRORS.values()
+    if kind is not errors.MissingStub and kind.status != CouchError.status
 } | dict.fromkeys((408, 429, 502, 504), Unavailable)
 
 NAMED_AT_ONCE = 100

@@ -36,7 +36,11 @@ async def couch(tmp_path: Path) -> AsyncIterator[Couch]:
         if not BEHIND_A_GATEWAY:
             yield running
             return
-        login = {name: running.session.headers[name] for name in ("Authorization",) if name in running.session.headers}
+        login = {
+            name: running.session.headers[name]
+            for name in ("Authorization",)
+            if name in running.session.headers
+        }
         async with gateway_before(running.base, allow_everything, headers=lambda: login) as gateway:
             yield gateway
 
