@@ -141,7 +141,7 @@ _ERRORS: dict[str, type[CouchError]] = {
     for kind in vars(errors).values()
     if isinstance(kind, type)
     and issubclass(kind, CouchError)
-    and kind not in (CouchError, errors.FunctionFailed)
+    and kind not in (CouchError, errors.FunctionFailed)  # neither is named by its error
 }
 _ERRORS_BY_STATUS: dict[int, type[CouchError]] = {
     kind.status: kind

@@ -20,14 +20,14 @@ async def delete(call: UpstreamCall) -> web.StreamResponse:
     """`DELETE /{db}/{doc}?rev=…`."""
     doc_id = call.document_id()
     await admitted(call, Incoming(doc_id, None, edit=Edit(doc_id, (), b"{}", deleted=True)))
-    return await pass_on(call)
+    return await pass_on(call, writes=True)
 
 
 async def edit_attachment(call: UpstreamCall) -> web.StreamResponse:
     """`PUT` and `DELETE /{db}/{doc}/{attachment}`; what is put streams."""
     doc_id = call.document_id()
     await admitted(call, Incoming(doc_id, None, edit=Edit(doc_id, (), b"{}")))
-    return await pass_on(call)
+    return await pass_on(call, writes=True)
 
 
 async def copy(call: UpstreamCall) -> web.StreamResponse:
@@ -36,7 +36,7 @@ async def copy(call: UpstreamCall) -> web.StreamResponse:
     target, _ = destination(call.request.headers)
     incoming = decode_document(await _content(call), doc_id=target)
     await admitted(call, incoming)
-    return await pass_on(call)
+    return await pass_on(call, writes=True)
 
 
 async def _content(call: UpstreamCall) -> bytes:

@@ -54,17 +54,7 @@ async def changes(call: UpstreamCall) -> web.StreamResponse:
     """`GET` and `POST /{db}/_changes`."""
     request = call.request
     if call.access.prefixes is None or request.method == "HEAD":
-        passed = passed_on_pieces(request) if request.body_exists else None
-        ask = Ask(
-            method=request.method,
-            path=call.path,
-            query=call.query,
-            headers=asked_headers(request),
-            body=passed,
-            patience=_patience(request.query),
-            waits=True,
-        )
-        return await _relayed(call, ask, None)
+        return await _unfiltered(call)
     feed = request.query.get("feed", "normal")
     if feed not in _KINDS:
         raise BadRequest(f"Supported `feed` types: {', '.join(_KINDS)}")
@@ -81,6 +71,25 @@ async def changes(call: UpstreamCall) -> web.StreamResponse:
         repeatable=True,
     )
     return await _relayed(call, ask, _KINDS[feed](call.access.may_read))
+
+
+async def database_updates(call: UpstreamCall) -> web.StreamResponse:
+    """`GET /_db_updates`."""
+    return await _unfiltered(call)
+
+
+async def _unfiltered(call: UpstreamCall) -> web.StreamResponse:
+    request = call.request
+    ask = Ask(
+        method=request.method,
+        path=call.path,
+        query=call.query,
+        headers=asked_headers(request),
+        body=passed_on_pieces(request) if request.body_exists else None,
+        patience=_patience(request.query),
+        waits=True,
+    )
+    return await _relayed(call, ask, None)
 
 
 def _restricted(
@@ -158,10 +167,11 @@ async def _relayed(call: UpstreamCall, ask: Ask, lines: Lines | None) -> web.Str
 
 async def _send(call: UpstreamCall, answer: Exchange, out: Stream, lines: Lines | None) -> web.StreamResponse:
     waits = call.request.query.get("feed", "normal") != "normal"
+    operation = Operation.READ_FEED if call.database_name else Operation.DATABASE_UPDATES
     begun = False
 
     async def still_allowed() -> None:
-        await call.authorize(Operation.READ_FEED)
+        await call.authorize(operation)
 
     if waits:
         await out.flush()

@@ -45,6 +45,8 @@ _ANSWERED = (
     "X-Couch-Update-NewRev",
     "X-Couch-Id",
 )
+_OF_BODY = (hdrs.CONTENT_LENGTH, hdrs.CONTENT_ENCODING, "Content-MD5")
+UNPACKED_HERE = frozenset({"gzip", "deflate", "br", "zstd"})
 _WITHOUT_BODY = (204, 304)
 _WRITES = frozenset({Operation.EDIT, Operation.REPLICATE_IN})
 
@@ -59,23 +61,23 @@ def answered_headers(headers: CIMultiDictProxy[str]) -> dict[str, str]:
     return {name: headers[name] for name in _ANSWERED if name in headers}
 
 
-async def pass_on(call: UpstreamCall) -> web.StreamResponse:
-    """The request as it is, for whoever may have all of its answer. Raises Unavailable, ConnectionCut."""
+async def pass_on(call: UpstreamCall, *, writes: bool = False) -> web.StreamResponse:
+    """The request as it is, for whoever may have all of its answer. `writes`: a document, which a function of
+    a design document may refuse. Raises Unavailable, ConnectionCut.
+    """
     request = call.request
     headers = asked_headers(request)
     body: AsyncIterator[bytes] | None = None
     if request.body_exists:
         body = passed_on_pieces(request)
         # What comes packed is unpacked by the HTTP server, and has another length then.
-        if hdrs.CONTENT_ENCODING not in request.headers:
-            headers |= {
-                name: request.headers[name]
-                for name in (hdrs.CONTENT_LENGTH, "Content-MD5")
-                if name in request.headers
-            }
+        if request.headers.get(hdrs.CONTENT_ENCODING, "").lower() not in UNPACKED_HERE:
+            headers |= {name: request.headers[name] for name in _OF_BODY if name in request.headers}
     ask = Ask(method=request.method, path=call.path, query=call.query, headers=headers, body=body)
     async with call.upstream.exchange(request, ask) as answer:
-        return await pass_back(call, answer)
+        if writes:
+            await check_login_of_write(call, answer)
+        return await pass_back(call, answer, judged=writes)
 
 
 async def pass_back(call: UpstreamCall, answer: Exchange, *, judged: bool = False) -> web.StreamResponse:

@@ -62,6 +62,9 @@ async def bulk_docs(call: UpstreamCall) -> web.StreamResponse:
         elif incoming.edit is not None:
             json = document_json(incoming, incoming.edit, replicated=not request.new_edits)
             outgoing[at] = Outgoing(incoming.id, incoming.rev, json)
+    if not outgoing:
+        # Nothing to store; whether there is such a database is to be told all the same.
+        await _sent(call, [], new_edits=request.new_edits)
     if request.new_edits:
         return await _edited(call, request.docs, refusals, outgoing)
     return await _replicated(call, request.docs, refusals, outgoing)

@@ -24,6 +24,7 @@ _OF_DESIGN = "/{db}/_design/{design}/{attachment:(?s:.+)}"
 _OF_DOCUMENT = "/{db}/{doc}/{attachment:(?s:.+)}"
 
 HANDLERS: Mapping[tuple[str, str], Handler] = {
+    ("GET", "/_db_updates"): feeds.database_updates,
     ("GET", "/_session"): session.get,
     ("POST", "/_session"): session.post,
     ("DELETE", "/_session"): session.delete,

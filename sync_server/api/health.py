@@ -32,7 +32,7 @@ from sync_server.api.route import plain
 from sync_server.api.seams import StoreProbe, StoreUnreachable
 from sync_server.errors import NotAuthenticated
 from sync_server.identity.principals import claims_of_token
-from sync_server.keys import ENGINE, REDIS, STORE_PROBE
+from sync_server.keys import ENGINE, REDIS, SETTINGS, STORE_PROBE
 
 PATIENCE = 2.0
 """Seconds that each check may take."""
@@ -97,16 +97,18 @@ async def detailed(request: web.Request) -> web.Response:
             progress.extend(await read_progress(connection))
             outbox.extend(OutboxNumbers(*row) for row in await connection.execute(select_numbers()))
 
+    # The name says whose trouble it is.
+    store = "store" if app[SETTINGS].couchdb_url is None else "couchdb"
     checks: dict[str, Awaitable[object]] = {
         "postgres": ask_postgres(),
         "redis": app[REDIS].ping(),
-        "store": app[STORE_PROBE].ping(),
+        store: app[STORE_PROBE].ping(),
     }
     dependencies = dict(
         zip(checks, await asyncio.gather(*(_check(ask) for ask in checks.values())), strict=True)
     )
-    store = app[STORE_PROBE] if dependencies["store"].status == "ok" else None
-    projection = await asyncio.gather(*(_lag(site, store) for site in progress))
+    probe = app[STORE_PROBE] if dependencies[store].status == "ok" else None
+    projection = await asyncio.gather(*(_lag(site, probe) for site in progress))
     ok = all(dependency.status == "ok" for dependency in dependencies.values())
     if not await _is_person(request):
         dependencies = {

@@ -10,7 +10,7 @@ import click
 
 from sync_server.embedded.errors import EmbeddedError
 from sync_server.embedded.record import running_system
-from sync_server.settings import SettingsError, read_settings
+from sync_server.settings import Settings, SettingsError, own_base_url, read_settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -43,8 +43,14 @@ def target(data_dir: Path | None) -> Target:
         settings = read_settings(os.environ)
     except (EmbeddedError, SettingsError) as error:
         fail(str(error))
-    base_url = settings.feed_url.removesuffix("/db")
-    return Target(settings.database_url, settings.feed_url, base_url, settings.data_dir)
+    return Target(settings.database_url, settings.feed_url, _service_url(settings), settings.data_dir)
+
+
+def _service_url(settings: Settings) -> str:
+    """Where the service answers, for this machine: `STORE_URL` is its own `/db` where it has one."""
+    if settings.couchdb_url is None and settings.store_url is not None:
+        return settings.feed_url.removesuffix("/db")
+    return own_base_url(settings.host, settings.port) if settings.public_url is None else settings.base_url
 
 
 def fail(message: str, *, code: int = 1) -> NoReturn:

@@ -1,8 +1,8 @@
 """The implementations that the contract is held against.
 
 By default the embedded store, in-process on the loopback interface. With `TEST_COUCHDB_URL` set to
-`http://admin:password@host:port` the same tests run against that Apache CouchDB 3.x, and with `TEST_UPSTREAM=1`
-against the gateway before either of them.
+`http://admin:password@host:port` the same tests run against that Apache CouchDB 3.x; with
+`TEST_UPSTREAM=1` against the gateway before either of them.
 """
 
 import os
