@@ -9,19 +9,21 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import psycopg
-from aiohttp import web
+from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestClient
 from multidict import CIMultiDictProxy
 from psycopg.rows import namedtuple_row
 from sqlalchemy import Engine
 from yarl import URL
 
+from replication.client import CouchClient
 from reporting.engine import sync_engine
 from reporting.sites import database_of
 from sync_server.identity.device_credentials import SigningKey, mint_service_token
 from sync_server.identity.devices import EnrolledRole, enrol, revoke
 from sync_server.identity.signing_key_file import load_or_create_signing_key
 from sync_server.keys import KNOWN_CREDENTIALS, SETTINGS
+from sync_server.store_client import store_client
 
 
 class Answer(NamedTuple):
@@ -69,6 +71,10 @@ class Gateway:
         self.service = mint_service_token(
             self._key, service="test", now=datetime.now(UTC), credential_id="service"
         )
+
+    def store_client(self, http: ClientSession) -> CouchClient:
+        """The site databases as the system's own processes ask them."""
+        return store_client(http, self.app[SETTINGS].feed_url, self._key, service="test")
 
     @property
     def address(self) -> tuple[str, int]:
