@@ -53,6 +53,20 @@ class ChaosProxy:
         self._port = port
         self._random = random.Random(seed)
         self._delay_s = delay_s
+        self._serving: set[asyncio.Task[None]] = set()
+
+    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """A new connection."""
+        task = asyncio.create_task(self.serve(reader, writer))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+
+    async def close(self) -> None:
+        """End the connections that are open."""
+        serving = list(self._serving)
+        for task in serving:
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, one request."""
@@ -169,9 +183,12 @@ async def chaos_before(url: str, *, rate: float, seed: int = 1) -> AsyncIterator
     """A proxy before the server of `url`, and the URL through it: its login and path are kept."""
     parts = urlsplit(url)
     proxy = ChaosProxy(parts.hostname or "127.0.0.1", parts.port or 80, rate=rate, seed=seed)
-    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(proxy.accept, "127.0.0.1", 0)
     login = parts.netloc.rpartition("@")[0]
     address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
     netloc = f"{login}@{address}" if login else address
-    async with server:
-        yield proxy, urlunsplit(parts._replace(netloc=netloc))
+    try:
+        async with server:
+            yield proxy, urlunsplit(parts._replace(netloc=netloc))
+    finally:
+        await proxy.close()

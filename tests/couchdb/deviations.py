@@ -23,7 +23,34 @@ def _differs(reason: str) -> Deviation:
     return Deviation(reason, is_skipped=False)
 
 
-DEVIATIONS: Mapping[str, Deviation] = {}
+_FILES = "opens the embedded store's files"
+_MALFORMED = "CouchDB answers 500 to what is malformed, which is passed on as 503"
+
+DEVIATIONS: Mapping[str, Deviation] = {
+    "gateway/test_cli.py::test_what_is_wrong_with_an_enrolment_is_told_and_leaves_nothing": _differs(
+        "a device is enrolled while the service is away: its site database is asked for at the CouchDB itself"
+    ),
+    "gateway/test_failures.py::test_hostile_bodies_are_400s": _differs(_MALFORMED),
+    "gateway/test_lifecycle.py::"
+    "test_a_stop_during_pushes_loses_nothing_acknowledged_and_ends_waiting_feeds": _skipped(_FILES),
+    "gateway/test_lifecycle.py::"
+    "test_a_request_that_is_half_sent_at_the_stop_is_finished_and_is_the_last_of_its_connection": _skipped(
+        _FILES
+    ),
+    "gateway/test_lifecycle.py::test_a_second_service_on_one_store_says_so": _skipped(
+        "any number of services may stand before one CouchDB"
+    ),
+    "gateway/test_missing_stubs.py::test_its_refusal_is_on_record_and_told_by_receipts": _differs(
+        "CouchDB refuses the whole batch; in the halves, the document is pushed, and on record, more than once"
+    ),
+    "gateway/test_missing_stubs.py::"
+    "test_a_stub_is_good_whose_ancestor_comes_in_the_same_batch_or_is_here": _differs(
+        "CouchDB looks for a stub's content among what it has stored before the batch"
+    ),
+    "gateway/test_policy.py::test_policy_holds_on_every_route_for_every_caller_and_database": _differs(
+        f"{_MALFORMED}: the matrix names a status for each malformed request of `service`"
+    ),
+}
 """A test by its file and name, or a whole file, to its deviation."""
 
 

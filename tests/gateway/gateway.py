@@ -23,7 +23,7 @@ from sync_server.identity.device_credentials import SigningKey, mint_service_tok
 from sync_server.identity.devices import EnrolledRole, enrol, revoke
 from sync_server.identity.signing_key_file import load_or_create_signing_key
 from sync_server.keys import KNOWN_CREDENTIALS, SETTINGS
-from sync_server.store_client import store_client
+from sync_server.store_client import StoreLogin, store_login
 
 
 class Answer(NamedTuple):
@@ -74,7 +74,12 @@ class Gateway:
 
     def store_client(self, http: ClientSession) -> CouchClient:
         """The site databases as the system's own processes ask them."""
-        return store_client(http, self.app[SETTINGS].feed_url, self._key, service="test")
+        return CouchClient(http, self.store_login.base, headers=self.store_login.headers)
+
+    @property
+    def store_login(self) -> StoreLogin:
+        """Where the site databases are, and as whom the system's own processes ask them."""
+        return store_login(self.app[SETTINGS].feed_url, self._key, service="test")
 
     @property
     def address(self) -> tuple[str, int]:
@@ -83,7 +88,8 @@ class Gateway:
 
     async def open_site(self, site: str) -> str:
         """Create a site's database; its name."""
-        answer = await self.call("PUT", f"/{database_of(site)}", token=self.service)
+        # One shard: the order of its feed is the order of the writes.
+        answer = await self.call("PUT", f"/{database_of(site)}", token=self.service, query={"q": "1"})
         assert answer.status == 201, answer.body
         return database_of(site)
 
