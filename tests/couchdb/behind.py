@@ -1,9 +1,9 @@
 """The Apache CouchDB behind the service, where `TEST_COUCHDB_URL` names one.
 
-The tests of the gateway, the administration, the desk and the whole system run on the embedded store, and with
-`TEST_COUCHDB_URL=http://admin:password@host:port` once more, behind `COUCHDB_URL`. Their sites have fixed names,
-so each of these tests begins and ends without site databases: that CouchDB is used by one test process at a
-time (`-n 0`), and holds nothing else that is called `site-…`.
+The tests of the gateway, the administration, the desk and the whole system run on the embedded store; with
+`TEST_COUCHDB_URL=http://admin:password@host:port` they run on that CouchDB, as `COUCHDB_URL`. Their sites
+have fixed names, so each of these tests begins and ends without site databases: that CouchDB is used by one test
+process at a time (`-n 0`), and holds nothing else that is called `site-…`, or it is lost.
 """
 
 import base64

@@ -1,7 +1,8 @@
 """What of the service's tests cannot hold before an Apache CouchDB, and why.
 
 Read where `TEST_COUCHDB_URL` is set, see `behind`. A test that is about the embedded store itself is skipped
-there. Every other one on this list is expected to fail, strictly: one that passes is an error, and is taken off.
+there. Every other one on this list is expected to fail, strictly: one that passes is an error, and is taken
+off.
 """
 
 from collections.abc import Mapping
@@ -41,7 +42,7 @@ DEVIATIONS: Mapping[str, Deviation] = {
         "any number of services may stand before one CouchDB"
     ),
     "gateway/test_missing_stubs.py::test_its_refusal_is_on_record_and_told_by_receipts": _differs(
-        "CouchDB refuses the whole batch; in the halves, the document is pushed, and on record, more than once"
+        "on record as received before CouchDB is asked, and as refused after it: two entries"
     ),
     "gateway/test_missing_stubs.py::"
     "test_a_stub_is_good_whose_ancestor_comes_in_the_same_batch_or_is_here": _differs(

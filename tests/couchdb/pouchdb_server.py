@@ -5,7 +5,7 @@ Its databases are in memory and gone with it. What it does otherwise than CouchD
 | `pouchdb-server` | so |
 |---|---|
 | filters no feed by a selector | `pouchdb_server.mjs` has PouchDB itself do it |
-| tells of an unknown revision in `_bulk_get` as `missing`, not as an error | both are told apart from a document |
+| tells of an unknown revision in `_bulk_get` as `missing`, not as an error | neither is a document |
 | misses the ancestors of replicated revisions in `_revs_diff` | tablets ask for leaves only |
 | refuses a `_local` document without its last `_rev` | replicators send it, and so does the projector |
 | has no `_db_updates` in its smallest mode | sites are polled |
