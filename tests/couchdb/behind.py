@@ -2,8 +2,8 @@
 
 The tests of the gateway, the administration, the desk and the whole system run on the embedded store; with
 `TEST_COUCHDB_URL=http://admin:password@host:port` they run on that CouchDB, as `COUCHDB_URL`. Their sites
-have fixed names, so each of these tests begins and ends without site databases: that CouchDB is used by one test
-process at a time (`-n 0`), and holds nothing else that is called `site-…`, or it is lost.
+have fixed names, so each of these tests begins and ends without site databases: that CouchDB is used by one
+test process at a time (`-n 0`), and holds nothing else that is called `site-…`, or it is lost.
 """
 
 import base64
