@@ -84,6 +84,15 @@ class _Updates(msgspec.Struct):
     last_seq: Any
 
 
+class LatestLeaves(NamedTuple):
+    """What has become of revisions that were named."""
+
+    leaves: list[Leaf]
+    """What each of them is now: itself, or the leaves that descend from it. Each leaf once."""
+    unread: frozenset[str]
+    """Documents of which a named revision was not given: the server knows, now, no descendant of it."""
+
+
 class Updates(NamedTuple):
     """Names of databases that were created, changed or deleted, and the position after that."""
 
@@ -135,7 +144,9 @@ _ERRORS: dict[str, type[CouchError]] = {
     and kind not in (CouchError, errors.FunctionFailed)  # neither is named by its error
 }
 _ERRORS_BY_STATUS: dict[int, type[CouchError]] = {
-    kind.status: kind for kind in _ERRORS.values() if kind is not errors.MissingStub
+    kind.status: kind
+    for kind in _ERRORS.values()
+    if kind is not errors.MissingStub and kind.status != CouchError.status
 } | dict.fromkeys((408, 429, 502, 504), Unavailable)
 
 NAMED_AT_ONCE = 100
@@ -175,13 +186,13 @@ class CouchClient:
         if since is not None:
             query["since"] = since
         told = await self._json("GET", "/_db_updates", _Updates, query=query)
-        return Updates(frozenset(row.db_name for row in told.results), str(told.last_seq))
+        return Updates(frozenset(row.db_name for row in told.results), _position(told.last_seq))
 
     async def changes(self, database: str, since: str, *, limit: int) -> ChangesPage:
         """Changes after `since` ("0" = the start) with all leaves, winner first."""
         query = {"since": since, "limit": str(limit), "style": "all_docs"}
         feed = await self._json("GET", _path(database, "_changes"), _Feed, query=query)
-        return ChangesPage(_changes(feed), str(feed.last_seq), feed.pending)
+        return ChangesPage(_changes(feed), _position(feed.last_seq), feed.pending)
 
     async def changes_of(self, database: str, doc_ids: Sequence[str]) -> list[Change]:
         """The last change of each of these documents, with all leaves; unknown ones are absent."""
@@ -208,18 +219,43 @@ class CouchClient:
         says of a revision that it could not be read just now: who took it for one that is gone would go on
         without it.
         """
+        answer = await self._bulk_get(database, wanted, {}, most_bytes)
+        return [_leaf(bytes(doc.ok)) for row in answer.results for doc in row.docs if bytes(doc.ok)]
+
+    async def latest_leaves(
+        self, database: str, wanted: Sequence[tuple[str, str]], *, most_bytes: int | None = None
+    ) -> LatestLeaves:
+        """What the named revisions (id, rev) are now, with their bodies. Raises as `bulk_get`.
+
+        In a cluster the feed may be a copy that is ahead of those that answer here, or behind them. What is
+        behind is made up for by asking for descendants; what is not given is told, as it may be there soon.
+        """
+        answer = await self._bulk_get(database, wanted, {"latest": "true"}, most_bytes)
+        leaves: dict[tuple[str, str], Leaf] = {}
+        unread = {doc_id for doc_id, _ in wanted} - {row.id for row in answer.results}
+        for row in answer.results:
+            given = [_leaf(bytes(doc.ok)) for doc in row.docs if bytes(doc.ok)]
+            leaves |= {(leaf.id, leaf.rev): leaf for leaf in given}
+            if not given or any(doc.error is not None for doc in row.docs):
+                unread.add(row.id)
+        return LatestLeaves(list(leaves.values()), frozenset(unread))
+
+    async def _bulk_get(
+        self,
+        database: str,
+        wanted: Sequence[tuple[str, str]],
+        query: Mapping[str, str],
+        most_bytes: int | None,
+    ) -> _BulkGet:
         body = {"docs": [{"id": doc_id, "rev": rev} for doc_id, rev in wanted]}
         answer = await self._json(
             "POST", _path(database, "_bulk_get"), _BulkGet, query=query, body=body, most_bytes=most_bytes
         )
-        leaves = []
         for row in answer.results:
             for doc in row.docs:
-                if found := bytes(doc.ok):
-                    leaves.append(_leaf(found))
-                elif doc.error is not None and doc.error.error not in _NOT_KEPT:
+                if doc.error is not None and doc.error.error not in _NOT_KEPT:
                     raise Unavailable(f"{row.id}: {doc.error.error} {doc.error.reason}")
-        return leaves
+        return answer
 
     async def open_leaves(self, database: str, doc_id: str) -> list[Mapping[str, Any]]:
         """All leaves of a document with `_revisions`, decoded. Raises NotFound."""
@@ -273,7 +309,10 @@ class CouchClient:
             return None
 
     async def put_local(self, database: str, local_id: str, document: Mapping[str, Any]) -> str:
-        """Write a `_local` document; its new revision. The last write counts, as in CouchDB."""
+        """Write a `_local` document; its new revision. The last write counts, as in CouchDB.
+
+        With the `_rev` of what is there the revisions count up, and a cluster tells its copies apart.
+        """
         path = _path(database, "_local", local_id)
         answer = await self._json("PUT", path, dict[str, Any], body=document)
         return str(answer["rev"])
@@ -365,9 +404,14 @@ def _decoded(text: bytes, kind: type[T], what: str) -> T:
 
 def _changes(feed: _Feed) -> tuple[Change, ...]:
     return tuple(
-        Change(str(row.seq), row.id, tuple(leaf.rev for leaf in row.changes), row.deleted)
+        Change(_position(row.seq), row.id, tuple(leaf.rev for leaf in row.changes), row.deleted)
         for row in feed.results
     )
+
+
+def _position(seq: Any) -> str:
+    """A position as `since` takes it: CouchDB's are texts, older servers' numbers or arrays."""
+    return seq if isinstance(seq, str) else msgspec.json.encode(seq).decode()
 
 
 def _leaf(body: bytes) -> Leaf:

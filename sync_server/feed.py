@@ -44,6 +44,7 @@ class CouchFeed:
     def __init__(self, client: CouchClient) -> None:
         self._client = client
         self._updates: str | None = None
+        self._mark_revs: dict[str, str] = {}
 
     @_translated
     async def databases(self) -> Sequence[SiteDatabase]:
@@ -63,33 +64,45 @@ class CouchFeed:
 
     @_translated
     async def leaves(self, database: str, changes: Sequence[Change]) -> Mapping[str, Sequence[Leaf]]:
-        """The bodies of all leaves of these documents."""
+        """The bodies of all leaves of these documents, each document whole or not at all."""
         wanted = [(change.id, rev) for change in changes for rev in change.revs]
         found: dict[str, list[Leaf]] = {}
         most_bytes = MOST_BYTES_AT_ONCE if len(changes) > 1 else None
         try:
-            leaves = await self._client.bulk_get(database, wanted, most_bytes=most_bytes)
+            told = await self._client.latest_leaves(database, wanted, most_bytes=most_bytes)
         except TooLarge as error:
             if most_bytes is None:
                 raise
             raise BodiesTooLarge(error.reason) from error
-        for leaf in leaves:
-            found.setdefault(leaf.id, []).append(leaf)
+        for leaf in told.leaves:
+            if leaf.id not in told.unread:
+                found.setdefault(leaf.id, []).append(leaf)
         return found
 
     @_translated
     async def read_mark(self, database: str) -> Mark | None:
         """The projector's mark; None for what is none, too: the site is then read from its start."""
         document = await self._client.local(database, MARK)
+        if document is None:
+            self._mark_revs.pop(database, None)
+            return None
         try:
-            return None if document is None else Mark(str(document["epoch"]), int(document["batch"]))
+            self._mark_revs[database] = str(document["_rev"])
+            return Mark(str(document["epoch"]), int(document["batch"]))
         except (KeyError, TypeError, ValueError):
             return None
 
     @_translated
     async def write_mark(self, database: str, mark: Mark) -> None:
-        """Replace the projector's mark. `_local` documents know no conflict: the last write counts."""
-        await self._client.put_local(database, MARK, {"epoch": mark.epoch, "batch": mark.batch})
+        """Replace the projector's mark. `_local` documents know no conflict: the last write counts.
+
+        It counts on from the revision that was read: were all marks `0-1`, a cluster could not tell a copy
+        that missed the last one, and might show it.
+        """
+        document: dict[str, Any] = {"epoch": mark.epoch, "batch": mark.batch}
+        if (rev := self._mark_revs.get(database)) is not None:
+            document["_rev"] = rev
+        self._mark_revs[database] = await self._client.put_local(database, MARK, document)
 
     @_translated
     async def wait(self, timeout: float) -> frozenset[str] | None:  # noqa: ASYNC109 (the server waits, not we)

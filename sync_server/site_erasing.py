@@ -9,15 +9,19 @@ forget: its limit is set to one for one purge of nothing, and then back to what 
 | with the limit at one | the next run sets it to the usual one; only other purges are forgotten sooner |
 | it may not purge (an Apache CouchDB, asked as the service's own user) | Forbidden, with what to do |
 | during a compaction | the next run starts it again |
+
+A revision that the feed names and that no copy of a cluster gives just now is a failure, and the run is begun
+again later: passed over, it would not be erased.
 """
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Final
 from urllib.parse import quote
 
 from replication.client import CouchClient
-from replication.errors import Forbidden, Unauthorized
+from replication.errors import Forbidden, Unauthorized, Unavailable
 from reporting.erasure.site_store import StoredDocument
 
 PAGE: Final = 5000
@@ -60,7 +64,7 @@ class CouchSiteStore:
         while True:
             page = await self._client.changes(database, since, limit=PAGE)
             found += [StoredDocument(change.id, change.revs, change.deleted) for change in page.changes]
-            if len(page.changes) < PAGE:
+            if not page.changes or page.pending == 0:
                 return found
             since = page.last_seq
 
@@ -71,8 +75,17 @@ class CouchSiteStore:
         found: list[tuple[str, str, bytes]] = []
         for start in range(0, len(revisions), REVISIONS_AT_ONCE):
             part = revisions[start : start + REVISIONS_AT_ONCE]
-            found += [(leaf.id, leaf.rev, leaf.body) for leaf in await self._client.bulk_get(database, part)]
+            given = await self._client.bulk_get(database, part)
+            await self._check_gone(database, set(part) - {(leaf.id, leaf.rev) for leaf in given})
+            found += [(leaf.id, leaf.rev, leaf.body) for leaf in given]
         return found
+
+    async def _check_gone(self, database: str, revisions: AbstractSet[tuple[str, str]]) -> None:
+        """Raises Unavailable where one of these is named by the feed: whose it is has to be known first."""
+        asked = sorted({doc_id for doc_id, _ in revisions})
+        for change in await self._client.changes_of(database, asked):
+            if unread := [rev for rev in change.revs if (change.id, rev) in revisions]:
+                raise Unavailable(f"{change.id} {unread[0]} is named, and cannot be read just now")
 
     async def purge(self, database: str, revisions: Mapping[str, Sequence[str]]) -> None:
         """Take these leaves out for good, and their ids out of the list of purges."""

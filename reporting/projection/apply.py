@@ -7,6 +7,7 @@
 | a document that changed, or is replayed | all its rows are replaced |
 | every leaf is a deletion | its rows stay, marked `source_missing_at` |
 | a leaf that is no longer one | leaves the quarantine |
+| leaves that the feed named and did not give | the document is to be replayed, and nothing else changes |
 | corrections | are judged before the other documents, see `corrections` |
 | a document that Postgres cannot take although it looked valid | found by halving the batch, quarantined |
 | the connection is lost at any point | nothing changed; the batch is read again |
@@ -43,6 +44,7 @@ from reporting.projection.corrections import (
 )
 from reporting.projection.judge import Judgement
 from reporting.projection.kinds import KINDS
+from reporting.projection.replays import request_replays
 from reporting.projection.write import DocumentWriter, Receipts
 from reporting.visits.completion import complete_visits, people_of
 
@@ -89,10 +91,15 @@ def apply_batch(
             announce_signed(connection, judgements, recorded)
             announce_batch(connection, checkpoint.site, judgements)
         _end_replays(connection, batch)
+        if not batch.replayed:
+            request_replays(
+                connection, checkpoint.site, batch.unread, cause="reconcile", requested_by=statements.UNREAD
+            )
         advanced = advance_checkpoint(connection, batch)
     outcomes = tuple(_outcome(judgement, receipts) for judgement in judgements)
     was_missing = any(each.source_missing for each in unchanged.values())
     asks = batch.read_from.rereading or was_missing or any(map(is_correction, changed))
+    asks = asks or bool(batch.unread)
     return Applied(advanced, outcomes, unchanged=len(unchanged), asks_for_replays=asks)
 
 

@@ -65,6 +65,8 @@ class Batch(NamedTuple):
     """
     read_at: datetime | None = None
     """Postgres's clock before the page was read; None: not known."""
+    unread: tuple[str, ...] = ()
+    """Keys of documents whose leaves the feed named and did not give."""
 
     @property
     def body_bytes(self) -> int:

@@ -46,9 +46,10 @@ class SiteFeed(Protocol):
         ...
 
     async def leaves(self, database: str, changes: Sequence[Change]) -> Mapping[str, Sequence[Leaf]]:
-        """The bodies of all leaf revisions of these documents, by document id.
+        """The bodies of all leaf revisions of these documents, by document id: what the named ones are now.
 
-        A document that has vanished since the change was read (purged, or its database recreated) is absent.
+        A document of which not all can be read is absent: it has vanished since the change was read (purged,
+        or its database recreated), or the copy of a cluster that answers has not got it yet.
         Raises BodiesTooLarge where these are several documents and too much to hold at once.
         """
         ...

@@ -6,6 +6,15 @@ fetched a few at a time until the batch is large enough in bytes: sessions run f
 of documents says nothing about memory. What was not reached is read again from the position of the last
 document that was.
 
+In a cluster one copy of a document is ahead of another. The feed of the one names a leaf of which the other
+knows nothing yet; or it names an older one where a newer is recorded already.
+
+| what the feed names | what follows |
+|---|---|
+| a leaf that is not given | the document is `unread`, and read again later, see `replays` |
+| a leaf that was replaced meanwhile | what came after it is projected |
+| less than is recorded | what is recorded is asked for; it is no leaf any more only where it is not given |
+
 How large a body is shows only when it comes. What is asked for at once is guessed from the mean of those
 before; where the guess is so wrong that the feed gives up, half as many are asked for, down to one.
 """
@@ -13,7 +22,7 @@ before; where the guess is so wrong that the feed gives up, half as many are ask
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from replication.values import Change, ChangesPage
+from replication.values import Change, ChangesPage, Leaf, Rev
 from reporting.documents.text import key_text
 from reporting.errors import BodiesTooLarge
 from reporting.projection.batch import Batch, Checkpoint, FedDocument, Recorded, spell_revs
@@ -46,6 +55,7 @@ async def read_batch(
     committing it only notes that the feed's end was reached.
     """
     documents: list[FedDocument] = []
+    unread: list[str] = []
     taken = bodies = body_bytes = 0
     most_at_once = _MOST_BODIES_AT_ONCE
     while taken < len(page.changes) and body_bytes < limits.body_bytes:
@@ -60,10 +70,12 @@ async def read_batch(
             most_at_once = max(1, most_bodies // 2)
             continue
         documents.extend(fetched)
+        given = {document.id for document in fetched}
+        unread.extend(key_text(change.id) for change in chunk if change.id not in given)
         bodies += sum(document.leaves is not None for document in fetched)
         body_bytes += sum(len(leaf.body) for document in fetched for leaf in document.leaves or ())
         taken += len(chunk)
-    return _end_batch(checkpoint, page, documents, taken)
+    return _end_batch(checkpoint, page, documents, taken)._replace(unread=tuple(unread))
 
 
 def _next_changes(
@@ -84,19 +96,57 @@ async def _fetch(
 ) -> list[FedDocument]:
     """The documents of these changes, with bodies where Postgres has not got them.
 
-    One that has vanished in between is left out: it has nothing to apply, and where it was projected before,
-    the next reading from the start marks it.
+    One that is not given is left out: it has nothing to apply now.
     """
     wanted = [change for change in changes if not _is_recorded(change, recorded)]
-    found = await feed.leaves(database, wanted) if wanted else {}
+    found = {doc_id: tuple(leaves) for doc_id, leaves in (await _leaves(feed, database, wanted)).items()}
+    await _add_not_replaced(feed, database, found, recorded)
     documents = []
     for change in changes:
         if _is_recorded(change, recorded):
             documents.append(FedDocument(change.id, spell_revs(change.revs), None))
-        elif leaves := tuple(found.get(change.id, ())):
+        elif leaves := found.get(change.id):
             # The leaves that came, not those the change named: the document may have gone on since.
             documents.append(FedDocument(change.id, spell_revs(leaf.rev for leaf in leaves), leaves))
     return documents
+
+
+async def _leaves(feed: SiteFeed, database: str, changes: Sequence[Change]) -> Mapping[str, Sequence[Leaf]]:
+    return await feed.leaves(database, changes) if changes else {}
+
+
+async def _add_not_replaced(
+    feed: SiteFeed, database: str, found: dict[str, tuple[Leaf, ...]], recorded: Mapping[str, Recorded]
+) -> None:
+    """Add those recorded leaves, if they are there, that a copy which is behind did not name.
+
+    One of each document at a time: that one was purged says nothing of the next.
+    """
+    doubtful = {doc_id: _not_replaced(doc_id, leaves, recorded) for doc_id, leaves in found.items()}
+    while doubtful := {doc_id: revs for doc_id, revs in doubtful.items() if revs}:
+        asked = [Change("", doc_id, revs[:1]) for doc_id, revs in doubtful.items()]
+        for doc_id, leaves in (await _leaves(feed, database, asked)).items():
+            there = {leaf.rev for leaf in found[doc_id]}
+            found[doc_id] += tuple(leaf for leaf in leaves if leaf.rev not in there)
+        doubtful = {doc_id: revs[1:] for doc_id, revs in doubtful.items()}
+
+
+def _not_replaced(doc_id: str, leaves: Sequence[Leaf], recorded: Mapping[str, Recorded]) -> tuple[str, ...]:
+    """The recorded leaves that none of these can descend from: all are at their position, or before it."""
+    known = recorded.get(key_text(doc_id))
+    if known is None:
+        return ()
+    there = {leaf.rev for leaf in leaves}
+    newest = max(Rev.parse(rev).pos for rev in there)
+    return tuple(rev for rev in known.leaf_revs if rev not in there and _position(rev) >= newest)
+
+
+def _position(rev: str) -> int:
+    """0 for what is spelled otherwise than it is stored: it cannot be asked for."""
+    try:
+        return Rev.parse(rev).pos
+    except ValueError:
+        return 0
 
 
 def _is_recorded(change: Change, recorded: Mapping[str, Recorded]) -> bool:

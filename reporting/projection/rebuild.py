@@ -30,7 +30,7 @@ from sqlalchemy import Table
 from reporting import tables
 from reporting.consent.flagging import flag_all, flag_pending
 from reporting.documents.text import key_text
-from reporting.errors import NotFollowed, SourceReplaced, StaleBatch
+from reporting.errors import FeedUnavailable, NotFollowed, SourceReplaced, StaleBatch
 from reporting.projection import fresh
 from reporting.projection.across import flag_after_gone
 from reporting.projection.apply import apply_batch, recorded_documents
@@ -166,7 +166,8 @@ class _Rebuild:
                     return own
                 batch = await read_replays(self._feed, own, replays, self._limits)
                 if not batch.replayed:
-                    return own
+                    # Purged since, or not yet on the copy that answers: begun again, the feed tells which.
+                    raise FeedUnavailable(f"{len(replays)} documents were named and cannot be read just now")
                 own = (await self._lease.run(apply_batch, batch, announces=False)).checkpoint
 
 

@@ -7,6 +7,7 @@ database as it is now, so a replay is never older than the feed.
 """
 
 from collections.abc import Collection, Sequence
+from datetime import timedelta
 from typing import Final, NamedTuple
 
 import psycopg
@@ -21,6 +22,9 @@ from reporting.projection.reading import Limits, read_batch
 AT_ONCE: Final = 100
 """Replays of a batch: past 100 named documents, Apache CouchDB reads the whole feed for them."""
 
+PATIENCE: Final = timedelta(hours=1)
+"""How long a document that was named and not given may be unknown before it counts as purged."""
+
 _SEARCHED_AT_ONCE: Final = 10_000
 
 
@@ -29,6 +33,8 @@ class Replay(NamedTuple):
 
     key: str
     ticket: int
+    awaited: bool = False
+    """The feed named it a while ago: not to be found does not mean that it is gone."""
 
 
 def sites_with_replays(connection: psycopg.Connection) -> set[str]:
@@ -40,7 +46,8 @@ def sites_with_replays(connection: psycopg.Connection) -> set[str]:
 def load_replays(connection: psycopg.Connection, site: str) -> list[Replay]:
     """The site's oldest replays, AT_ONCE at most."""
     with connection.transaction():
-        found = connection.execute(statements.LOAD_REPLAYS, {"site": site, "limit": AT_ONCE})
+        parameters = {"site": site, "limit": AT_ONCE, "unread": statements.UNREAD, "patience": PATIENCE}
+        found = connection.execute(statements.LOAD_REPLAYS, parameters)
         return [Replay(*row) for row in found]
 
 
@@ -49,7 +56,13 @@ def request_replays(
 ) -> None:
     """Have these documents (ids as rows spell them) projected again; in the caller's transaction."""
     if keys:
-        parameters = {"site": site, "doc_ids": sorted(keys), "cause": cause, "requested_by": requested_by}
+        parameters = {
+            "site": site,
+            "doc_ids": sorted(keys),
+            "cause": cause,
+            "requested_by": requested_by,
+            "unread": statements.UNREAD,
+        }
         connection.execute(statements.REQUEST_REPLAYS, parameters)
 
 
@@ -58,14 +71,18 @@ async def read_replays(
 ) -> Batch:
     """The batch that works off the first of `replays`: as many as fit. Raises FeedUnavailable.
 
-    Documents that are gone from the site database are done: there is nothing to apply.
+    Documents that are gone from the site database are done, unless they are awaited: there is nothing to
+    apply.
     """
+    awaited = {replay.key for replay in replays if replay.awaited}
     tickets = {replay.key: replay.ticket for replay in replays}
     changes = await look_up_keys(feed, checkpoint.database, tickets)
     page = ChangesPage(tuple(changes), checkpoint.since)
     read = await read_batch(feed, checkpoint, page, {}, limits)
     found = {key_text(change.id) for change in changes}
-    done = ({document.key for document in read.documents} & tickets.keys()) | (tickets.keys() - found)
+    done = ({document.key for document in read.documents} & tickets.keys()) | (
+        tickets.keys() - found - awaited
+    )
     return Batch(
         read_from=checkpoint,
         since=checkpoint.since,

@@ -45,15 +45,21 @@ UPDATE checkpoints SET batch = %(batch)s WHERE site = %(site)s
 
 SITES_WITH_REPLAYS: Final = "SELECT DISTINCT site FROM replays"
 
+UNREAD: Final = "unread leaves"
+"""Who asks for the replay of a document whose leaves the feed named and did not give."""
+
+# Those that are awaited come last: any number of them must not hold up the others.
 LOAD_REPLAYS: Final = """
-SELECT doc_id, ticket FROM replays WHERE site = %(site)s ORDER BY ticket LIMIT %(limit)s
+SELECT doc_id, ticket, requested_by = %(unread)s AND requested_at > now() - %(patience)s AS awaited
+FROM replays WHERE site = %(site)s ORDER BY awaited, ticket LIMIT %(limit)s
 """
 
 REQUEST_REPLAYS: Final = """
 INSERT INTO replays (site, doc_id, cause, requested_by)
 SELECT %(site)s, doc_id, %(cause)s, %(requested_by)s FROM unnest(%(doc_ids)s::text[]) AS asked (doc_id)
 ON CONFLICT (site, doc_id) DO UPDATE
-SET ticket = DEFAULT, cause = excluded.cause, requested_by = excluded.requested_by, requested_at = now()
+SET ticket = DEFAULT, cause = excluded.cause, requested_at = now(), requested_by =
+    CASE replays.requested_by WHEN %(unread)s THEN replays.requested_by ELSE excluded.requested_by END
 """
 
 END_REPLAYS: Final = """

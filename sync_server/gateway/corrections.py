@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from replication.client import CouchClient, Unreachable
+from replication.client import CouchClient
 from replication.errors import Conflict, CouchError, NotFound
 from reporting.documents.corrections import PREFIX, correction_number
 from sync_server.api.seams import StoreUnreachable
@@ -66,13 +66,14 @@ class SiteCorrections:
             return await self._client.put(database, document)
         except Conflict:
             return None
-        except Unreachable as error:
-            return await self._read_again(database, document, error)
         except CouchError as error:
-            raise StoreUnreachable(error.reason) from error
+            if error.status < 500:
+                raise StoreUnreachable(error.reason) from error
+            # A cluster that gave up waiting for its copies may have written, too.
+            return await self._read_again(database, document, error)
 
     async def _read_again(self, database: str, document: Mapping[str, Any], lost: CouchError) -> str | None:
-        """The answer was lost: is the document there?"""
+        """No answer, or one that leaves it open: is the document there?"""
         try:
             found = await self._client.document(database, document["_id"])
         except CouchError as error:

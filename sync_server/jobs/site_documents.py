@@ -84,6 +84,10 @@ class CouchSiteDocuments:
         path = f"/{quote(database, safe='')}/_all_docs"
         query = {"include_docs": "true"} if include_docs else None
         listing = await self._ask("POST", path, _Listing, query=query, body={"keys": list(doc_ids)})
+        for row in listing.rows:
+            if row.error not in (None, "not_found"):
+                # Taken for absent it would be written as new.
+                raise SiteDatabaseAway(f"{row.key}: {row.error}")
         return [row for row in listing.rows if row.error is None]
 
     async def _ask(

@@ -9,15 +9,22 @@ import psycopg
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from replication.client import CouchClient
 from sync_server.app import build_app
 from sync_server.feed import CouchFeed
 from sync_server.settings import Settings
 from tests.administration.office import Office
 from tests.administration.served import Served, served
 from tests.api.calls import Api
+from tests.couchdb.behind import APACHE, expect_deviations, no_sites
 from tests.embedded.supervised import SupervisedSystem
 from tests.gateway.gateway import Gateway
+
+__all__ = ["no_sites"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Before an Apache CouchDB some tests are something else."""
+    expect_deviations(items)
 
 
 @pytest.fixture
@@ -33,6 +40,7 @@ def office_settings(database_url: str, redis_url: str, tmp_path: Path) -> Settin
         auth_rate_limit_per_minute=1_000_000,
         host="127.0.0.1",
         port=port,
+        couchdb_url=APACHE,
     )
 
 
@@ -42,8 +50,7 @@ async def office(office_settings: Settings) -> AsyncIterator[Office]:
     server = TestServer(app, port=office_settings.port)
     async with TestClient(server) as client, aiohttp.ClientSession() as http:
         gateway = Gateway(app, client)
-        headers = {"Authorization": f"Bearer {gateway.service}"}
-        feed = CouchFeed(CouchClient(http, office_settings.feed_url, headers=lambda: headers))
+        feed = CouchFeed(gateway.store_client(http))
         with psycopg.connect(office_settings.database_url, autocommit=True) as connection:
             yield Office(gateway, Api(client, {}), feed, connection)
 

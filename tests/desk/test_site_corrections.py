@@ -9,7 +9,6 @@ import pytest
 from replication.client import CouchClient, Unreachable
 from sync_server.api.seams import StoreUnreachable
 from sync_server.gateway.corrections import SiteCorrections
-from sync_server.keys import SETTINGS
 from tests.desk.desk import DATABASE, Desk
 from tests.documents.examples import a_patch
 
@@ -29,9 +28,9 @@ class LosingAnswers(CouchClient):
 
 @pytest.fixture
 async def client(desk: Desk) -> AsyncIterator[LosingAnswers]:
-    headers = {"Authorization": f"Bearer {desk.gateway.service}"}
+    login = desk.gateway.store_login
     async with aiohttp.ClientSession() as http:
-        yield LosingAnswers(http, desk.gateway.app[SETTINGS].feed_url, headers=lambda: headers)
+        yield LosingAnswers(http, login.base, headers=login.headers)
 
 
 async def test_write_whose_answer_was_lost_is_looked_up(desk: Desk, client: LosingAnswers) -> None:

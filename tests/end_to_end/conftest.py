@@ -11,10 +11,25 @@ import pytest
 
 from sync_server.demo.generate import generate_sessions
 from tests.administration.conftest import office, office_settings
+from tests.couchdb.behind import drop_sites, expect_deviations
 from tests.end_to_end.system import System, running
 from tests.interop.pouchdb import node
 
 __all__ = ["office", "office_settings"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Before an Apache CouchDB some tests are something else."""
+    expect_deviations(items)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_sites() -> Iterator[None]:
+    """As `behind.no_sites`, of a module: its tests share a system."""
+    drop_sites()
+    yield
+    drop_sites()
+
 
 SITES = ("hyderabad", "lima", "nairobi", "stanford")
 GENERATED_PER_SITE = 60

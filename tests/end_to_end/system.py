@@ -19,6 +19,7 @@ from sync_server.embedded.errors import NotRunning
 from sync_server.embedded.record import SystemRecord, running_system
 from sync_server.identity.signing_key_file import load_or_create_signing_key
 from sync_server.service_credential import service_headers
+from tests.couchdb.behind import APACHE
 
 START_SECONDS = 90.0
 ADMIN = ("admin@clinic.example", "correct horse battery")
@@ -45,7 +46,8 @@ class System:
     def start(self) -> None:
         """Start it and wait until every service answers."""
         limits = {"RATE_LIMIT_PER_MINUTE": "1000000", "AUTH_RATE_LIMIT_PER_MINUTE": "1000000"}
-        environment = {**os.environ, **limits, "ADMIN_EMAIL": ADMIN[0], "ADMIN_PASSWORD": ADMIN[1]}
+        behind = {"COUCHDB_URL": APACHE} if APACHE else {}
+        environment = {**os.environ, **limits, **behind, "ADMIN_EMAIL": ADMIN[0], "ADMIN_PASSWORD": ADMIN[1]}
         command = [sys.executable, "-m", "sync_server", "up", "--data-dir", str(self.data_dir)]
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(

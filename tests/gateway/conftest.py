@@ -17,11 +17,19 @@ from structlog.testing import capture_logs
 from sync_server.app import build_app
 from sync_server.embedded.postgres import DATABASE, OWNER
 from sync_server.settings import Settings
+from tests.couchdb.behind import APACHE, expect_deviations, no_sites
 from tests.embedded.supervised import SupervisedSystem
 from tests.gateway.gateway import Gateway
 from tests.gateway.processes import Service
 
+__all__ = ["no_sites"]
+
 SITE = "lima"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Before an Apache CouchDB some tests are something else."""
+    expect_deviations(items)
 
 
 @pytest.fixture
@@ -33,6 +41,7 @@ def settings(database_url: str, redis_url: str, tmp_path: Path) -> Settings:
         environment="test",
         rate_limit_per_minute=1_000_000,
         auth_rate_limit_per_minute=1_000_000,
+        couchdb_url=APACHE,
     )
 
 

@@ -9,19 +9,21 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import psycopg
-from aiohttp import web
+from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestClient
 from multidict import CIMultiDictProxy
 from psycopg.rows import namedtuple_row
 from sqlalchemy import Engine
 from yarl import URL
 
+from replication.client import CouchClient
 from reporting.engine import sync_engine
 from reporting.sites import database_of
 from sync_server.identity.device_credentials import SigningKey, mint_service_token
 from sync_server.identity.devices import EnrolledRole, enrol, revoke
 from sync_server.identity.signing_key_file import load_or_create_signing_key
 from sync_server.keys import KNOWN_CREDENTIALS, SETTINGS
+from sync_server.store_client import StoreLogin, store_login
 
 
 class Answer(NamedTuple):
@@ -70,6 +72,15 @@ class Gateway:
             self._key, service="test", now=datetime.now(UTC), credential_id="service"
         )
 
+    def store_client(self, http: ClientSession) -> CouchClient:
+        """The site databases as the system's own processes ask them."""
+        return CouchClient(http, self.store_login.base, headers=self.store_login.headers)
+
+    @property
+    def store_login(self) -> StoreLogin:
+        """Where the site databases are, and as whom the system's own processes ask them."""
+        return store_login(self.app[SETTINGS].feed_url, self._key, service="test")
+
     @property
     def address(self) -> tuple[str, int]:
         """Where it listens, for requests that no client would make."""
@@ -77,7 +88,8 @@ class Gateway:
 
     async def open_site(self, site: str) -> str:
         """Create a site's database; its name."""
-        answer = await self.call("PUT", f"/{database_of(site)}", token=self.service)
+        # One shard: the order of its feed is the order of the writes.
+        answer = await self.call("PUT", f"/{database_of(site)}", token=self.service, query={"q": "1"})
         assert answer.status == 201, answer.body
         return database_of(site)
 

@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from sync_server.cli import main
 from sync_server.enrolment import Enrolment, enrol_device
 from sync_server.settings import SETTING_NAMES
+from tests.couchdb.behind import APACHE
 from tests.end_to_end.system import free_port
 
 PATIENCE_S = 60.0
@@ -79,6 +80,7 @@ class Service:
             "PORT": str(self.port),
             "RATE_LIMIT_PER_MINUTE": "1000000",
             "AUTH_RATE_LIMIT_PER_MINUTE": "1000000",
+            **({"COUCHDB_URL": APACHE} if APACHE else {}),
             **settings,
         }
         self.lines: list[dict[str, Any]] = []

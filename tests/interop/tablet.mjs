@@ -10,7 +10,8 @@
 //   options   of the replications: `doc_ids`, `selector`, `checkpoint`, …
 //   later     documents to save at the step "save"; `_rev` is taken from the tablet's own copy
 //   store     a directory where the tablet keeps its documents from one run to the next; without it nowhere
-//   attempts  how often a replication that fails is started again (a server may be killed meanwhile)
+//   attempts  how often a replication that fails is started again (a server may be killed meanwhile), each
+//             time after a `pause` in milliseconds
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { createGunzip } from 'node:zlib';
@@ -42,7 +43,7 @@ async function replicate(start, attempts, denied) {
       return { written: done.docs_written, failures: done.doc_write_failures, attempts: attempt };
     } catch (error) {
       if (attempt >= attempts) throw error;
-      await pause(500);
+      await pause(job.pause ?? 500);
     }
   }
 }

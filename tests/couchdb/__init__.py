@@ -1,0 +1,1 @@
+"""What an Apache CouchDB does that the embedded store does not: failures, and habits of a cluster."""
