@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from reporting.hubs import everywhere_readable
 from sync_server.keys import SIGNING_KEY
 from tests.administration.office import Office
 from tests.administration.test_devices import invite, redeem
@@ -111,6 +112,28 @@ async def test_hub_speaks_for_devices_of_its_own_site_only_and_by_the_name_they_
     ]
     reasons = lima.office.rows("SELECT reason FROM ingest_log WHERE role = 'hub'")
     assert all("never enrolled here" in reason for (reason,) in reasons)
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        ("0001-01-01T00:00:00+14:00", "0001-01-02T00:00:00+00:00"),
+        ("9999-12-31T23:59:59-12:00", "9999-12-30T00:00:00+00:00"),
+        ("1970-01-01T00:00:00Z", "1970-01-01T00:00:00+00:00"),
+        ("2036-02-29T23:00:00-02:00", "2036-03-01T01:00:00+00:00"),
+    ],
+)
+def test_time_of_a_clock_gone_wild_is_kept_as_one_that_can_be_read(sent: str, read: str) -> None:
+    assert everywhere_readable(datetime.fromisoformat(sent)).isoformat() == read
+
+
+async def test_clock_gone_wild_leaves_nothing_unreadable(lima: Lima) -> None:
+    wild = "0001-01-01T00:00:00+14:00"
+    await lima.tell(lima.entry("s", received_at=wild))
+    tablets = [{"device": "tab-1", "last_seen": wild}]
+    assert (await lima.ask("POST", "status", {**STATUS, "clock": wild, "tablets": tablets})).status == 200
+    assert lima.log()[0][:2] == ("session:s", "tab-1")
+    assert lima.office.rows("SELECT extract(year from clock_at)::int FROM hubs") == [(1,)]
 
 
 async def test_thousand_entries_are_taken_and_one_more_is_not(lima: Lima) -> None:
