@@ -211,6 +211,7 @@ async def test_erasure_takes_everything_from_everywhere_and_nothing_of_neighbour
     assert office.rows("SELECT key FROM outbox WHERE kind = 'event' AND key LIKE 'participant.erased%%'")
     again = await office.as_("admin").get(f"{PATH}/{number}")
     assert (again.status, again.body["state"], again.body["participant"]) == (200, "done", None)
+    assert [(each["device"], bool(each["done_at"])) for each in again.body["hubs"]] == [("lima-hub", True)]
 
 
 async def test_events_of_which_only_the_key_is_left_are_erased_by_it(clinic: Clinic) -> None:

@@ -136,6 +136,18 @@ async def test_clock_gone_wild_leaves_nothing_unreadable(lima: Lima) -> None:
     assert lima.office.rows("SELECT extract(year from clock_at)::int FROM hubs") == [(1,)]
 
 
+async def test_hub_is_told_what_became_of_what_its_tablets_wrote(lima: Lima) -> None:
+    await lima.tell(lima.entry("lost"), lima.entry("there"), lima.entry("wrong"))
+    wrong = {**session("wrong"), "_id": "correction:wrong"}
+    documents = [session("there"), wrong]
+    refused = await lima.office.gateway.push("site-lima", *documents, token=lima.hub)
+    assert [row["error"] for row in refused] == ["forbidden"]
+    asked = [{"id": each, "rev": REV} for each in ("session:lost", "session:there", "correction:wrong")]
+    hub = lima.office.api.sending(Authorization=f"Bearer {lima.hub}")
+    receipts = (await hub.call("POST", "/api/sync/receipts", json={"docs": asked})).body["data"]
+    assert [each["state"] for each in receipts] == ["unknown", "stored", "refused"]
+
+
 async def test_thousand_entries_are_taken_and_one_more_is_not(lima: Lima) -> None:
     entries = [lima.entry(f"s{n:04}") for n in range(1000)]
     assert await lima.tell(*entries) == 1000
@@ -213,6 +225,14 @@ async def test_tablet_that_enrols_is_told_the_hubs_of_its_site(lima: Lima) -> No
     enrolled = (await redeem(lima.office, invited["code"])).body
     assert enrolled["hubs"] == [{**hub, "url": f"{hub['url']}/db/site-lima"}]
     assert enrolled["url"].endswith("/db/site-lima")
+    team = lima.office.as_("coordinator", study="SRO")
+    listed = (await team.get("/api/sync/devices?role=hub&outstanding=true&sort=last_seen_at")).body["data"]
+    assert [(each["device"], each["outstanding"], each["free_bytes"]) for each in listed] == [
+        ("lima-hub", 3, 10**12)
+    ]
+    assert (listed[0]["app_version"], listed[0]["clock_at"]) == (STATUS["app"], AT)
+    assert listed[0]["clock_offset_s"] > 0
+    assert listed[0]["status_at"] <= listed[0]["last_seen_at"]
     await lima.office.gateway.revoke("lima", "lima-hub")
     assert (await invite(lima.office, device="tab-3"))["hubs"] == []
 
