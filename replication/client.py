@@ -219,7 +219,7 @@ class CouchClient:
         says of a revision that it could not be read just now: who took it for one that is gone would go on
         without it.
         """
-        answer = await self._bulk_get(database, wanted, {}, most_bytes)
+        answer = await self._bulk_get(database, wanted, query or {}, most_bytes)
         return [_leaf(bytes(doc.ok)) for row in answer.results for doc in row.docs if bytes(doc.ok)]
 
     async def latest_leaves(
