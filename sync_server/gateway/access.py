@@ -46,6 +46,11 @@ RECORD_SECONDS = 20.0
 again frees what its request holds.
 """
 
+SAID_ALONE = 25
+"""Documents of a request that have a log line each; of more, one line tells: lines of a full batch would cost
+as much as putting it on record.
+"""
+
 Record = Callable[[Sequence[IngestEntry]], Awaitable[None]]
 
 
@@ -233,17 +238,25 @@ class DeviceAccess:
         ]
         if judged:
             await self._record([self._entry(incoming, reason) for incoming, reason in judged])
+        self._say_received([incoming for incoming, reason in judged if reason is None])
         for incoming, reason in judged:
-            doc_id, rev = key_text(incoming.id), key_text(incoming.rev or "")
             if reason is not None:
+                doc_id, rev = key_text(incoming.id), key_text(incoming.rev or "")
                 log.warning("document refused", site=self._site, id=doc_id, rev=rev, reason=reason)
-            else:
-                log.info("document received", site=self._site, id=doc_id, rev=rev, notes=incoming.notes)
         refused = len(docs) - reasons.count(None) + sum(erased)
         self._pushed(self._site, received=len(docs) - refused, refused=refused)
         # Always `forbidden`: it is the only refusal after which PouchDB goes on with its other documents.
         told = [REASON if is_erased else reason for reason, is_erased in zip(reasons, erased, strict=True)]
         return [None if reason is None else Refusal("forbidden", reason) for reason in told]
+
+    def _say_received(self, docs: Sequence[Incoming]) -> None:
+        if len(docs) > SAID_ALONE:
+            told = [f"{key_text(incoming.id)} {key_text(incoming.rev or '')}" for incoming in docs]
+            log.info("documents received", site=self._site, documents=told)
+            return
+        for incoming in docs:
+            doc_id, rev = key_text(incoming.id), key_text(incoming.rev or "")
+            log.info("document received", site=self._site, id=doc_id, rev=rev, notes=incoming.notes)
 
     async def _forget(self, docs: Sequence[Incoming]) -> None:
         """Keep fingerprints of what was erased, and nothing in clear. Raises Unavailable."""
