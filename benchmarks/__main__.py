@@ -9,6 +9,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from benchmarks import gateway as gateway_benchmark
 from benchmarks import projection as projection_benchmark
 from benchmarks import quality as quality_table
 from benchmarks import replication as replication_benchmark
@@ -82,6 +83,21 @@ def replication(
     if idle:
         console.print(idle_table(idle, feeds))
     _written({"field_documents": kind, "rates": figures, "idle_feeds": idle}, json_file)
+
+
+@main.command("gateway")
+@click.option("--couchdb", required=True, help="The CouchDB's URL with user and password.")
+@click.option(
+    "--documents", type=click.IntRange(500), default=10_000, show_default=True, help="Of 2 kB, a round."
+)
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="The median counts.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures to this file.")
+def gateway(couchdb: str, documents: int, rounds: int, json_file: Path | None) -> None:
+    """The gateway before a CouchDB against that CouchDB itself, with ratios."""
+    console = Console()
+    rates = gateway_benchmark.measure(couchdb, documents=documents, rounds=rounds, console=console)
+    console.print(gateway_benchmark.table(rates))
+    _written(rates, json_file)
 
 
 @main.command("quality")

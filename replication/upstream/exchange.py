@@ -108,6 +108,11 @@ class Upstream:
         return Exchange(self, request, asked)
 
     @property
+    def waits(self) -> int:
+        """How many requests wait for it just now."""
+        return len(self._waiting)
+
+    @property
     def base(self) -> str:
         """The URL under which its databases are, without a login."""
         return self._base
@@ -160,8 +165,8 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     query: str = ""
     headers: Mapping[str, str] = {}
     body: Body = None
-    patience: float = FIRST_BYTE_SECONDS
-    """Seconds for the first byte of the answer; where it `waits`, also between its pieces."""
+    patience: float | None = None
+    """Seconds for the first byte of the answer; where it `waits`, also between its pieces. None: as usual."""
     waits: bool = False
     """It may be silent for long, and ends when this process stops."""
     repeatable: bool = False
@@ -180,13 +185,14 @@ class Exchange:
         self._upstream = upstream
         self._request = request
         self._asked = asked
+        self._patience = FIRST_BYTE_SECONDS if asked.patience is None else asked.patience
         self._failure: BaseException | None = None
         self._response: aiohttp.ClientResponse | None = None
         self._clock = asyncio.get_running_loop().time
 
     async def __aenter__(self) -> Self:
         try:
-            await self._within(self._asked.patience, self._send)
+            await self._within(self._patience, self._send)
             await self._check_available()
         except BaseException:
             self._close()
@@ -228,7 +234,7 @@ class Exchange:
             yield piece
 
     async def _next_piece(self, still_allowed: StillAllowed | None) -> bytes:
-        patience = self._asked.patience if self._asked.waits else SILENCE_SECONDS
+        patience = self._patience if self._asked.waits else SILENCE_SECONDS
         if still_allowed is None:
             return await self._within(patience, self._piece)
         deadline = self._clock() + patience
@@ -306,12 +312,12 @@ class Exchange:
         try:
             async for piece in pieces:
                 # A slow client is waited for by whoever reads its body.
-                scope.reschedule(self._clock() + IDLE_SECONDS + self._asked.patience)
+                scope.reschedule(self._clock() + IDLE_SECONDS + self._patience)
                 yield piece
         except (CouchError, ConnectionCut) as error:
             self._failure = error
             raise
-        scope.reschedule(self._clock() + self._asked.patience)
+        scope.reschedule(self._clock() + self._patience)
 
 
 def refused_login(status: int, path: str) -> Unavailable:

@@ -120,7 +120,7 @@ class ListedLines(Lines):
         if not self._begun:
             return self._beginning(text)
         if self._ended:
-            self.complete = True
+            self.complete = text.endswith(b"}")
             return line + b"\n"
         if text.startswith(b"]"):
             return self._end(text)

@@ -10,7 +10,7 @@ import click
 
 from sync_server.embedded.errors import EmbeddedError
 from sync_server.embedded.record import running_system
-from sync_server.settings import Settings, SettingsError, own_base_url, read_settings
+from sync_server.settings import Settings, SettingsError, read_settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -47,10 +47,12 @@ def target(data_dir: Path | None) -> Target:
 
 
 def _service_url(settings: Settings) -> str:
-    """Where the service answers, for this machine: `STORE_URL` is its own `/db` where it has one."""
+    """Where the service answers: beside its own `/db`, where `STORE_URL` is one. A CouchDB tells
+    nothing of it.
+    """
     if settings.couchdb_url is None and settings.store_url is not None:
         return settings.feed_url.removesuffix("/db")
-    return own_base_url(settings.host, settings.port) if settings.public_url is None else settings.base_url
+    return settings.base_url
 
 
 def fail(message: str, *, code: int = 1) -> NoReturn:

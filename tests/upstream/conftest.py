@@ -1,5 +1,5 @@
-"""The application with a server of the CouchDB API behind it: the embedded store's, or (`TEST_COUCHDB_URL`) an
-Apache CouchDB.
+"""The application with a server of the CouchDB API behind it: the embedded store's, or an Apache CouchDB
+where `TEST_COUCHDB_URL` names one.
 """
 
 import os
