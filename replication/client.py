@@ -22,6 +22,7 @@ import aiohttp
 import msgspec
 
 from replication import errors
+from replication.client_answers import BulkGet, Feed, Identity, ToldUpdates, changes_in, position
 from replication.errors import CouchError, Unavailable
 from replication.values import Change, ChangesPage, Leaf
 
@@ -47,43 +48,6 @@ class UnexpectedAnswer(CouchError):
     error = "unexpected_answer"
 
 
-class _FeedRev(msgspec.Struct):
-    rev: str
-
-
-class _FeedRow(msgspec.Struct):
-    seq: Any
-    id: str
-    changes: list[_FeedRev]
-    deleted: bool = False
-
-
-class _Feed(msgspec.Struct):
-    results: list[_FeedRow]
-    last_seq: Any
-    pending: int | None = None
-
-
-class _RowFailure(msgspec.Struct):
-    error: str = ""
-    reason: str = ""
-
-
-class _Ok(msgspec.Struct):
-    ok: msgspec.Raw = msgspec.Raw()
-    """Empty where the row is an error: msgspec knows no optional Raw."""
-    error: _RowFailure | None = None
-
-
-class _Update(msgspec.Struct):
-    db_name: str
-
-
-class _Updates(msgspec.Struct):
-    results: list[_Update]
-    last_seq: Any
-
-
 class LatestLeaves(NamedTuple):
     """What has become of revisions that were named."""
 
@@ -98,21 +62,6 @@ class Updates(NamedTuple):
 
     names: frozenset[str]
     last_seq: str
-
-
-class _BulkGetRow(msgspec.Struct):
-    id: str
-    docs: list[_Ok]
-
-
-class _BulkGet(msgspec.Struct):
-    results: list[_BulkGetRow]
-
-
-class _Identity(msgspec.Struct):
-    id: str = msgspec.field(name="_id")
-    rev: str = msgspec.field(name="_rev")
-    deleted: bool = msgspec.field(default=False, name="_deleted")
 
 
 class RevsDiff(msgspec.Struct):
@@ -185,14 +134,14 @@ class CouchClient:
         query = {"feed": "longpoll", "timeout": str(timeout_ms)}
         if since is not None:
             query["since"] = since
-        told = await self._json("GET", "/_db_updates", _Updates, query=query)
-        return Updates(frozenset(row.db_name for row in told.results), _position(told.last_seq))
+        told = await self._json("GET", "/_db_updates", ToldUpdates, query=query)
+        return Updates(frozenset(row.db_name for row in told.results), position(told.last_seq))
 
     async def changes(self, database: str, since: str, *, limit: int) -> ChangesPage:
         """Changes after `since` ("0" = the start) with all leaves, winner first."""
         query = {"since": since, "limit": str(limit), "style": "all_docs"}
-        feed = await self._json("GET", _path(database, "_changes"), _Feed, query=query)
-        return ChangesPage(_changes(feed), _position(feed.last_seq), feed.pending)
+        feed = await self._json("GET", _path(database, "_changes"), Feed, query=query)
+        return ChangesPage(changes_in(feed), position(feed.last_seq), feed.pending)
 
     async def changes_of(self, database: str, doc_ids: Sequence[str]) -> list[Change]:
         """The last change of each of these documents, with all leaves; unknown ones are absent."""
@@ -200,8 +149,8 @@ class CouchClient:
         found: list[Change] = []
         for start in range(0, len(doc_ids), NAMED_AT_ONCE):
             body = {"doc_ids": list(doc_ids[start : start + NAMED_AT_ONCE])}
-            feed = await self._json("POST", _path(database, "_changes"), _Feed, query=query, body=body)
-            found.extend(_changes(feed))
+            feed = await self._json("POST", _path(database, "_changes"), Feed, query=query, body=body)
+            found.extend(changes_in(feed))
         return found
 
     async def bulk_get(
@@ -246,10 +195,10 @@ class CouchClient:
         wanted: Sequence[tuple[str, str]],
         query: Mapping[str, str],
         most_bytes: int | None,
-    ) -> _BulkGet:
+    ) -> BulkGet:
         body = {"docs": [{"id": doc_id, "rev": rev} for doc_id, rev in wanted]}
         answer = await self._json(
-            "POST", _path(database, "_bulk_get"), _BulkGet, query=query, body=body, most_bytes=most_bytes
+            "POST", _path(database, "_bulk_get"), BulkGet, query=query, body=body, most_bytes=most_bytes
         )
         for row in answer.results:
             for doc in row.docs:
@@ -402,20 +351,8 @@ def _decoded(text: bytes, kind: type[T], what: str) -> T:
         raise UnexpectedAnswer(f"{what}: {error}") from error
 
 
-def _changes(feed: _Feed) -> tuple[Change, ...]:
-    return tuple(
-        Change(_position(row.seq), row.id, tuple(leaf.rev for leaf in row.changes), row.deleted)
-        for row in feed.results
-    )
-
-
-def _position(seq: Any) -> str:
-    """A position as `since` takes it: CouchDB's are texts, older servers' numbers or arrays."""
-    return seq if isinstance(seq, str) else msgspec.json.encode(seq).decode()
-
-
 def _leaf(body: bytes) -> Leaf:
-    identity = _decoded(body, _Identity, "a document of _bulk_get")
+    identity = _decoded(body, Identity, "a document of _bulk_get")
     return Leaf(identity.id, identity.rev, identity.deleted, body)
 
 

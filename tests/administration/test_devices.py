@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from sync_server.identity.enrolment_codes import code_digest
-from sync_server.keys import ACTIVITY, SETTINGS
+from sync_server.keys import ACTIVITY
 from tests.administration.office import Member, Office
 from tests.api.calls import Answer
 
@@ -152,7 +152,8 @@ async def test_device_tells_its_state_when_it_was_seen_and_what_was_refused(lima
 async def test_live_feed_of_a_revoked_device_ends_at_once(lima: Office, feed: str) -> None:
     token = await lima.gateway.enrol("lima", "tab-1")
     other = await lima.gateway.enrol("lima", "tab-2")
-    base = f"{lima.gateway.app[SETTINGS].feed_url}/site-lima/_changes?feed={feed}&heartbeat=30000"
+    host, port = lima.gateway.address
+    base = f"http://{host}:{port}/db/site-lima/_changes?feed={feed}&heartbeat=30000"
 
     async def follow(session: aiohttp.ClientSession, token: str) -> None:
         async with session.get(base, headers={"Authorization": f"Bearer {token}"}) as response:
