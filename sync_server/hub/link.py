@@ -1,0 +1,216 @@
+"""The link: the hub's contacts with the centre, again and again, from its start to its end.
+
+`contact` says what is done in which order and what a failure means; here it is done. Everything that a
+contact changes is in the store or in the records before the centre is told that it is, and every request may
+be repeated: so a contact can be cut off anywhere, by the network or by the power.
+
+| cut off | the next contact |
+|---|---|
+| after the journal was sent, before it is marked | sends it again |
+| within a replication | goes on from its checkpoint |
+| within an erasure | does it again; the centre has the task until it is told `done` |
+| after receipts were fetched, before they are kept | fetches them again |
+"""
+
+import asyncio
+import contextlib
+import random
+import shutil
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+
+from replication.errors import CouchError
+from sync_server.hub import contact, journal, receipts, site_list
+from sync_server.hub.centre import Centre, FetchedReceipt, Report, TabletSeen
+from sync_server.hub.contact import NEWS, REPLICATION, Step, StepFailure
+from sync_server.hub.erased import REASON
+from sync_server.hub.erasing import Eraser
+from sync_server.hub.parts import Hub, now
+from sync_server.hub.records import RecordsFailed
+from sync_server.hub.replicating import Copied, Replications
+from sync_server.hub.status import app_version, documents_waiting, keep_pushed
+from sync_server.hub.tablets import kept_tablets
+
+GATHER_S: Final = 0.3
+"""From a document that wakes the link to the contact: its neighbours go along."""
+
+log = structlog.get_logger()
+
+
+class Link:
+    """`run` it until it is cancelled."""
+
+    def __init__(self, hub: Hub, centre: Centre, replications: Replications, eraser: Eraser) -> None:
+        self._hub = hub
+        self._centre = centre
+        self._replications = replications
+        self._eraser = eraser
+        self._running: dict[Step, asyncio.Task[Copied]] = {}
+        self._steps: dict[Step, Callable[[], Awaitable[None]]] = {
+            Step.STATUS: self._report,
+            Step.SITE_LIST: self._fetch_site_list,
+            Step.ERASURES: self._erase,
+            Step.JOURNAL: self._send_journal,
+            Step.RECEIPTS: self._fetch_receipts,
+        }
+
+    async def run(self) -> None:
+        """One contact after the other."""
+        try:
+            while True:
+                self._hub.wake.clear()
+                try:
+                    await self.contact()
+                except Exception:
+                    # A defect in one contact is no reason to have no other: tablets depend on the link.
+                    log.exception("contact failed")
+                    await self._stop_replications()
+                await self._wait()
+        finally:
+            await self._stop_replications()
+
+    async def contact(self) -> None:
+        """One contact, as far as it gets."""
+        for step in NEWS:
+            if not await self._did(step, self._steps[step]):
+                return
+        for step in REPLICATION:
+            if step not in self._running:
+                begin = self._push if step is Step.PUSH else self._pull
+                self._running[step] = asyncio.create_task(begin(), name=f"hub {step.value}")
+        # A backlog of hours goes on beside later contacts: revocations and erasures do not wait for it.
+        await asyncio.wait(self._running.values(), timeout=self._hub.settings.every)
+        for step in [step for step, task in self._running.items() if task.done()]:
+            if not await self._did(step, self._ended(step)):
+                return
+        await self._did(Step.RECEIPTS, self._steps[Step.RECEIPTS])
+
+    async def _did(self, step: Step, work: Callable[[], Awaitable[None]]) -> bool:
+        """Do a step; whether the contact goes on."""
+        hub = self._hub
+        try:
+            await work()
+        except (CouchError, RecordsFailed, OSError, ValueError) as error:
+            failure = StepFailure("failed", f"here: {error}")
+        except StepFailure as error:
+            failure = error
+        else:
+            hub.state = contact.succeeded(hub.state, step)
+            return True
+        if contact.ends(failure):
+            was_up = hub.state.up
+            hub.state = contact.ended(hub.state, step, failure, now())
+            write = log.warning if was_up else log.info
+            write("link down", step=step.value, reason=failure.why, failures=hub.state.failures)
+            await self._stop_replications()
+            return False
+        hub.state = contact.failed(hub.state, step, failure.why)
+        log.warning("step failed", step=step.value, reason=failure.why)
+        return True
+
+    async def _wait(self) -> None:
+        hub = self._hub
+        seconds = contact.wait_s(hub.state, every=hub.settings.every, chance=random.random())  # noqa: S311
+        if not hub.state.up:
+            await asyncio.sleep(seconds)
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await hub.wake.wait()
+        await asyncio.sleep(GATHER_S)
+
+    async def _report(self) -> None:
+        hub = self._hub
+        kept = await hub.records.do(kept_tablets)
+        report = Report(
+            urls=hub.urls,
+            ca_fingerprint=hub.fingerprint,
+            app=app_version(),
+            documents_waiting=await documents_waiting(hub),
+            tablets=[TabletSeen(each.device, each.last_seen) for each in hub.tablets.now(kept)],
+            storage_free_bytes=shutil.disk_usage(hub.settings.data_dir).free,
+            clock=now().isoformat(),
+        )
+        try:
+            there = await self._centre.report(report)
+        except StepFailure as failure:
+            if not contact.ends(failure):
+                self._answered()  # an older centre, which does not ask hubs how they are
+            raise
+        self._answered()
+        offset = round((now() - there).total_seconds(), 1)
+        self._hub.state = contact.with_clock(self._hub.state, offset)
+
+    def _answered(self) -> None:
+        if not self._hub.state.up:
+            log.info("link up", centre=self._hub.settings.centre)
+        self._hub.state = contact.answered(self._hub.state, now())
+
+    async def _fetch_site_list(self) -> None:
+        hub = self._hub
+        fetched = await self._centre.site_list(hub.site_list.version)
+        if fetched is None:
+            return
+        hub.site_list.replace(fetched)
+        hub.open_requests.cut_unless(hub.site_list.in_force)
+        await hub.records.do(lambda c: site_list.save(c, fetched))
+        log.info("site list fetched", credentials=len(fetched.credentials))
+
+    async def _erase(self) -> None:
+        for task in await self._centre.erasures():
+            await self._eraser.erase(list(task.documents))
+            await self._centre.erased(task)
+            log.info("erased", task=task.id, documents=len(task.documents))
+
+    async def _send_journal(self) -> None:
+        while True:
+            entries = await self._hub.records.do(journal.untold)
+            if not entries:
+                return
+            await self._centre.record([entry for _, entry in entries])
+            numbers = [number for number, _ in entries]
+            await self._hub.records.do(lambda c, numbers=numbers: journal.mark_told(c, numbers))  # type: ignore[misc]
+
+    async def _push(self) -> Copied:
+        copied = await self._replications.push()
+        await self._hub.records.do(lambda c: keep_pushed(c, copied.through))
+        return copied
+
+    async def _pull(self) -> Copied:
+        return await self._replications.pull()
+
+    def _ended(self, step: Step) -> Callable[[], Awaitable[None]]:
+        task = self._running.pop(step)
+
+        async def result() -> None:
+            copied = task.result()
+            if copied.written or copied.refused:
+                log.info("replicated", step=step.value, written=copied.written, refused=copied.refused)
+
+        return result
+
+    async def _stop_replications(self) -> None:
+        tasks = list(self._running.values())
+        self._running.clear()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _fetch_receipts(self) -> None:
+        hub = self._hub
+        at = now()
+        asked = await hub.records.do(lambda c: receipts.wanted(c, at))
+        if not asked:
+            return
+        told = await self._centre.receipts(asked)
+        await hub.records.do(lambda c: receipts.save(c, told, at))
+        await self._erase_refused(told)
+
+    async def _erase_refused(self, told: list[FetchedReceipt]) -> None:
+        """A new document of somebody who was erased: the centre has refused it, and here it must not stay."""
+        again = sorted({each.id for each in told if each.state == "refused" and each.reason == REASON})
+        if again:
+            await self._eraser.erase(again)
+            log.info("erased what the centre refused", documents=len(again))
