@@ -69,7 +69,11 @@ class Link:
                     await self._stop_replications()
                 await self._wait()
         finally:
-            await self._stop_replications()
+            await self.stop()
+
+    async def stop(self) -> None:
+        """End what goes on in the background."""
+        await self._stop_replications()
 
     async def contact(self) -> None:
         """One contact, as far as it gets."""

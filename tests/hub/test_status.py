@@ -1,0 +1,59 @@
+"""How a hub shows itself: nothing of any participant, no secret."""
+
+from datetime import timedelta
+
+from sync_server.hub.contact import Step, StepFailure, ended
+from sync_server.hub.parts import now
+from tests.hub.rig import RunningHub, session, token
+
+TABLET = token("tab-1")
+NAME = "Rosa <b>Quispe</b>"
+
+
+async def test_the_page_tells_how_the_hub_is_and_nothing_of_any_document(hub: RunningHub) -> None:
+    fast = (now() + timedelta(minutes=5)).isoformat()
+    await hub.push(
+        TABLET,
+        session(NAME, participant=NAME),
+        {"_id": f"participant:{NAME}", "_rev": "1-a"},
+        {"_id": "session:x", "_rev": "1-b", f"_{NAME}": 1},
+        {"_id": "device:tab-1", "_rev": "1-a", "type": "device", "clock_at": fast},
+    )
+    away = StepFailure("away", "no answer <script>")
+    hub.hub.state = ended(hub.hub.state, Step.STATUS, away, now())
+    await hub.hub.tablets.write(hub.hub.records)
+
+    status, told = await hub.call("GET", "/status.json")
+    assert status == 200
+    assert (told["site"], told["documents_waiting"], told["journal_waiting"]) == ("lima", 2, 2)
+    assert (told["link"]["up"], told["link"]["last_error"]) == (False, "status: no answer <script>")
+    [tablet] = told["tablets"]
+    assert tablet["device"] == "tab-1"
+    assert 290 < tablet["clock_offset_s"] < 310
+    assert (tablet["refusals"], tablet["last_refusal"]) == (2, "doc_validation")
+
+    async with hub.client.get("/") as answer:
+        page = await answer.text()
+        assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert "down; tablets sync on" in page
+    assert "no answer &lt;script&gt;" in page
+    for text in (page, str(told)):
+        assert "Rosa" not in text
+        assert "Quispe" not in text
+        assert TABLET not in text
+
+
+async def test_health_needs_no_credential_and_a_wrong_path_names_itself(hub: RunningHub) -> None:
+    assert await hub.call("GET", "/api/health") == (
+        200,
+        {"status": "ok", "role": "hub", "site": "lima", "link_up": False},
+    )
+    assert (await hub.call("GET", "/ca.pem"))[0] == 404
+    status, told = await hub.call("GET", "/api/sessions")
+    assert (status, told["error"]["code"]) == (404, "not_found")
+
+
+async def test_only_allowed_origins_sync_from_a_browser(hub: RunningHub) -> None:
+    asked = {"Origin": "https://app.example.org", "Access-Control-Request-Method": "GET"}
+    async with hub.client.options("/db/site-lima", headers=asked) as answer:
+        assert "Access-Control-Allow-Origin" not in answer.headers
