@@ -16,6 +16,7 @@ import msgspec
 
 from replication.errors import DatabaseExists
 from reporting.engine import sync_engine
+from reporting.hubs import SyncAddress
 from reporting.sites import database_of
 from reporting.studies.sites import hold_site, insert_site
 from sync_server.identity.devices import EnrolledRole, enrol
@@ -35,6 +36,8 @@ class Enrolment(msgspec.Struct, frozen=True):
     username: str
     password: str
     token: str
+    hubs: list[SyncAddress] = []
+    """Hubs of the site, which take the same credential: their databases' URLs in the site's own network."""
 
     @property
     def pouchdb_url(self) -> str:

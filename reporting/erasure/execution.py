@@ -17,16 +17,15 @@ One run at a time: it holds an advisory lock; another one that is started meanwh
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
 from sqlalchemy import func, select
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from reporting.audit import AuditEntry, record_entry
-from reporting.documents.text import key_text
+from reporting.documents.text import NUL, key_text
 from reporting.erasure import requests
 from reporting.erasure.audit_details import erase_details
 from reporting.erasure.blocked import block_documents, block_subjects, notify
@@ -37,8 +36,8 @@ from reporting.erasure.requests import Erasure, read_erasure
 from reporting.erasure.rows import delete_rows
 from reporting.erasure.site_store import SiteStore
 from reporting.erasure.subject import Subject
+from reporting.hubs import EVERY_LEAF, assign_purges, name_purged
 from reporting.sites import site_of
-from reporting.tables import devices, erasure_hub_tasks
 from reporting.webhooks.events import Event, announce
 
 SETTLE_S: Final = 5.0
@@ -212,9 +211,24 @@ class _Run:
         counts: Counter[str] = Counter()
         for database, documents in (await self._look()).items():
             if documents:
+                # Named for the hubs first: a run that dies after the purge does not find them again.
+                await self._assign_to_hubs(database, documents)
                 await self._store.purge(database, {each.doc_id: each.leaves for each in documents})
                 counts[database] += len(documents)
         return counts
+
+    async def _assign_to_hubs(self, database: str, documents: Sequence[Found]) -> None:
+        revisions = [
+            (each.doc_id, rev)
+            for each in documents
+            if NUL not in each.doc_id
+            for rev in ([EVERY_LEAF] if each.whole else each.leaves)
+        ]
+        erasure, site = self._subject.erasure, site_of(database) or ""
+        async with self._engine.begin() as connection:
+            await connection.execute(assign_purges(erasure))
+            if revisions:
+                await connection.execute(name_purged(erasure, site, revisions))
 
     async def _rows(self) -> Mapping[str, int]:
         async with self._engine.begin() as connection:
@@ -243,16 +257,13 @@ class _Run:
             if found is None or found.state != "running":
                 return
             counts = _summary(found)
-            sites = select(touched(self._subject).subquery().c.site)
-            hubs = select(devices.c.site, devices.c.device).where(
-                devices.c.role == "hub", devices.c.revoked_at.is_(None), devices.c.site.in_(sites)
-            )
-            tasks = [
-                {"erasure": erasure, "site": site, "device": device}
-                for site, device in await connection.execute(hubs.distinct())
-            ]
-            if tasks:
-                await connection.execute(insert(erasure_hub_tasks).values(tasks).on_conflict_do_nothing())
+            # A hub may have what the site database had before it was purged by an earlier run.
+            recorded: dict[str, list[tuple[str, str]]] = {}
+            for site, doc_id in await connection.execute(targets(self._subject)):
+                recorded.setdefault(site, []).append((doc_id, EVERY_LEAF))
+            await connection.execute(assign_purges(erasure))
+            for site, revisions in recorded.items():
+                await connection.execute(name_purged(erasure, site, revisions))
             await connection.execute(requests.forget_targets(erasure))
             await connection.execute(requests.end(erasure, counts))
             await connection.execute(record_entry(_entry(found, counts)))

@@ -18,6 +18,7 @@ two sessions. `site` is always the *database's* site, never the member that the 
 | `visits` | visit definitions, visits | people, the projector |
 | `enrolment` | codes, labels and activity of devices | people, the gateway |
 | `requests` | what was answered to requests that may be sent twice | the API |
+| `hubs` | site hubs, and what they have to purge | hubs, the erasure |
 | `erasures` | requests, steps, and what stays blocked | two people, and the erasure |
 | `outbox` | what has to happen outside Postgres | whoever causes it, the relay |
 | `webhooks` | who is told what happened | people; paused by a worker too |
@@ -44,6 +45,7 @@ from reporting.tables.erasures import (
     erasure_targets,
     erasures,
 )
+from reporting.tables.hubs import erasure_hub_documents, hubs
 from reporting.tables.logins import (
     address_changes,
     attempts,
@@ -129,10 +131,12 @@ __all__ = [
     "enrolment_codes",
     "erased_documents",
     "erased_subjects",
+    "erasure_hub_documents",
     "erasure_hub_tasks",
     "erasure_steps",
     "erasure_targets",
     "erasures",
+    "hubs",
     "idempotency_keys",
     "ingest_log",
     "item_bank_drafts",

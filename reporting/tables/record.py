@@ -31,6 +31,8 @@ ingest_log = Table(
     Column("request_id", Text, nullable=False),
     Column("reason", Text, comment="why it was refused, or what was normalised"),
     Column("original", LargeBinary, comment="bytes as sent, where they had to be normalised"),
+    Column("via", Text, comment="the hub that handed it in for the device; NULL = the device itself"),
+    Column("hub_received_at", Timestamp, comment="when the hub had it, by the hub's clock"),
     PrimaryKeyConstraint("site", "doc_id", "rev", "outcome"),
     CheckConstraint("outcome IN ('received', 'refused')", name="outcome_known"),
     Index(None, "received_at"),

@@ -3,7 +3,9 @@
     POST /api/sync/enrolments   a coordinator, at the desk: a one-time code, as text and as QR code
     POST /api/sync/enrol        the tablet, wherever it is: its credential and its database
 
-The QR code holds `{"v": 1, "urls": [...], "code": "…"}`: where to redeem it.
+The QR code holds `{"v": 1, "urls": [...], "code": "…"}`: where to redeem it. A site with hubs adds
+`"hubs": [{"url": …, "ca": "sha256:…"}]`: where to sync while the centre cannot be reached, and the fingerprint
+of the authority that a hub made for itself.
 """
 
 import contextlib
@@ -18,6 +20,7 @@ import segno
 from msgspec import UNSET, Meta, UnsetType
 
 from replication.errors import DatabaseExists
+from reporting.hubs import SyncAddress, select_addresses
 from reporting.queries.devices import (
     DEVICE_SITE,
     KEY,
@@ -99,6 +102,8 @@ class EnrolmentCode(msgspec.Struct, frozen=True):
     device: str
     expires_at: datetime
     urls: list[str]
+    hubs: list[SyncAddress]
+    """Of the site, as they last told: where the tablet can sync in the site's own network."""
     qr_text: str
     qr_svg: str
 
@@ -233,7 +238,11 @@ async def create_enrolment(call: Call[Nothing, NewEnrolment]) -> EnrolmentCode:
         after={"role": wanted.role, "code": code_id},
     )
     urls = [f"{call.request.app[SETTINGS].base_url}/api/sync/enrol"]
-    qr_text = msgspec.json.encode({"v": 1, "urls": urls, "code": code}).decode()
+    told: dict[str, Any] = {"v": 1, "urls": urls, "code": code}
+    hubs = await _hubs(call, wanted.site) if wanted.role == "tablet" else []
+    if hubs:
+        told["hubs"] = hubs
+    qr_text = msgspec.json.encode(told).decode()
     picture = io.BytesIO()
     segno.make(qr_text, error="m", micro=False).save(picture, kind="svg", scale=4, xmldecl=False, border=4)
     return EnrolmentCode(
@@ -243,6 +252,7 @@ async def create_enrolment(call: Call[Nothing, NewEnrolment]) -> EnrolmentCode:
         device=wanted.device,
         expires_at=expires_at,
         urls=urls,
+        hubs=hubs,
         qr_text=qr_text,
         qr_svg=picture.getvalue().decode(),
     )
@@ -316,7 +326,15 @@ async def redeem(call: Call[Nothing, Redemption]) -> Enrolment:
         username=row.device,
         password=enrolled.token,
         token=enrolled.token,
+        hubs=[
+            SyncAddress(f"{hub.url}/db/{quote(database, safe='')}", hub.ca)
+            for hub in (await _hubs(call, row.site) if row.role == "tablet" else [])
+        ],
     )
+
+
+async def _hubs(call: Call[Any, Any], site: str) -> list[SyncAddress]:
+    return [SyncAddress(*row) for row in await call.connection.execute(select_addresses(site))]
 
 
 ROUTES: list[Route] = [
