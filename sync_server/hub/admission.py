@@ -130,7 +130,7 @@ class TabletAccess:
 
     async def admit(self, database: str, docs: Sequence[Incoming]) -> list[Refusal | None]:  # noqa: ARG002
         """Judge the documents and put them on the journal, before any is stored. Raises Unavailable."""
-        erased = [incoming.id in self._hub.erased for incoming in docs]
+        erased = [self._hub.erased.has(incoming.id, incoming.rev) for incoming in docs]
         reasons = [
             REASON if is_erased else refusal_of_write(self._credential, incoming)
             for incoming, is_erased in zip(docs, erased, strict=True)

@@ -42,7 +42,7 @@ async def post_receipts(request: web.Request) -> web.Response:
     stored = await _stored(hub, asked)
     await hub.records.do(lambda c: want(c, sorted(stored)))
     kept = await hub.records.do(lambda c: read_kept(c, asked))
-    told = [resolve(each, kept[each], stored=each in stored, erased=each[0] in hub.erased) for each in asked]
+    told = [resolve(each, kept[each], stored=each in stored, erased=hub.erased.has(*each)) for each in asked]
     return _json({"data": told})
 
 
@@ -59,7 +59,7 @@ def _require_tablet(hub: Hub, request: web.Request) -> DeviceCredential:
 
 async def _stored(hub: Hub, asked: list[Revision]) -> set[Revision]:
     """Those that the store has, as leaves or behind one."""
-    question = askable(asked, hub.erased)
+    question = askable(asked)
     if not question:
         return set()
     database = await hub.registry.open(hub.settings.database)

@@ -2,9 +2,9 @@
 
 what comes back                           becomes
 --------------------------------------    ---------------------------------------------------------------
-no answer, 429, 500, 502, 503, 504        StepFailure `away`: the same request may succeed soon
+no answer, 429, 502, 503, 504             StepFailure `away`: the same request may succeed soon
 401, 403                                  StepFailure `refused`, with the centre's sentence
-404: an older centre                      StepFailure `failed`
+404: an older centre; 500: a defect       StepFailure `failed`: other requests may succeed
 anything else that is no success, or is   StepFailure `failed`
 not what was agreed
 """
@@ -24,7 +24,7 @@ from sync_server.hub.site_list import FetchedList
 T = TypeVar("T")
 
 TIMEOUT = aiohttp.ClientTimeout(total=60, connect=15)
-_AWAY = (429, 500, 502, 503, 504)
+_AWAY = (429, 502, 503, 504)
 
 
 class TabletSeen(msgspec.Struct, frozen=True):
@@ -47,7 +47,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ErasureTask(msgspec.Struct, frozen=True):
-    """Documents to purge, each with the revisions that the centre knew."""
+    """Documents to purge: these revisions of each, all of it where there is none."""
 
     id: int | str
     documents: dict[str, list[str]]

@@ -6,9 +6,10 @@ fingerprints of its own, by a key of its own, of the documents that it was told 
 
 import hashlib
 import hmac
+import json
 import secrets
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -25,18 +26,26 @@ class Erased:
         self._key = key
         self._known = set(known)
 
-    def __contains__(self, doc_id: object) -> bool:
-        return isinstance(doc_id, str) and self.fingerprint(doc_id) in self._known
+    def has(self, doc_id: str, rev: str | None) -> bool:
+        """Whether the document was erased, or this revision of it."""
+        return self._fingerprint(doc_id) in self._known or (
+            rev is not None and self._fingerprint(doc_id, rev) in self._known
+        )
 
-    def fingerprint(self, doc_id: str) -> bytes:
-        """What is kept of a document's id."""
-        return hmac.digest(self._key, doc_id.encode("utf-8", "surrogatepass"), hashlib.sha256)
-
-    def block(self, doc_ids: Iterable[str]) -> list[bytes]:
-        """Refuse these from now on; their fingerprints, to be kept."""
-        made = [self.fingerprint(doc_id) for doc_id in doc_ids]
+    def block(self, documents: Mapping[str, Sequence[str]]) -> list[bytes]:
+        """Refuse these revisions from now on, the whole document where none is named; their fingerprints, to
+        be kept.
+        """
+        made: list[bytes] = []
+        for doc_id, revs in documents.items():
+            made += [self._fingerprint(doc_id, rev) for rev in revs] or [self._fingerprint(doc_id)]
         self._known.update(made)
         return made
+
+    def _fingerprint(self, *names: str) -> bytes:
+        # JSON: no id and revision together read as another id.
+        text = json.dumps(names).encode()
+        return hmac.digest(self._key, text, hashlib.sha256)
 
 
 def load_key(data_dir: Path) -> bytes:

@@ -11,8 +11,8 @@
 """
 
 import asyncio
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from replication.client import CouchClient
 from replication.errors import CouchError
@@ -46,22 +46,46 @@ class Eraser:
         self._database = database
         self._settle = settle
 
-    async def erase(self, doc_ids: Sequence[str]) -> None:
-        """Take these documents out of everything, and keep them out. Raises StepFailure, RecordsFailed."""
-        blocked = self._erased.block(doc_ids)
+    async def erase(self, documents: Mapping[str, Sequence[str]]) -> None:
+        """Take these revisions, and what was made from them, out of everything, and keep them out; the whole
+        document where none is named. Raises StepFailure, RecordsFailed.
+        """
+        blocked = self._erased.block(documents)
         await self._records.do(lambda c: fingerprints.keep(c, blocked))
         try:
-            await self._take_out(doc_ids)
+            await self._take_out(documents)
             await asyncio.sleep(self._settle)
-            await self._take_out(doc_ids)
+            await self._take_out(documents)
             await self._store.compact(self._database)
         except CouchError as error:
             raise StepFailure("failed", f"the store could not erase: {error.reason}") from error
         await self._records.forget_deleted()
 
-    async def _take_out(self, doc_ids: Sequence[str]) -> None:
-        await self._records.do(lambda c: journal.forget(c, doc_ids))
-        found = await self._client.changes_of(self._database, doc_ids)
-        leaves = {change.id: change.revs for change in found}
-        if leaves:
-            await self._store.purge(self._database, leaves)
+    async def _take_out(self, documents: Mapping[str, Sequence[str]]) -> None:
+        await self._records.do(lambda c: journal.forget(c, documents))
+        leaves = await self._leaves(documents)
+        if not leaves:
+            return
+        parts = {doc_id: revs for doc_id, revs in leaves.items() if documents[doc_id]}
+        await self._records.do(lambda c: journal.forget(c, parts))
+        await self._store.purge(self._database, leaves)
+
+    async def _leaves(self, documents: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
+        """The leaves to purge, of documents that have some."""
+        found = await self._client.changes_of(self._database, list(documents))
+        leaves: dict[str, Sequence[str]] = {}
+        for change in found:
+            named = set(documents[change.id])
+            if not named:
+                leaves[change.id] = change.revs
+                continue
+            opened = await self._client.open_leaves(self._database, change.id)
+            if revs := [leaf["_rev"] for leaf in opened if named & lineage(leaf)]:
+                leaves[change.id] = revs
+        return leaves
+
+
+def lineage(leaf: Mapping[str, Any]) -> set[str]:
+    """A leaf's revision and those it was made from; `leaf` has `_revisions`."""
+    start, ids = leaf["_revisions"]["start"], leaf["_revisions"]["ids"]
+    return {f"{start - age}-{rev_id}" for age, rev_id in enumerate(ids)}

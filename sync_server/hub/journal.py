@@ -117,8 +117,12 @@ def refusals(connection: sqlite3.Connection) -> Mapping[str, Refusals]:
     return {device: Refusals(count, shown) for device, count, _, shown in rows}
 
 
-def forget(connection: sqlite3.Connection, doc_ids: Sequence[str]) -> None:
-    """Take every entry and every receipt of these documents away."""
-    named = [(doc_id,) for doc_id in doc_ids]
-    connection.executemany("DELETE FROM journal WHERE doc_id = ?", named)
-    connection.executemany("DELETE FROM receipts WHERE doc_id = ?", named)
+def forget(connection: sqlite3.Connection, documents: Mapping[str, Sequence[str]]) -> None:
+    """Take every entry and every receipt of these revisions away, of the document where none is named."""
+    for doc_id, revs in documents.items():
+        if not revs:
+            connection.execute("DELETE FROM journal WHERE doc_id = ?", (doc_id,))
+            connection.execute("DELETE FROM receipts WHERE doc_id = ?", (doc_id,))
+        named = [(doc_id, rev) for rev in revs]
+        connection.executemany("DELETE FROM journal WHERE doc_id = ? AND rev = ?", named)
+        connection.executemany("DELETE FROM receipts WHERE doc_id = ? AND rev = ?", named)

@@ -16,7 +16,7 @@ import asyncio
 import contextlib
 import random
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import structlog
@@ -31,12 +31,21 @@ from sync_server.hub.parts import Hub, now
 from sync_server.hub.records import RecordsFailed
 from sync_server.hub.replicating import Copied, Replications
 from sync_server.hub.status import app_version, documents_waiting, keep_pushed
-from sync_server.hub.tablets import kept_tablets
+from sync_server.hub.tablets import SeenTablet, kept_tablets
 
 GATHER_S: Final = 0.3
 """From a document that wakes the link to the contact: its neighbours go along."""
 
+MOST_TABLETS: Final = 1000
+"""Told to the centre at once."""
+
 log = structlog.get_logger()
+
+
+def _latest(seen: Sequence[SeenTablet]) -> list[TabletSeen]:
+    """As many as the centre takes."""
+    latest = sorted(seen, key=lambda each: each.last_seen, reverse=True)[:MOST_TABLETS]
+    return [TabletSeen(each.device, each.last_seen) for each in latest]
 
 
 class Link:
@@ -133,7 +142,7 @@ class Link:
             ca_fingerprint=hub.fingerprint,
             app=app_version(),
             documents_waiting=await documents_waiting(hub),
-            tablets=[TabletSeen(each.device, each.last_seen) for each in hub.tablets.now(kept)],
+            tablets=_latest(hub.tablets.now(kept)),
             storage_free_bytes=shutil.disk_usage(hub.settings.data_dir).free,
             clock=now().isoformat(),
         )
@@ -164,7 +173,7 @@ class Link:
 
     async def _erase(self) -> None:
         for task in await self._centre.erasures():
-            await self._eraser.erase(list(task.documents))
+            await self._eraser.erase(task.documents)
             await self._centre.erased(task)
             log.info("erased", task=task.id, documents=len(task.documents))
 
@@ -214,7 +223,7 @@ class Link:
 
     async def _erase_refused(self, told: list[FetchedReceipt]) -> None:
         """A new document of somebody who was erased: the centre has refused it, and here it must not stay."""
-        again = sorted({each.id for each in told if each.state == "refused" and each.reason == REASON})
+        again = {each.id: () for each in told if each.state == "refused" and each.reason == REASON}
         if again:
             await self._eraser.erase(again)
             log.info("erased what the centre refused", documents=len(again))

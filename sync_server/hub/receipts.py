@@ -22,7 +22,7 @@ from msgspec import Meta
 
 from replication.values import Rev
 from sync_server.hub.centre import FetchedReceipt
-from sync_server.hub.erased import REASON, Erased
+from sync_server.hub.erased import REASON
 from sync_server.hub.journal import refusal_of
 
 MAX_REVISIONS: Final = 10_000
@@ -118,7 +118,7 @@ def save(connection: sqlite3.Connection, told: Sequence[FetchedReceipt], at: dat
     )
 
 
-def askable(revisions: Sequence[Revision], erased: Erased) -> Mapping[str, list[Rev]]:
+def askable(revisions: Sequence[Revision]) -> Mapping[str, list[Rev]]:
     """What the store can be asked: it refuses the whole question for one text that is no revision."""
     asked: dict[str, list[Rev]] = {}
     for doc_id, rev in dict.fromkeys(revisions):
@@ -126,6 +126,5 @@ def askable(revisions: Sequence[Revision], erased: Erased) -> Mapping[str, list[
             parsed = Rev.parse(rev)
         except ValueError:
             continue
-        if doc_id not in erased:
-            asked.setdefault(doc_id, []).append(parsed)
+        asked.setdefault(doc_id, []).append(parsed)
     return asked

@@ -65,7 +65,7 @@ def checked(settings: HubSettings) -> HubSettings:
     problems += [
         f"--url {url!r}: give how tablets reach this hub, as https://hub.local:8443."
         for url in settings.urls
-        if _host(url) is None
+        if _host(url) is None or urlsplit(url).path.strip("/")
     ]
     if problems:
         raise SettingsError(problems)

@@ -211,7 +211,7 @@ class FakeCentre:
         )
 
     async def _erasures(self, request: web.Request) -> web.Response:  # noqa: ARG002
-        return web.json_response({"tasks": [task for task in self.tasks if task["id"] not in self.done]})
+        return web.json_response({"tasks": [task for task in self.tasks if str(task["id"]) not in self.done]})
 
     async def _erased(self, request: web.Request) -> web.Response:
         self.done.append(request.match_info["id"])

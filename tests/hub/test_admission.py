@@ -101,7 +101,7 @@ async def test_an_open_feed_of_a_credential_is_cut_when_it_is_on_the_list(hub: R
 
 
 async def test_what_was_erased_is_refused_and_leaves_no_trace(hub: RunningHub) -> None:
-    hub.hub.erased.block(["session:gone"])
+    hub.hub.erased.block({"session:gone": []})
     rows = await hub.push(TABLET, session("gone"), session("a"))
     assert [(row["id"], row["reason"]) for row in rows] == [("session:gone", REASON)]
     assert [entry[0] for entry in await hub.journal()] == ["session:a"]

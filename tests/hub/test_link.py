@@ -99,7 +99,7 @@ async def test_a_revocation_takes_effect_at_the_next_contact_and_outlives_a_rest
     assert hub.hub.site_list.version == "2"
 
 
-@pytest.mark.parametrize("status", [500, 503, 401])
+@pytest.mark.parametrize("status", [502, 503, 401])
 async def test_a_centre_that_is_away_or_refuses_ends_the_contact(
     hub: RunningHub, link: Link, centre: FakeCentre, status: int
 ) -> None:
@@ -117,10 +117,10 @@ async def test_a_centre_that_is_away_or_refuses_ends_the_contact(
     assert await ids_in(centre.registry) == ["session:a"]
 
 
-async def test_a_centre_that_does_not_know_a_question_gets_the_documents_all_the_same(
+async def test_a_centre_that_cannot_answer_a_question_gets_the_documents_all_the_same(
     hub: RunningHub, link: Link, centre: FakeCentre
 ) -> None:
-    centre.fails |= dict.fromkeys(("status", "site", "erasures", "journal"), 404)
+    centre.fails |= {"status": 404, "site": 500, "erasures": 404, "journal": 500}
     await hub.push(TABLET, session("a"))
     await link.contact()
     assert await ids_in(centre.registry) == ["session:a"]
@@ -133,7 +133,7 @@ async def test_an_erasure_takes_the_document_out_of_everything_and_keeps_it_out(
 ) -> None:
     branch = session("gone", "2-bb", _revisions={"start": 2, "ids": ["bb", "zz"]}, secret="Rosa")
     await hub.push(TABLET, session("gone", secret="Rosa"), branch, session("a"))
-    centre.tasks = [{"id": "7", "documents": {"session:gone": ["1-aa"], "session:never-here": ["1-x"]}}]
+    centre.tasks = [{"id": "7", "documents": {"session:gone": [], "session:never-here": []}}]
     await link.contact()
     assert centre.done == ["7"]
     assert await hub.ids() == ["session:a"]
@@ -145,6 +145,20 @@ async def test_an_erasure_takes_the_document_out_of_everything_and_keeps_it_out(
             assert b"Rosa" not in content, file
             assert b"session:gone" not in content, file
     assert [row["error"] for row in await hub.push(TABLET, branch)] == ["forbidden"]
+
+
+async def test_an_erasure_of_one_branch_takes_what_was_made_from_it_and_leaves_the_others(
+    hub: RunningHub, link: Link, centre: FakeCentre
+) -> None:
+    theirs = session("a", "2-bb", _revisions={"start": 2, "ids": ["bb", "aa"]})
+    other = session("a", "1-zz")
+    await hub.push(TABLET, session("a"), theirs, other)
+    centre.tasks = [{"id": 7, "documents": {"session:a": ["1-aa"]}}]
+    await link.contact()
+    assert [entry[1] for entry in await hub.journal()] == ["1-zz"]
+    receipts = await hub.receipts(TABLET, ("session:a", "1-zz"), ("session:a", "2-bb"), ("session:a", "1-aa"))
+    assert [state for state, _ in receipts] == ["stored", "unknown", "refused"]
+    assert [row["rev"] for row in await hub.push(TABLET, session("a"), other)] == ["1-aa"]
 
 
 async def test_a_new_document_of_somebody_erased_goes_when_the_centre_has_refused_it(

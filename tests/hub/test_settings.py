@@ -45,6 +45,7 @@ def test_a_hub_starts_where_nothing_travels_in_clear(told: dict[str, Any]) -> No
         ({"site_ca": True, **CERTIFICATE}, "one of the two"),
         ({"site": "Lima!"}, "no site's name"),
         ({"urls": ("hub.local",)}, "--url"),
+        ({"urls": ("https://hub.local/db",)}, "--url"),
     ],
 )
 def test_an_unsafe_or_impossible_setting_is_refused_with_what_to_do(
