@@ -187,7 +187,7 @@ def name_purged(erasure: int, site: str, revisions: Sequence[tuple[str, str]]) -
     task = erasure_hub_tasks.c
     doc_ids, revs = zip(*revisions, strict=True)
     unnested = func.unnest(cast(list(doc_ids), ARRAY(Text)), cast(list(revs), ARRAY(Text)))
-    named = unnested.table_valued("doc_id", "rev")
+    named = unnested.table_valued("doc_id", "rev").render_derived()
     wanted = (
         select(task.id, named.c.doc_id, named.c.rev)
         .select_from(erasure_hub_tasks.join(named, true()))

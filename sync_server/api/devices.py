@@ -4,8 +4,8 @@
     POST /api/sync/enrol        the tablet, wherever it is: its credential and its database
 
 The QR code holds `{"v": 1, "urls": [...], "code": "…"}`: where to redeem it. A site with hubs adds
-`"hubs": [{"url": …, "ca": "sha256:…"}]`: where to sync while the centre cannot be reached, and the fingerprint
-of the authority that a hub made for itself.
+`"hubs": [{"url": …, "ca": "sha256:…"}]`: where to sync while the centre cannot be reached, and the
+fingerprint of the authority that a hub made for itself.
 """
 
 import contextlib

@@ -105,7 +105,7 @@ class HubStatus(msgspec.Struct, frozen=True):
     app: Annotated[str, Meta(max_length=100)]
     documents_waiting: Count
     tablets: Annotated[list[TabletSeen], Meta(max_length=1000)]
-    storage_free_bytes: Annotated[int, Meta(ge=0, lt=2**63)]
+    storage_free_bytes: Annotated[int, Meta(ge=0, le=2**53)]
     clock: Annotated[datetime, Meta(tz=True)]
 
 

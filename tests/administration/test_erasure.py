@@ -62,9 +62,11 @@ def consent(name: str, participant: str = PLANTED, **members: Any) -> dict[str, 
 class Clinic:
     """A site with the planted participant and a neighbour, projected."""
 
-    def __init__(self, office: Office, token: str) -> None:
+    def __init__(self, office: Office, token: str, hub_token: str) -> None:
         self.office = office
         self.token = token
+        self.hub = office.api.sending(Authorization=f"Bearer {hub_token}")
+        self.purged_at_hub: dict[str, list[str]] = {}
         self.store = CouchSiteStore(office.gateway.app[SITE_DATABASES])
 
     async def push(self, *docs: dict[str, Any]) -> Any:
@@ -84,7 +86,16 @@ class Clinic:
     async def run(self, number: int, **options: Any) -> Any:
         app = self.office.gateway.app
         fingerprint = app[SEALER].fingerprints
-        return await run_erasure(app[ENGINE], self.store, fingerprint, number, settle=0.0, **options)
+        done = await run_erasure(app[ENGINE], self.store, fingerprint, number, settle=0.0, **options)
+        await self.purge_at_hub()
+        return done
+
+    async def purge_at_hub(self) -> None:
+        """The hub does its part."""
+        for task in (await self.hub.get("/api/sync/hub/erasures")).body["tasks"]:
+            self.purged_at_hub |= task["documents"]
+            answer = await self.hub.call("POST", f"/api/sync/hub/erasures/{task['id']}/done", json={})
+            assert answer.status == 204, answer.body
 
     def everything(self) -> str:
         """Every text, JSON and byte of every table."""
@@ -114,8 +125,8 @@ async def clinic(office: Office) -> Clinic:
         PLANTED,
     )
     await office.gateway.open_site("lima")
-    clinic = Clinic(office, await office.gateway.enrol("lima", "lima-tab-1"))
-    await office.gateway.enrol("lima", "lima-hub", role="hub")
+    tablet = await office.gateway.enrol("lima", "lima-tab-1")
+    clinic = Clinic(office, tablet, await office.gateway.enrol("lima", "lima-hub", role="hub"))
     loser = "1-" + 32 * "0"
     await clinic.push(
         session("p-1"),
@@ -185,7 +196,18 @@ async def test_erasure_takes_everything_from_everywhere_and_nothing_of_neighbour
     assert told[0][1]["requested_by"] == office.as_("admin").email
     assert told[0][1]["confirmed_by"] == office.as_("admin", study="SRO").email
     assert told[0][1]["counts"]["trial_rows"] == 36
-    assert office.rows("SELECT site, device, done_at FROM erasure_hub_tasks") == [("lima", "lima-hub", None)]
+    assert office.rows("SELECT site, device FROM erasure_hub_tasks WHERE done_at IS NOT NULL") == [
+        ("lima", "lima-hub")
+    ]
+    assert clinic.purged_at_hub == {
+        "session:p-1": [],
+        "session:p-broken": [],
+        "session:p-surrogate": [],
+        "consent:p-c": [],
+        f"participant:SRO/{PLANTED}": [],
+        # Other people's leaves of it stay at the hub too.
+        "session:n-conflict": ["1-" + 32 * "0"],
+    }
     assert office.rows("SELECT key FROM outbox WHERE kind = 'event' AND key LIKE 'participant.erased%%'")
     again = await office.as_("admin").get(f"{PATH}/{number}")
     assert (again.status, again.body["state"], again.body["participant"]) == (200, "done", None)

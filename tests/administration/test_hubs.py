@@ -1,0 +1,235 @@
+"""What a site's hub asks and tells at the centre."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from sync_server.keys import SIGNING_KEY
+from tests.administration.office import Office
+from tests.administration.test_devices import invite, redeem
+from tests.api.calls import Answer
+from tests.gateway.gateway import session
+
+AT = "2026-03-04T05:06:07Z"
+REV = "1-aa"
+
+
+class Lima:
+    """A site with a hub, a tablet, and their credentials."""
+
+    def __init__(self, office: Office, hub: str, tablet: str) -> None:
+        self.office = office
+        self.hub = hub
+        self.tablet = tablet
+        self.tablet_credential = self.credential("tab-1")
+
+    def credential(self, device: str) -> str:
+        ((found,),) = self.office.rows(
+            "SELECT credential FROM devices WHERE site = 'lima' AND device = %s AND revoked_at IS NULL",
+            device,
+        )
+        return str(found)
+
+    async def ask(self, method: str, path: str, body: Any = None, *, token: str | None = None) -> Answer:
+        api = self.office.api.sending(Authorization=f"Bearer {token or self.hub}")
+        options = {} if body is None else {"json": body}
+        return await api.call(method, f"/api/sync/hub/{path}", **options)
+
+    def entry(self, name: str, **members: Any) -> dict[str, Any]:
+        return {
+            "doc_id": f"session:{name}",
+            "rev": REV,
+            "device": "tab-1",
+            "role": "tablet",
+            "credential": self.tablet_credential,
+            "received_at": AT,
+            **members,
+        }
+
+    async def tell(self, *entries: dict[str, Any]) -> int:
+        answer = await self.ask("POST", "journal", {"entries": entries})
+        assert answer.status == 200, answer.body
+        return int(answer.body["recorded"])
+
+    def log(self) -> list[tuple[Any, ...]]:
+        return self.office.rows(
+            "SELECT doc_id, device, role, via, hub_received_at FROM ingest_log ORDER BY doc_id, rev"
+        )
+
+
+@pytest.fixture
+async def lima(office: Office) -> Lima:
+    office.study("SRO", "lima")
+    office.study("ABC", "quito")
+    await office.gateway.open_site("lima")
+    hub = await office.gateway.enrol("lima", "lima-hub", role="hub")
+    return Lima(office, hub, await office.gateway.enrol("lima", "tab-1"))
+
+
+BY_TABLET = ("tab-1", "tablet", "lima-hub", datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC))
+
+
+async def test_ingest_log_names_the_tablet_whether_journal_or_document_comes_first(lima: Lima) -> None:
+    assert await lima.tell(lima.entry("journal-first")) == 1
+    documents = [session("journal-first"), session("document-first")]
+    assert await lima.office.gateway.push("site-lima", *documents, token=lima.hub) == []
+    assert lima.log()[0] == ("session:document-first", "lima-hub", "hub", None, None)
+    # Again, twice in one request, and the rest of it.
+    entries = [lima.entry("journal-first"), lima.entry("document-first"), lima.entry("document-first")]
+    await lima.tell(*entries)
+    assert lima.log() == [("session:document-first", *BY_TABLET), ("session:journal-first", *BY_TABLET)]
+
+
+async def test_first_receipt_is_not_rewritten_by_a_hub_that_had_no_part_in_it(lima: Lima) -> None:
+    other_hub = await lima.office.gateway.enrol("lima", "other-hub", role="hub")
+    await lima.office.gateway.push("site-lima", session("direct"), token=lima.tablet)
+    await lima.office.gateway.push("site-lima", session("by-other"), token=other_hub)
+    await lima.tell(lima.entry("direct"), lima.entry("by-other"))
+    assert lima.log() == [
+        ("session:by-other", "other-hub", "hub", None, None),
+        ("session:direct", "tab-1", "tablet", None, None),
+    ]
+
+
+async def test_hub_speaks_for_devices_of_its_own_site_only_and_by_the_name_they_have_here(lima: Lima) -> None:
+    await lima.office.gateway.open_site("quito")
+    await lima.office.gateway.enrol("quito", "tab-q")
+    ((foreign,),) = lima.office.rows("SELECT credential FROM devices WHERE device = 'tab-q'")
+    await lima.office.gateway.revoke("lima", "tab-1")
+    await lima.tell(
+        lima.entry("foreign", credential=foreign, device="tab-q"),
+        lima.entry("invented", credential="x\x00y"),
+        lima.entry("renamed", device="somebody-else", role="service"),
+    )
+    told = [row[:4] for row in lima.log()]
+    assert told == [
+        ("session:foreign", "lima-hub", "hub", "lima-hub"),
+        ("session:invented", "lima-hub", "hub", "lima-hub"),
+        ("session:renamed", "tab-1", "tablet", "lima-hub"),
+    ]
+    reasons = lima.office.rows("SELECT reason FROM ingest_log WHERE role = 'hub'")
+    assert all("never enrolled here" in reason for (reason,) in reasons)
+
+
+async def test_thousand_entries_are_taken_and_one_more_is_not(lima: Lima) -> None:
+    entries = [lima.entry(f"s{n:04}") for n in range(1000)]
+    assert await lima.tell(*entries) == 1000
+    assert len(lima.log()) == 1000
+    refused = await lima.ask("POST", "journal", {"entries": [*entries, lima.entry("more")]})
+    assert refused.error == (422, "invalid_request")
+
+
+@pytest.mark.parametrize(
+    "member",
+    [{"received_at": "yesterday"}, {"received_at": "2026-01-01T00:00:00"}, {"doc_id": ""}, {"rev": 7}],
+    ids=str,
+)
+async def test_entry_that_is_none_is_refused_with_its_place(lima: Lima, member: dict[str, Any]) -> None:
+    answer = await lima.ask("POST", "journal", {"entries": [lima.entry("s"), lima.entry("t", **member)]})
+    assert answer.error == (422, "invalid_request")
+    assert answer.details["path"].startswith("$.entries[")
+    assert lima.log() == []
+
+
+async def test_site_list_has_the_sites_credentials_and_changes_its_version_with_them(lima: Lima) -> None:
+    await lima.office.gateway.open_site("quito")
+    await lima.office.gateway.enrol("quito", "tab-q")
+    first = (await lima.ask("GET", "site")).body
+    assert first["site"] == "lima"
+    assert {(each["device"], each["role"], each["revoked"]) for each in first["credentials"]} == {
+        ("lima-hub", "hub", False),
+        ("tab-1", "tablet", False),
+    }
+    key = lima.office.gateway.app[SIGNING_KEY].verifier
+    assert first["public_keys"] == [{"kid": key.key_id, "pem": key.public_pem.decode()}]
+    same = await lima.ask("GET", f"site?since={first['version']}")
+    assert (same.status, same.body) == (304, "")
+    await lima.office.gateway.revoke("lima", "tab-1")
+    second = (await lima.ask("GET", f"site?since={first['version']}")).body
+    assert [each["revoked"] for each in second["credentials"] if each["device"] == "tab-1"] == [True]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "site"),
+        ("POST", "journal"),
+        ("POST", "status"),
+        ("GET", "erasures"),
+        ("POST", "erasures/1/done"),
+    ],
+)
+async def test_only_a_hub_in_force_is_answered(lima: Lima, method: str, path: str) -> None:
+    for token in (lima.tablet, lima.office.gateway.service):
+        assert (await lima.ask(method, path, {}, token=token)).error == (403, "not_allowed")
+    await lima.office.gateway.revoke("lima", "lima-hub")
+    assert (await lima.ask(method, path, {})).error == (401, "not_authenticated")
+
+
+STATUS = {
+    "urls": ["https://hub.lima.local:8443/"],
+    "ca_fingerprint": "sha256:" + 32 * "ab",
+    "app": "metricis-sync 0.1.0",
+    "documents_waiting": 3,
+    "tablets": [{"device": "tab-1", "last_seen": AT}],
+    "storage_free_bytes": 10**12,
+    "clock": AT,
+}
+
+
+async def test_tablet_that_enrols_is_told_the_hubs_of_its_site(lima: Lima) -> None:
+    assert (await invite(lima.office, device="tab-0"))["hubs"] == []
+    for _ in range(2):
+        told = await lima.ask("POST", "status", STATUS)
+        assert datetime.fromisoformat(told.body["now"]) <= datetime.now(UTC)
+    hub = {"url": "https://hub.lima.local:8443", "ca": STATUS["ca_fingerprint"]}
+    invited = await invite(lima.office, device="tab-2")
+    assert invited["hubs"] == json.loads(invited["qr_text"])["hubs"] == [hub]
+    enrolled = (await redeem(lima.office, invited["code"])).body
+    assert enrolled["hubs"] == [{**hub, "url": f"{hub['url']}/db/site-lima"}]
+    assert enrolled["url"].endswith("/db/site-lima")
+    await lima.office.gateway.revoke("lima", "lima-hub")
+    assert (await invite(lima.office, device="tab-3"))["hubs"] == []
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        {"urls": ["ftp://hub"]},
+        {"urls": ["https://user:secret@hub"]},
+        {"urls": ["javascript:alert(1)"]},
+        {"ca_fingerprint": "md5:ab"},
+        {"documents_waiting": -1},
+        {"documents_waiting": 2**31},
+        {"tablets": [{"device": "a b", "last_seen": AT}]},
+        {"app": "a\x00b"},
+    ],
+    ids=str,
+)
+async def test_status_that_is_none_is_refused(lima: Lima, member: dict[str, Any]) -> None:
+    assert (await lima.ask("POST", "status", {**STATUS, **member})).error == (422, "invalid_request")
+    assert lima.office.rows("SELECT * FROM hubs") == []
+
+
+async def test_purge_is_told_to_its_hub_until_it_is_done_and_to_nobody_else(lima: Lima) -> None:
+    other_hub = await lima.office.gateway.enrol("lima", "other-hub", role="hub")
+    lima.office.rows(
+        "INSERT INTO erasure_hub_tasks (erasure, site, device) VALUES (1, 'lima', 'lima-hub'),"
+        " (1, 'lima', 'other-hub'), (2, 'lima', 'lima-hub')"
+    )
+    lima.office.rows(
+        "INSERT INTO erasure_hub_documents (task, doc_id, rev) VALUES"
+        " (1, 'session:a', ''), (1, 'session:a', '1-a'), (1, 'session:b', '1-b'), (1, 'session:b', '1-c'),"
+        " (2, 'session:a', '')"
+    )
+    tasks = (await lima.ask("GET", "erasures")).body["tasks"]
+    assert tasks == [{"id": 1, "documents": {"session:a": [], "session:b": ["1-b", "1-c"]}}]
+    assert (await lima.ask("POST", "erasures/2/done", {})).error == (404, "not_found")
+    for _ in range(2):
+        assert (await lima.ask("POST", "erasures/1/done", {})).status == 204
+    assert (await lima.ask("GET", "erasures")).body["tasks"] == []
+    assert lima.office.rows("SELECT DISTINCT task FROM erasure_hub_documents") == [(2,)]
+    left = (await lima.ask("GET", "erasures", token=other_hub)).body["tasks"]
+    assert left == [{"id": 2, "documents": {"session:a": []}}]

@@ -1,0 +1,147 @@
+"""Certificates that are served with: made, given, wrong, renewed."""
+
+import asyncio
+import ipaddress
+import os
+import ssl
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp import web
+from cryptography import x509
+
+from sync_server.tls.authority import SiteAuthority, site_authority
+from sync_server.tls.certificate import UnusableCertificate, follow_files, load_context
+
+HOSTS = ("127.0.0.1", "hub.local")
+
+
+@asynccontextmanager
+async def serving(context: ssl.SSLContext) -> AsyncIterator[str]:
+    app = web.Application()
+    app.router.add_get("/", hello)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context)
+    await site.start()
+    try:
+        yield f"https://127.0.0.1:{runner.addresses[0][1]}/"
+    finally:
+        await runner.cleanup()
+
+
+async def hello(request: web.Request) -> web.Response:
+    return web.Response(text="hello")
+
+
+async def fetch(url: str, ca_pem: bytes) -> str:
+    trusting = ssl.create_default_context(cadata=ca_pem.decode())
+    async with aiohttp.ClientSession() as http, http.get(url, ssl=trusting) as answer:
+        return await answer.text()
+
+
+def server_certificate(data_dir: Path) -> x509.Certificate:
+    return x509.load_pem_x509_certificate((data_dir / "tls" / "server.pem").read_bytes())
+
+
+async def test_who_trusts_the_sites_authority_is_served_and_who_trusts_another_is_not(tmp_path: Path) -> None:
+    own = site_authority(tmp_path / "a", HOSTS)
+    other = site_authority(tmp_path / "b", HOSTS)
+    assert own.fingerprint != other.fingerprint
+    async with serving(own.context) as url:
+        assert await fetch(url, own.ca_pem) == "hello"
+        with pytest.raises(aiohttp.ClientConnectorCertificateError):
+            await fetch(url, other.ca_pem)
+
+
+def test_authority_stays_and_its_certificate_is_renewed_when_it_ends_or_is_for_other_names(
+    tmp_path: Path,
+) -> None:
+    def made(hosts: Sequence[str] = HOSTS, *, days: int = 0) -> tuple[SiteAuthority, int]:
+        authority = site_authority(tmp_path, hosts, now=datetime.now(UTC) + timedelta(days=days))
+        return authority, server_certificate(tmp_path).serial_number
+
+    first, serial = made()
+    assert made()[1] == serial
+    later, renewed = made(days=340)
+    assert later.fingerprint == first.fingerprint
+    assert renewed != serial
+    assert made(("10.0.0.7",), days=340)[1] != renewed
+    names = server_certificate(tmp_path).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert list(names) == [x509.IPAddress(ipaddress.ip_address("10.0.0.7"))]
+    for name in ("authority.pem", "server.pem"):
+        assert (tmp_path / "tls" / name).stat().st_mode & 0o777 == 0o600
+
+
+def test_authority_that_others_can_read_or_that_is_none_is_refused(tmp_path: Path) -> None:
+    site_authority(tmp_path, HOSTS)
+    path = tmp_path / "tls" / "authority.pem"
+    path.chmod(0o644)
+    with pytest.raises(UnusableCertificate, match="can be read by others"):
+        site_authority(tmp_path, HOSTS)
+    path.write_text("nothing")
+    path.chmod(0o600)
+    with pytest.raises(UnusableCertificate, match="no certificate and key"):
+        site_authority(tmp_path, HOSTS)
+
+
+def test_certificate_that_cannot_be_served_with_is_told_in_a_sentence(tmp_path: Path) -> None:
+    site_authority(tmp_path / "a", HOSTS)
+    site_authority(tmp_path / "b", HOSTS)
+    site_authority(tmp_path / "old", HOSTS, now=datetime.now(UTC) - timedelta(days=334))
+    good, other = (tmp_path / name / "tls" / "server.pem" for name in "ab")
+    ended = tmp_path / "old" / "tls" / "server.pem"
+    rubbish = tmp_path / "rubbish.pem"
+    rubbish.write_text("-----BEGIN CERTIFICATE-----")
+    load_context(ended, ended)
+    for certificate, key, told in (
+        (tmp_path / "none.pem", good, "none.pem cannot be read: No such file"),
+        (good, tmp_path / "none.pem", "none.pem cannot be read: No such file"),
+        (rubbish, good, "holds no certificate"),
+        (good, rubbish, "holds no key"),
+        (good, other, "is not the key of"),
+    ):
+        with pytest.raises(UnusableCertificate, match=told):
+            load_context(certificate, key)
+
+
+async def test_ended_certificate_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UnusableCertificate, match="ended at"):
+        site_authority(tmp_path, HOSTS, now=datetime.now(UTC) - timedelta(days=400))
+
+
+async def test_renewed_files_are_served_without_a_restart_and_wrong_ones_are_not(tmp_path: Path) -> None:
+    first, second = site_authority(tmp_path / "a", HOSTS), site_authority(tmp_path / "b", HOSTS)
+    files = tmp_path / "server.pem"
+    files.write_bytes((tmp_path / "a" / "tls" / "server.pem").read_bytes())
+    context = load_context(files, files)
+    following = asyncio.create_task(follow_files(context, files, files, every=0.01))
+    async with serving(context) as url:
+        assert await fetch(url, first.ca_pem) == "hello"
+        replace(files, b"rubbish")
+        await asyncio.sleep(0.1)
+        assert await fetch(url, first.ca_pem) == "hello"
+        replace(files, (tmp_path / "b" / "tls" / "server.pem").read_bytes())
+        async with asyncio.timeout(30):
+            while not await is_served(url, second.ca_pem):  # noqa: ASYNC110 (the files tell nobody)
+                await asyncio.sleep(0.01)
+    following.cancel()
+    await asyncio.wait([following])
+
+
+def replace(path: Path, content: bytes) -> None:
+    beside = path.with_suffix(".new")
+    beside.write_bytes(content)
+    os.replace(beside, path)  # noqa: PTH105 (as a renewal does it)
+
+
+async def is_served(url: str, ca_pem: bytes) -> bool:
+    try:
+        await fetch(url, ca_pem)
+    except aiohttp.ClientConnectorCertificateError:
+        return False
+    return True
