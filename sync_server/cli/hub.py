@@ -15,6 +15,17 @@ from sync_server.hub.settings import HubSettings, checked
 from sync_server.key_file import ReadableByOthers
 from sync_server.logs import configure_logging
 from sync_server.settings import LogLevel, SettingsError
+from sync_server.tls.certificate import UnusableCertificate
+
+_MENDABLE = (
+    DirectoryInUse,
+    NotEnrolled,
+    ReadableByOthers,
+    RecordsFailed,
+    SettingsError,
+    UnusableCertificate,
+)
+"""What its operator can mend, told in a sentence."""
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -74,7 +85,7 @@ def hub(log_level: LogLevel, **told: Any) -> None:
         settings = checked(HubSettings(**told))
         collect_seldom()
         asyncio.run(run_hub(settings))
-    except (DirectoryInUse, NotEnrolled, ReadableByOthers, RecordsFailed, SettingsError) as error:
+    except _MENDABLE as error:
         raise click.ClickException(str(error)) from error
     except OSError as error:
         raise click.ClickException(f"The hub cannot start: {error.strerror or error}.") from error

@@ -23,6 +23,7 @@ from typing import Final, Literal
 import msgspec
 
 LONGEST_WAIT_S: Final = 60.0
+LONGEST_WAIT_ROUNDS: Final = 6
 FIRST_WAIT_S: Final = 1.0
 
 
@@ -107,5 +108,5 @@ def wait_s(state: LinkState, *, every: float, chance: float) -> float:
     """Seconds until the next contact; `chance` from 0 to 1 keeps hubs that lost one centre apart."""
     if state.failures == 0:
         return every
-    longest = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(state.failures - 1, 20))
-    return longest * (0.5 + 0.5 * chance)
+    longest = min(LONGEST_WAIT_S, LONGEST_WAIT_ROUNDS * every)
+    return min(longest, FIRST_WAIT_S * 2.0 ** min(state.failures - 1, 20)) * (0.5 + 0.5 * chance)

@@ -15,7 +15,8 @@ import contextlib
 import signal
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any
 
 import aiohttp
 import structlog
@@ -29,6 +30,7 @@ from sync_server.gateway.pace import Paces
 from sync_server.hub import erased, site_list
 from sync_server.hub.app import build_hub
 from sync_server.hub.centre import Centre
+from sync_server.hub.encryption import keep_renewed, load_encryption
 from sync_server.hub.erased import Erased
 from sync_server.hub.erasing import Eraser
 from sync_server.hub.link import Link
@@ -48,8 +50,8 @@ log = structlog.get_logger()
 
 
 async def run_hub(settings: HubSettings) -> None:
-    """Serve until SIGTERM or SIGINT. Raises DirectoryInUse, NotEnrolled, RecordsFailed, ReadableByOthers, and
-    OSError where it cannot listen or a file cannot be read.
+    """Serve until SIGTERM or SIGINT. Raises DirectoryInUse, NotEnrolled, RecordsFailed, ReadableByOthers,
+    UnusableCertificate, and OSError where it cannot listen or a file cannot be read.
     """
     stop = _stop_signal()
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -62,15 +64,26 @@ async def run_hub(settings: HubSettings) -> None:
             )
             membership = await enrolled(settings, Centre(session, settings.centre, None))
             records = await held.enter_async_context(Records(settings.data_dir / "hub.sqlite"))
-            hub = await _assembled(settings, membership, registry, records)
+            urls = settings.urls or (_own_url(settings),)
+            encryption = await asyncio.to_thread(load_encryption, settings, urls)
+            hub = await _assembled(settings, membership, registry, records, urls)
+            if encryption is not None:
+                hub.fingerprint, hub.ca_pem = encryption.fingerprint, encryption.ca_pem
+                await held.enter_async_context(
+                    _in_background(keep_renewed(settings, urls, encryption), name="certificates")
+                )
             await held.enter_async_context(_linked(hub, membership, session))
-            await _serve(hub, stop)
+            await _serve(hub, stop, None if encryption is None else encryption.context)
     finally:
         await registry.close()
 
 
 async def _assembled(
-    settings: HubSettings, membership: Membership, registry: Registry, records: Records
+    settings: HubSettings,
+    membership: Membership,
+    registry: Registry,
+    records: Records,
+    urls: tuple[str, ...],
 ) -> Hub:
     with contextlib.suppress(DatabaseExists):
         await registry.create(settings.database)
@@ -88,7 +101,7 @@ async def _assembled(
             requests_per_minute=settings.requests_per_minute,
             megabytes_per_minute=settings.megabytes_per_minute,
         ),
-        urls=settings.urls or (_own_url(settings),),
+        urls=urls,
     )
     if kept_list is not None:
         hub.site_list.replace(kept_list)
@@ -111,18 +124,24 @@ async def _linked(hub: Hub, membership: Membership, session: aiohttp.ClientSessi
         )
         eraser = Eraser(hub.records, hub.erased, store.client, settings.database)
         link = Link(hub, centre, replications, eraser)
-        tasks = [
-            asyncio.create_task(link.run(), name="link"),
-            asyncio.create_task(_write_tablets(hub), name="tablets"),
-        ]
-        try:
+        async with (
+            _in_background(_write_tablets(hub), name="tablets"),
+            _in_background(link.run(), name="link"),
+        ):
             yield
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            with contextlib.suppress(RecordsFailed):
-                await hub.tablets.write(hub.records)
+        with contextlib.suppress(RecordsFailed):
+            await hub.tablets.write(hub.records)
+
+
+@contextlib.asynccontextmanager
+async def _in_background(work: Coroutine[Any, Any, None], *, name: str) -> AsyncIterator[None]:
+    """Have it done until the end of the block."""
+    task = asyncio.create_task(work, name=name)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 async def _write_tablets(hub: Hub) -> None:
@@ -134,14 +153,14 @@ async def _write_tablets(hub: Hub) -> None:
             log.warning("tablets not written", error=str(error))
 
 
-async def _serve(hub: Hub, stop: asyncio.Event) -> None:
+async def _serve(hub: Hub, stop: asyncio.Event, tls: ssl.SSLContext | None) -> None:
     app = build_hub(hub)
     requests = Requests()
     requests.install(app)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=CUT_OFF_SECONDS)
     try:
         await runner.setup()
-        site = web.TCPSite(runner, hub.settings.host, hub.settings.port)
+        site = web.TCPSite(runner, hub.settings.host, hub.settings.port, ssl_context=tls)
         await site.start()
         log.info(
             "serving", host=hub.settings.host, port=hub.settings.port, urls=hub.urls, site=hub.settings.site

@@ -45,7 +45,7 @@ class HubProcess:
         """Start it, and wait until it answers."""
         command = [sys.executable, "-m", "sync_server", "hub", "--site", site, "--port", str(self.port)]
         with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(
+            self.process = subprocess.Popen(  # noqa: ASYNC220 (milliseconds)
                 [*command, *self._arguments, *more], stdout=log, stderr=log, env=environment()
             )
         await self.until(lambda status: True)  # noqa: ARG005

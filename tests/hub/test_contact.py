@@ -49,4 +49,6 @@ def test_a_contact_ends_where_nothing_more_can_succeed(kind: str, expected: bool
 def test_the_wait_doubles_up_to_a_minute_and_keeps_hubs_apart() -> None:
     waits = [wait_s(LinkState(since=START, failures=n), every=10, chance=1.0) for n in (0, 1, 2, 3, 7, 5000)]
     assert waits == [10, 1, 2, 4, LONGEST_WAIT_S, LONGEST_WAIT_S]
-    assert wait_s(LinkState(since=START, failures=9), every=10, chance=0.0) == LONGEST_WAIT_S / 2
+    lost = LinkState(since=START, failures=9)
+    assert wait_s(lost, every=10, chance=0.0) == LONGEST_WAIT_S / 2
+    assert wait_s(lost, every=1, chance=1.0) == 6

@@ -60,14 +60,17 @@ class Wire:
                 left = self._left[way]
                 if self.stalled.is_set() or (left is not None and left < len(piece)):
                     self.stalled.set()
-                    while not writer.is_closing() and self.stalled.is_set() and not self._cut:
-                        await asyncio.sleep(0.02)
+                    await self._gone(writer)
                     return
                 if left is not None:
                     self._left[way] = left - len(piece)
                 writer.write(piece)
                 await writer.drain()
         writer.transport.abort()
+
+    async def _gone(self, writer: asyncio.StreamWriter) -> None:
+        while not writer.is_closing() and not self._cut:  # noqa: ASYNC110 (nobody tells)
+            await asyncio.sleep(0.02)
 
 
 @contextlib.asynccontextmanager
