@@ -30,6 +30,7 @@ from sync_server.gateway.pace import Paces
 from sync_server.hub import erased, site_list
 from sync_server.hub.app import build_hub
 from sync_server.hub.centre import Centre
+from sync_server.hub.contact import StepFailure
 from sync_server.hub.encryption import keep_renewed, load_encryption
 from sync_server.hub.erased import Erased
 from sync_server.hub.erasing import Eraser
@@ -67,6 +68,8 @@ async def run_hub(settings: HubSettings) -> None:
             urls = settings.urls or (_own_url(settings),)
             encryption = await asyncio.to_thread(load_encryption, settings, urls)
             hub = await _assembled(settings, membership, registry, records, urls)
+            if hub.site_list.version is None:
+                await _first_list(hub, Centre(session, settings.centre, membership.token))
             if encryption is not None:
                 hub.fingerprint, hub.ca_pem = encryption.fingerprint, encryption.ca_pem
                 await held.enter_async_context(
@@ -106,6 +109,18 @@ async def _assembled(
     if kept_list is not None:
         hub.site_list.replace(kept_list)
     return hub
+
+
+async def _first_list(hub: Hub, centre: Centre) -> None:
+    """Without a list no tablet is let in: it is fetched before anything listens, if the centre answers."""
+    try:
+        fetched = await centre.site_list(None)
+    except StepFailure as failure:
+        log.warning("site list not fetched; tablets wait", reason=failure.why)
+        return
+    if fetched is not None:
+        hub.site_list.replace(fetched)
+        await hub.records.do(lambda c: site_list.save(c, fetched))
 
 
 @contextlib.asynccontextmanager

@@ -44,6 +44,8 @@ class HubStatus(msgspec.Struct, frozen=True, kw_only=True):
     device: str
     centre: str
     version: str
+    ready: bool
+    """Whether it was ever told who may sync here: no tablet is let in before."""
     link: LinkState
     documents_waiting: int
     journal_waiting: int
@@ -85,6 +87,7 @@ async def read_status(hub: Hub) -> HubStatus:
         device=hub.device,
         centre=hub.settings.centre,
         version=app_version(),
+        ready=hub.site_list.version is not None,
         link=hub.state,
         documents_waiting=await documents_waiting(hub),
         journal_waiting=waiting,
@@ -123,6 +126,7 @@ def page(status: HubStatus) -> str:
     facts = [
         ("Documents waiting for the centre", f"{status.documents_waiting}"),
         ("Journal entries waiting", f"{status.journal_waiting}"),
+        ("Tablets are let in", "yes" if status.ready else "not before the first contact with the centre"),
         ("Last contact", _time(link.last_contact)),
         ("Last error", link.last_error or "none"),
         ("Problems", "; ".join(problems) or "none"),

@@ -177,6 +177,13 @@ async def same_content(centre: Centre, tablets: list[dict[str, list[Any]]]) -> N
             assert [there[leaf["_rev"]] for leaf in tablet[doc_id]] == tablet[doc_id]
 
 
+def trials_of(leaves: Mapping[str, list[Any]]) -> Iterator[tuple[Any, ...]]:
+    """What names each trial of these documents."""
+    for doc_id, documents in leaves.items():
+        for task in (task for document in documents for task in document["tasks"]):
+            yield from ((doc_id, task["task"], task["run"], each["trial_index"]) for each in task["trials"])
+
+
 def is_even(status: Any) -> bool:
     """The hub and the centre have told each other everything."""
     waiting = status["documents_waiting"] + status["journal_waiting"]
@@ -197,7 +204,7 @@ async def receipts(hub: HubProcess, token: str, *doc_ids: str) -> list[str]:
 async def projected(hub: HubProcess, token: str, doc_id: str) -> None:
     """Wait until the hub has heard of it."""
     async with asyncio.timeout(20):
-        while await receipts(hub, token, doc_id) != ["projected"]:
+        while await receipts(hub, token, doc_id) != ["projected"]:  # noqa: ASYNC110 (nobody tells)
             await asyncio.sleep(0.1)
 
 
@@ -292,9 +299,13 @@ async def test_a_day_with_a_bad_link_loses_nothing_and_writes_nothing_twice(
     assert len(published(there)) == PUBLISHED
     await same_content(centre, [each["leaves"] for each in offline])
 
-    assert centre.rows("SELECT count(*), count(DISTINCT session_id) FROM sessions") == [
+    assert centre.rows("SELECT count(*), count(DISTINCT (site, id)) FROM sessions") == [
         (len(collected_leaves), len(collected_leaves))
     ]
+    trials = len({trial for each in offline for trial in trials_of(each["leaves"])})
+    assert centre.rows(
+        "SELECT count(*), count(DISTINCT (session_id, task, run, trial_index)) FROM trials"
+    ) == [(trials, trials)]
     entries = centre.rows(
         "SELECT device, role, via, count(*), count(DISTINCT (doc_id, rev)) FROM ingest_log"
         " WHERE outcome = 'received' GROUP BY 1, 2, 3 ORDER BY 1"
