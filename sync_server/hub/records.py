@@ -20,6 +20,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self, TypeVar
 
+from sync_server.embedded.atomic_file import sync_directory
+
 T = TypeVar("T")
 
 Job = Callable[[sqlite3.Connection], T]
@@ -82,7 +84,7 @@ class Records:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="records")
         try:
             self._connection = self._thread.submit(_open, path).result()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             self._thread.shutdown()
             raise RecordsFailed(f"{path} cannot be opened: {error}") from error
 
@@ -135,6 +137,8 @@ def _open(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
         _prepare(connection, path)
+        # A new file's name has to be on the disk before anything in it is acknowledged.
+        sync_directory(path.parent)
     except BaseException:
         connection.close()
         raise

@@ -21,9 +21,10 @@ PATIENCE_S = 20.0
 class HubProcess:
     """A hub on a directory; start it as often as you like. What it logs goes to a file beside it."""
 
-    def __init__(self, data_dir: Path, centre: str, *options: str) -> None:
+    def __init__(self, data_dir: Path, centre: str, *options: str, scheme: str = "http") -> None:
         self.data_dir = data_dir
         self.port = free_port()
+        self._scheme = scheme
         self.log_path = data_dir.with_suffix(".log")
         self._arguments = ["--centre", centre, "--data-dir", str(data_dir), *options]
         self.process: subprocess.Popen[bytes] | None = None
@@ -31,7 +32,7 @@ class HubProcess:
     @property
     def base_url(self) -> str:
         """How tablets reach it."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self._scheme}://127.0.0.1:{self.port}"
 
     async def __aenter__(self) -> Self:
         return self
@@ -71,7 +72,7 @@ class HubProcess:
                 assert self.process is not None
                 assert self.process.poll() is None, self.log_path.read_text()[-3000:]
                 try:
-                    async with session.get(f"{self.base_url}/status.json") as answer:
+                    async with session.get(f"{self.base_url}/status.json", ssl=False) as answer:
                         status = await answer.json()
                         if done(status):
                             return status

@@ -101,10 +101,10 @@ async def ids_in(registry: Registry) -> list[str]:
 
 @contextlib.asynccontextmanager
 async def running_hub(
-    data_dir: Path, centre: str = "http://127.0.0.1:9", **settings: Any
+    data_dir: Path, centre: str = "http://127.0.0.1:9", *, store: str = "store", **settings: Any
 ) -> AsyncIterator[RunningHub]:
     """A hub on a directory, serving; what it kept there is in force again."""
-    registry = Registry(data_dir / "store")
+    registry = Registry(data_dir / store)
     if DATABASE not in registry.names():
         await registry.create(DATABASE)
     async with Records(data_dir / "hub.sqlite") as records:

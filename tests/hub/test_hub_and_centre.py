@@ -271,7 +271,6 @@ async def test_a_day_with_a_bad_link_loses_nothing_and_writes_nothing_twice(
         wire.cut()
         pushed = len(sessions(await centre.leaves()))
         assert 0 < pushed <= len(TABLETS) * EACH
-        print(pulled, pushed)
         await hub.start()
         states = await receipts(hub, tokens["tab-1"], "session:tab-1-0")
         assert states == ["stored"]

@@ -1,0 +1,111 @@
+"""How a hub starts, and what it says where it cannot."""
+
+import asyncio
+import ssl
+from pathlib import Path
+
+import aiohttp
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from tests.gateway.processes import Ended, run
+from tests.hub.processes import HubProcess
+from tests.hub.rig import FakeCentre, token
+
+CODE = "K7QF-M2XD-9TBV"
+
+
+class Enrolling:
+    """A centre that redeems one code."""
+
+    def __init__(self, centre: FakeCentre, token_: str) -> None:
+        self.centre = centre
+        self.token = token_
+        self.redeemed: list[dict[str, str]] = []
+
+    def app(self) -> web.Application:
+        app = self.centre.app()
+        app.router.add_post("/api/sync/enrol", self._enrol)
+        return app
+
+    async def _enrol(self, request: web.Request) -> web.Response:
+        told = await request.json()
+        if told["code"] != CODE:
+            error = {"error": {"code": "not_allowed", "message": "This code is not valid.", "details": None}}
+            return web.json_response(error, status=403)
+        self.redeemed.append(told)
+        answer = {"device": "hub-1", "site": "lima", "token": self.token, "database": "site-lima", "hubs": []}
+        return web.json_response(answer, status=201)
+
+
+async def _ended(*arguments: str) -> Ended:
+    """A hub that ends by itself."""
+    return await asyncio.to_thread(run, "hub", *arguments)
+
+
+async def _ca(hub: HubProcess) -> str:
+    async with aiohttp.ClientSession() as session, session.get(f"{hub.base_url}/ca.pem", ssl=False) as answer:
+        return await answer.text()
+
+
+async def _seen(hub: HubProcess, authority: ssl.SSLContext) -> int:
+    """The status of a tablet's request that trusts this authority alone."""
+    async with (
+        aiohttp.ClientSession(headers={"Authorization": f"Bearer {token('tab-1')}"}) as session,
+        session.get(f"{hub.base_url}/db/site-lima", ssl=authority) as answer,
+    ):
+        return answer.status
+
+
+async def test_a_hub_enrols_once_serves_over_tls_and_stops_in_order(
+    tmp_path: Path, centre: FakeCentre
+) -> None:
+    enrolling = Enrolling(centre, token("hub-1", role="hub"))
+    async with TestServer(enrolling.app()) as server:
+        url = str(server.make_url("/"))
+        async with HubProcess(tmp_path / "hub", url, "--site-ca", scheme="https") as hub:
+            await hub.start("--code", CODE)
+            status = await hub.until(lambda status: status["link"]["up"])
+            fingerprint = status["certificate_fingerprint"]
+            assert fingerprint.startswith("sha256:")
+            assert centre.reports[0]["ca_fingerprint"] == fingerprint
+            assert status["urls"] == [hub.base_url]
+
+            second = await _ended("--centre", url, "--site", "lima", "--data-dir", str(hub.data_dir))
+            second.failed_with("served by another process")
+
+            authority = ssl.create_default_context(cadata=await _ca(hub))
+            assert await _seen(hub, authority) == 200
+            assert hub.stop() == 0
+            # Neither the code nor the installation is needed again, and the authority stays the same.
+            await hub.start()
+            assert (await hub.until(lambda status: status["ready"]))["certificate_fingerprint"] == fingerprint
+            assert await _seen(hub, authority) == 200
+            assert hub.stop() == 0
+
+        wrong = ("--centre", url, "--data-dir", str(hub.data_dir), "--site", "quito")
+        (await _ended(*wrong)).failed_with("enrolled at lima, not at quito")
+    assert len(enrolling.redeemed) == 1
+    kept = tmp_path / "hub" / "hub.json"
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert token("hub-1", role="hub").split(".")[0] in kept.read_text()
+
+
+async def test_a_hub_that_cannot_enrol_says_why_and_keeps_nothing(tmp_path: Path, centre: FakeCentre) -> None:
+    enrolling = Enrolling(centre, token("tab-1"))
+    async with TestServer(enrolling.app()) as server:
+        always = (
+            "--site",
+            "lima",
+            "--centre",
+            str(server.make_url("/")),
+            "--data-dir",
+            str(tmp_path / "hub"),
+        )
+        (await _ended(*always)).failed_with("one-time code", "--code")
+        (await _ended(*always, "--code", "another")).failed_with("This code is not valid.")
+        (await _ended(*always, "--code", CODE)).failed_with("enrols a tablet")
+        (await _ended(*always, "--host", "0.0.0.0")).failed_with("--site-ca")  # noqa: S104
+    assert not (tmp_path / "hub" / "hub.json").exists()
+    gone = ("--site", "lima", "--centre", "http://127.0.0.1:9", "--code", CODE)
+    (await _ended(*gone, "--data-dir", str(tmp_path / "other"))).failed_with("no answer")
