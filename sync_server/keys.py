@@ -34,6 +34,8 @@ ACTIVITY = web.AppKey("activity", Activity)
 OPEN_REQUESTS = web.AppKey("open_requests", OpenRequests)
 PACES = web.AppKey("paces", Paces)
 SIGNING_KEY = web.AppKey("signing_key", SigningKey)
+CA_FINGERPRINT = web.AppKey("ca_fingerprint", str)
+"""Of the site's own authority; absent where there is none."""
 LEAF_LOOKUP: web.AppKey[LeafLookup] = web.AppKey("leaf_lookup")
 CORRECTION_WRITER: web.AppKey[CorrectionWriter] = web.AppKey("correction_writer")
 STORE_PROBE: web.AppKey[StoreProbe] = web.AppKey("store_probe")

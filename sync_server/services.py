@@ -2,10 +2,14 @@
 
 import asyncio
 import signal
+import socket
 import sys
 import threading
+from collections.abc import Mapping
+from contextlib import nullcontext
 from datetime import timedelta
 from functools import partial
+from urllib.parse import urlsplit
 
 import aiohttp
 import redis
@@ -23,9 +27,11 @@ from sync_server.identity.signing_key_file import load_or_create_signing_key
 from sync_server.jobs.duties import duties
 from sync_server.jobs.queues import RedisQueues
 from sync_server.jobs.relay import Relay
+from sync_server.keys import CA_FINGERPRINT
 from sync_server.lifespan import STORE_CLIENT_TIMEOUT
-from sync_server.settings import Settings, own_base_url
+from sync_server.settings import LOOPBACK, Settings, own_base_url
 from sync_server.store_client import store_client
+from sync_server.tls.serving import ServerTls, server_tls
 
 SHUTDOWN_SECONDS = 20.0
 """What requests in flight get to finish at a stop."""
@@ -39,25 +45,51 @@ log = structlog.get_logger()
 def run_server(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; then finish requests in flight and close the store.
 
-    Raises SettingsError, DirectoryInUse, UnusableSigningKey, and OSError when it cannot listen.
+    Raises SettingsError, DirectoryInUse, UnusableSigningKey, UnusableCertificate, and OSError when it cannot
+    listen.
     """
     app = build_app(settings)
-    asyncio.run(_serve(app, settings))
+    tls = server_tls(
+        certificate=settings.tls_cert,
+        key=settings.tls_key,
+        site_ca=settings.site_ca,
+        data_dir=settings.data_dir,
+        hosts=_names_of_this_machine(settings),
+    )
+    if tls is not None and tls.ca_fingerprint is not None:
+        app[CA_FINGERPRINT] = tls.ca_fingerprint
+    asyncio.run(_serve(app, settings, tls))
 
 
-async def _serve(app: web.Application, settings: Settings) -> None:
+def _names_of_this_machine(settings: Settings) -> list[str]:
+    known = [urlsplit(settings.base_url).hostname, settings.host, socket.gethostname(), *LOOPBACK]
+    return [name for name in dict.fromkeys(known) if name not in (None, "", "0.0.0.0", "::")]  # noqa: S104
+
+
+async def _serve(app: web.Application, settings: Settings, tls: ServerTls | None) -> None:
     requests = Requests()
     requests.install(app)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=CUT_OFF_SECONDS)
     stop = _stop_signal()
     try:
         await runner.setup()
-        site = web.TCPSite(runner, settings.host, settings.port)
-        await site.start()
-        log.info("serving", host=settings.host, port=settings.port)
-        await stop.wait()
+        sites = [
+            web.TCPSite(
+                runner, settings.host, settings.port, ssl_context=None if tls is None else tls.context
+            )
+        ]
+        if tls is not None:
+            sites.append(web.TCPSite(runner, "127.0.0.1", settings.plain_port))
+        for site in sites:
+            await site.start()
+        log.info(
+            "serving", host=settings.host, port=settings.port, tls=tls is not None, ca=app.get(CA_FINGERPRINT)
+        )
+        async with nullcontext() if tls is None else tls.kept_up_to_date():
+            await stop.wait()
         log.info("stopping")
-        await site.stop()
+        for site in sites:
+            await site.stop()
         await runner.shutdown()
         await requests.drain(seconds=SHUTDOWN_SECONDS)
     finally:
@@ -111,10 +143,15 @@ def run_relay(settings: Settings) -> None:
         engine.dispose()
 
 
-async def start_services(system: EmbeddedSystem, *, host: str, port: int) -> None:
-    """Start server, projector, relay and a worker as children of a running embedded system."""
-    base_url = own_base_url(host, port)
-    environment = {"HOST": host, "PORT": str(port), "STORE_URL": f"{base_url}/db"}
+async def start_services(
+    system: EmbeddedSystem, *, host: str, port: int, tls: Mapping[str, str] | None = None
+) -> None:
+    """Start server, projector, relay and a worker as children of a running embedded system.
+
+    `tls` are the settings of the service's TLS, LOCAL_PORT among them; None: without.
+    """
+    base_url = own_base_url("127.0.0.1", int(tls["LOCAL_PORT"])) if tls else own_base_url(host, port)
+    environment = {"HOST": host, "PORT": str(port), "STORE_URL": f"{base_url}/db", **(tls or {})}
     command = [sys.executable, "-m", "sync_server"]
     await system.start_service("serve", [*command, "serve"], environment, ready=partial(_answers, base_url))
     for name in ("project", "relay", "work"):

@@ -54,6 +54,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Address to listen on."""
     port: Port = 8000
     """Port to listen on."""
+    tls_cert: Path | None = None
+    """Certificate with its chain (PEM) to serve HTTPS with; with `TLS_KEY`. Renewed files are taken up."""
+    tls_key: Path | None = None
+    """Its key (PEM), without a passphrase."""
+    site_ca: bool = False
+    """Serve HTTPS with a certificate of an authority that this data directory makes for itself."""
+    local_port: Port | None = None
+    """With TLS: port on 127.0.0.1 where this machine's own processes ask without it. Unset: `PORT` + 1."""
     couchdb_url: str | None = None
     """An Apache CouchDB that holds the site databases. Unset: the embedded store does."""
     store_url: str | None = None
@@ -108,21 +116,39 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The first admin's password, 12 characters or more."""
 
     @property
+    def has_tls(self) -> bool:
+        """Whether the service itself speaks TLS."""
+        return self.site_ca or self.tls_cert is not None
+
+    @property
+    def plain_port(self) -> int:
+        """Where this machine's own processes reach the service without TLS."""
+        return self.local_port or self.port + 1
+
+    @property
     def base_url(self) -> str:
         """How the service is reached from outside, without a trailing slash."""
-        return (self.public_url or own_base_url(self.host, self.port)).rstrip("/")
+        own = own_base_url(self.host, self.port, scheme="https" if self.has_tls else "http")
+        return (self.public_url or own).rstrip("/")
+
+    @property
+    def local_url(self) -> str:
+        """How this machine's own processes reach the service, without a trailing slash."""
+        if self.has_tls:
+            return own_base_url("127.0.0.1", self.plain_port)
+        return own_base_url(self.host, self.port)
 
     @property
     def feed_url(self) -> str:
         """Base URL under which `/<database>` answers the CouchDB HTTP API."""
-        return (self.store_url or self.couchdb_url or f"{own_base_url(self.host, self.port)}/db").rstrip("/")
+        return (self.store_url or self.couchdb_url or f"{self.local_url}/db").rstrip("/")
 
 
-def own_base_url(host: str, port: int) -> str:
+def own_base_url(host: str, port: int, *, scheme: str = "http") -> str:
     """How a service that listens on `host` is reached from its own machine, without a trailing slash."""
     # The addresses that stand for all others can be listened on and not be called.
     reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 (compared, not bound)
-    return f"http://[{reached}]:{port}" if ":" in reached else f"http://{reached}:{port}"
+    return f"{scheme}://[{reached}]:{port}" if ":" in reached else f"{scheme}://{reached}:{port}"
 
 
 SETTING_NAMES: tuple[str, ...] = tuple(name.upper() for name in Settings.__struct_fields__)
@@ -217,7 +243,7 @@ def _unsafe(settings: Settings) -> list[str]:
         for each in settings.trusted_proxies
         if not _is_network(each)
     ]
-    problems += _wrong_mail(settings)
+    problems += _wrong_mail(settings) + _wrong_tls(settings)
     if bool(settings.admin_email) != bool(settings.admin_password):
         problems.append("ADMIN_EMAIL and ADMIN_PASSWORD go together: set both or neither.")
     if settings.admin_email and not re.fullmatch(r"[^@\s]+@[^@\s]+", settings.admin_email):
@@ -250,6 +276,17 @@ def _wrong_mail(settings: Settings) -> list[str]:
         problems.append("MAIL_FROM must be set with SMTP_URL: the address that mails come from.")
     if settings.mail_from is not None and not re.fullmatch(r"[^@\s]+@[^@\s]+", settings.mail_from):
         problems.append("MAIL_FROM must be an address, as name@host.")
+    return problems
+
+
+def _wrong_tls(settings: Settings) -> list[str]:
+    problems = []
+    if (settings.tls_cert is None) != (settings.tls_key is None):
+        problems.append("TLS_CERT and TLS_KEY go together: set both or neither.")
+    if settings.site_ca and settings.tls_cert is not None:
+        problems.append("SITE_CA makes a certificate, TLS_CERT brings one: set one of the two.")
+    if settings.has_tls and not (settings.plain_port <= 65535 and settings.plain_port != settings.port):
+        problems.append("LOCAL_PORT must be another port than PORT, up to 65535.")
     return problems
 
 

@@ -5,7 +5,7 @@
 
 The QR code holds `{"v": 1, "urls": [...], "code": "…"}`: where to redeem it. A site with hubs adds
 `"hubs": [{"url": …, "ca": "sha256:…"}]`: where to sync while the centre cannot be reached, and the
-fingerprint of the authority that a hub made for itself.
+fingerprint of the authority that a hub made for itself; `"ca"` beside `urls` is that of the centre's own.
 """
 
 import contextlib
@@ -61,7 +61,7 @@ from sync_server.identity.enrolment_codes import (
     redeem_code,
     select_code_site,
 )
-from sync_server.keys import SETTINGS, SIGNING_KEY, SITE_DATABASES
+from sync_server.keys import CA_FINGERPRINT, SETTINGS, SIGNING_KEY, SITE_DATABASES
 
 Label = Annotated[str, Meta(max_length=200)]
 Installation = Annotated[str, Meta(min_length=16, max_length=200)]
@@ -239,6 +239,8 @@ async def create_enrolment(call: Call[Nothing, NewEnrolment]) -> EnrolmentCode:
     )
     urls = [f"{call.request.app[SETTINGS].base_url}/api/sync/enrol"]
     told: dict[str, Any] = {"v": 1, "urls": urls, "code": code}
+    if CA_FINGERPRINT in call.request.app:
+        told["ca"] = call.request.app[CA_FINGERPRINT]
     hubs = await _hubs(call, wanted.site) if wanted.role == "tablet" else []
     if hubs:
         told["hubs"] = hubs

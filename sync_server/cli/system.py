@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import click
@@ -21,7 +21,8 @@ from sync_server.identity.signing_key_file import UnusableSigningKey
 from sync_server.logs import configure_logging
 from sync_server.sealing import UnusableKey
 from sync_server.services import run_projector, run_relay, run_server, start_services
-from sync_server.settings import Settings, SettingsError, own_base_url, read_settings
+from sync_server.settings import Settings, SettingsError, read_settings
+from sync_server.tls.certificate import UnusableCertificate
 
 
 @click.command()
@@ -54,25 +55,59 @@ from sync_server.settings import Settings, SettingsError, own_base_url, read_set
 @click.option(
     "--pg-port", type=click.IntRange(1, 65535), help="Port of Postgres; a free one is chosen and kept."
 )
-def up(data_dir: Path, host: str, port: int, pg_port: int | None) -> None:
+@click.option(
+    "--tls-cert",
+    type=click.Path(dir_okay=False, path_type=Path),
+    envvar="TLS_CERT",
+    show_envvar=True,
+    help="Serve HTTPS with this certificate (PEM, with its chain).",
+)
+@click.option(
+    "--tls-key",
+    type=click.Path(dir_okay=False, path_type=Path),
+    envvar="TLS_KEY",
+    show_envvar=True,
+    help="The certificate's key (PEM).",
+)
+@click.option(
+    "--site-ca",
+    is_flag=True,
+    envvar="SITE_CA",
+    show_envvar=True,
+    help="Serve HTTPS with a certificate of an authority that is made in the data directory.",
+)
+def up(
+    data_dir: Path,
+    host: str,
+    port: int,
+    pg_port: int | None,
+    *,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    site_ca: bool,
+) -> None:
     """Start everything on this machine: Postgres, Valkey, the service, the projector, relay and worker.
 
     Runs until it is stopped (Ctrl-C or SIGTERM). What dies is started again.
     """
     system = EmbeddedSystem(data_dir, postgres_port=pg_port)
 
+    tls = {"TLS_CERT": tls_cert, "TLS_KEY": tls_key, "SITE_CA": "true" if site_ca else None}
+    given = {name: str(value) for name, value in tls.items() if value is not None}
+
     async def start(running: EmbeddedSystem) -> None:
-        await start_services(running, host=host, port=port)
+        tls = {**given, "LOCAL_PORT": str(settings.plain_port)} if settings.has_tls else None
+        await start_services(running, host=host, port=port, tls=tls)
         # Whoever started it may have stopped reading; the system runs all the same.
         with contextlib.suppress(OSError):
-            click.echo(
-                f"Service   {own_base_url(host, port)}\nPostgres  sync-server dsn --data-dir {data_dir}"
-            )
+            click.echo(f"Service   {settings.base_url}\nPostgres  sync-server dsn --data-dir {data_dir}")
 
     try:
-        settings = _checked_settings(data_dir, host, port)
+        settings = _checked_settings(data_dir, host, port, given)
         _refuse_running_system(data_dir)
         refuse_taken_port(host, port)
+        if settings.has_tls:
+            refuse_taken_port("127.0.0.1", settings.plain_port, "--port, or LOCAL_PORT")
         configure_logging(settings.log_level, process="up")
         asyncio.run(run_until_signal(system, start))
     except (EmbeddedError, SettingsError) as error:
@@ -140,13 +175,20 @@ def _told_in_a_sentence(what: str) -> Iterator[None]:
     """Ends the command with a sentence for what its operator can mend."""
     try:
         yield
-    except (SettingsError, DirectoryInUse, UnusableKey, UnusableSigningKey, AnotherProcess) as error:
+    except (
+        SettingsError,
+        DirectoryInUse,
+        UnusableKey,
+        UnusableSigningKey,
+        UnusableCertificate,
+        AnotherProcess,
+    ) as error:
         fail(str(error))
     except OSError as error:
         fail(f"{what}: {_why(error)}.")
 
 
-def _checked_settings(data_dir: Path, host: str, port: int) -> Settings:
+def _checked_settings(data_dir: Path, host: str, port: int, tls: Mapping[str, str]) -> Settings:
     """Wrong settings are refused before anything starts; the URLs are not known yet, and right by
     construction. Raises SettingsError.
     """
@@ -158,7 +200,7 @@ def _checked_settings(data_dir: Path, host: str, port: int) -> Settings:
         "PORT": str(port),
         "JWT_SECRET_KEY": os.environ.get("JWT_SECRET_KEY") or "made by the embedded system".ljust(64),
     }
-    settings = read_settings({**os.environ, **known})
+    settings = read_settings({**os.environ, **known, **tls})
     if settings.couchdb_url is not None:
         raise SettingsError(["COUCHDB_URL is set: `up` serves its own embedded store. Unset it."])
     return settings
@@ -175,13 +217,13 @@ def _refuse_running_system(data_dir: Path) -> None:
         DirectoryLock(directory).release()
 
 
-def refuse_taken_port(host: str, port: int) -> None:
+def refuse_taken_port(host: str, port: int, instead: str = "--port or --host") -> None:
     """Ends the command with a sentence when the service could not listen there."""
     try:
         with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
             pass
     except OSError as error:
-        fail(f"Cannot listen on {host} port {port}: {_why(error)}. Give another --port or --host.")
+        fail(f"Cannot listen on {host} port {port}: {_why(error)}. Give another {instead}.")
 
 
 def _why(error: OSError) -> str:

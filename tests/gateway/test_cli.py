@@ -98,7 +98,8 @@ async def _status(url: str, token: str) -> int:
 def test_a_device_is_enrolled_enrolled_again_and_revoked(shared_service: Service, own_site: str) -> None:
     env, enrol = shared_service.settings, (*ENROL, own_site)
     first = json.loads(invoke(*enrol, "--json", "--url", "https://sync.example/", env=env).out)
-    assert first.keys() == {"device", "site", "database", "url", "username", "password", "token"}
+    members = {"device", "site", "database", "url", "username", "password", "token", "hubs"}
+    assert first.keys() == members
     assert first["url"] == f"https://sync.example/db/site-{own_site}"
     assert (first["username"], first["password"]) == ("tab-1", first["token"])
     url = f"{shared_service.base_url}/db/site-{own_site}"
