@@ -73,6 +73,8 @@ PURE = (
     "sync_server/mail/message.py",
     "sync_server/mail/texts.py",
     "sync_server/jobs/registry.py",
+    "sync_server/hub/contact.py",
+    "sync_server/hub/settings.py",
     "sync_server/policy.py",
     "sync_server/identity/access_tokens.py",
     "sync_server/embedded/backoff.py",

@@ -4,6 +4,7 @@ what comes back                           becomes
 --------------------------------------    ---------------------------------------------------------------
 no answer, 429, 502, 503, 504             StepFailure `away`: the same request may succeed soon
 401, 403                                  StepFailure `refused`, with the centre's sentence
+400, 413, 422                             StepFailure `rejected`, with the centre's sentence
 404: an older centre; 500: a defect       StepFailure `failed`: other requests may succeed
 anything else that is no success, or is   StepFailure `failed`
 not what was agreed
@@ -25,6 +26,7 @@ T = TypeVar("T")
 
 TIMEOUT = aiohttp.ClientTimeout(total=60, connect=15)
 _AWAY = (429, 502, 503, 504)
+_REJECTED = (400, 413, 422)
 
 
 class TabletSeen(msgspec.Struct, frozen=True):
@@ -157,6 +159,8 @@ class Centre:
             raise StepFailure("refused", f"the centre refuses this hub: {_message(told)}")
         if response.status in _AWAY:
             raise StepFailure("away", f"the centre answers {response.status}: {_message(told)}")
+        if response.status in _REJECTED:
+            raise StepFailure("rejected", f"the centre cannot take it: {_message(told)}")
         if response.status >= 300 and response.status != 304:
             raise StepFailure("failed", f"the centre answers {response.status}: {_message(told)}")
         return response.status, told

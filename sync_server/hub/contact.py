@@ -9,6 +9,7 @@ status ─▶ site list ─▶ erasures ─▶ journal ─▶ push, pull (go on 
 | success | goes on | up |
 | away: no answer, 429, 502, 503, 504 | ends | down |
 | refused: 401, 403 | ends | down: the hub's credential is not valid any more, or never was |
+| rejected: 400, 413, 422 | goes on; what the centre cannot take is left out | up |
 | failed: anything else | goes on with the next step | up, with a problem that is shown |
 
 Revocations and erasures come before documents, and the journal before what it names; a backlog of hours does
@@ -43,7 +44,7 @@ NEWS: Final = (Step.STATUS, Step.SITE_LIST, Step.ERASURES, Step.JOURNAL)
 """Done in a row; replication then goes on in the background."""
 REPLICATION: Final = (Step.PUSH, Step.PULL)
 
-Kind = Literal["away", "refused", "failed"]
+Kind = Literal["away", "refused", "rejected", "failed"]
 
 
 class StepFailure(Exception):
@@ -101,7 +102,7 @@ def ended(state: LinkState, step: Step, failure: StepFailure, at: datetime) -> L
 
 def ends(failure: StepFailure) -> bool:
     """Whether nothing more can be done in this contact."""
-    return failure.kind != "failed"
+    return failure.kind in ("away", "refused")
 
 
 def wait_s(state: LinkState, *, every: float, chance: float) -> float:

@@ -27,6 +27,7 @@ from sync_server.hub.centre import Centre, FetchedReceipt, Report, TabletSeen
 from sync_server.hub.contact import NEWS, REPLICATION, Step, StepFailure
 from sync_server.hub.erased import REASON
 from sync_server.hub.erasing import Eraser
+from sync_server.hub.journal import Told
 from sync_server.hub.parts import Hub, now
 from sync_server.hub.records import RecordsFailed
 from sync_server.hub.replicating import Copied, Replications
@@ -182,9 +183,23 @@ class Link:
             entries = await self._hub.records.do(journal.untold)
             if not entries:
                 return
-            await self._centre.record([entry for _, entry in entries])
+            await self._record(entries)
             numbers = [number for number, _ in entries]
             await self._hub.records.do(lambda c, numbers=numbers: journal.mark_told(c, numbers))  # type: ignore[misc]
+
+    async def _record(self, entries: Sequence[tuple[int, Told]]) -> None:
+        """Hand entries in; one that the centre cannot take is passed over, or all others would wait."""
+        try:
+            await self._centre.record([entry for _, entry in entries])
+        except StepFailure as failure:
+            if failure.kind != "rejected":
+                raise
+            if len(entries) == 1:
+                log.error("journal entry rejected", entry=entries[0][0], reason=failure.why)  # noqa: TRY400
+                return
+            half = len(entries) // 2
+            await self._record(entries[:half])
+            await self._record(entries[half:])
 
     async def _push(self) -> Copied:
         copied = await self._replications.push()

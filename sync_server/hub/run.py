@@ -42,10 +42,10 @@ from sync_server.hub.records import Records, RecordsFailed
 from sync_server.hub.replicating import PATIENCE, Replications
 from sync_server.hub.settings import HubSettings
 from sync_server.hub.site_list import SiteList
+from sync_server.hub.upkeep import compact, write_tablets
 
 SHUTDOWN_SECONDS = 20.0
 CUT_OFF_SECONDS = 2.0
-WRITE_TABLETS_EVERY_S = 5.0
 
 log = structlog.get_logger()
 
@@ -140,7 +140,8 @@ async def _linked(hub: Hub, membership: Membership, session: aiohttp.ClientSessi
         eraser = Eraser(hub.records, hub.erased, store.client, settings.database)
         link = Link(hub, centre, replications, eraser)
         async with (
-            _in_background(_write_tablets(hub), name="tablets"),
+            _in_background(write_tablets(hub), name="tablets"),
+            _in_background(compact(hub), name="compaction"),
             _in_background(link.run(), name="link"),
         ):
             yield
@@ -157,15 +158,6 @@ async def _in_background(work: Coroutine[Any, Any, None], *, name: str) -> Async
     finally:
         task.cancel()
         await asyncio.wait([task])
-
-
-async def _write_tablets(hub: Hub) -> None:
-    while True:
-        await asyncio.sleep(WRITE_TABLETS_EVERY_S)
-        try:
-            await hub.tablets.write(hub.records)
-        except RecordsFailed as error:
-            log.warning("tablets not written", error=str(error))
 
 
 async def _serve(hub: Hub, stop: asyncio.Event, tls: ssl.SSLContext | None) -> None:

@@ -159,6 +159,8 @@ class FakeCentre:
         self.reports: list[dict[str, Any]] = []
         self.entries: list[dict[str, Any]] = []
         self.done: list[str] = []
+        self.rejects: set[str] = set()
+        """Documents whose journal entries it cannot take."""
         self.fails: dict[str, int] = {}
         """Statuses to answer with, by the last part of a path."""
 
@@ -219,6 +221,9 @@ class FakeCentre:
 
     async def _journal(self, request: web.Request) -> web.Response:
         entries = (await request.json())["entries"]
+        if any(entry["doc_id"] in self.rejects for entry in entries):
+            error = {"error": {"code": "invalid_request", "message": "No.", "details": None}}
+            return web.json_response(error, status=422)
         self.entries += entries
         return web.json_response({"recorded": len(entries)})
 

@@ -41,7 +41,9 @@ def test_a_problem_of_a_step_is_shown_until_that_step_succeeds() -> None:
     assert state.problems == {"receipts": "500"}
 
 
-@pytest.mark.parametrize(("kind", "expected"), [("away", True), ("refused", True), ("failed", False)])
+@pytest.mark.parametrize(
+    ("kind", "expected"), [("away", True), ("refused", True), ("rejected", False), ("failed", False)]
+)
 def test_a_contact_ends_where_nothing_more_can_succeed(kind: str, expected: bool) -> None:
     assert ends(StepFailure(kind, "why")) is expected  # type: ignore[arg-type]
 

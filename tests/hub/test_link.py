@@ -11,6 +11,7 @@ from sync_server.hub.contact import Step
 from sync_server.hub.erased import REASON
 from sync_server.hub.link import Link
 from sync_server.hub.status import documents_waiting
+from sync_server.hub.upkeep import compact_if_due
 from tests.hub.rig import (
     DATABASE,
     FakeCentre,
@@ -128,6 +129,17 @@ async def test_a_centre_that_cannot_answer_a_question_gets_the_documents_all_the
     assert set(hub.hub.state.problems) == {"status", "site list", "erasures", "journal"}
 
 
+async def test_an_entry_that_the_centre_cannot_take_does_not_hold_up_the_others(
+    hub: RunningHub, link: Link, centre: FakeCentre
+) -> None:
+    centre.rejects = {"session:3"}
+    await hub.push(TABLET, *(session(str(number)) for number in range(7)))
+    await link.contact()
+    assert [entry["doc_id"] for entry in centre.entries] == [f"session:{n}" for n in range(7) if n != 3]
+    assert [told for *_, told in await hub.journal()] == [1] * 7
+    assert hub.hub.state.problems == {}
+
+
 async def test_an_erasure_takes_the_document_out_of_everything_and_keeps_it_out(
     tmp_path: Path, hub: RunningHub, link: Link, centre: FakeCentre
 ) -> None:
@@ -191,3 +203,10 @@ async def test_a_long_replication_does_not_hold_up_the_next_revocation(
     go_on.set()
     await link.contact()
     assert Step.PULL.value not in hub.hub.state.problems
+
+
+async def test_a_hub_gives_space_back_once_a_day_however_often_it_starts(tmp_path: Path) -> None:
+    async with running_hub(tmp_path / "hub") as hub:
+        assert await compact_if_due(hub.hub)
+    async with running_hub(tmp_path / "hub") as hub:
+        assert not await compact_if_due(hub.hub)

@@ -3,11 +3,17 @@
 import asyncio
 import ssl
 from pathlib import Path
+from typing import Any
 
 import aiohttp
+import msgspec
+import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from sync_server.hub.centre import Centre
+from sync_server.hub.membership import NotEnrolled, enrolled, load
+from sync_server.hub.settings import HubSettings
 from tests.gateway.processes import Ended, run
 from tests.hub.processes import HubProcess
 from tests.hub.rig import FakeCentre, token
@@ -83,29 +89,55 @@ async def test_a_hub_enrols_once_serves_over_tls_and_stops_in_order(
             assert await _seen(hub, authority) == 200
             assert hub.stop() == 0
 
-        wrong = ("--centre", url, "--data-dir", str(hub.data_dir), "--site", "quito")
-        (await _ended(*wrong)).failed_with("enrolled at lima, not at quito")
+        with pytest.raises(NotEnrolled, match="enrolled at lima, not at quito"):
+            await enrolled(HubSettings(site="quito", centre=url, data_dir=hub.data_dir), None)  # type: ignore[arg-type]
     assert len(enrolling.redeemed) == 1
     kept = tmp_path / "hub" / "hub.json"
     assert kept.stat().st_mode & 0o777 == 0o600
     assert token("hub-1", role="hub").split(".")[0] in kept.read_text()
 
 
-async def test_a_hub_that_cannot_enrol_says_why_and_keeps_nothing(tmp_path: Path, centre: FakeCentre) -> None:
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        ({}, "give it once as --code"),
+        ({"code": "another"}, "This code is not valid"),
+        ({"code": CODE}, "enrols a tablet"),
+        ({"code": CODE, "centre": "http://127.0.0.1:9"}, "no answer"),
+    ],
+)
+async def test_a_hub_that_cannot_enrol_says_why_and_keeps_no_credential(
+    tmp_path: Path, centre: FakeCentre, told: dict[str, str], reason: str
+) -> None:
     enrolling = Enrolling(centre, token("tab-1"))
-    async with TestServer(enrolling.app()) as server:
-        always = (
-            "--site",
-            "lima",
-            "--centre",
-            str(server.make_url("/")),
-            "--data-dir",
-            str(tmp_path / "hub"),
+    async with TestServer(enrolling.app()) as server, aiohttp.ClientSession() as session:
+        here: dict[str, Any] = {
+            "site": "lima",
+            "centre": str(server.make_url("/")).rstrip("/"),
+            "data_dir": tmp_path,
+        }
+        settings = HubSettings(**{**here, **told})
+        with pytest.raises(NotEnrolled, match=reason):
+            await enrolled(settings, Centre(session, settings.centre, None))
+    assert not (tmp_path / "hub.json").exists()
+
+
+async def test_a_code_is_redeemed_once_and_a_new_one_replaces_the_credential(
+    tmp_path: Path, centre: FakeCentre
+) -> None:
+    enrolling = Enrolling(centre, token("hub-1", role="hub"))
+    async with TestServer(enrolling.app()) as server, aiohttp.ClientSession() as session:
+        settings = HubSettings(
+            site="lima", centre=str(server.make_url("/")).rstrip("/"), data_dir=tmp_path, code=CODE
         )
-        (await _ended(*always)).failed_with("one-time code", "--code")
-        (await _ended(*always, "--code", "another")).failed_with("This code is not valid.")
-        (await _ended(*always, "--code", CODE)).failed_with("enrols a tablet")
-        (await _ended(*always, "--host", "0.0.0.0")).failed_with("--site-ca")  # noqa: S104
-    assert not (tmp_path / "hub" / "hub.json").exists()
-    gone = ("--site", "lima", "--centre", "http://127.0.0.1:9", "--code", CODE)
-    (await _ended(*gone, "--data-dir", str(tmp_path / "other"))).failed_with("no answer")
+        there = Centre(session, settings.centre, None)
+        first = await enrolled(settings, there)
+        assert await enrolled(settings, there) == first
+        assert len(enrolling.redeemed) == 1
+        # Power went before the credential was kept: the same installation redeems the code once more.
+        (tmp_path / "hub.json").unlink()
+        await enrolled(settings, there)
+        assert enrolling.redeemed[0] == enrolling.redeemed[1]
+        with pytest.raises(NotEnrolled, match="not valid"):
+            await enrolled(msgspec.structs.replace(settings, code="another"), there)
+        assert load(tmp_path) == first
