@@ -102,6 +102,12 @@ def mark_told(connection: sqlite3.Connection, numbers: Sequence[int]) -> None:
     connection.executemany("UPDATE journal SET told = 1 WHERE entry = ?", [(number,) for number in numbers])
 
 
+def doubt(connection: sqlite3.Connection) -> None:
+    """The centre may have lost what it confirmed, and what it said became of it."""
+    connection.execute("UPDATE journal SET told = 0 WHERE told <> 0")
+    connection.execute("UPDATE receipts SET state = NULL, reason = NULL, fetched_at = NULL")
+
+
 def refusal_of(connection: sqlite3.Connection, doc_id: str, rev: str) -> str | None:
     """Why this revision was refused; None where it was not."""
     query = "SELECT reason FROM journal WHERE doc_id = ? AND rev = ? AND outcome = 'refused'"

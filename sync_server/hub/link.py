@@ -9,6 +9,7 @@ be repeated: so a contact can be cut off anywhere, by the network or by the powe
 | after the journal was sent, before it is marked | sends it again |
 | within a replication | goes on from its checkpoint |
 | within an erasure | does it again; the centre has the task until it is told `done` |
+| the centre's database is another one than before | the journal is sent again, receipts are fetched again |
 | after receipts were fetched, before they are kept | fetches them again |
 """
 
@@ -29,13 +30,16 @@ from sync_server.hub.erased import REASON
 from sync_server.hub.erasing import Eraser
 from sync_server.hub.journal import Told
 from sync_server.hub.parts import Hub, now
-from sync_server.hub.records import RecordsFailed
+from sync_server.hub.records import RecordsFailed, read_meta, write_meta
 from sync_server.hub.replicating import Copied, Replications
 from sync_server.hub.status import app_version, documents_waiting, keep_pushed
 from sync_server.hub.tablets import SeenTablet, kept_tablets
 
-GATHER_S: Final = 0.3
-"""From a document that wakes the link to the contact: its neighbours go along."""
+GATHER_S: Final = 1.0
+"""From a document that wakes the link to the contact: its neighbours go along, and a busy day at the clinic
+stays within the requests that the centre takes of a device.
+"""
+_INSTANCE: Final = "centre's instance"
 
 MOST_TABLETS: Final = 1000
 """Told to the centre at once."""
@@ -133,7 +137,7 @@ class Link:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await hub.wake.wait()
-        await asyncio.sleep(GATHER_S)
+        await asyncio.sleep(min(GATHER_S, hub.settings.every))
 
     async def _report(self) -> None:
         hub = self._hub
@@ -179,6 +183,7 @@ class Link:
             log.info("erased", task=task.id, documents=len(task.documents))
 
     async def _send_journal(self) -> None:
+        await self._notice_another_instance()
         while True:
             entries = await self._hub.records.do(journal.untold)
             if not entries:
@@ -186,6 +191,17 @@ class Link:
             await self._record(entries)
             numbers = [number for number, _ in entries]
             await self._hub.records.do(lambda c, numbers=numbers: journal.mark_told(c, numbers))  # type: ignore[misc]
+
+    async def _notice_another_instance(self) -> None:
+        """A centre that was put back to a backup may have lost what it confirmed: it is told again."""
+        instance = (await self._replications.centre_instance()).encode()
+        kept = await self._hub.records.do(lambda c: read_meta(c, _INSTANCE))
+        if kept == instance:
+            return
+        if kept is not None:
+            log.warning("the centre's database is another one: the journal is sent again")
+            await self._hub.records.do(journal.doubt)
+        await self._hub.records.do(lambda c: write_meta(c, _INSTANCE, instance))
 
     async def _record(self, entries: Sequence[tuple[int, Told]]) -> None:
         """Hand entries in; one that the centre cannot take is passed over, or all others would wait."""

@@ -10,8 +10,10 @@ begun again from there, and `_revs_diff` keeps it from sending anything twice. W
 erased there, say) is counted, and does not hold up the others.
 """
 
+import contextlib
 import time
 import uuid
+from collections.abc import Iterator
 from typing import Final
 
 import aiohttp
@@ -20,7 +22,7 @@ import msgspec
 from replication.errors import CouchError, Forbidden, Unauthorized, Unavailable
 from replication.replicator.definition import Definition, Endpoint
 from replication.replicator.peer import Peer
-from replication.replicator.transfer import Outcome, Run
+from replication.replicator.transfer import Run
 from sync_server.hub.contact import StepFailure
 from sync_server.hub.private_store import PrivateStore
 from sync_server.policy import COLLECTED_TYPES
@@ -68,6 +70,11 @@ class Replications:
         self._there_peer = Peer(session, self._there)
         self._server = server
 
+    async def centre_instance(self) -> str:
+        """What names the centre's database as it was created or put back. Raises StepFailure."""
+        with _failures():
+            return await self._there_peer.instance()
+
     async def push(self) -> Copied:
         """Hand in what tablets wrote. Raises StepFailure."""
         definition = Definition(
@@ -96,13 +103,19 @@ class Replications:
             session_id=uuid.uuid4().hex,
             clock=time.time,
         )
-        try:
-            outcome: Outcome = await run()
-        except Unavailable as error:
-            raise StepFailure("away", error.reason) from error
-        except (Unauthorized, Forbidden) as error:
-            raise StepFailure("refused", f"the centre refuses this hub: {error.reason}") from error
-        except CouchError as error:
-            raise StepFailure("failed", f"{error.error}: {error.reason}") from error
-        session = outcome.session
+        with _failures():
+            session = (await run()).session
         return Copied(session.recorded_seq, session.docs_written, session.doc_write_failures)
+
+
+@contextlib.contextmanager
+def _failures() -> Iterator[None]:
+    """Failures of the protocol as those of a step."""
+    try:
+        yield
+    except Unavailable as error:
+        raise StepFailure("away", error.reason) from error
+    except (Unauthorized, Forbidden) as error:
+        raise StepFailure("refused", f"the centre refuses this hub: {error.reason}") from error
+    except CouchError as error:
+        raise StepFailure("failed", f"{error.error}: {error.reason}") from error

@@ -140,6 +140,21 @@ async def test_an_entry_that_the_centre_cannot_take_does_not_hold_up_the_others(
     assert hub.hub.state.problems == {}
 
 
+async def test_a_centre_that_was_put_back_is_told_everything_again(
+    hub: RunningHub, link: Link, centre: FakeCentre
+) -> None:
+    await hub.push(TABLET, session("a"))
+    centre.receipts["session:a"] = ("projected", None)
+    await link.contact()
+    await centre.registry.delete(DATABASE)
+    await centre.registry.create(DATABASE)
+    centre.receipts.clear()
+    await link.contact()
+    assert [entry["doc_id"] for entry in centre.entries] == ["session:a", "session:a"]
+    assert await ids_in(centre.registry) == ["session:a"]
+    assert await hub.receipts(TABLET, ("session:a", "1-aa")) == [("stored", None)]
+
+
 async def test_an_erasure_takes_the_document_out_of_everything_and_keeps_it_out(
     tmp_path: Path, hub: RunningHub, link: Link, centre: FakeCentre
 ) -> None:

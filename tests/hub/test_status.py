@@ -1,10 +1,11 @@
 """How a hub shows itself: nothing of any participant, no secret."""
 
 from datetime import timedelta
+from pathlib import Path
 
 from sync_server.hub.contact import Step, StepFailure, ended
 from sync_server.hub.parts import now
-from tests.hub.rig import RunningHub, session, token
+from tests.hub.rig import RunningHub, running_hub, session, token
 
 TABLET = token("tab-1")
 NAME = "Rosa <b>Quispe</b>"
@@ -53,7 +54,15 @@ async def test_health_needs_no_credential_and_a_wrong_path_names_itself(hub: Run
     assert (status, told["error"]["code"]) == (404, "not_found")
 
 
-async def test_only_allowed_origins_sync_from_a_browser(hub: RunningHub) -> None:
-    asked = {"Origin": "https://app.example.org", "Access-Control-Request-Method": "GET"}
-    async with hub.client.options("/db/site-lima", headers=asked) as answer:
-        assert "Access-Control-Allow-Origin" not in answer.headers
+async def test_only_pages_of_allowed_origins_sync_from_a_browser(tmp_path: Path) -> None:
+    app = "https://app.example.org"
+    async with running_hub(tmp_path, allowed_origins=(app,)) as hub:
+        for origin, allowed in ((app, app), ("https://other.example.org", None)):
+            asked = {"Origin": origin, "Access-Control-Request-Method": "GET"}
+            async with hub.client.options("/db/site-lima", headers=asked) as answer:
+                assert (answer.status == 204) == (allowed is not None)
+                assert answer.headers.get("Access-Control-Allow-Origin") == allowed
+            async with hub.client.get("/db/site-lima", headers={"Origin": origin}) as answer:
+                assert answer.status == 503
+                assert answer.headers.get("Access-Control-Allow-Origin") == allowed
+                assert "Origin" in answer.headers["Vary"]
