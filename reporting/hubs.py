@@ -12,7 +12,7 @@ so a hub hands in its journal: revision, credential, when. Journal and documents
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
@@ -43,6 +43,9 @@ from reporting.tables import (
     hubs,
     ingest_log,
 )
+
+_FIRST: Final = datetime(1, 1, 2, tzinfo=UTC)
+_LAST: Final = datetime(9999, 12, 30, tzinfo=UTC)
 
 EVERY_LEAF: Final = ""
 """In place of a revision."""
@@ -97,9 +100,6 @@ def select_enrolled(site: str, credentials: Sequence[str]) -> Select[str, str, s
     return select(c.credential, c.device, c.role).where(c.site == site, c.credential.in_(credentials))
 
 
-_FROM_JOURNAL: Final = ("device", "role", "credential", "via", "hub_received_at", "reason")
-
-
 def record_journal() -> Insert:
     """Statement: the rows of `journal_rows`, as the module says."""
     statement = insert(ingest_log)
@@ -107,7 +107,9 @@ def record_journal() -> Insert:
     return statement.on_conflict_do_update(
         index_elements=["site", "doc_id", "rev", "outcome"],
         set_={
-            name: new[name] for name in ("device", "role", "credential", "via", "hub_received_at", "reason")
+            **{name: new[name] for name in ("device", "role", "credential", "via", "hub_received_at")},
+            # What had to be normalised of it stays on record.
+            "reason": func.coalesce(new.reason, there.reason),
         },
         where=and_(there.via.is_(None), there.role == "hub", there.device == new.via),
     )
@@ -136,10 +138,18 @@ def journal_rows(
                 "request_id": request_id,
                 "reason": None if known else _unknown(entry.credential),
                 "via": hub.device,
-                "hub_received_at": entry.received_at,
+                "hub_received_at": everywhere_readable(entry.received_at),
             },
         )
     return [rows[key] for key in sorted(rows)]
+
+
+def everywhere_readable(at: datetime) -> datetime:
+    """`at`, in UTC; a day from the ends of the calendar at least, so that it can be read in every zone."""
+    try:
+        return min(max(at.astimezone(UTC), _FIRST), _LAST)
+    except OverflowError:
+        return _FIRST if at.year == 1 else _LAST
 
 
 def _unknown(credential: str) -> str:

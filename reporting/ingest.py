@@ -49,6 +49,14 @@ def forget_receipt(site: str, doc_id: str, rev: str) -> Delete:
     return delete(ingest_log).where(*named, c.outcome == "received")
 
 
+def forget_receipts(site: str, doc_ids: Sequence[str]) -> Delete:
+    """Statement: take every receipt of these documents away; a hub's journal may name what comes after it
+    and is refused by an erasure.
+    """
+    c = ingest_log.c
+    return delete(ingest_log).where(c.site == site, c.doc_id.in_([key_text(each) for each in doc_ids]))
+
+
 def entry_parameters(entries: Sequence[IngestEntry]) -> list[dict[str, Any]]:
     """Rows for `record_first_receipts`, in a fixed order so that concurrent pushes cannot deadlock."""
     rows = [_parameters(entry) for entry in entries]

@@ -24,7 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reporting.outbox.entry import Entry, enter_once
 from reporting.scope import Scope, within
-from reporting.tables import erasure_steps, erasure_targets, erasures, participants
+from reporting.tables import erasure_hub_tasks, erasure_steps, erasure_targets, erasures, participants
 
 KIND = "erasure"
 """Of the outbox: `payload` is `{"id"}`; whoever delivers it calls `execution.run_erasure`."""
@@ -38,6 +38,14 @@ class StepDone(msgspec.Struct, frozen=True):
     step: str
     counts: Mapping[str, int]
     finished_at: datetime
+
+
+class HubPurge(msgspec.Struct, frozen=True):
+    """A hub that may have some of it; `done_at` is None until it says that it has purged it."""
+
+    site: str
+    device: str
+    done_at: datetime | None
 
 
 class Erasure(msgspec.Struct, frozen=True):
@@ -59,6 +67,7 @@ class Erasure(msgspec.Struct, frozen=True):
     error: str | None
     row_version: int
     steps: list[StepDone] = []
+    hubs: list[HubPurge] = []
 
 
 class ErasureRow(msgspec.Struct, frozen=True):
@@ -77,7 +86,7 @@ class ErasureRow(msgspec.Struct, frozen=True):
     row_version: int
 
 
-_COLUMNS = [erasures.c[name] for name in Erasure.__struct_fields__ if name != "steps"]
+_COLUMNS = [erasures.c[name] for name in Erasure.__struct_fields__ if name not in ("steps", "hubs")]
 
 
 def select_erasures(scope: Scope) -> Select[*tuple[Any, ...]]:
@@ -183,13 +192,20 @@ def note_step(erasure: int, step: str, counts: Mapping[str, int]) -> Insert:
 
 
 async def read_erasure(connection: AsyncConnection, erasure: int, *, lock: bool = False) -> Erasure | None:
-    """An erasure with its steps; None where there is none."""
+    """An erasure with its steps and hubs; None where there is none."""
     statement = select(*_COLUMNS).where(erasures.c.id == erasure)
     row = (await connection.execute(statement.with_for_update() if lock else statement)).one_or_none()
     if row is None:
         return None
     steps = [StepDone(*step) for step in await connection.execute(select_steps(erasure))]
-    return msgspec.structs.replace(Erasure(*row), steps=steps)
+    hubs = [HubPurge(*hub) for hub in await connection.execute(select_hubs(erasure))]
+    return msgspec.structs.replace(Erasure(*row), steps=steps, hubs=hubs)
+
+
+def select_hubs(erasure: int) -> Select[str, str, datetime | None]:
+    """Statement: the members of HubPurge, of the hubs that have to purge it."""
+    c = erasure_hub_tasks.c
+    return select(c.site, c.device, c.done_at).where(c.erasure == erasure).order_by(c.site, c.device)
 
 
 def _changed(erasure: int, **values: Any) -> Update:

@@ -1,7 +1,8 @@
 """Devices as site admins look for them: which tablets still hold data, which are old, wrong or gone.
 
 A device is (site, name); it may have had several credentials. What it is like comes from its own `device`
-document, when it was seen from the gateway, what was refused from the ingest log.
+document, when it was seen from the gateway, what was refused from the ingest log. A hub has no document: it
+tells `/api/sync/hub/status`, at each contact.
 """
 
 from datetime import datetime
@@ -16,6 +17,7 @@ from reporting.tables import (
     device_status,
     devices,
     enrolment_codes,
+    hubs,
     ingest_log,
 )
 
@@ -38,7 +40,7 @@ class EnrolledDevice(msgspec.Struct, frozen=True):
     free_bytes: int | None
     battery_level: float | None
     outstanding: int | None
-    """Documents that it had not pushed when it last told."""
+    """Documents that it had not pushed when it last told; of a hub, what its tablets wrote too."""
     status_at: datetime | None
     """When it last told."""
     clock_at: datetime | None
@@ -86,7 +88,12 @@ _latest = (
     .group_by(devices.c.site, devices.c.device)
     .subquery("latest")
 )
-_d, _l, _a, _s = _latest.c, device_labels.c, device_activity.c, device_status.c
+_d, _l, _a, _s, _h = _latest.c, device_labels.c, device_activity.c, device_status.c, hubs.c
+_outstanding = func.coalesce(_h.documents_waiting, _s.outstanding)
+_told_at = func.coalesce(_h.told_at, _s.received_at)
+_clock_at = func.coalesce(_h.clock_at, _s.clock_at)
+_last_seen_at = func.greatest(_a.last_seen_at, _h.told_at)
+_app_version = func.coalesce(_h.app, _s.app_version)
 _state = case((_d.in_force, "enrolled"), else_="revoked")
 _refused = (
     select(func.count())
@@ -104,10 +111,10 @@ SORTABLE: dict[str, ColumnElement[Any]] = {
     "site": _d.site,
     "device": _d.device,
     "enrolled_at": _d.enrolled_at,
-    "last_seen_at": _a.last_seen_at,
+    "last_seen_at": _last_seen_at,
     "last_push_at": _a.last_push_at,
-    "outstanding": _s.outstanding,
-    "app_version": _s.app_version,
+    "outstanding": _outstanding,
+    "app_version": _app_version,
 }
 KEY = (_d.site, _d.device)
 
@@ -130,17 +137,17 @@ def select_devices(
         _state,
         _d.enrolled_at,
         case((_d.in_force, None), else_=_d.revoked_at),
-        _a.last_seen_at,
+        _last_seen_at,
         _a.last_push_at,
         _a.app,
-        _s.app_version,
+        _app_version,
         _s.os,
-        _s.free_bytes,
+        func.coalesce(_h.storage_free_bytes, _s.free_bytes),
         _s.battery_level,
-        _s.outstanding,
-        _s.received_at,
-        _s.clock_at,
-        cast(func.extract("epoch", _s.received_at - _s.clock_at), Double),
+        _outstanding,
+        _told_at,
+        _clock_at,
+        cast(func.extract("epoch", _told_at - _clock_at), Double),
         _refused,
         func.coalesce(_l.row_version, 1),
     ).select_from(
@@ -150,13 +157,14 @@ def select_devices(
             device_status,
             and_(_s.site == _d.site, _s.device == _d.device, _s.source_missing_at.is_(None)),
         )
+        .outerjoin(hubs, and_(_h.site == _d.site, _h.device == _d.device))
     )
     conditions = ((_d.site, site), (_d.role, role), (_state, state), (_d.device, device))
     statement = statement.where(*(column == value for column, value in conditions if value is not None))
     if within is not None:
         statement = statement.where(within)
     if outstanding is not None:
-        holds = func.coalesce(_s.outstanding, 0) > 0
+        holds = func.coalesce(_outstanding, 0) > 0
         statement = statement.where(holds if outstanding else ~holds)
     return statement
 

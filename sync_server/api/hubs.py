@@ -19,11 +19,14 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta
 
+from replication.errors import Unavailable as NotReadYet
+from reporting.erasure.names import Claims
 from reporting.hubs import (
     Hub,
     JournalEntry,
     SiteCredential,
     end_purge,
+    everywhere_readable,
     forget_purged,
     journal_rows,
     purges_by_task,
@@ -38,7 +41,7 @@ from sync_server.api.answers import answer
 from sync_server.api.bodies import read_json
 from sync_server.api.names import DeviceName
 from sync_server.api.route import BODY_LIMIT, Route, plain
-from sync_server.errors import NotAllowed, NotFound
+from sync_server.errors import NotAllowed, NotFound, Unavailable
 from sync_server.identity.principals import require_device
 from sync_server.keys import ENGINE, ERASED, SIGNING_KEY
 from sync_server.middleware import REQUEST_ID
@@ -160,11 +163,14 @@ async def post_journal(request: web.Request) -> web.Response:
     hub = await _hub(request)
     body = await read_json(request, Journal, limit=_BODY_LIMIT, any_text=True)
     erased = request.app[ERASED]
-    entries = [
-        JournalEntry(each.doc_id, each.rev, each.credential, each.received_at)
-        for each in body.entries
-        if not erased.knows_document(hub.site, each.doc_id)
-    ]
+    try:
+        entries = [
+            JournalEntry(each.doc_id, each.rev, each.credential, each.received_at)
+            for each in body.entries
+            if not await erased.knows(hub.site, each.doc_id, Claims())
+        ]
+    except NotReadYet as error:
+        raise Unavailable("What was erased cannot be read at the moment; send again.") from error
     if entries:
         credentials = sorted({each.credential.replace("\x00", "") for each in entries})
         async with request.app[ENGINE].begin() as connection:
@@ -184,9 +190,12 @@ async def post_status(request: web.Request) -> web.Response:
         "ca_fingerprint": body.ca_fingerprint,
         "app": body.app,
         "documents_waiting": body.documents_waiting,
-        "tablets": msgspec.to_builtins(body.tablets),
+        "tablets": [
+            {"device": each.device, "last_seen": everywhere_readable(each.last_seen).isoformat()}
+            for each in body.tablets
+        ],
         "storage_free_bytes": body.storage_free_bytes,
-        "clock_at": body.clock,
+        "clock_at": everywhere_readable(body.clock),
     }
     async with request.app[ENGINE].begin() as connection:
         await connection.execute(tell_status(hub, told))

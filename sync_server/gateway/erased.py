@@ -8,6 +8,7 @@ notifies, and looked for every second.
 | never read yet | Unavailable: a document let through now would be back for good |
 | Postgres away after the first reading | what is known stays in force; the ingest log refuses pushes anyway |
 | a new document of an erased subject | refused, and its id is remembered: receipts tell why |
+| a hub's journal named that document first | its entry goes when the document is refused |
 | it was let through a moment before | the erasure looks a second time, after all gateways know |
 """
 
@@ -28,7 +29,7 @@ from reporting.erasure.blocked import (
     select_subjects,
 )
 from reporting.erasure.names import Claims, Fingerprint, claims_of, document_text, subject_text, texts_of
-from reporting.ingest import forget_receipt
+from reporting.ingest import forget_receipt, forget_receipts
 from sync_server.following import AWAY, Follower
 
 REASON: Final = "erased on request"
@@ -88,13 +89,16 @@ class ErasedFingerprints:
         return self._has_subjects and self._recognises(subject_text(study, participant))
 
     async def remember(self, site: str, doc_ids: Sequence[str]) -> None:
-        """Recognise these documents by their ids too. Raises SQLAlchemy's errors."""
+        """Recognise these documents by their ids too, and keep no id that a hub's journal named before.
+
+        Raises SQLAlchemy's errors.
+        """
         new = [each for each in doc_ids if not self.knows_document(site, each)]
-        if not new:
-            return
         fingerprints = [self._fingerprint(document_text(site, doc_id))[0] for doc_id in new]
         async with self._engine.begin() as connection:
-            await connection.execute(block_documents(fingerprints, 0))
+            if fingerprints:
+                await connection.execute(block_documents(fingerprints, 0))
+            await connection.execute(forget_receipts(site, doc_ids))
         self._known |= set(fingerprints)
 
     async def forget_receipt(self, site: str, doc_id: str, rev: str) -> None:

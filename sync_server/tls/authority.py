@@ -5,8 +5,11 @@ signed. It signs one certificate, for the names and addresses under which this m
 
 | file | what | renewed |
 |---|---|---|
-| `tls/authority.pem` | certificate and key of the authority, 20 years | never: tablets know its fingerprint |
-| `tls/server.pem` | the server's certificate with its key, a year | at a start, a month before it ends |
+| `tls/authority.pem` | authority's certificate and key, until 2099 | never: tablets know its fingerprint |
+| `tls/server.pem` | server's certificate and key, a year | a month before it ends, also while it is served |
+
+A small machine may boot with its clock years behind, before it has heard the time: so the authority's life
+does not depend on when it was made, and a server's certificate from the future is made anew.
 """
 
 import ipaddress
@@ -26,7 +29,7 @@ from sync_server.embedded.atomic_file import write_atomically
 from sync_server.key_file import ReadableByOthers, load_or_create_key
 from sync_server.tls.certificate import UnusableCertificate, load_context
 
-_AUTHORITY_LIFE: Final = timedelta(days=20 * 365)
+_AUTHORITY_LIFE: Final = (datetime(1970, 1, 2, tzinfo=UTC), datetime(2099, 12, 31, tzinfo=UTC))
 # Apple's and others' clients take no certificate for longer.
 _SERVER_LIFE: Final = timedelta(days=365)
 _RENEWED_BEFORE: Final = timedelta(days=30)
@@ -61,7 +64,7 @@ def site_authority(data_dir: Path, hosts: Sequence[str], *, now: datetime | None
     now = now or datetime.now(UTC)
     path = data_dir / "tls" / "authority.pem"
     try:
-        authority = _read(load_or_create_key(path, lambda: _make_authority(now).pem()))
+        authority = _read(load_or_create_key(path, lambda: _make_authority().pem()))
     except ReadableByOthers as error:
         raise UnusableCertificate(str(error)) from error
     except (ValueError, TypeError) as error:
@@ -85,7 +88,7 @@ def _read(pem: bytes) -> _Pair:
     return _Pair(x509.load_pem_x509_certificate(pem), key)
 
 
-def _make_authority(now: datetime) -> _Pair:
+def _make_authority() -> _Pair:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Metricis Sync site authority")])
     usage = x509.KeyUsage(
@@ -100,7 +103,7 @@ def _make_authority(now: datetime) -> _Pair:
         decipher_only=False,
     )
     certificate = (
-        _builder(name, name, key, now, _AUTHORITY_LIFE)
+        _builder(name, name, key, *_AUTHORITY_LIFE)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(usage, critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
@@ -114,7 +117,7 @@ def _make_server(authority: _Pair, hosts: Sequence[str], now: datetime) -> _Pair
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0][:64])])
     issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key())
     certificate = (
-        _builder(name, authority.certificate.subject, key, now, _SERVER_LIFE)
+        _builder(name, authority.certificate.subject, key, now - _BACKDATED, now + _SERVER_LIFE)
         .add_extension(x509.SubjectAlternativeName([_general_name(host) for host in hosts]), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
@@ -125,7 +128,7 @@ def _make_server(authority: _Pair, hosts: Sequence[str], now: datetime) -> _Pair
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, now: datetime, life: timedelta
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, begin: datetime, end: datetime
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
@@ -133,8 +136,8 @@ def _builder(
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _BACKDATED)
-        .not_valid_after(now + life)
+        .not_valid_before(begin)
+        .not_valid_after(end)
     )
 
 
@@ -152,5 +155,5 @@ def _is_good(path: Path, authority: x509.Certificate, hosts: Sequence[str], now:
         certificate.verify_directly_issued_by(authority)
     except (OSError, ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
         return False
-    lasts = certificate.not_valid_after_utc - now > _RENEWED_BEFORE
+    lasts = certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc - _RENEWED_BEFORE
     return lasts and set(names) == {_general_name(host) for host in hosts}

@@ -33,14 +33,22 @@ def load_context(certificate: Path, key: Path) -> ssl.SSLContext:
 
     Raises UnusableCertificate.
     """
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context = _empty_context()
     load_into(context, certificate, key)
     return context
 
 
+def _empty_context() -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
 def load_into(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
-    """Serve new connections of a context with these files. Raises UnusableCertificate."""
+    """Serve new connections of a context with these files.
+
+    Raises UnusableCertificate: the context serves with what it had.
+    """
     try:
         found = x509.load_pem_x509_certificates(certificate.read_bytes())
         key.read_bytes()
@@ -52,8 +60,10 @@ def load_into(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
     if ended <= datetime.now(UTC):
         raise UnusableCertificate(f"{certificate} ended at {ended:%Y-%m-%d %H:%M} UTC: renew it.")
     try:
-        # A key with a passphrase would ask for it on the terminal, and a service has none.
-        context.load_cert_chain(certificate, key, password=b"")
+        # OpenSSL drops the key that it has before it looks whether the new one fits: tried elsewhere first.
+        for each in (_empty_context(), context):
+            # A key with a passphrase would ask for it on the terminal, and a service has none.
+            each.load_cert_chain(certificate, key, password=b"")
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
             raise UnusableCertificate(f"{key} is not the key of {certificate}.") from error

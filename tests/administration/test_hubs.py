@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from reporting.hubs import everywhere_readable
 from sync_server.keys import SIGNING_KEY
 from tests.administration.office import Office
 from tests.administration.test_devices import invite, redeem
@@ -113,6 +114,40 @@ async def test_hub_speaks_for_devices_of_its_own_site_only_and_by_the_name_they_
     assert all("never enrolled here" in reason for (reason,) in reasons)
 
 
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        ("0001-01-01T00:00:00+14:00", "0001-01-02T00:00:00+00:00"),
+        ("9999-12-31T23:59:59-12:00", "9999-12-30T00:00:00+00:00"),
+        ("1970-01-01T00:00:00Z", "1970-01-01T00:00:00+00:00"),
+        ("2036-02-29T23:00:00-02:00", "2036-03-01T01:00:00+00:00"),
+    ],
+)
+def test_time_of_a_clock_gone_wild_is_kept_as_one_that_can_be_read(sent: str, read: str) -> None:
+    assert everywhere_readable(datetime.fromisoformat(sent)).isoformat() == read
+
+
+async def test_clock_gone_wild_leaves_nothing_unreadable(lima: Lima) -> None:
+    wild = "0001-01-01T00:00:00+14:00"
+    await lima.tell(lima.entry("s", received_at=wild))
+    tablets = [{"device": "tab-1", "last_seen": wild}]
+    assert (await lima.ask("POST", "status", {**STATUS, "clock": wild, "tablets": tablets})).status == 200
+    assert lima.log()[0][:2] == ("session:s", "tab-1")
+    assert lima.office.rows("SELECT extract(year from clock_at)::int FROM hubs") == [(1,)]
+
+
+async def test_hub_is_told_what_became_of_what_its_tablets_wrote(lima: Lima) -> None:
+    await lima.tell(lima.entry("lost"), lima.entry("there"), lima.entry("wrong"))
+    wrong = {**session("wrong"), "_id": "correction:wrong"}
+    documents = [session("there"), wrong]
+    refused = await lima.office.gateway.push("site-lima", *documents, token=lima.hub)
+    assert [row["error"] for row in refused] == ["forbidden"]
+    asked = [{"id": each, "rev": REV} for each in ("session:lost", "session:there", "correction:wrong")]
+    hub = lima.office.api.sending(Authorization=f"Bearer {lima.hub}")
+    receipts = (await hub.call("POST", "/api/sync/receipts", json={"docs": asked})).body["data"]
+    assert [each["state"] for each in receipts] == ["unknown", "stored", "refused"]
+
+
 async def test_thousand_entries_are_taken_and_one_more_is_not(lima: Lima) -> None:
     entries = [lima.entry(f"s{n:04}") for n in range(1000)]
     assert await lima.tell(*entries) == 1000
@@ -190,6 +225,14 @@ async def test_tablet_that_enrols_is_told_the_hubs_of_its_site(lima: Lima) -> No
     enrolled = (await redeem(lima.office, invited["code"])).body
     assert enrolled["hubs"] == [{**hub, "url": f"{hub['url']}/db/site-lima"}]
     assert enrolled["url"].endswith("/db/site-lima")
+    team = lima.office.as_("coordinator", study="SRO")
+    listed = (await team.get("/api/sync/devices?role=hub&outstanding=true&sort=last_seen_at")).body["data"]
+    assert [(each["device"], each["outstanding"], each["free_bytes"]) for each in listed] == [
+        ("lima-hub", 3, 10**12)
+    ]
+    assert (listed[0]["app_version"], listed[0]["clock_at"]) == (STATUS["app"], AT)
+    assert listed[0]["clock_offset_s"] > 0
+    assert listed[0]["status_at"] <= listed[0]["last_seen_at"]
     await lima.office.gateway.revoke("lima", "lima-hub")
     assert (await invite(lima.office, device="tab-3"))["hubs"] == []
 

@@ -5,7 +5,7 @@ import ipaddress
 import os
 import ssl
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,9 +13,12 @@ import aiohttp
 import pytest
 from aiohttp import web
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from yarl import URL
 
 from sync_server.tls.authority import SiteAuthority, site_authority
 from sync_server.tls.certificate import UnusableCertificate, follow_files, load_context
+from sync_server.tls.serving import keep_made
 
 HOSTS = ("127.0.0.1", "hub.local")
 
@@ -122,15 +125,59 @@ async def test_renewed_files_are_served_without_a_restart_and_wrong_ones_are_not
     following = asyncio.create_task(follow_files(context, files, files, every=0.01))
     async with serving(context) as url:
         assert await fetch(url, first.ca_pem) == "hello"
-        replace(files, b"rubbish")
-        await asyncio.sleep(0.1)
-        assert await fetch(url, first.ca_pem) == "hello"
+        # Rubbish, and a certificate whose key is not there yet.
+        for wrong in (b"rubbish", certificate_alone(tmp_path / "b") + key_alone(tmp_path / "a")):
+            replace(files, wrong)
+            await asyncio.sleep(0.1)
+            assert await fetch(url, first.ca_pem) == "hello"
         replace(files, (tmp_path / "b" / "tls" / "server.pem").read_bytes())
         async with asyncio.timeout(30):
             while not await is_served(url, second.ca_pem):  # noqa: ASYNC110 (the files tell nobody)
                 await asyncio.sleep(0.01)
     following.cancel()
     await asyncio.wait([following])
+
+
+def certificate_alone(data_dir: Path) -> bytes:
+    return server_certificate(data_dir).public_bytes(serialization.Encoding.PEM)
+
+
+def key_alone(data_dir: Path) -> bytes:
+    marker = b"-----BEGIN PRIVATE KEY-----"
+    return marker + (data_dir / "tls" / "server.pem").read_bytes().partition(marker)[2]
+
+
+async def test_own_certificate_that_nears_its_end_is_made_anew_while_it_serves(tmp_path: Path) -> None:
+    made = site_authority(tmp_path, HOSTS, now=datetime.now(UTC) - timedelta(days=340))
+    old = server_certificate(tmp_path).serial_number
+    keeping = asyncio.create_task(keep_made(made.context, tmp_path, HOSTS, every=0.01))
+    async with serving(made.context) as url, asyncio.timeout(30):
+        while await served_serial(url) == old:  # noqa: ASYNC110 (nobody is told)
+            await asyncio.sleep(0.01)
+        assert await served_serial(url) == server_certificate(tmp_path).serial_number
+        assert await fetch(url, made.ca_pem) == "hello"
+    keeping.cancel()
+    await asyncio.wait([keeping])
+
+
+async def served_serial(url: str) -> int:
+    port = URL(url).port
+    assert port is not None
+    pem = await asyncio.to_thread(ssl.get_server_certificate, ("127.0.0.1", port))
+    return x509.load_pem_x509_certificate(pem.encode()).serial_number
+
+
+def test_authority_made_before_the_clock_was_right_is_good_afterwards(tmp_path: Path) -> None:
+    def made(at: datetime) -> x509.Certificate:
+        with suppress(UnusableCertificate):  # what was made in 1970 has ended by this machine's clock
+            site_authority(tmp_path, HOSTS, now=at)
+        return server_certificate(tmp_path)
+
+    for at in (datetime(1970, 1, 2, tzinfo=UTC), datetime(2038, 1, 1, tzinfo=UTC)):
+        assert made(at).serial_number != made(datetime.now(UTC)).serial_number
+    pem = (tmp_path / "tls" / "authority.pem").read_bytes()
+    authority = x509.load_pem_x509_certificate(pem)
+    assert authority.not_valid_before_utc <= datetime.now(UTC) < authority.not_valid_after_utc
 
 
 def replace(path: Path, content: bytes) -> None:
