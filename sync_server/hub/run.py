@@ -31,7 +31,7 @@ from sync_server.hub import erased, site_list
 from sync_server.hub.app import build_hub
 from sync_server.hub.centre import Centre
 from sync_server.hub.contact import StepFailure
-from sync_server.hub.encryption import keep_renewed, load_encryption
+from sync_server.hub.encryption import load_encryption
 from sync_server.hub.erased import Erased
 from sync_server.hub.erasing import Eraser
 from sync_server.hub.link import Link
@@ -71,12 +71,10 @@ async def run_hub(settings: HubSettings) -> None:
             if hub.site_list.version is None:
                 await _first_list(hub, Centre(session, settings.centre, membership.token))
             if encryption is not None:
-                hub.fingerprint, hub.ca_pem = encryption.fingerprint, encryption.ca_pem
-                await held.enter_async_context(
-                    _in_background(keep_renewed(settings, urls, encryption), name="certificates")
-                )
+                hub.fingerprint, hub.ca_pem = encryption.tls.ca_fingerprint, encryption.ca_pem
+                await held.enter_async_context(encryption.tls.kept_up_to_date())
             await held.enter_async_context(_linked(hub, membership, session))
-            await _serve(hub, stop, None if encryption is None else encryption.context)
+            await _serve(hub, stop, None if encryption is None else encryption.tls.context)
     finally:
         await registry.close()
 
