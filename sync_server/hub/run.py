@@ -113,12 +113,11 @@ async def _first_list(hub: Hub, centre: Centre) -> None:
     """Without a list no tablet is let in: it is fetched before anything listens, if the centre answers."""
     try:
         fetched = await centre.site_list(None)
-    except StepFailure as failure:
-        log.warning("site list not fetched; tablets wait", reason=failure.why)
-        return
-    if fetched is not None:
-        hub.site_list.replace(fetched)
-        await hub.records.do(lambda c: site_list.save(c, fetched))
+        if fetched is not None:
+            hub.site_list.replace(fetched)
+            await hub.records.do(lambda c: site_list.save(c, fetched))
+    except (StepFailure, ValueError) as failure:
+        log.warning("site list not fetched; tablets wait", reason=str(failure))
 
 
 @contextlib.asynccontextmanager

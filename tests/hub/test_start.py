@@ -2,6 +2,8 @@
 
 import asyncio
 import ssl
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -141,3 +143,11 @@ async def test_a_code_is_redeemed_once_and_a_new_one_replaces_the_credential(
         with pytest.raises(NotEnrolled, match="not valid"):
             await enrolled(msgspec.structs.replace(settings, code="another"), there)
         assert load(tmp_path) == first
+
+
+def test_a_hub_needs_neither_postgres_nor_redis() -> None:
+    loaded = (
+        "import sys, sync_server.cli.hub; print(*{'psycopg', 'sqlalchemy', 'redis', 'rq'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
