@@ -111,7 +111,9 @@ class Link:
         try:
             await work()
         except (CouchError, RecordsFailed, OSError, ValueError) as error:
-            failure = StepFailure("failed", f"here: {error}")
+            # What a reason quotes is for the log; anybody may read the page.
+            log.warning("step failed here", step=step.value, error=str(error))
+            failure = StepFailure("failed", f"{type(error).__name__} at the hub; the log says more")
         except StepFailure as error:
             failure = error
         else:

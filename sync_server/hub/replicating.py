@@ -18,12 +18,14 @@ from typing import Final
 
 import aiohttp
 import msgspec
+import structlog
 
+from replication.client import Unreachable
 from replication.errors import CouchError, Forbidden, Unauthorized, Unavailable
 from replication.replicator.definition import Definition, Endpoint
 from replication.replicator.peer import Peer
 from replication.replicator.transfer import Run
-from sync_server.hub.contact import StepFailure
+from sync_server.hub.contact import Kind, StepFailure
 from sync_server.hub.private_store import PrivateStore
 from sync_server.policy import COLLECTED_TYPES
 
@@ -33,6 +35,9 @@ ATTEMPTS: Final = 2
 """Of each request: the link comes again by itself."""
 PATIENCE: Final = aiohttp.ClientTimeout(total=None, sock_connect=15, sock_read=600)
 """A batch of megabytes on a slow line is one request, and its answer comes at the end."""
+
+
+log = structlog.get_logger()
 
 
 class Copied(msgspec.Struct, frozen=True):
@@ -72,7 +77,7 @@ class Replications:
 
     async def centre_instance(self) -> str:
         """What names the centre's database as it was created or put back. Raises StepFailure."""
-        with _failures():
+        with step_failures():
             return await self._there_peer.instance()
 
     async def push(self) -> Copied:
@@ -103,19 +108,23 @@ class Replications:
             session_id=uuid.uuid4().hex,
             clock=time.time,
         )
-        with _failures():
+        with step_failures():
             session = (await run()).session
         return Copied(session.recorded_seq, session.docs_written, session.doc_write_failures)
 
 
 @contextlib.contextmanager
-def _failures() -> Iterator[None]:
-    """Failures of the protocol as those of a step."""
+def step_failures() -> Iterator[None]:
+    """Failures of the protocol as those of a step, in words for a page that anybody may read: a reason may
+    name a document, and goes to the log only.
+    """
     try:
         yield
-    except Unavailable as error:
+    except Unreachable as error:
         raise StepFailure("away", error.reason) from error
     except (Unauthorized, Forbidden) as error:
         raise StepFailure("refused", f"the centre refuses this hub: {error.reason}") from error
     except CouchError as error:
-        raise StepFailure("failed", f"{error.error}: {error.reason}") from error
+        log.warning("replication failed", error=error.error, reason=error.reason)
+        kind: Kind = "away" if isinstance(error, Unavailable) else "failed"
+        raise StepFailure(kind, f"replication stopped: {error.error}; the log says more") from error

@@ -3,8 +3,13 @@
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
+from replication.client import Unreachable
+from replication.errors import BadRequest, CouchError, Unauthorized, Unavailable
 from sync_server.hub.contact import Step, StepFailure, ended
 from sync_server.hub.parts import now
+from sync_server.hub.replicating import step_failures
 from tests.hub.rig import RunningHub, running_hub, session, token
 
 TABLET = token("tab-1")
@@ -42,6 +47,22 @@ async def test_the_page_tells_how_the_hub_is_and_nothing_of_any_document(hub: Ru
         assert "Rosa" not in text
         assert "Quispe" not in text
         assert TABLET not in text
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (Unavailable("the target did not store participant:Rosa: not now"), "away"),
+        (BadRequest("session:Rosa cannot be read"), "failed"),
+        (Unreachable("no answer: ServerDisconnectedError"), "away"),
+        (Unauthorized("the credential was revoked"), "refused"),
+    ],
+)
+def test_a_failed_replication_is_shown_without_the_document(error: CouchError, kind: str) -> None:
+    with pytest.raises(StepFailure) as found, step_failures():
+        raise error
+    assert found.value.kind == kind
+    assert "Rosa" not in found.value.why
 
 
 async def test_health_needs_no_credential_and_a_wrong_path_names_itself(hub: RunningHub) -> None:
