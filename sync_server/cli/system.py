@@ -22,7 +22,7 @@ from sync_server.logs import configure_logging
 from sync_server.sealing import UnusableKey
 from sync_server.services import run_projector, run_relay, run_server, start_services
 from sync_server.settings import Settings, SettingsError, read_settings
-from sync_server.tls.certificate import UnusableCertificate
+from sync_server.tls.certificate import UnusableCertificate, load_context
 
 
 @click.command()
@@ -104,13 +104,15 @@ def up(
 
     try:
         settings = _checked_settings(data_dir, host, port, given)
+        if settings.tls_cert is not None and settings.tls_key is not None:
+            load_context(settings.tls_cert, settings.tls_key)
         _refuse_running_system(data_dir)
         refuse_taken_port(host, port)
         if settings.has_tls:
             refuse_taken_port("127.0.0.1", settings.plain_port, "--port, or LOCAL_PORT")
         configure_logging(settings.log_level, process="up")
         asyncio.run(run_until_signal(system, start))
-    except (EmbeddedError, SettingsError) as error:
+    except (EmbeddedError, SettingsError, UnusableCertificate) as error:
         fail(str(error))
 
 

@@ -1,12 +1,13 @@
 """A site's own certificate authority, for a network that has no other: made once, kept in the data directory.
 
 Tablets learn its fingerprint with their enrolment, by a QR code that a person shows them, and trust what it
-signed. It signs one certificate, for the names and addresses under which this machine is reached.
+signed; they find its certificate in what the server sends, behind the server's own. It signs one
+certificate, for the names and addresses under which this machine is reached.
 
 | file | what | renewed |
 |---|---|---|
 | `tls/authority.pem` | authority's certificate and key, until 2099 | never: tablets know its fingerprint |
-| `tls/server.pem` | server's certificate and key, a year | a month before it ends, also while it is served |
+| `tls/server.pem` | server's chain and key, a year | a month before it ends, also while it is served |
 
 A small machine may boot with its clock years behind, before it has heard the time: so the authority's life
 does not depend on when it was made, and a server's certificate from the future is made anew.
@@ -69,10 +70,10 @@ def site_authority(data_dir: Path, hosts: Sequence[str], *, now: datetime | None
         raise UnusableCertificate(str(error)) from error
     except (ValueError, TypeError) as error:
         raise UnusableCertificate(f"{path} holds no certificate and key of an authority.") from error
+    ca_pem = authority.certificate.public_bytes(serialization.Encoding.PEM)
     server = data_dir / "tls" / "server.pem"
     if not _is_good(server, authority.certificate, hosts, now):
-        write_atomically(server, _make_server(authority, hosts, now).pem())
-    ca_pem = authority.certificate.public_bytes(serialization.Encoding.PEM)
+        write_atomically(server, _make_server(authority, hosts, now).pem() + ca_pem)
     return SiteAuthority(load_context(server, server), fingerprint(authority.certificate), ca_pem)
 
 
@@ -150,10 +151,12 @@ def _general_name(host: str) -> x509.GeneralName:
 
 def _is_good(path: Path, authority: x509.Certificate, hosts: Sequence[str], now: datetime) -> bool:
     try:
-        certificate = _read(path.read_bytes()).certificate
+        pem = path.read_bytes()
+        certificate, *chain = x509.load_pem_x509_certificates(pem)
+        _read(pem)
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         certificate.verify_directly_issued_by(authority)
     except (OSError, ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
         return False
     lasts = certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc - _RENEWED_BEFORE
-    return lasts and set(names) == {_general_name(host) for host in hosts}
+    return lasts and chain == [authority] and set(names) == {_general_name(host) for host in hosts}

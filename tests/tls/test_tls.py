@@ -3,6 +3,7 @@
 import asyncio
 import ipaddress
 import os
+import socket
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -16,7 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from yarl import URL
 
-from sync_server.tls.authority import SiteAuthority, site_authority
+from sync_server.tls.authority import SiteAuthority, fingerprint, site_authority
 from sync_server.tls.certificate import UnusableCertificate, follow_files, load_context
 from sync_server.tls.serving import keep_made
 
@@ -59,6 +60,26 @@ async def test_who_trusts_the_sites_authority_is_served_and_who_trusts_another_i
         assert await fetch(url, own.ca_pem) == "hello"
         with pytest.raises(aiohttp.ClientConnectorCertificateError):
             await fetch(url, other.ca_pem)
+
+
+async def test_who_knows_the_fingerprint_alone_finds_the_authority_in_what_the_server_sends(
+    tmp_path: Path,
+) -> None:
+    own = site_authority(tmp_path, HOSTS)
+    async with serving(own.context) as url:
+        sent = await asyncio.to_thread(sent_chain, URL(url).port or 0)
+        (authority,) = (each for each in sent if fingerprint(each) == own.fingerprint)
+        assert await fetch(url, authority.public_bytes(serialization.Encoding.PEM)) == "hello"
+
+
+def sent_chain(port: int) -> list[x509.Certificate]:
+    blind = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    blind.check_hostname = False
+    blind.verify_mode = ssl.CERT_NONE
+    with socket.create_connection(("127.0.0.1", port)) as plain, blind.wrap_socket(plain) as tls:
+        # Public as SSLSocket.get_unverified_chain from Python 3.13 on.
+        chain = tls._sslobj.get_unverified_chain()  # type: ignore[attr-defined]
+        return [x509.load_pem_x509_certificate(each.public_bytes().encode()) for each in chain]
 
 
 def test_authority_stays_and_its_certificate_is_renewed_when_it_ends_or_is_for_other_names(
