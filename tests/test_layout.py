@@ -78,6 +78,8 @@ PURE = (
     "sync_server/replication_jobs/documents.py",
     "sync_server/replication_jobs/looks.py",
     "sync_server/replication_jobs/remote.py",
+    "sync_server/hub/contact.py",
+    "sync_server/hub/settings.py",
     "sync_server/policy.py",
     "sync_server/provisioning/actual.py",
     "sync_server/provisioning/design.py",

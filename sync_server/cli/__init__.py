@@ -8,6 +8,7 @@ import click
 COMMANDS: Mapping[str, str] = {
     "up": "sync_server.cli.system",
     "demo": "sync_server.cli.demo",
+    "hub": "sync_server.cli.hub",
     "serve": "sync_server.cli.system",
     "project": "sync_server.cli.system",
     "relay": "sync_server.cli.system",
