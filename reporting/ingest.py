@@ -9,10 +9,10 @@ request ever removes one.
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
-from sqlalchemy import Delete, Insert, delete
+from sqlalchemy import ARRAY, Delete, Insert, bindparam, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from reporting.documents.text import key_text, without_nul
@@ -37,9 +37,17 @@ class IngestEntry(msgspec.Struct, frozen=True, kw_only=True):
     original: bytes | None = None
 
 
-def record_first_receipts() -> Insert:
-    """Insert entries unless that (site, id, rev, outcome) is there; run with `entry_parameters`."""
-    return insert(ingest_log).on_conflict_do_nothing()
+def _record_first_receipts() -> Insert:
+    # One statement with arrays: a row at a time costs a push of 500 documents three times as much.
+    columns = [ingest_log.c[name] for name in IngestEntry.__struct_fields__]
+    arrays = [bindparam(column.name, type_=ARRAY(column.type)) for column in columns]
+    rows = func.unnest(*arrays).table_valued(*(column.name for column in columns)).render_derived()
+    statement = insert(ingest_log).from_select([column.name for column in columns], select(*rows.c))
+    return statement.on_conflict_do_nothing()
+
+
+RECORD_FIRST_RECEIPTS: Final = _record_first_receipts()
+"""Insert entries unless that (site, id, rev, outcome) is there; run with `entry_parameters`."""
 
 
 def forget_receipt(site: str, doc_id: str, rev: str) -> Delete:
@@ -57,10 +65,11 @@ def forget_receipts(site: str, doc_ids: Sequence[str]) -> Delete:
     return delete(ingest_log).where(c.site == site, c.doc_id.in_([key_text(each) for each in doc_ids]))
 
 
-def entry_parameters(entries: Sequence[IngestEntry]) -> list[dict[str, Any]]:
-    """Rows for `record_first_receipts`, in a fixed order so that concurrent pushes cannot deadlock."""
+def entry_parameters(entries: Sequence[IngestEntry]) -> dict[str, list[Any]]:
+    """Columns for `RECORD_FIRST_RECEIPTS`, in a fixed order so that concurrent pushes cannot deadlock."""
     rows = [_parameters(entry) for entry in entries]
-    return sorted(rows, key=lambda row: (row["site"], row["doc_id"], row["rev"], row["outcome"]))
+    rows.sort(key=lambda row: (row["site"], row["doc_id"], row["rev"], row["outcome"]))
+    return {name: [row[name] for row in rows] for name in IngestEntry.__struct_fields__}
 
 
 def _parameters(entry: IngestEntry) -> dict[str, Any]:

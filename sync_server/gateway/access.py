@@ -25,7 +25,7 @@ from replication.http.access import MOST_LOCAL_BYTES, Access, Operation
 from replication.http.intake import set_pace
 from replication.wire.decode import Incoming, Refusal
 from reporting.documents.text import key_text
-from reporting.ingest import IngestEntry, entry_parameters, record_first_receipts
+from reporting.ingest import RECORD_FIRST_RECEIPTS, IngestEntry, entry_parameters
 from reporting.sites import site_of
 from sync_server import errors
 from sync_server.caller_address import caller_address
@@ -122,7 +122,7 @@ def recorder(engine: AsyncEngine) -> Record:
         parameters = entry_parameters(entries)
         try:
             async with asyncio.timeout(RECORD_SECONDS), engine.begin() as connection:
-                await connection.execute(record_first_receipts(), parameters)
+                await connection.execute(RECORD_FIRST_RECEIPTS, parameters)
         except _POSTGRES_AWAY as error:
             log.warning("ingest log not written", error=said(error))
             raise Unavailable("the ingest log cannot be written at the moment; send again") from error
