@@ -38,6 +38,8 @@ DEVIATIONS: Mapping[str, Deviation] = {
     "gateway/test_reading.py::test_asking_for_named_documents_shows_the_published_ones_among_them": _differs(
         "CouchDB tells of named documents in the order of their ids, not of the writes"
     ),
+    "end_to_end/test_rewinds.py::"
+    "test_restored_older_site_database_is_noticed_and_filled_up_again_by_its_tablet": _skipped(_FILES),
     "gateway/test_cli.py::test_what_is_wrong_with_an_enrolment_is_told_and_leaves_nothing": _differs(
         "a device is enrolled while the service is away: its site database is asked for at the CouchDB itself"
     ),
