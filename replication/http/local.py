@@ -15,7 +15,7 @@ from replication.errors import BadRequest, Forbidden, NotFound, TooLarge
 from replication.http.answers import json_answer, raw_answer, read_body
 from replication.http.call import Call
 from replication.wire.decode import MAX_NESTING, check_reserved_members, check_utf8
-from replication.wire.split import nesting
+from replication.wire.split import is_deeper
 
 _REV = re.compile("0-[0-9]{1,15}")
 
@@ -73,7 +73,7 @@ def _checkpoint(text: bytes, most_bytes: int) -> _Checkpoint:
     if len(text) > most_bytes:
         raise TooLarge(f"a checkpoint is larger than {most_bytes} bytes")
     check_utf8(text)
-    if nesting(text) > MAX_NESTING:
+    if is_deeper(text, MAX_NESTING):
         raise BadRequest(f"document is nested deeper than {MAX_NESTING} levels")
     try:
         _anything.decode(text)

@@ -9,7 +9,7 @@ from replication.upstream.call import UpstreamCall
 from replication.upstream.exchange import Ask
 from replication.upstream.passing import asked_headers, json_headers, pass_back, pass_on
 from replication.wire.decode import MAX_NESTING, check_utf8
-from replication.wire.split import nesting
+from replication.wire.split import is_deeper
 
 _anything = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -28,7 +28,7 @@ async def put(call: UpstreamCall) -> web.StreamResponse:
     if len(text) > most:
         raise TooLarge(f"a checkpoint is larger than {most} bytes")
     check_utf8(text)
-    if nesting(text) > MAX_NESTING:
+    if is_deeper(text, MAX_NESTING):
         raise BadRequest(f"document is nested deeper than {MAX_NESTING} levels")
     try:
         _anything.decode(text)

@@ -26,7 +26,7 @@ from replication.errors import BadRequest, CouchError, DocValidation, Forbidden,
 from replication.values import Rev
 from replication.wire.attachments import AttachmentMember, Part, decode_attachments
 from replication.wire.normalise import has_huge_integer, normalise
-from replication.wire.split import nesting, split
+from replication.wire.split import is_deeper, split
 
 NewId = Callable[[], str]
 """Names a document that its client leaves to the store to name."""
@@ -177,7 +177,7 @@ def decode_document(
     if len(text) > MAX_DOCUMENT_BYTES:
         reason = f"document is larger than {MAX_DOCUMENT_BYTES} bytes"
         return _refused(_early_identity(text, doc_id), Forbidden(reason))
-    if nesting(text) > MAX_NESTING:
+    if is_deeper(text, MAX_NESTING):
         reason = f"document is nested deeper than {MAX_NESTING} levels"
         return _refused(_early_identity(text, doc_id), Forbidden(reason))
     original: bytes | None = None
