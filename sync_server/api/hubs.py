@@ -49,8 +49,8 @@ from sync_server.middleware import REQUEST_ID
 MAX_ENTRIES = 1000
 _BODY_LIMIT = 4 * 1024 * 1024
 
-Url = Annotated[str, Meta(pattern=r"^https?://[^\s/?#@]+/?$", max_length=300)]
-Fingerprint = Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}$")]
+Url = Annotated[str, Meta(pattern=r"^https?://[^\s/?#@]+/?$(?!\n)", max_length=300)]
+Fingerprint = Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}$(?!\n)")]
 Count = Annotated[int, Meta(ge=0, lt=2**31)]
 
 
