@@ -9,10 +9,10 @@ request ever removes one.
 """
 
 from collections.abc import Sequence
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import msgspec
-from sqlalchemy import ARRAY, Delete, Insert, bindparam, delete, func, select
+from sqlalchemy import JSON, Delete, Insert, Text, bindparam, cast, column, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from reporting.documents.text import key_text, without_nul
@@ -38,11 +38,19 @@ class IngestEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _record_first_receipts() -> Insert:
-    # One statement with arrays: a row at a time costs a push of 500 documents three times as much.
+    # One statement, and one parameter that is made in C: row by row, or as arrays, a push of 500 documents
+    # costs several times as much.
     columns = [ingest_log.c[name] for name in IngestEntry.__struct_fields__]
-    arrays = [bindparam(column.name, type_=ARRAY(column.type)) for column in columns]
-    rows = func.unnest(*arrays).table_valued(*(column.name for column in columns)).render_derived()
-    statement = insert(ingest_log).from_select([column.name for column in columns], select(*rows.c))
+    rows = (
+        func.json_to_recordset(cast(bindparam("entries", type_=Text), JSON))
+        .table_valued(*(column(each.name, Text) for each in columns))
+        .render_derived(with_types=True)
+    )
+    values = [
+        func.decode(rows.c.original, "base64") if each.name == "original" else rows.c[each.name]
+        for each in columns
+    ]
+    statement = insert(ingest_log).from_select([each.name for each in columns], select(*values))
     return statement.on_conflict_do_nothing()
 
 
@@ -65,17 +73,16 @@ def forget_receipts(site: str, doc_ids: Sequence[str]) -> Delete:
     return delete(ingest_log).where(c.site == site, c.doc_id.in_([key_text(each) for each in doc_ids]))
 
 
-def entry_parameters(entries: Sequence[IngestEntry]) -> dict[str, list[Any]]:
-    """Columns for `RECORD_FIRST_RECEIPTS`, in a fixed order so that concurrent pushes cannot deadlock."""
-    rows = [_parameters(entry) for entry in entries]
-    rows.sort(key=lambda row: (row["site"], row["doc_id"], row["rev"], row["outcome"]))
-    return {name: [row[name] for row in rows] for name in IngestEntry.__struct_fields__}
+def entry_parameters(entries: Sequence[IngestEntry]) -> dict[str, str]:
+    """For `RECORD_FIRST_RECEIPTS`, in a fixed order so that concurrent pushes cannot deadlock."""
+    rows = sorted(map(_row, entries), key=lambda row: (row.site, row.doc_id, row.rev, row.outcome))
+    return {"entries": msgspec.json.encode(rows).decode()}
 
 
-def _parameters(entry: IngestEntry) -> dict[str, Any]:
-    return {
-        **msgspec.structs.asdict(entry),
-        "doc_id": key_text(entry.doc_id),
-        "rev": key_text(entry.rev),
-        "reason": None if entry.reason is None else without_nul(entry.reason)[:MAX_REASON_CHARACTERS],
-    }
+def _row(entry: IngestEntry) -> IngestEntry:
+    """The entry as Postgres can hold it."""
+    doc_id, rev = key_text(entry.doc_id), key_text(entry.rev)
+    reason = None if entry.reason is None else without_nul(entry.reason)[:MAX_REASON_CHARACTERS]
+    if (doc_id, rev, reason) == (entry.doc_id, entry.rev, entry.reason):
+        return entry
+    return msgspec.structs.replace(entry, doc_id=doc_id, rev=rev, reason=reason)

@@ -15,6 +15,7 @@ thrown away: that is the cheapest complete proof that it is JSON, UTF-8 and with
     document has to name its revision
 """
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -287,8 +288,14 @@ def _object(members: Mapping[str, msgspec.Raw]) -> bytes:
     return b"{" + b",".join(_key(name) + bytes(raw) for name, raw in members.items()) + b"}"
 
 
-def _key(name: str) -> bytes:
+@functools.lru_cache(maxsize=1024)
+def _short_key(name: str) -> bytes:
     return msgspec.json.encode(name) + b":"
+
+
+def _key(name: str) -> bytes:
+    # A document's members are called the same again and again; what somebody makes up is not kept.
+    return _short_key(name) if len(name) <= 32 else msgspec.json.encode(name) + b":"
 
 
 def _text(raw: msgspec.Raw | None) -> str | None:
