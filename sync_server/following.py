@@ -86,7 +86,11 @@ async def listen(engine: AsyncEngine, channel: str) -> psycopg.AsyncConnection:
     # One of its own: the pool resets and hands around its connections, a listener must stay.
     dsn = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
     listener = await psycopg.AsyncConnection.connect(dsn, autocommit=True, connect_timeout=10)
-    await listener.execute(f"LISTEN {channel}".encode())
+    try:
+        await listener.execute(f"LISTEN {channel}".encode())
+    except BaseException:  # cancelled too: nobody else has it yet
+        await listener.close()
+        raise
     return listener
 
 

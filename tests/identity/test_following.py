@@ -2,11 +2,13 @@
 
 import asyncio
 
+import psycopg
+import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
-from sync_server.following import Follower
+from sync_server.following import Follower, listen
 
 
 async def test_a_notification_is_followed_by_a_reading(async_engine: AsyncEngine) -> None:
@@ -43,3 +45,20 @@ async def test_a_defect_in_a_reading_is_told_and_an_outage_once(
         ("warning", "things"),
         ("critical", "things"),
     ]
+
+
+async def test_listener_is_closed_where_who_waits_for_it_is_cancelled(
+    async_engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: asyncio.Future[psycopg.AsyncConnection] = asyncio.get_running_loop().create_future()
+
+    async def hang(listener: psycopg.AsyncConnection, _: bytes) -> None:
+        begun.set_result(listener)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(psycopg.AsyncConnection, "execute", hang)
+    waiting = asyncio.create_task(listen(async_engine, "things"))
+    listener = await begun
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert listener.closed
