@@ -17,6 +17,9 @@ T = TypeVar("T")
 ATTEMPTS = 7
 """Tries of a request that gets no answer, or 429, 503 …; the waits between them add up to about 30 s."""
 
+FIRST_WAIT_S = 0.5
+"""After the first of them; each further wait is twice as long."""
+
 
 class Place(NamedTuple):
     """A server. `base` is the URL under which `/<database>` answers, without a login."""
@@ -44,5 +47,5 @@ async def retried(call: Callable[[], Awaitable[T]]) -> T:
         try:
             return await call()
         except Unavailable:
-            await asyncio.sleep(0.5 * 2**attempt)
+            await asyncio.sleep(FIRST_WAIT_S * 2**attempt)
     return await call()

@@ -7,7 +7,8 @@
 |---|---|
 | a document is saved while it is read | `latest`: the newer leaf is in the file, or both |
 | … after it was read | it comes again in the feed, which is read to its end, or after its sequence |
-| a leaf is purged meanwhile | it is left out |
+| a leaf is purged meanwhile | it is left out: the feed does not name it any more either |
+| a copy of a cluster does not give a leaf that the feed names | asked for again, then Unavailable: no run |
 | an answer is too large | the batch in halves, down to one document, which has to come whole |
 | no answer, 429, 503, … | the same request again, a bounded number of times |
 | the database is recreated or put back meanwhile | DatabaseChanged: the file is worth nothing |
@@ -16,6 +17,7 @@
 import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,7 +26,7 @@ import msgspec
 from replication.client import CouchClient
 from replication.dump.lines import DumpWriter, Written
 from replication.dump.place import Place, retried
-from replication.errors import NotFound, TooLarge
+from replication.errors import NotFound, TooLarge, Unavailable
 from replication.replicator.peer import Fetched
 from replication.values import Leaf
 
@@ -139,6 +141,7 @@ async def _dump_large(place: Place, database: str, leaf: Leaf, writer: DumpWrite
         try:
             content_type = await retried(lambda: _spool(place, database, leaf, body))
         except NotFound:
+            await _check_gone(place.client, database, {(leaf.id, leaf.rev)})
             return
         body.seek(0)
         await asyncio.to_thread(writer.large_leaf, leaf.body, content_type, body)
@@ -163,9 +166,7 @@ async def fetched(
     alone = len(wanted) == 1
     most = None if alone else MOST_BYTES_AT_ONCE
     try:
-        leaves = await retried(
-            lambda: client.bulk_get(database, wanted, most_bytes=most, query=query),
-        )
+        leaves = await retried(lambda: _given(client, database, wanted, most, query))
     except TooLarge:
         if alone:
             raise
@@ -179,6 +180,27 @@ async def fetched(
         if (leaf.id, leaf.rev) not in told:
             told.add((leaf.id, leaf.rev))
             yield leaf
+
+
+async def _given(
+    client: CouchClient,
+    database: str,
+    wanted: Sequence[tuple[str, str]],
+    most: int | None,
+    query: dict[str, Any],
+) -> list[Leaf]:
+    leaves = await client.bulk_get(database, wanted, most_bytes=most, query=query)
+    await _check_gone(client, database, set(wanted) - {(leaf.id, leaf.rev) for leaf in leaves})
+    return leaves
+
+
+async def _check_gone(client: CouchClient, database: str, absent: AbstractSet[tuple[str, str]]) -> None:
+    """Raises Unavailable where the feed names one of these as a leaf: it is there, and was not given."""
+    if not absent:
+        return
+    for change in await client.changes_of(database, sorted({doc_id for doc_id, _ in absent})):
+        if unread := [rev for rev in change.revs if (change.id, rev) in absent]:
+            raise Unavailable(f"{change.id} {unread[0]} is named, and cannot be read just now")
 
 
 def attached_bytes(body: bytes) -> int | None:

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from replication.client import CouchClient
+from replication.dump import place as place_module
 from replication.dump import writing
 from replication.dump.comparing import ExpectedLeaves
 from replication.dump.lines import DumpDamaged, DumpedLeaf, check_dump
@@ -19,7 +21,9 @@ from replication.dump.loading import Loaded, load_file
 from replication.dump.place import Place
 from replication.dump.winners import dump_winners
 from replication.dump.writing import dump_database
+from replication.errors import Unavailable
 from replication.http.access import allow_everything
+from replication.values import Leaf
 from tests.contract.couch import Couch, Db, apache, embedded_in, fresh_database, replicated
 from tests.contract.varied import LEAVES, attachment, varied_documents
 
@@ -132,6 +136,34 @@ async def test_answers_that_are_too_large_are_asked_for_in_halves(
     assert dumped.written.counts.leaves == LEAVES
     await load(target, tmp_path / "dump")
     assert await target.everything() == await source.everything()
+
+
+@pytest.mark.parametrize("answers", [1, 100])
+async def test_a_leaf_that_the_feed_names_and_no_copy_gives_is_asked_for_again_and_never_left_out(
+    source: Db, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: int
+) -> None:
+    """A copy of a cluster that is behind says `not_found`, for a moment or for good."""
+    await source.push(replicated("a", "1-a"), replicated("behind", "1-a"), replicated("purged", "1-a"))
+    left = answers
+    bulk_get = CouchClient.bulk_get
+
+    async def of_a_copy(self: CouchClient, *args: Any, **options: Any) -> list[Leaf]:
+        nonlocal left
+        left -= 1
+        if left == answers - 1:
+            content = {"Content-Type": "application/json"}
+            answer = await source.call("POST", "/_purge", data=b'{"purged":["1-a"]}', headers=content)
+            assert answer.status < 300
+        return [leaf for leaf in await bulk_get(self, *args, **options) if leaf.id != "behind" or left < 0]
+
+    monkeypatch.setattr(CouchClient, "bulk_get", of_a_copy)
+    monkeypatch.setattr(place_module, "FIRST_WAIT_S", 0.0)
+    if answers > 1:
+        with pytest.raises(Unavailable, match="behind 1-a is named"):
+            await dump_database(place(source), source.name, tmp_path / "dump")
+        return
+    dumped = await dump_database(place(source), source.name, tmp_path / "dump")
+    assert dumped.written.counts.leaves == 2
 
 
 async def test_what_is_not_to_be_kept_is_left_out_and_counted(source: Db, target: Db, tmp_path: Path) -> None:
