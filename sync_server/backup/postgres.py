@@ -142,19 +142,23 @@ def check_schema(schema: str) -> None:
 
 
 def filled_tables(url: str) -> list[str]:
-    """Tables that hold rows which somebody put there; of a schema that is not there, none. Raises
-    psycopg.Error.
+    """What is in the way: tables with rows that somebody put there, tables of others; of a schema that is
+    not there, nothing. Raises psycopg.Error.
     """
     with connect(url, application_name="metricis-restore") as connection:
         rows = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
         found = []
         for (name,) in sorted(rows):
-            if name in _OF_PROCESSES or name not in metadata.tables:
+            if name in _OF_PROCESSES or name == "alembic_version":
+                continue
+            if name not in metadata.tables:
+                # Somebody else's, and the restore drops the schema: empty or not.
+                found.append(f"the table {name}")
                 continue
             asked = sql.SQL("SELECT EXISTS (SELECT FROM {})").format(sql.Identifier(name))
             row = connection.execute(asked).fetchone()
             if row is not None and row[0]:
-                found.append(name)
+                found.append(f"rows in {name}")
     return found
 
 

@@ -175,7 +175,7 @@ async def check_empty(plan: Plan, target: Target) -> None:
         if any(not change.id.startswith("_design/") for change in page.changes):
             there.append(f"documents in {name}")
     if plan.last.postgres is not None:
-        there += [f"rows in {table}" for table in postgres.filled_tables(target.owner_url)]
+        there += postgres.filled_tables(target.owner_url)
     if there:
         shown = ", ".join(there[:8]) + (" …" if len(there) > 8 else "")
         raise NotEmpty(f"The deployment is not empty: {shown}. A restore needs an empty one.")

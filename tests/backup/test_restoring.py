@@ -71,6 +71,17 @@ async def test_one_that_died_half_way_goes_on_and_others_are_refused_meanwhile(
         await fresh.restore(backups, later)
 
 
+async def test_tables_of_another_application_are_in_the_way_and_stay(
+    clinic: Clinic, backups: Backups, fresh: Fresh
+) -> None:
+    manifest = await backups.run(keys=True)
+    with psycopg.connect(fresh.target.owner_url) as connection:
+        connection.execute("CREATE TABLE of_others (n int)")
+    with pytest.raises(NotEmpty, match="the table of_others"):
+        await fresh.restore(backups, manifest)
+    assert fresh.rows("SELECT count(*) FROM of_others") == [(0,)]
+
+
 async def test_without_the_keys_it_is_refused_before_anything_is_written(
     clinic: Clinic, backups: Backups, fresh: Fresh
 ) -> None:
