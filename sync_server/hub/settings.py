@@ -3,7 +3,7 @@
 | told | refused, because |
 |---|---|
 | a centre by `http://` beyond this machine | the hub's credential and all sessions would travel in clear |
-| an address beyond loopback without a certificate | the same, of tablets |
+| an address beyond loopback without a certificate, an `http://` URL | the same, of tablets |
 | a certificate without its key, or beside `--site-ca` | one of them would silently not count |
 | a site or an URL that cannot be one | nothing would ever be synced |
 
@@ -77,7 +77,7 @@ def _about_the_centre(settings: HubSettings) -> Sequence[str]:
     host = _host(settings.centre)
     if host is None:
         return [f"--centre {settings.centre!r}: give the centre's address, as https://sync.example.org."]
-    if settings.centre.startswith("http://") and host not in LOOPBACK:
+    if not _is_encrypted(settings.centre) and host not in LOOPBACK:
         return [
             f"--centre {settings.centre}: over http everybody on the way reads the hub's credential and"
             " what is synced. Give its https address."
@@ -96,7 +96,17 @@ def _about_listening(settings: HubSettings) -> list[str]:
             f"--host {settings.host}: tablets' credentials would cross the network in clear. Give --site-ca,"
             " or --tls-cert and --tls-key; or --insecure-lan where something in front encrypts."
         )
+    if not settings.insecure_lan:
+        problems += [
+            f"--url {url}: tablets would be told to send their credentials in clear. Give its https address."
+            for url in settings.urls
+            if not _is_encrypted(url) and _host(url) not in (None, *LOOPBACK)
+        ]
     return problems
+
+
+def _is_encrypted(url: str) -> bool:
+    return url.lower().startswith("https:")
 
 
 def _host(url: str) -> str | None:

@@ -26,6 +26,8 @@ def settings(**told: Any) -> HubSettings:
         {"host": "0.0.0.0", **CERTIFICATE},  # noqa: S104
         {"host": "0.0.0.0", "insecure_lan": True},  # noqa: S104
         {"urls": ("https://hub.local:8443/",)},
+        {"urls": ("http://127.0.0.1:8443",)},
+        {"host": "0.0.0.0", "insecure_lan": True, "urls": ("http://10.8.0.2:8443",)},  # noqa: S104
     ],
 )
 def test_a_hub_starts_where_nothing_travels_in_clear(told: dict[str, Any]) -> None:
@@ -38,6 +40,7 @@ def test_a_hub_starts_where_nothing_travels_in_clear(told: dict[str, Any]) -> No
     ("told", "problem"),
     [
         ({"centre": "http://sync.example.org"}, "over http"),
+        ({"centre": "HTTP://sync.example.org"}, "over http"),
         ({"centre": "sync.example.org"}, "--centre"),
         ({"centre": "https://user:secret@sync.example.org"}, "--centre"),
         ({"host": "0.0.0.0"}, "--site-ca"),  # noqa: S104
@@ -46,6 +49,7 @@ def test_a_hub_starts_where_nothing_travels_in_clear(told: dict[str, Any]) -> No
         ({"site": "Lima!"}, "no site's name"),
         ({"urls": ("hub.local",)}, "--url"),
         ({"urls": ("https://hub.local/db",)}, "--url"),
+        ({"host": "0.0.0.0", "site_ca": True, "urls": ("http://hub.local:8443",)}, "in clear"),  # noqa: S104
     ],
 )
 def test_an_unsafe_or_impossible_setting_is_refused_with_what_to_do(
