@@ -147,7 +147,7 @@ class TabletAccess:
 
     async def refused(self, database: str, docs: Sequence[tuple[Incoming, Refusal]]) -> None:  # noqa: ARG002
         """Put beside their entries that the store refused them. Raises Unavailable."""
-        await self._write([self._entry(incoming, refusal.reason) for incoming, refusal in docs])
+        await self._write([self._entry(incoming, each.reason, shown=each.error) for incoming, each in docs])
 
     async def _write(self, entries: Sequence[journal.Entry]) -> None:
         if not entries:
@@ -162,7 +162,8 @@ class TabletAccess:
             if entry.outcome == "refused":
                 log.warning("document refused", id=entry.doc_id, rev=entry.rev, device=entry.device)
 
-    def _entry(self, incoming: Incoming, reason: str | None) -> journal.Entry:
+    def _entry(self, incoming: Incoming, reason: str | None, *, shown: str | None = None) -> journal.Entry:
+        """`shown`: in place of the reason on the page, where that may quote what the document holds."""
         refused = reason is not None
         doc_id, rev = incoming.id, incoming.rev or ""
         return journal.Entry(
@@ -175,7 +176,7 @@ class TabletAccess:
             credential=self._credential.id,
             received_at=now().isoformat(),
             reason=None if reason is None else _text(reason)[:MOST_REASON_CHARACTERS],
-            shown=_shown(incoming, reason),
+            shown=shown or _shown(incoming, reason),
             original=incoming.original,
         )
 

@@ -38,6 +38,18 @@ async def test_the_page_tells_how_the_hub_is_and_nothing_of_any_document(hub: Ru
     assert 290 < tablet["clock_offset_s"] < 310
     assert (tablet["refusals"], tablet["last_refusal"]) == (2, "doc_validation")
 
+    stub = {f"{NAME}.txt": {"stub": True, "digest": "md5-AAAAAAAAAAAAAAAAAAAAAA==", "length": 3}}
+    in_bulk = {"new_edits": False, "docs": [session("y", _attachments=stub)]}
+    alone = session("z", _attachments=stub)
+    for count, method, path, body in (
+        (3, "POST", "_bulk_docs", in_bulk),
+        (4, "PUT", "session:z?new_edits=false", alone),
+    ):
+        await hub.call(method, f"/db/site-lima/{path}", by=TABLET, body=body)
+        _, shown = await hub.call("GET", "/status.json")
+        assert shown["tablets"][0]["refusals"] == count
+        assert "Rosa" not in str(shown), path
+
     async with hub.client.get("/") as answer:
         page = await answer.text()
         assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
