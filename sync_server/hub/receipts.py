@@ -103,9 +103,10 @@ def wanted(connection: sqlite3.Connection, at: datetime) -> list[Revision]:
     """What the centre is to be asked for now: first what it was never asked, then the longest ago."""
     rows = connection.execute(
         "SELECT doc_id, rev FROM receipts WHERE (state IS NULL OR state <> 'projected')"
-        " AND (state IS NULL OR state IN ('stored', 'unknown') OR fetched_at < ?)"
+        # One of tomorrow is of a clock that was set back since: it tells nothing of how long ago it was.
+        " AND (state IS NULL OR state IN ('stored', 'unknown') OR fetched_at NOT BETWEEN ? AND ?)"
         " ORDER BY fetched_at LIMIT ?",
-        ((at - ASK_AGAIN).isoformat(), MOST_ASKED),
+        ((at - ASK_AGAIN).isoformat(), at.isoformat(), MOST_ASKED),
     )
     return [(doc_id, rev) for doc_id, rev in rows]
 
