@@ -24,7 +24,10 @@ from sync_server.hub.site_list import FetchedList
 
 T = TypeVar("T")
 
-TIMEOUT = aiohttp.ClientTimeout(total=60, connect=15)
+TIMEOUT = aiohttp.ClientTimeout(total=600, connect=15, sock_read=60)
+"""A full part of the journal takes minutes on a slow line, and would never get across within one; a centre
+that says nothing for a minute is away.
+"""
 _AWAY = (429, 502, 503, 504)
 _REJECTED = (400, 413, 422)
 
