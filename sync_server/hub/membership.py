@@ -7,6 +7,7 @@
 | power goes before the credential is kept | the same code again: one installation may redeem it twice |
 | a credential, the same code as then or none | the credential is used; the code is not asked about |
 | a credential, another code | it is redeemed: the hub was revoked, or moved to another centre |
+| the same, and the centre does not answer | the credential is used, tablets sync; the next start redeems |
 | the code, or the directory, is another site's; the code is a tablet's | NotEnrolled, in words |
 """
 
@@ -17,6 +18,7 @@ from typing import Final
 
 import jwt
 import msgspec
+import structlog
 
 from sync_server.embedded.atomic_file import write_atomically
 from sync_server.hub.centre import Centre
@@ -25,6 +27,8 @@ from sync_server.hub.settings import HubSettings
 from sync_server.key_file import load_or_create_key
 
 _FILE: Final = "hub.json"
+
+log = structlog.get_logger()
 
 
 class NotEnrolled(Exception):
@@ -57,6 +61,9 @@ async def enrolled(settings: HubSettings, centre: Centre) -> Membership:
     try:
         given = await centre.enrol(settings.code, installation)
     except StepFailure as failure:
+        if kept is not None and failure.kind == "away":
+            log.warning("the new code waits for the next start", centre=settings.centre, reason=failure.why)
+            return _of_site(kept, settings.site)
         raise NotEnrolled(f"The code could not be redeemed at {settings.centre}: {failure.why}") from failure
     if _role(given.token) != "hub":
         raise NotEnrolled("This code enrols a tablet. Make one for a hub.")

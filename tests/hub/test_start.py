@@ -143,6 +143,10 @@ async def test_a_code_is_redeemed_once_and_a_new_one_replaces_the_credential(
         with pytest.raises(NotEnrolled, match="not valid"):
             await enrolled(msgspec.structs.replace(settings, code="another"), there)
         assert load(tmp_path) == first
+        # Started with a new code while there is no link: tablets go on with the hub, the code waits.
+        away = msgspec.structs.replace(settings, code="another", centre="http://127.0.0.1:9")
+        assert await enrolled(away, Centre(session, away.centre, None)) == first
+        assert load(tmp_path) == first
 
 
 def test_a_hub_needs_neither_postgres_nor_redis() -> None:
