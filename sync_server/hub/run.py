@@ -12,6 +12,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 import ssl
@@ -55,6 +56,8 @@ async def run_hub(settings: HubSettings) -> None:
     UnusableCertificate, and OSError where it cannot listen or a file cannot be read.
     """
     stop = _stop_signal()
+    # The directory may be one that others can look into; what is made in it is not for them.
+    os.umask(0o077)
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     registry = Registry(settings.store_dir)
     try:

@@ -72,8 +72,12 @@ async def test_a_hub_enrols_once_serves_over_tls_and_stops_in_order(
     async with TestServer(enrolling.app()) as server:
         url = str(server.make_url("/"))
         async with HubProcess(tmp_path / "hub", url, "--site-ca", scheme="https") as hub:
+            hub.data_dir.mkdir(mode=0o755)
             await hub.start("--code", CODE)
             status = await hub.until(lambda status: status["link"]["up"])
+            files = [each for each in hub.data_dir.rglob("*") if each.is_file()]
+            assert {"hub.sqlite", "hub.sqlite-wal"} < {each.name for each in files}
+            assert [each for each in files if each.stat().st_mode & 0o077] == []
             fingerprint = status["certificate_fingerprint"]
             assert fingerprint.startswith("sha256:")
             assert centre.reports[0]["ca_fingerprint"] == fingerprint
