@@ -2,12 +2,13 @@
 
 Replication and erasure speak that API, and no tablet's credential opens what they need. So the same store is
 mounted a second time, on a port of its own that only this machine reaches, behind a secret that is made at
-each start and leaves the process nowhere.
+each start and leaves the process nowhere. What was erased is refused here too: a publication may be on its
+way from the centre while it is erased, and would come in after the purge.
 """
 
 import hmac
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -21,6 +22,8 @@ from replication.http.server import couch_routes
 from replication.replicator.definition import Endpoint
 from replication.replicator.peer import Peer
 from replication.store.registry import Registry
+from replication.wire.decode import Incoming, Refusal
+from sync_server.hub.erased import REASON, Erased
 
 _HOST = "127.0.0.1"
 
@@ -45,15 +48,29 @@ class PrivateStore:
         return Peer(self._session, self.endpoint(database))
 
 
+class OwnAccess(FullAccess):
+    """Everything but what was erased."""
+
+    def __init__(self, erased: Erased) -> None:
+        self._erased = erased
+
+    async def admit(self, database: str, docs: Sequence[Incoming]) -> list[Refusal | None]:  # noqa: ARG002
+        """Refuse what was erased, and what cannot be read."""
+        return [
+            Refusal("forbidden", REASON) if self._erased.has(each.id, each.rev) else each.refusal
+            for each in docs
+        ]
+
+
 @asynccontextmanager
-async def private_store(registry: Registry, *, memory_mb: int) -> AsyncIterator[PrivateStore]:
+async def private_store(registry: Registry, erased: Erased, *, memory_mb: int) -> AsyncIterator[PrivateStore]:
     """Open it until the end of the block."""
     secret = f"Bearer {secrets.token_urlsafe(32)}"
 
     async def authorize(request: web.Request, operation: Operation, database: str | None) -> Access:  # noqa: ARG001
         if not hmac.compare_digest(request.headers.get("Authorization", "").encode(), secret.encode()):
             raise Unauthorized("this port is the hub's own")
-        return FullAccess()
+        return OwnAccess(erased)
 
     app = web.Application(client_max_size=MAX_REQUEST_BYTES)
     app.add_routes(couch_routes(registry, authorize, room=Room(memory_mb * 1024 * 1024)))

@@ -127,7 +127,7 @@ async def _first_list(hub: Hub, centre: Centre) -> None:
 async def _linked(hub: Hub, membership: Membership, session: aiohttp.ClientSession) -> AsyncIterator[None]:
     """Keep the link, and write which tablets were seen, until the end of the block."""
     settings = hub.settings
-    async with private_store(hub.registry, memory_mb=settings.memory_mb) as store:
+    async with private_store(hub.registry, hub.erased, memory_mb=settings.memory_mb) as store:
         centre = Centre(session, settings.centre, membership.token)
         replications = Replications(
             store,

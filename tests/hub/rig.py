@@ -131,7 +131,10 @@ async def running_hub(
 async def linked(running: RunningHub) -> AsyncIterator[Link]:
     """The hub's link, not running: the test makes each contact."""
     hub = running.hub
-    async with aiohttp.ClientSession() as session, private_store(hub.registry, memory_mb=16) as store:
+    async with (
+        aiohttp.ClientSession() as session,
+        private_store(hub.registry, hub.erased, memory_mb=16) as store,
+    ):
         centre = Centre(session, hub.settings.centre, "hub's")
         replications = Replications(
             store,

@@ -174,6 +174,37 @@ async def test_an_erasure_takes_the_document_out_of_everything_and_keeps_it_out(
     assert [row["error"] for row in await hub.push(TABLET, branch)] == ["forbidden"]
 
 
+async def test_a_publication_that_was_on_its_way_when_it_was_erased_does_not_come_back(
+    hub: RunningHub, link: Link, centre: FakeCentre, centre_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    docs = [{"_id": "participant:p1", "_rev": "1-a"}, {"_id": "study:SRO", "_rev": "1-s"}]
+    async with hub.client.session.post(
+        f"{centre_url}/db/{DATABASE}/_bulk_docs", json={"new_edits": False, "docs": docs}
+    ) as answer:
+        assert answer.status == 201
+    fetched, go_on = asyncio.Event(), asyncio.Event()
+    target = link._replications._here_peer
+    write = target.write
+
+    async def late(batch: Any) -> Any:
+        fetched.set()
+        await go_on.wait()
+        return await write(batch)
+
+    monkeypatch.setattr(target, "write", late)
+    await link.contact()
+    assert fetched.is_set()
+    centre.tasks = [{"id": 7, "documents": {"participant:p1": ["1-a"]}}]
+    purge = f"{centre_url}/db/{DATABASE}/_purge"
+    async with hub.client.session.post(purge, json={"participant:p1": ["1-a"]}) as answer:
+        assert answer.status == 201
+    await link.contact()
+    assert centre.done == ["7"]
+    go_on.set()
+    await link.contact()
+    assert await hub.ids() == ["study:SRO"]
+
+
 async def test_an_erasure_of_one_branch_takes_what_was_made_from_it_and_leaves_the_others(
     hub: RunningHub, link: Link, centre: FakeCentre
 ) -> None:
