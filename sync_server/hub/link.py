@@ -170,7 +170,9 @@ class Link:
 
     async def _fetch_site_list(self) -> None:
         hub = self._hub
-        fetched = await self._centre.site_list(hub.site_list.version)
+        # Asked for by what is on the disk: a list that could not be kept is in force, and is fetched again.
+        since = await hub.records.do(site_list.kept_version)
+        fetched = await self._centre.site_list(since)
         if fetched is None:
             return
         hub.site_list.replace(fetched)

@@ -120,6 +120,10 @@ class SiteList:
         raise NotLetIn(str(foreign))
 
 
+class _Version(msgspec.Struct):
+    version: str
+
+
 Cut = Callable[[Callable[[str], bool]], None]
 """Ends the open requests of every credential that is not in force."""
 
@@ -127,6 +131,12 @@ Cut = Callable[[Callable[[str], bool]], None]
 def save(connection: sqlite3.Connection, fetched: FetchedList) -> None:
     """Keep the list for starts without a link."""
     write_meta(connection, _NAME, msgspec.json.encode(fetched))
+
+
+def kept_version(connection: sqlite3.Connection) -> str | None:
+    """The version of the list that was kept; None before the first."""
+    kept = read_meta(connection, _NAME)
+    return None if kept is None else msgspec.json.decode(kept, type=_Version).version
 
 
 def load(connection: sqlite3.Connection) -> FetchedList | None:

@@ -1,12 +1,14 @@
 """A contact with the centre, step by step; the centre is a stand-in that answers as agreed."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sync_server.hub import site_list
 from sync_server.hub.contact import Step
 from sync_server.hub.erased import REASON
 from sync_server.hub.link import Link
@@ -90,14 +92,37 @@ async def test_publications_come_and_are_not_sent_back(
     assert await ids_in(centre.registry) == ["battery:b@1", "session:a"]
 
 
+async def kept_revocations(hub: RunningHub) -> set[str]:
+    """What a hub that starts now would know of, without a link."""
+    kept = await hub.hub.records.do(site_list.load)
+    return set() if kept is None else {each.id for each in kept.credentials if each.revoked}
+
+
 async def test_a_revocation_takes_effect_at_the_next_contact_and_outlives_a_restart(
-    tmp_path: Path, hub: RunningHub, link: Link, centre: FakeCentre
+    hub: RunningHub, link: Link, centre: FakeCentre
 ) -> None:
     assert (await hub.call("GET", f"/db/{DATABASE}", by=TABLET))[0] == 200
     centre.listed = fetched_list("tab-1", version="2")
     await link.contact()
     assert (await hub.call("GET", f"/db/{DATABASE}", by=TABLET))[0] == 401
-    assert hub.hub.site_list.version == "2"
+    assert (await kept_revocations(hub)) == {"id-of-tab-1"}
+
+
+async def test_a_list_that_the_disk_did_not_take_counts_at_once_and_is_fetched_until_it_is_kept(
+    hub: RunningHub, link: Link, centre: FakeCentre, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    centre.listed = fetched_list("tab-1", version="2")
+    with monkeypatch.context() as broken:
+        broken.setattr("sync_server.hub.site_list.save", full)
+        await link.contact()
+    assert (await hub.call("GET", f"/db/{DATABASE}", by=TABLET))[0] == 401
+    assert Step.SITE_LIST.value in hub.hub.state.problems
+    await link.contact()
+    assert (await kept_revocations(hub)) == {"id-of-tab-1"}
+    assert hub.hub.state.problems == {}
 
 
 @pytest.mark.parametrize("status", [502, 503, 401])
