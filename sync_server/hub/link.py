@@ -17,6 +17,7 @@ import asyncio
 import contextlib
 import random
 import shutil
+import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
@@ -32,7 +33,7 @@ from sync_server.hub.journal import Told
 from sync_server.hub.parts import Hub, now
 from sync_server.hub.records import RecordsFailed, read_meta, write_meta
 from sync_server.hub.replicating import Copied, Replications
-from sync_server.hub.status import app_version, documents_waiting, keep_pushed
+from sync_server.hub.status import app_version, documents_waiting, forget_pushed, keep_pushed
 from sync_server.hub.tablets import SeenTablet, kept_tablets
 
 GATHER_S: Final = 1.0
@@ -45,6 +46,11 @@ MOST_TABLETS: Final = 1000
 """Told to the centre at once."""
 
 log = structlog.get_logger()
+
+
+def _doubt(connection: sqlite3.Connection) -> None:
+    journal.doubt(connection)
+    forget_pushed(connection)
 
 
 def _latest(seen: Sequence[SeenTablet]) -> list[TabletSeen]:
@@ -204,7 +210,7 @@ class Link:
             return
         if kept is not None:
             log.warning("the centre's database is another one: the journal is sent again")
-            await self._hub.records.do(journal.doubt)
+            await self._hub.records.do(_doubt)
         await self._hub.records.do(lambda c: write_meta(c, _INSTANCE, instance))
 
     async def _record(self, entries: Sequence[tuple[int, Told]]) -> None:

@@ -161,6 +161,11 @@ def read_meta(connection: sqlite3.Connection, name: str) -> bytes | None:
     return None if row is None else bytes(row[0])
 
 
+def forget_meta(connection: sqlite3.Connection, name: str) -> None:
+    """Remember it no more."""
+    connection.execute("DELETE FROM meta WHERE name = ?", (name,))
+
+
 def write_meta(connection: sqlite3.Connection, name: str, value: bytes) -> None:
     """Remember a single value."""
     connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))

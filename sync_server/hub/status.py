@@ -17,7 +17,7 @@ from replication.store.reading import BEYOND_EVERY_SEQUENCE, Selection
 from sync_server.hub import journal
 from sync_server.hub.contact import LinkState
 from sync_server.hub.parts import Hub, now
-from sync_server.hub.records import read_meta, write_meta
+from sync_server.hub.records import forget_meta, read_meta, write_meta
 from sync_server.hub.tablets import SeenTablet, kept_tablets
 from sync_server.policy import COLLECTED_TYPES
 
@@ -67,6 +67,11 @@ def app_version() -> str:
 def keep_pushed(connection: sqlite3.Connection, through: str) -> None:
     """The centre has everything of the store's feed up to there."""
     write_meta(connection, _PUSHED_THROUGH, through.encode())
+
+
+def forget_pushed(connection: sqlite3.Connection) -> None:
+    """The centre may have lost it: everything waits until it was compared."""
+    forget_meta(connection, _PUSHED_THROUGH)
 
 
 async def documents_waiting(hub: Hub) -> int:

@@ -166,7 +166,7 @@ async def test_an_entry_that_the_centre_cannot_take_does_not_hold_up_the_others(
 
 
 async def test_a_centre_that_was_put_back_is_told_everything_again(
-    hub: RunningHub, link: Link, centre: FakeCentre
+    hub: RunningHub, link: Link, centre: FakeCentre, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await hub.push(TABLET, session("a"))
     centre.receipts["session:a"] = ("projected", None)
@@ -174,7 +174,13 @@ async def test_a_centre_that_was_put_back_is_told_everything_again(
     await centre.registry.delete(DATABASE)
     await centre.registry.create(DATABASE)
     centre.receipts.clear()
+    with monkeypatch.context() as slow:
+        slow.setattr(link._replications, "push", asyncio.Event().wait)
+        await link.contact()
+        assert await documents_waiting(hub.hub) == 1
+        await link.stop()
     await link.contact()
+    assert await documents_waiting(hub.hub) == 0
     assert [entry["doc_id"] for entry in centre.entries] == ["session:a", "session:a"]
     assert await ids_in(centre.registry) == ["session:a"]
     assert await hub.receipts(TABLET, ("session:a", "1-aa")) == [("stored", None)]
