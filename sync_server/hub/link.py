@@ -132,8 +132,11 @@ class Link:
             write("link down", step=step.value, reason=failure.why, failures=hub.state.failures)
             await self._stop_replications()
             return False
+        known = hub.state.problems.get(step.value) == failure.why
         hub.state = contact.failed(hub.state, step, failure.why)
-        log.warning("step failed", step=step.value, reason=failure.why)
+        # The same again every few seconds, for days where the centre is older, would bury all else.
+        write = log.debug if known else log.warning
+        write("step failed", step=step.value, reason=failure.why)
         return True
 
     async def _wait(self) -> None:
