@@ -22,10 +22,8 @@ hours before that.
 """
 
 import asyncio
-import re
 import time
 import traceback
-import uuid
 from typing import Any
 
 import msgspec
@@ -37,15 +35,15 @@ from aiohttp.typedefs import Handler
 
 from sync_server.api.seams import StoreUnreachable
 from sync_server.caller_address import caller_address
+from sync_server.cross_origin import add_origin_headers, is_below, preflight
 from sync_server.errors import HTTP_CODES, ApiError, TooMany, error_response
 from sync_server.identity.principals import PRINCIPAL_LOG_FIELDS
 from sync_server.keys import SETTINGS
+from sync_server.request_ids import REQUEST_ID, name_request
 
-REQUEST_ID = web.RequestKey("request_id", str)
 OWN_REQUEST = web.RequestKey("own_request", bool)
 """Set on requests of this system's own processes: the projector polls, and nobody wants to read that."""
 
-_SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _CLIENT_GONE = 499
 _QUIET_PATHS = frozenset({"/api/health", "/api/health/detailed", "/api/metrics"})
 _UNREACHABLE = (
@@ -55,18 +53,6 @@ _UNREACHABLE = (
     psycopg.OperationalError,
     psycopg.InterfaceError,
     StoreUnreachable,
-)
-_PREFLIGHT_HEADERS = {
-    hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, HEAD, POST, PUT, PATCH, DELETE, COPY, OPTIONS",
-    hdrs.ACCESS_CONTROL_ALLOW_HEADERS: (
-        "Accept, Authorization, Content-Type, If-Match, If-None-Match, Idempotency-Key, Range, X-Request-ID"
-    ),
-    hdrs.ACCESS_CONTROL_MAX_AGE: "7200",
-}
-_EXPOSED_HEADERS = (
-    "Accept-Ranges, Content-Disposition, Content-Length, Content-Range, Content-Type, Date, ETag, "
-    "Idempotent-Replayed, Location, Retry-After, Server, WWW-Authenticate, X-RateLimit-Limit, "
-    "X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-ID"
 )
 _API_HEADERS = {
     # Participants' data and tokens: not for a shared computer's disk.
@@ -90,9 +76,7 @@ def install_middleware(app: web.Application) -> None:
 @web.middleware
 async def request_context(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Request id and access log."""
-    given = request.headers.get("X-Request-ID", "")
-    request[REQUEST_ID] = given if _SANE_REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-    structlog.contextvars.bind_contextvars(request_id=request[REQUEST_ID])
+    structlog.contextvars.bind_contextvars(request_id=name_request(request))
     started = time.monotonic()
     status, size = 500, None
     try:
@@ -131,18 +115,14 @@ async def request_context(request: web.Request, handler: Handler) -> web.StreamR
 @web.middleware
 async def cross_origin(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Preflights; the headers of other answers are added as they start."""
-    is_preflight = (
-        request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers
-    )
-    if is_preflight and _allowed_origin(request) is not None:
-        return web.Response(status=204, headers=_PREFLIGHT_HEADERS)
-    return await handler(request)
+    allowed = preflight(request, request.app[SETTINGS].allowed_origins)
+    return await handler(request) if allowed is None else allowed
 
 
 @web.middleware
 async def api_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Failures under `/api`, in the documented shape."""
-    if not _is_below(request.path, "/api"):
+    if not is_below(request.path, "/api"):
         return await handler(request)
     try:
         return await handler(request)
@@ -158,38 +138,12 @@ async def _add_headers(request: web.Request, response: web.StreamResponse) -> No
     response.headers["X-Content-Type-Options"] = "nosniff"
     if REQUEST_ID in request:
         response.headers["X-Request-ID"] = request[REQUEST_ID]
-    if _is_below(request.path, "/api"):
+    if is_below(request.path, "/api"):
         for name, value in _API_HEADERS.items():
             response.headers.setdefault(name, value)
         if (request.app[SETTINGS].public_url or "").startswith("https://"):
             response.headers["Strict-Transport-Security"] = _STRICT_TRANSPORT
-    if not (request.app[SETTINGS].allowed_origins and _is_shared(request.path)):
-        return
-    # Also without an Origin: a cache must not give that answer to a page of an allowed origin.
-    vary = response.headers.get(hdrs.VARY)
-    response.headers[hdrs.VARY] = f"{vary}, Origin" if vary else "Origin"
-    origin = _allowed_origin(request)
-    if origin is not None:
-        response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
-        response.headers[hdrs.ACCESS_CONTROL_ALLOW_CREDENTIALS] = "true"
-        response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = _EXPOSED_HEADERS
-
-
-def _allowed_origin(request: web.Request) -> str | None:
-    """The request's origin, where its pages may call this path. Never `*`: that forbids credentials."""
-    origin = request.headers.get(hdrs.ORIGIN)
-    allowed = request.app[SETTINGS].allowed_origins
-    if origin is None or not _is_shared(request.path):
-        return None
-    return origin if origin in allowed or "*" in allowed else None
-
-
-def _is_shared(path: str) -> bool:
-    return _is_below(path, "/api") or _is_below(path, "/db")
-
-
-def _is_below(path: str, prefix: str) -> bool:
-    return path == prefix or path.startswith(prefix + "/")
+    add_origin_headers(request, response, request.app[SETTINGS].allowed_origins)
 
 
 def _size(response: web.StreamResponse) -> int | None:

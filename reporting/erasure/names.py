@@ -11,10 +11,14 @@ not in the database. What it is made of is spelled here once, for the gateway an
 """
 
 from collections.abc import Callable
+from typing import Final
 
 import msgspec
 
 from reporting.documents.text import key_text, without_nul
+
+REASON: Final = "erased on request"
+"""What whoever sends it again is told: as refusal of the document, and as its receipt."""
 
 Fingerprint = Callable[[str], list[bytes]]
 """The fingerprints of a text, one a key in force; the first is what is kept."""

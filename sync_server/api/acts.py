@@ -8,7 +8,7 @@ from msgspec import Meta
 from reporting.audit import AuditEntry
 from sync_server.caller_address import caller_address
 from sync_server.identity.access_tokens import Person
-from sync_server.middleware import REQUEST_ID
+from sync_server.request_ids import REQUEST_ID
 
 Reason = Annotated[str, Meta(min_length=1, max_length=10_000, pattern=r"\S")]
 """Why, in the person's words."""

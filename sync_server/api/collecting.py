@@ -46,8 +46,8 @@ from sync_server.gateway.collecting import (
     StoredSession,
 )
 from sync_server.keys import ENGINE, ERASED, SETTINGS, SITE_DATABASES
-from sync_server.middleware import REQUEST_ID
 from sync_server.provisioning.design import site_design
+from sync_server.request_ids import REQUEST_ID
 
 SUBMIT_LIMIT = 64 * 1024 * 1024
 """As of one document under `/db`."""

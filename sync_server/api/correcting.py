@@ -37,8 +37,8 @@ from sync_server.errors import Changed, InvalidRequest
 from sync_server.identity.access_tokens import Person
 from sync_server.identity.callers import Caller
 from sync_server.keys import CORRECTION_WRITER, ENGINE
-from sync_server.middleware import REQUEST_ID
 from sync_server.policy import RIGHTS
+from sync_server.request_ids import REQUEST_ID
 
 log = structlog.get_logger()
 

@@ -44,7 +44,7 @@ from sync_server.api.route import BODY_LIMIT, Route, plain
 from sync_server.errors import NotAllowed, NotFound, Unavailable
 from sync_server.identity.principals import require_device
 from sync_server.keys import ENGINE, ERASED, SIGNING_KEY
-from sync_server.middleware import REQUEST_ID
+from sync_server.request_ids import REQUEST_ID
 
 MAX_ENTRIES = 1000
 _BODY_LIMIT = 4 * 1024 * 1024

@@ -18,43 +18,29 @@ where the store has lost a revision, the answer is `unknown` and it pushes again
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Annotated
 
 import msgspec
 from aiohttp import web
-from msgspec import Meta
 
 from replication.values import Rev
+from reporting.erasure.names import REASON
 from reporting.receipts import DocumentReceipt, Told, read_receipts
 from reporting.sites import database_of
 from sync_server.api.answers import answer
 from sync_server.api.bodies import read_json
 from sync_server.api.route import plain
 from sync_server.errors import NotAllowed
-from sync_server.gateway.erased import REASON, ErasedFingerprints
+from sync_server.gateway.erased import ErasedFingerprints
 from sync_server.identity.principals import require_device
 from sync_server.keys import ENGINE, ERASED, LEAF_LOOKUP
+from sync_server.receipts_asked import ReceiptsRequest
 
-MAX_REVISIONS = 10_000
 _BODY_LIMIT = 8 * 1024 * 1024
 
 Revision = tuple[str, str]
 
 # Several leaves may descend from one revision: its content counts as far as the luckiest of them got.
 _BEST_FIRST = (Told.PROJECTED, Told.CONFLICTED, Told.QUARANTINED, Told.STORED)
-
-
-class PushedRevision(msgspec.Struct, frozen=True):
-    """A document id and a revision, as pushed; `rev` is empty where a refused document had none."""
-
-    id: str
-    rev: str
-
-
-class ReceiptsRequest(msgspec.Struct, frozen=True):
-    """What a tablet asks about."""
-
-    docs: Annotated[list[PushedRevision], Meta(max_length=MAX_REVISIONS)]
 
 
 class Receipt(msgspec.Struct, frozen=True):

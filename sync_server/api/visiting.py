@@ -12,7 +12,7 @@ from sync_server.identity.attempts import Blocked
 from sync_server.identity.logging_in import Entrance
 from sync_server.identity.visitors import Visitor
 from sync_server.keys import ENGINE, SEALER, SETTINGS
-from sync_server.middleware import REQUEST_ID
+from sync_server.request_ids import REQUEST_ID
 
 Token = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{20,100}$(?!\n)")]
 """The token of a link."""

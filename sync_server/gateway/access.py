@@ -25,18 +25,21 @@ from replication.http.access import MOST_LOCAL_BYTES, Access, Operation
 from replication.http.intake import set_pace
 from replication.wire.decode import Incoming, Refusal
 from reporting.documents.text import key_text
+from reporting.erasure.names import REASON
 from reporting.ingest import RECORD_FIRST_RECEIPTS, IngestEntry, entry_parameters
 from reporting.sites import site_of
 from sync_server import errors
 from sync_server.caller_address import caller_address
 from sync_server.following import said
-from sync_server.gateway.erased import REASON, ErasedFingerprints
+from sync_server.gateway.erased import ErasedFingerprints
 from sync_server.gateway.open_requests import CREDENTIAL
+from sync_server.gateway.site_rights import NoAccess, SiteRights
 from sync_server.identity.device_credentials import DeviceCredential
 from sync_server.identity.principals import require_device
 from sync_server.keys import ACTIVITY, ENGINE, ERASED, OPEN_REQUESTS, PACES, TRAFFIC
-from sync_server.middleware import OWN_REQUEST, REQUEST_ID
-from sync_server.policy import OPEN, POLICY, RESERVED_LOCALS, refusal_of_write
+from sync_server.middleware import OWN_REQUEST
+from sync_server.policy import OPEN, POLICY, refusal_of_write
+from sync_server.request_ids import REQUEST_ID
 from sync_server.traffic import Pushed
 
 log = structlog.get_logger()
@@ -130,29 +133,6 @@ def recorder(engine: AsyncEngine) -> Record:
     return record
 
 
-class NoAccess:
-    """Whoever asks for what is open to everybody: no document at all."""
-
-    author: Author = Author(None)
-    prefixes: tuple[str, ...] | None = ()
-    most_local_bytes: int = 0
-
-    def may_read(self, doc_id: str) -> bool:  # noqa: ARG002 (the interface's)
-        """None."""
-        return False
-
-    def may_use_local(self, local_id: str) -> bool:  # noqa: ARG002 (the interface's)
-        """None."""
-        return False
-
-    async def admit(self, database: str, docs: Sequence[Incoming]) -> list[Refusal | None]:  # noqa: ARG002
-        """Nothing."""
-        return [Refusal("forbidden", "nobody may write here") for _ in docs]
-
-    async def refused(self, database: str, docs: Sequence[tuple[Incoming, Refusal]]) -> None:
-        """Nothing was let through."""
-
-
 class ServiceAccess:
     """The server's own processes: everything; what they write was not received from anybody."""
 
@@ -187,10 +167,8 @@ class ServiceAccess:
         """Not on record: nothing was received from a device."""
 
 
-class DeviceAccess:
+class DeviceAccess(SiteRights):
     """A tablet's or a hub's rights in the database of its site."""
-
-    most_local_bytes: int = 64 * 1024
 
     def __init__(
         self,
@@ -202,23 +180,12 @@ class DeviceAccess:
         *,
         pushed: Pushed,
     ) -> None:
-        readable = POLICY[credential.role].readable
-        self.prefixes = None if readable is None else tuple(f"{kind}:" for kind in readable)
-        self.author = Author(credential.device, (credential.role,))
-        self._credential = credential
+        super().__init__(credential)
         self._site = site
         self._request_id = request_id
         self._record = record
         self._erased = erased
         self._pushed = pushed
-
-    def may_read(self, doc_id: str) -> bool:
-        """Published documents."""
-        return self.prefixes is None or doc_id.startswith(self.prefixes)
-
-    def may_use_local(self, local_id: str) -> bool:
-        """A replicator's own checkpoints."""
-        return local_id not in RESERVED_LOCALS
 
     async def admit(self, database: str, docs: Sequence[Incoming]) -> list[Refusal | None]:  # noqa: ARG002
         """Judge the documents and put all of them on record, before any is stored. Raises Unavailable."""

@@ -23,12 +23,12 @@ import msgspec
 from replication.client import CouchClient, NotWritten
 from replication.errors import CouchError, NotFound, Unavailable
 from reporting.collecting.session_document import Document, next_revision
-from reporting.erasure.names import Claims
+from reporting.erasure.names import REASON, Claims
 from reporting.ingest import IngestEntry
 from reporting.sites import database_of
 from sync_server.api.seams import StoreUnreachable
 from sync_server.gateway.access import Record
-from sync_server.gateway.erased import REASON, ErasedFingerprints
+from sync_server.gateway.erased import ErasedFingerprints
 from sync_server.provisioning.design import SiteDesign
 from sync_server.site_databases import create_site_database
 

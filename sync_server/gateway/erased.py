@@ -32,8 +32,6 @@ from reporting.erasure.names import Claims, Fingerprint, claims_of, document_tex
 from reporting.ingest import forget_receipt, forget_receipts
 from sync_server.following import AWAY, Follower
 
-REASON: Final = "erased on request"
-
 _CLAIMING: Final = ("session:", "consent:")
 _PATIENCE: Final = 5.0
 

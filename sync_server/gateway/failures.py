@@ -19,7 +19,7 @@ from aiohttp.typedefs import Handler
 
 from replication.http.answers import json_answer
 from replication.http.server import CLIENT_IS_GONE
-from sync_server.middleware import REQUEST_ID
+from sync_server.request_ids import REQUEST_ID
 
 PREFIX = "/db"
 

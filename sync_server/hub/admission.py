@@ -19,24 +19,23 @@ from collections.abc import Sequence
 import structlog
 from aiohttp import web
 
-from replication.edits import Author
 from replication.errors import Forbidden, Unauthorized, Unavailable
 from replication.http.access import Access, Operation
 from replication.http.intake import set_pace
 from replication.http.users import User
 from replication.wire.decode import Incoming, Refusal
 from reporting.documents.text import key_text
+from reporting.erasure.names import REASON
 from sync_server.gateway.open_requests import CREDENTIAL
+from sync_server.gateway.site_rights import NoAccess, SiteRights
 from sync_server.hub import journal
-from sync_server.hub.erased import REASON
 from sync_server.hub.parts import HUB, Hub, now
 from sync_server.hub.records import RecordsFailed
 from sync_server.hub.site_list import NotHere, NotLetIn, NotReady
 from sync_server.identity.device_credentials import DeviceCredential, extract_token
 from sync_server.identity.session_cookie import session_cookie, session_token
-from sync_server.policy import OPEN, POLICY, RESERVED_LOCALS, SHOWN_ID_CHARACTERS, refusal_of_write
+from sync_server.policy import OPEN, POLICY, SHOWN_ID_CHARACTERS, refusal_of_write
 
-MOST_LOCAL_BYTES = 64 * 1024
 MOST_REASON_CHARACTERS = 1000
 
 log = structlog.get_logger()
@@ -85,48 +84,12 @@ async def _let_in(hub: Hub, request: web.Request, operation: Operation, credenti
     set_pace(request, pace)
 
 
-class NoAccess:
-    """Whoever asks for what is open to everybody: no document at all."""
-
-    author: Author = Author(None)
-    prefixes: tuple[str, ...] | None = ()
-    most_local_bytes: int = 0
-
-    def may_read(self, doc_id: str) -> bool:  # noqa: ARG002 (the interface's)
-        """None."""
-        return False
-
-    def may_use_local(self, local_id: str) -> bool:  # noqa: ARG002 (the interface's)
-        """None."""
-        return False
-
-    async def admit(self, database: str, docs: Sequence[Incoming]) -> list[Refusal | None]:  # noqa: ARG002
-        """Nothing."""
-        return [Refusal("forbidden", "nobody may write here") for _ in docs]
-
-    async def refused(self, database: str, docs: Sequence[tuple[Incoming, Refusal]]) -> None:
-        """Nothing was let through."""
-
-
-class TabletAccess:
+class TabletAccess(SiteRights):
     """A tablet's rights in the database of its site."""
 
-    most_local_bytes: int = MOST_LOCAL_BYTES
-
     def __init__(self, hub: Hub, credential: DeviceCredential) -> None:
-        readable = POLICY[credential.role].readable
-        self.prefixes = None if readable is None else tuple(f"{kind}:" for kind in readable)
-        self.author = Author(credential.device, (credential.role,))
+        super().__init__(credential)
         self._hub = hub
-        self._credential = credential
-
-    def may_read(self, doc_id: str) -> bool:
-        """Published documents."""
-        return self.prefixes is None or doc_id.startswith(self.prefixes)
-
-    def may_use_local(self, local_id: str) -> bool:
-        """A replicator's own checkpoints."""
-        return local_id not in RESERVED_LOCALS
 
     async def admit(self, database: str, docs: Sequence[Incoming]) -> list[Refusal | None]:  # noqa: ARG002
         """Judge the documents and put them on the journal, before any is stored. Raises Unavailable."""

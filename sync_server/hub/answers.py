@@ -17,7 +17,6 @@ from sync_server import errors
 from sync_server.hub.admission import tablet_of
 from sync_server.hub.parts import HUB, Hub
 from sync_server.hub.receipts import (
-    ReceiptsRequest,
     Revision,
     askable,
     read_kept,
@@ -26,6 +25,7 @@ from sync_server.hub.receipts import (
 )
 from sync_server.hub.status import page, read_status
 from sync_server.identity.device_credentials import DeviceCredential
+from sync_server.receipts_asked import ReceiptsRequest
 
 _BODY_LIMIT = 8 * 1024 * 1024
 _PAGE_HEADERS = {

@@ -11,12 +11,8 @@ import secrets
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
 
 from sync_server.key_file import load_or_create_key
-
-REASON: Final = "erased on request"
-"""In the centre's words: receipts tell it."""
 
 
 class Erased:

@@ -24,10 +24,10 @@ from typing import Final
 import structlog
 
 from replication.errors import CouchError
+from reporting.erasure.names import REASON
 from sync_server.hub import contact, journal, receipts, site_list
 from sync_server.hub.centre import Centre, FetchedReceipt, Report, TabletSeen
 from sync_server.hub.contact import NEWS, REPLICATION, Step, StepFailure
-from sync_server.hub.erased import REASON
 from sync_server.hub.erasing import Eraser
 from sync_server.hub.journal import Told
 from sync_server.hub.parts import Hub, now

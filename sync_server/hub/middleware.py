@@ -10,36 +10,27 @@ both has to be told the same.
 | a defect | 500 with the request id; logged; the connection is cut where the answer had begun |
 """
 
-import re
 import time
-import uuid
 from http import HTTPStatus
 from typing import Final
 
 import structlog
-from aiohttp import hdrs, web
+from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from replication.errors import CouchError
 from replication.http.answers import json_answer
 from replication.http.server import CLIENT_IS_GONE
+from sync_server.cross_origin import add_origin_headers, is_below, preflight
 from sync_server.errors import HTTP_CODES, ApiError, error_response
 from sync_server.hub.parts import HUB
 from sync_server.hub.records import RecordsFailed
+from sync_server.request_ids import REQUEST_ID, name_request
 
 DATABASES: Final = "/db"
 _API: Final = "/api"
 _COUCH_NAMES: Final = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
-_SANE_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _QUIET: Final = frozenset({"/", "/status.json", "/api/health"})
-_PREFLIGHT: Final = {
-    hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, HEAD, POST, PUT, DELETE, OPTIONS",
-    hdrs.ACCESS_CONTROL_ALLOW_HEADERS: "Accept, Authorization, Content-Type, Range, X-Request-ID",
-    hdrs.ACCESS_CONTROL_MAX_AGE: "7200",
-}
-
-REQUEST_ID = web.RequestKey("request_id", str)
-
 log = structlog.get_logger()
 
 
@@ -51,8 +42,7 @@ def install(app: web.Application) -> None:
 
 @web.middleware
 async def _context(request: web.Request, handler: Handler) -> web.StreamResponse:
-    given = request.headers.get("X-Request-ID", "")
-    request[REQUEST_ID] = given if _SANE_REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    name_request(request)
     started, status = time.monotonic(), 499
     try:
         response = await handler(request)
@@ -70,10 +60,8 @@ async def _context(request: web.Request, handler: Handler) -> web.StreamResponse
 
 @web.middleware
 async def _cross_origin(request: web.Request, handler: Handler) -> web.StreamResponse:
-    asked = request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers
-    if asked and _allowed_origin(request) is not None:
-        return web.Response(status=204, headers=_PREFLIGHT)
-    return await handler(request)
+    allowed = preflight(request, request.app[HUB].settings.allowed_origins)
+    return await handler(request) if allowed is None else allowed
 
 
 @web.middleware
@@ -81,7 +69,7 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except web.HTTPException as error:
-        if error.status < 400 or not _is_below(request.path, DATABASES, _API):
+        if error.status < 400 or not (is_below(request.path, DATABASES) or is_below(request.path, _API)):
             raise
         return _refused(request, error)
     except ConnectionError as error:
@@ -117,7 +105,7 @@ def _failed(request: web.Request, error: Exception) -> web.Response:
 
 
 def _failure(request: web.Request, status: int, code: str, reason: str) -> web.Response:
-    if _is_below(request.path, DATABASES):
+    if is_below(request.path, DATABASES):
         return json_answer({"error": _COUCH_NAMES.get(status, code), "reason": reason}, status=status)
     return error_response(status, code, reason)
 
@@ -126,26 +114,6 @@ async def _add_headers(request: web.Request, response: web.StreamResponse) -> No
     response.headers["X-Content-Type-Options"] = "nosniff"
     if REQUEST_ID in request:
         response.headers["X-Request-ID"] = request[REQUEST_ID]
-    if not _is_below(request.path, DATABASES):
+    if not is_below(request.path, DATABASES):
         response.headers.setdefault("Cache-Control", "no-store")
-    origin = _allowed_origin(request)
-    if request.app[HUB].settings.allowed_origins:
-        vary = response.headers.get(hdrs.VARY)
-        response.headers[hdrs.VARY] = f"{vary}, Origin" if vary else "Origin"
-    if origin is not None:
-        response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
-        response.headers[hdrs.ACCESS_CONTROL_ALLOW_CREDENTIALS] = "true"
-        response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = "X-Request-ID, Retry-After"
-
-
-def _allowed_origin(request: web.Request) -> str | None:
-    """The request's origin, where its pages may sync here."""
-    allowed = request.app[HUB].settings.allowed_origins
-    origin = request.headers.get(hdrs.ORIGIN)
-    if origin is None or not _is_below(request.path, DATABASES, _API):
-        return None
-    return origin if origin in allowed or "*" in allowed else None
-
-
-def _is_below(path: str, *prefixes: str) -> bool:
-    return any(path == prefix or path.startswith(prefix + "/") for prefix in prefixes)
+    add_origin_headers(request, response, request.app[HUB].settings.allowed_origins)

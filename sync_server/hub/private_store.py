@@ -23,7 +23,8 @@ from replication.replicator.definition import Endpoint
 from replication.replicator.peer import Peer
 from replication.store.registry import Registry
 from replication.wire.decode import Incoming, Refusal
-from sync_server.hub.erased import REASON, Erased
+from reporting.erasure.names import REASON
+from sync_server.hub.erased import Erased
 
 _HOST = "127.0.0.1"
 

@@ -15,17 +15,15 @@ revision on the journal, and about those that a tablet asked for, until it says 
 import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Annotated, Final
+from typing import Final
 
 import msgspec
-from msgspec import Meta
 
 from replication.values import Rev
+from reporting.erasure.names import REASON
 from sync_server.hub.centre import FetchedReceipt
-from sync_server.hub.erased import REASON
 from sync_server.hub.journal import refusal_of
 
-MAX_REVISIONS: Final = 10_000
 MOST_ASKED: Final = 1000
 """Receipts that the centre is asked for in one contact."""
 ASK_AGAIN: Final = timedelta(minutes=10)
@@ -33,19 +31,6 @@ ASK_AGAIN: Final = timedelta(minutes=10)
 _FROM_CENTRE: Final = ("projected", "conflicted", "quarantined", "refused")
 
 Revision = tuple[str, str]
-
-
-class PushedRevision(msgspec.Struct, frozen=True):
-    """A document id and a revision, as pushed."""
-
-    id: str
-    rev: str
-
-
-class ReceiptsRequest(msgspec.Struct, frozen=True):
-    """What a tablet asks about."""
-
-    docs: Annotated[list[PushedRevision], Meta(max_length=MAX_REVISIONS)]
 
 
 class Receipt(msgspec.Struct, frozen=True):

@@ -18,7 +18,8 @@ from sync_server.api.route import mounted
 from sync_server.api.routes import API_ROUTES
 from sync_server.errors import NotAllowed
 from sync_server.keys import SETTINGS
-from sync_server.middleware import REQUEST_ID, install_middleware
+from sync_server.middleware import install_middleware
+from sync_server.request_ids import REQUEST_ID
 from sync_server.settings import Settings
 from tests.api.calls import Api
 from tests.api.conftest import ORIGIN

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from reporting.erasure.execution import run_erasure
+from reporting.erasure.names import REASON
 from reporting.publication.consents import consent_states
 from reporting.publication.deliver import Publisher
 from reporting.publication.desired import type_of
 from sync_server.demo.generate import generate_sessions
-from sync_server.gateway.erased import REASON
 from sync_server.jobs.site_documents import CouchSiteDocuments
 from sync_server.keys import ENGINE, SEALER, SITE_DATABASES
 from sync_server.site_erasing import CouchSiteStore

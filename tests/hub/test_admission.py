@@ -7,8 +7,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from reporting.erasure.names import REASON
 from sync_server.hub import site_list
-from sync_server.hub.erased import REASON
 from sync_server.hub.parts import now
 from sync_server.identity.device_credentials import SigningKey, mint_service_token
 from tests.hub.rig import DATABASE, KEY, RunningHub, fetched_list, running_hub, session, token

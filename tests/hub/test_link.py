@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from reporting.erasure.names import REASON
 from sync_server.hub import site_list
 from sync_server.hub.contact import Step
-from sync_server.hub.erased import REASON
 from sync_server.hub.link import Link
 from sync_server.hub.status import documents_waiting
 from sync_server.hub.upkeep import compact_if_due
