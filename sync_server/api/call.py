@@ -30,7 +30,7 @@ from reporting.queries.snapshot import list_page
 from sync_server.api.acts import audited
 from sync_server.api.answers import Pagination
 from sync_server.api.names import storable
-from sync_server.api.parameters import PageQuery
+from sync_server.api.parameters import PageQuery, row_number
 from sync_server.errors import InvalidRequest, PreconditionFailed, PreconditionRequired
 from sync_server.identity.callers import Caller
 
@@ -87,6 +87,10 @@ class Call(Generic[Query, Body]):
     def path(self, name: str) -> str:
         """A part of the path, as in `/api/studies/{study}`. What no stored text can be is nothing's name."""
         return storable(self.request.match_info[name])
+
+    def number(self, name: str) -> int:
+        """A part of the path that is a row's number; 0, which no row has, where it is none."""
+        return row_number(self.request.match_info[name])
 
     def match(self, row_version: int) -> None:
         """Refuse to change what the caller has not seen: `If-Match` names this version, or is `*`.

@@ -26,6 +26,7 @@ from reporting.publication.requests import consent_form_document, publish_docume
 from reporting.scope import within
 from reporting.tables import consent_form_drafts, consent_forms, studies
 from sync_server.api.call import Call, ListQuery, Nothing, PageOf
+from sync_server.api.instrument_answers import path_version
 from sync_server.api.parameters import Text
 from sync_server.api.route import Route, get, post, put
 from sync_server.errors import InvalidRequest, NotFound, NotPossible, Taken
@@ -148,10 +149,7 @@ async def list_versions(call: Call[ListQuery, Nothing]) -> PageOf[VersionRow]:
 async def get_version(call: Call[Nothing, Nothing]) -> VersionRow:
     """One published version of a consent form."""
     study, form = _readable(call)
-    number = call.path("version")
-    if not (number.isascii() and number.isdigit()) or len(number) > 9:
-        raise NotFound(f"There is no version {number} of form {form} in study {study}.")
-    return await _read_version(call, study, form, int(number))
+    return await _read_version(call, study, form, path_version(call))
 
 
 def _readable(call: Call[Nothing, Nothing] | Call[ListQuery, Nothing]) -> tuple[str, str]:

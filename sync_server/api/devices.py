@@ -274,11 +274,10 @@ async def list_enrolments(call: Call[CodesQuery, Nothing]) -> PageOf[PendingCode
 
 async def cancel_enrolment(call: Call[Nothing, Nothing]) -> None:
     """End a code that was not redeemed yet."""
-    text = call.path("id")
-    code_id = int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
+    code_id = call.number("id")
     site = await call.connection.scalar(select_code_site(code_id))
     if site is None or not call.caller.scope("devices.manage").covers_site(site):
-        raise NotFound(f"There is no enrolment {text}.")
+        raise NotFound(f"There is no enrolment {call.path('id')}.")
     if await call.connection.scalar(cancel_code(code_id)) is None:
         raise NotPossible("This code was redeemed or cancelled already.")
     await call.record("device.uninvite", "enrolment", str(code_id), site=site)

@@ -120,15 +120,13 @@ async def cancel_erasure(call: Call[Nothing, Nothing]) -> Erasure:
 
 
 async def _find(call: Call[Nothing, Nothing]) -> Erasure:
-    study, code, number = call.path("study"), call.path("code"), call.path("id")
+    study, code, number = call.path("study"), call.path("code"), call.number("id")
     await _require(call, study, code)
     fingerprints = call.request.app[SEALER].fingerprints(subject_text(study, code))
-    if not (number.isascii() and number.isdecimal() and len(number) < 19):
-        raise NotFound("There is no such erasure.")
-    wanted = requests.select_of_subject(int(number), fingerprints)
+    wanted = requests.select_of_subject(number, fingerprints)
     if (await call.connection.execute(wanted)).first() is None:
         raise NotFound("There is no such erasure.")
-    return await _read(call, int(number))
+    return await _read(call, number)
 
 
 async def _read(call: Call[Nothing, ErasureBody] | Call[Nothing, Nothing], number: int) -> Erasure:

@@ -108,8 +108,7 @@ async def require_version(call: Call[Any, Any], shelf: Shelf, what: str) -> Publ
 
 def path_version(call: Call[Any, Any]) -> int:
     """The version that the path names; 0, which none has, where it is no number."""
-    text = call.path("version")
-    number = int(text) if text.isascii() and text.isdigit() and len(text) <= 10 else 0
+    number = call.number("version")
     return number if number <= LARGEST_VERSION else 0
 
 

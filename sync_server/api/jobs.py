@@ -26,8 +26,6 @@ from sync_server.policy import Right
 State = Literal["pending", "leased", "done", "dead", "discarded"]
 Filter = Annotated[str, Meta(min_length=1, max_length=200)]
 
-LARGEST_ID = 2**63 - 1
-
 
 class JobQuery(ListQuery, frozen=True, kw_only=True):
     """`state` dead: given up, a person has to look."""
@@ -111,14 +109,10 @@ async def _decided(
 
 
 async def _job(call: Call[Nothing, Nothing] | Call[Nothing, Discarding], right: Right) -> JobRow:
-    text = call.path("id")
-    number = int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else 0
     scope: Scope = call.caller.scope(right)
-    row = None
-    if number <= LARGEST_ID:
-        row = (await call.connection.execute(select_job(scope, number))).one_or_none()
+    row = (await call.connection.execute(select_job(scope, call.number("id")))).one_or_none()
     if row is None:
-        raise NotFound(f"There is no job {text[:40]}.")
+        raise NotFound(f"There is no job {call.path('id')[:40]}.")
     return JobRow(*row)
 
 

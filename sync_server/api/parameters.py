@@ -34,6 +34,11 @@ _AWARE = Annotated[datetime, Meta(tz=True)]
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
+def row_number(text: str) -> int:
+    """The number that a part of a path names; 0, which no row has, where it is none that a row can have."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else 0
+
+
 class PageQuery(msgspec.Struct, frozen=True, kw_only=True):
     """`page` counts from 1; at most 500 rows a page."""
 

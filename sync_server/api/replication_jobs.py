@@ -51,8 +51,6 @@ from sync_server.replication_jobs.asked import (
     wanted_job,
 )
 
-LARGEST_ID = 2**63 - 1
-
 
 class ReplicationQuery(ListQuery, frozen=True, kw_only=True):
     """`stuck`: only those that somebody has to look after, or only the others."""
@@ -213,16 +211,11 @@ async def _record(
 
 
 async def _job(call: Call[Any, Any], right: Right, *, lock: bool = False) -> ReplicationJob:
-    text = call.path("id")
-    number = int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else 0
-    missing = NotFound(f"There is no replication job {text[:40]}.")
-    if number > LARGEST_ID:
-        raise missing
-    read = partial(read_job, number=number, scope=call.caller.scope(right), lock=lock)
+    read = partial(read_job, number=call.number("id"), scope=call.caller.scope(right), lock=lock)
     try:
         return await call.connection.run_sync(read)
     except LookupError as error:
-        raise missing from error
+        raise NotFound(f"There is no replication job {call.path('id')[:40]}.") from error
 
 
 def _invalid(error: Refused) -> InvalidRequest:

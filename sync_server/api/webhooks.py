@@ -37,7 +37,6 @@ from sync_server.jobs.webhooks import reach_of
 from sync_server.keys import SEALER, SETTINGS
 
 LOOK_UP_SECONDS = 2.0
-LARGEST_ID = 2**63 - 1
 
 Url = Annotated[str, Meta(min_length=1, max_length=2000, description="https://…; http:// in development")]
 Description = Annotated[str, Meta(max_length=1000)]
@@ -201,16 +200,11 @@ async def list_deliveries(call: Call[DeliveryQuery, Nothing]) -> PageOf[JobRow]:
 
 
 async def _webhook(call: Call[Any, Any], *, lock: bool = False) -> WebhookRow:
-    text = call.path("id")
-    number = int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else 0
-    row = None
-    if number <= LARGEST_ID:
-        statement = select_webhooks(call.caller.scope("webhooks.manage")).where(webhooks.c.id == number)
-        row = (
-            await call.connection.execute(statement.with_for_update() if lock else statement)
-        ).one_or_none()
+    scope, number = call.caller.scope("webhooks.manage"), call.number("id")
+    statement = select_webhooks(scope).where(webhooks.c.id == number)
+    row = (await call.connection.execute(statement.with_for_update() if lock else statement)).one_or_none()
     if row is None:
-        raise NotFound(f"There is no webhook {text[:40]}.")
+        raise NotFound(f"There is no webhook {call.path('id')[:40]}.")
     return WebhookRow(*row)
 
 
