@@ -22,9 +22,9 @@ import aiohttp
 import msgspec
 
 from replication import errors
-from replication.client_answers import BulkGet, Feed, Identity, ToldUpdates, changes_in, position
+from replication.client_answers import BulkGet, Feed, Identity, ToldUpdates, changes_in
 from replication.errors import CouchError, Unavailable
-from replication.values import Change, ChangesPage, Leaf
+from replication.values import Change, ChangesPage, Leaf, sequence_text
 
 T = TypeVar("T")
 
@@ -135,13 +135,13 @@ class CouchClient:
         if since is not None:
             query["since"] = since
         told = await self._json("GET", "/_db_updates", ToldUpdates, query=query)
-        return Updates(frozenset(row.db_name for row in told.results), position(told.last_seq))
+        return Updates(frozenset(row.db_name for row in told.results), sequence_text(told.last_seq))
 
     async def changes(self, database: str, since: str, *, limit: int) -> ChangesPage:
         """Changes after `since` ("0" = the start) with all leaves, winner first."""
         query = {"since": since, "limit": str(limit), "style": "all_docs"}
         feed = await self._json("GET", _path(database, "_changes"), Feed, query=query)
-        return ChangesPage(changes_in(feed), position(feed.last_seq), feed.pending)
+        return ChangesPage(changes_in(feed), sequence_text(feed.last_seq), feed.pending)
 
     async def changes_of(self, database: str, doc_ids: Sequence[str]) -> list[Change]:
         """The last change of each of these documents, with all leaves; unknown ones are absent."""

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from replication.values import Change
+from replication.values import Change, sequence_text
 
 
 class FeedRev(msgspec.Struct):
@@ -79,14 +79,9 @@ class Identity(msgspec.Struct):
     deleted: bool = msgspec.field(default=False, name="_deleted")
 
 
-def position(seq: Any) -> str:
-    """A position as `since` takes it: CouchDB's are texts, older servers' numbers or arrays."""
-    return seq if isinstance(seq, str) else msgspec.json.encode(seq).decode()
-
-
 def changes_in(feed: Feed) -> tuple[Change, ...]:
     """The changes that a feed tells, in its order."""
     return tuple(
-        Change(position(row.seq), row.id, tuple(leaf.rev for leaf in row.changes), row.deleted)
+        Change(sequence_text(row.seq), row.id, tuple(leaf.rev for leaf in row.changes), row.deleted)
         for row in feed.results
     )

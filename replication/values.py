@@ -5,7 +5,7 @@ A revision `3-9ab…` is a position (how many edits deep) and an id. Revisions o
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import msgspec
 
@@ -46,6 +46,11 @@ class Rev(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.pos}-{self.id}"
+
+
+def sequence_text(sequence: Any) -> str:
+    """A position as `since` takes it: CouchDB's are texts, older servers' numbers or arrays."""
+    return sequence if isinstance(sequence, str) else msgspec.json.encode(sequence).decode()
 
 
 class Change(msgspec.Struct, frozen=True):

@@ -18,6 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from replication.replicator.definition import VERSION
+from replication.values import sequence_text
 
 START: Final = "0"
 _SESSIONS_KEPT: Final = 50
@@ -91,8 +92,3 @@ def _with_text_sequences(document: Mapping[str, Any]) -> dict[str, Any]:
             if isinstance(each, dict)
         ],
     }
-
-
-def sequence_text(sequence: Any) -> str:
-    """A sequence as a query carries it: text as it is, anything else as JSON."""
-    return sequence if isinstance(sequence, str) else msgspec.json.encode(sequence).decode()

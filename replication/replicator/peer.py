@@ -16,7 +16,7 @@ import msgspec
 from replication.client import CouchClient, NotWritten, RevsDiff, Unreachable, failure_of
 from replication.errors import BadRequest, DatabaseExists, NotFound, Unavailable
 from replication.replicator.definition import Definition, Endpoint
-from replication.replicator.history import sequence_text
+from replication.values import sequence_text
 
 _PIECE: Final = 64 * 1024
 _PASSED_OVER: Final = ("not_found", "forbidden", "unauthorized")
