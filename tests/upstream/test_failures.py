@@ -57,6 +57,31 @@ async def test_a_failure_that_passes_is_a_503_with_retry_after_and_nothing_is_ac
         assert answer.headers["Retry-After"]
 
 
+@pytest.mark.parametrize(
+    ("asked", "times"),
+    [
+        ("PUT /a/x", 1),
+        ("PUT /a/x/note.txt", 1),
+        ("DELETE /a/x?rev=1-a", 1),
+        ("DELETE /a/x/note.txt?rev=1-a", 1),
+        ("POST /a", 1),
+        ("POST /a/_bulk_docs", 1),
+        ("PUT /a/x?new_edits=false", 2),
+        ("PUT /a/_local/x", 2),
+        ("GET /a/x", 2),
+    ],
+)
+async def test_what_is_no_edit_is_sent_once_more_after_a_disconnect_and_an_edit_never(
+    couch: Couch, script: tuple[Scripted, str], asked: str, times: int
+) -> None:
+    script[0].will(answers(200, {}), resets)
+    (await couch.get("/a")).ok()  # a kept connection is the one that may have been closed meanwhile
+    method, path = asked.split()
+    body = {"_rev": "1-a", "docs": [{}]} if method in ("PUT", "POST") else None
+    (await couch.call(method, path, body=body)).refused(503, "service_unavailable")
+    assert [each.method for each in script[0].asked] == ["GET", *[method] * times]
+
+
 async def test_a_server_that_is_not_there_and_one_that_says_nothing_are_503(
     script: tuple[Scripted, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
