@@ -7,17 +7,23 @@ from replication.errors import BadRequest, Forbidden, TooLarge
 from replication.http.answers import read_body
 from replication.upstream.call import UpstreamCall
 from replication.upstream.exchange import Ask
-from replication.upstream.passing import asked_headers, json_headers, pass_back, pass_on
+from replication.upstream.passing import asked_headers, json_headers, pass_back, pass_on, pass_on_write
 from replication.wire.decode import MAX_NESTING, check_utf8
 from replication.wire.split import is_deeper
 
 _anything = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-async def read_or_delete(call: UpstreamCall) -> web.StreamResponse:
-    """`GET` and `DELETE /{db}/_local/{id}`."""
+async def get(call: UpstreamCall) -> web.StreamResponse:
+    """`GET /{db}/_local/{id}`."""
     _check(call)
     return await pass_on(call)
+
+
+async def delete(call: UpstreamCall) -> web.StreamResponse:
+    """`DELETE /{db}/_local/{id}`."""
+    _check(call)
+    return await pass_on_write(call, parameters=("rev",))
 
 
 async def put(call: UpstreamCall) -> web.StreamResponse:

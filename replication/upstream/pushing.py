@@ -12,7 +12,6 @@ a failure after the record                            the entry stays, the clien
 import asyncio
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from urllib.parse import urlencode
 
 import msgspec
 from aiohttp import hdrs, web
@@ -197,7 +196,7 @@ async def _written(
     if follow:
         parts = in_parts(json, edit, follow)
         headers[hdrs.CONTENT_TYPE], json = parts.content_type, parts.body
-    query = call.query if new_edits else urlencode({"new_edits": "false"})
+    query = call.query_of("rev") if new_edits else "new_edits=false"
     ask = Ask(
         method=method, path=call.path, query=query, headers=headers, body=json, repeatable=not new_edits
     )

@@ -122,6 +122,56 @@ async def test_nobody_edits_by_saying_new_edits_twice(tablet: Couch, script: tup
     assert script[0].asked[0].path == "/couch/a/x?new_edits=false"
 
 
+LOOSE = "batch=ok&w=1&new_edits=true&new_edits=false&full_commit=false"
+
+
+@pytest.mark.parametrize(
+    ("asked", "sent"),
+    [
+        ("PUT /a/x?rev=1-a&rev=2-b&{}", "/a/x?rev=1-a"),
+        ("PUT /a/_design/x?{}", "/a/_design/x"),
+        ("POST /a?{}", "/a"),
+        ("POST /a/_bulk_docs?{}", "/a/_bulk_docs"),
+        ("DELETE /a/x?{}&rev=1-a%2Bb", "/a/x?rev=1-a%2Bb"),
+        ("COPY /a/x?{}", "/a/x"),
+        ("PUT /a/x/note.txt?{}&rev=1-a", "/a/x/note.txt?rev=1-a"),
+        ("DELETE /a/x/note.txt?rev=1-a&{}", "/a/x/note.txt?rev=1-a"),
+        ("PUT /a/_local/x?{}", "/a/_local/x"),
+        ("DELETE /a/_local/x?{}&rev=0-1", "/a/_local/x?rev=0-1"),
+        ("POST /a/_purge?{}", "/a/_purge"),
+        ("POST /a/_index?{}", "/a/_index"),
+        ("PUT /a/_security?{}", "/a/_security"),
+        ("PUT /a?q=2&n=3&{}", "/a?q=2&n=3"),
+        ("DELETE /a?{}&rev=1-a", "/a?rev=1-a"),
+    ],
+)
+async def test_a_write_is_sent_on_with_no_parameter_that_changes_when_it_is_answered(
+    script: tuple[Scripted, str], asked: str, sent: str
+) -> None:
+    script[0].will(answers(201, {"_id": "x", "_rev": "1-a"}))
+    headers = {"Destination": "y", "X-Couch-Full-Commit": "false"}
+    method, path = asked.format(LOOSE).split()
+    body = {"docs": []} if method in ("PUT", "POST") else None
+    async with gateway_before(script[1], allow_everything) as couch:
+        await couch.call(method, path, body=body, headers=headers)
+    assert script[0].asked[-1].path == f"/couch{sent}"
+    assert "X-Couch-Full-Commit" not in script[0].asked[-1].headers
+
+
+async def test_what_reads_keeps_its_query(script: tuple[Scripted, str]) -> None:
+    script[0].will(answers(200, {"rows": []}))
+    async with gateway_before(script[1], allow_everything) as couch:
+        for method, path in (
+            ("GET", "/a/x?rev=1-a&r=2"),
+            ("POST", "/a/_all_docs?limit=1&x=y"),
+            ("POST", "/a/_find?r=2"),
+            ("POST", "/a/_revs_diff?a=b"),
+            ("POST", "/a/_bulk_get?revs=true"),
+        ):
+            await couch.call(method, path, body=None if method == "GET" else {})
+            assert script[0].asked[-1].path == f"/couch{path}"
+
+
 async def test_a_single_document_that_is_refused_is_told_and_not_sent(
     tablet: Couch, script: tuple[Scripted, str], visits: Visits
 ) -> None:
