@@ -24,7 +24,6 @@ _ASKED = (
     hdrs.IF_NONE_MATCH,
     hdrs.IF_RANGE,
     hdrs.RANGE,
-    "Destination",
     "Last-Event-ID",
 )
 _ANSWERED = (

@@ -133,7 +133,7 @@ LOOSE = "batch=ok&w=1&new_edits=true&new_edits=false&full_commit=false"
         ("POST /a?{}", "/a"),
         ("POST /a/_bulk_docs?{}", "/a/_bulk_docs"),
         ("DELETE /a/x?{}&rev=1-a%2Bb", "/a/x?rev=1-a%2Bb"),
-        ("COPY /a/x?{}", "/a/x"),
+        ("COPY /a/x?{}", "/a/x?rev=1-a"),
         ("PUT /a/x/note.txt?{}&rev=1-a", "/a/x/note.txt?rev=1-a"),
         ("DELETE /a/x/note.txt?rev=1-a&{}", "/a/x/note.txt?rev=1-a"),
         ("PUT /a/_local/x?{}", "/a/_local/x"),
@@ -156,6 +156,42 @@ async def test_a_write_is_sent_on_with_no_parameter_that_changes_when_it_is_answ
         await couch.call(method, path, body=body, headers=headers)
     assert script[0].asked[-1].path == f"/couch{sent}"
     assert "X-Couch-Full-Commit" not in script[0].asked[-1].headers
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ("a+b", ("a+b", "a%2Bb")),
+        ("/y:%20z", ("y: z", "y:%20z")),
+        ("%2Fy", ("y", "y")),
+        ("y?rev=2-b&x=1", ("y", "y?rev=2-b")),
+        ("y?x=1&rev=2-b", ("y", "y?rev=2-b")),
+        ("_design%2Fd%3Fe", ("_design/d?e", "_design/d%3Fe")),
+    ],
+)
+async def test_a_copy_goes_where_it_was_judged_to_go_with_the_content_that_was_judged(
+    tablet: Couch, script: tuple[Scripted, str], visits: Visits, asked: str, told: tuple[str, str]
+) -> None:
+    script[0].will(answers(200, {"_id": "visit:1", "_rev": "3-c"}))
+    await tablet.call("COPY", "/a/visit:1", headers={"Destination": asked})
+    judged, sent = told
+    assert visits.admitted == [judged]
+    reading, copying = script[0].asked
+    assert reading.path == "/couch/a/visit%3A1"
+    assert copying.path == "/couch/a/visit%3A1?rev=3-c"
+    assert copying.headers["Destination"] == sent
+
+
+async def test_a_copy_of_a_named_revision_is_judged_by_that_revision(
+    tablet: Couch, script: tuple[Scripted, str]
+) -> None:
+    script[0].will(answers(200, {"_id": "visit:1", "_rev": "2-b"}))
+    headers = {"Destination": "y", "If-Match": '"2-b"'}
+    await tablet.call("COPY", "/a/visit:1", headers=headers)
+    assert [asked.path for asked in script[0].asked] == ["/couch/a/visit%3A1?rev=2-b"] * 2
+    assert "If-Match" not in script[0].asked[-1].headers
+    headers["If-Match"] = "1-a"
+    (await tablet.call("COPY", "/a/visit:1?rev=2-b", headers=headers)).refused(400, "bad_request")
 
 
 async def test_what_reads_keeps_its_query(script: tuple[Scripted, str]) -> None:
