@@ -85,6 +85,42 @@ async def test_rows_are_told_as_forbidden_unless_they_say_that_it_may_be_tried_a
     (await tablet.post("/a/_bulk_docs", {"new_edits": False, "docs": docs})).ok(202)
 
 
+def refuses_without_rev(*spoiling: str) -> Act:
+    """Refuse these revisions, in rows that do not name them."""
+
+    async def act(request: web.Request) -> web.Response:
+        refused = [doc for doc in (await request.json())["docs"] if doc["_rev"] in spoiling]
+        rows = [{"id": doc["_id"], "error": "forbidden", "reason": doc["_rev"]} for doc in refused]
+        return web.json_response(rows, status=201)
+
+    return act
+
+
+@pytest.mark.parametrize(
+    ("spoiling", "sends"),
+    [([], 1), (["1-b"], 4), (["1-a", "1-b"], 4), (["1-a", "1-b", "1-c"], 1), (["1-o"], 1)],
+)
+async def test_a_row_without_a_revision_refuses_the_revision_that_was_refused_and_no_other(
+    tablet: Couch, script: tuple[Scripted, str], spoiling: list[str], sends: int
+) -> None:
+    script[0].will(refuses_without_rev(*spoiling))
+    docs = [{"_id": "x", "_rev": rev} for rev in ("1-a", "1-b", "1-c")] + [{"_id": "other", "_rev": "1-o"}]
+    rows = (await tablet.post("/a/_bulk_docs", {"new_edits": False, "docs": docs})).ok(201)
+    assert [row["rev"] for row in rows] == [row["reason"] for row in rows] == spoiling
+    assert len(sent(script)) == sends
+
+
+async def test_of_two_refused_revisions_the_one_that_is_not_named_is_the_other(
+    tablet: Couch, script: tuple[Scripted, str]
+) -> None:
+    named = {"id": "x", "rev": "1-b", "error": "forbidden", "reason": "b"}
+    script[0].will(answers(201, [{"id": "x", "error": "forbidden", "reason": "a"}, named]))
+    docs = [{"_id": "x", "_rev": "1-a"}, {"_id": "x", "_rev": "1-b"}]
+    rows = (await tablet.post("/a/_bulk_docs", {"new_edits": False, "docs": docs})).ok(201)
+    assert [(row["rev"], row["reason"]) for row in rows] == [("1-a", "a"), ("1-b", "b")]
+    assert len(script[0].asked) == 1
+
+
 async def test_interactive_edits_are_answered_in_their_order_and_never_sent_twice(
     tablet: Couch, script: tuple[Scripted, str]
 ) -> None:
