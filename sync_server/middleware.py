@@ -36,6 +36,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from sync_server.api.seams import StoreUnreachable
+from sync_server.areas import is_below
 from sync_server.caller_address import caller_address
 from sync_server.errors import HTTP_CODES, ApiError, TooMany, error_response
 from sync_server.identity.principals import PRINCIPAL_LOG_FIELDS
@@ -142,7 +143,7 @@ async def cross_origin(request: web.Request, handler: Handler) -> web.StreamResp
 @web.middleware
 async def api_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Failures under `/api`, in the documented shape."""
-    if not _is_below(request.path, "/api"):
+    if not is_below(request.path, "/api"):
         return await handler(request)
     try:
         return await handler(request)
@@ -158,7 +159,7 @@ async def _add_headers(request: web.Request, response: web.StreamResponse) -> No
     response.headers["X-Content-Type-Options"] = "nosniff"
     if REQUEST_ID in request:
         response.headers["X-Request-ID"] = request[REQUEST_ID]
-    if _is_below(request.path, "/api"):
+    if is_below(request.path, "/api"):
         for name, value in _API_HEADERS.items():
             response.headers.setdefault(name, value)
         if (request.app[SETTINGS].public_url or "").startswith("https://"):
@@ -185,11 +186,7 @@ def _allowed_origin(request: web.Request) -> str | None:
 
 
 def _is_shared(path: str) -> bool:
-    return _is_below(path, "/api") or _is_below(path, "/db")
-
-
-def _is_below(path: str, prefix: str) -> bool:
-    return path == prefix or path.startswith(prefix + "/")
+    return is_below(path, "/api", "/db")
 
 
 def _size(response: web.StreamResponse) -> int | None:

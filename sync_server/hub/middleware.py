@@ -23,6 +23,7 @@ from aiohttp.typedefs import Handler
 from replication.errors import CouchError
 from replication.http.answers import json_answer
 from replication.http.server import CLIENT_IS_GONE
+from sync_server.areas import is_below
 from sync_server.errors import HTTP_CODES, ApiError, error_response
 from sync_server.hub.parts import HUB
 from sync_server.hub.records import RecordsFailed
@@ -81,7 +82,7 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except web.HTTPException as error:
-        if error.status < 400 or not _is_below(request.path, DATABASES, _API):
+        if error.status < 400 or not is_below(request.path, DATABASES, _API):
             raise
         return _refused(request, error)
     except ConnectionError as error:
@@ -117,7 +118,7 @@ def _failed(request: web.Request, error: Exception) -> web.Response:
 
 
 def _failure(request: web.Request, status: int, code: str, reason: str) -> web.Response:
-    if _is_below(request.path, DATABASES):
+    if is_below(request.path, DATABASES):
         return json_answer({"error": _COUCH_NAMES.get(status, code), "reason": reason}, status=status)
     return error_response(status, code, reason)
 
@@ -126,7 +127,7 @@ async def _add_headers(request: web.Request, response: web.StreamResponse) -> No
     response.headers["X-Content-Type-Options"] = "nosniff"
     if REQUEST_ID in request:
         response.headers["X-Request-ID"] = request[REQUEST_ID]
-    if not _is_below(request.path, DATABASES):
+    if not is_below(request.path, DATABASES):
         response.headers.setdefault("Cache-Control", "no-store")
     origin = _allowed_origin(request)
     if request.app[HUB].settings.allowed_origins:
@@ -142,10 +143,6 @@ def _allowed_origin(request: web.Request) -> str | None:
     """The request's origin, where its pages may sync here."""
     allowed = request.app[HUB].settings.allowed_origins
     origin = request.headers.get(hdrs.ORIGIN)
-    if origin is None or not _is_below(request.path, DATABASES, _API):
+    if origin is None or not is_below(request.path, DATABASES, _API):
         return None
     return origin if origin in allowed or "*" in allowed else None
-
-
-def _is_below(path: str, *prefixes: str) -> bool:
-    return any(path == prefix or path.startswith(prefix + "/") for prefix in prefixes)
