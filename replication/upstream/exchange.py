@@ -275,7 +275,7 @@ class Exchange:
                     raise
             await still_allowed()
 
-    async def _piece(self, scope: asyncio.Timeout) -> bytes:  # noqa: ARG002
+    async def _piece(self, _: asyncio.Timeout) -> bytes:
         return await self.response.content.readany()
 
     async def read(self, *, most_bytes: int | None = None) -> bytes:
