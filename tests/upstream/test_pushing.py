@@ -187,7 +187,7 @@ async def test_a_write_is_sent_on_with_no_parameter_that_changes_when_it_is_answ
     script[0].will(answers(201, {"_id": "x", "_rev": "1-a"}))
     headers = {"Destination": "y", "X-Couch-Full-Commit": "false"}
     method, path = asked.format(LOOSE).split()
-    body = {"docs": []} if method in ("PUT", "POST") else None
+    body: object = {"docs": []} if method in ("PUT", "POST") else None
     async with gateway_before(script[1], allow_everything) as couch:
         await couch.call(method, path, body=body, headers=headers)
     assert script[0].asked[-1].path == f"/couch{sent}"
