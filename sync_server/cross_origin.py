@@ -8,6 +8,8 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
+from sync_server.areas import is_below
+
 _PREFLIGHT: Final = {
     hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, HEAD, POST, PUT, PATCH, DELETE, COPY, OPTIONS",
     hdrs.ACCESS_CONTROL_ALLOW_HEADERS: (
@@ -22,13 +24,8 @@ _EXPOSED: Final = (
 )
 
 
-def is_below(path: str, prefix: str) -> bool:
-    """Whether the path is the prefix, or below it."""
-    return path == prefix or path.startswith(prefix + "/")
-
-
 def _is_shared(path: str) -> bool:
-    return is_below(path, "/api") or is_below(path, "/db")
+    return is_below(path, "/api", "/db")
 
 
 def _allowed_origin(request: web.Request, allowed: Collection[str]) -> str | None:

@@ -34,8 +34,9 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from sync_server.api.seams import StoreUnreachable
+from sync_server.areas import is_below
 from sync_server.caller_address import caller_address
-from sync_server.cross_origin import add_origin_headers, is_below, preflight
+from sync_server.cross_origin import add_origin_headers, preflight
 from sync_server.errors import HTTP_CODES, ApiError, TooMany, error_response
 from sync_server.identity.principals import PRINCIPAL_LOG_FIELDS
 from sync_server.keys import SETTINGS

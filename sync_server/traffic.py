@@ -12,6 +12,8 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from sync_server.areas import is_below
+
 WAITING_FEEDS: Final = ("longpoll", "continuous", "eventsource", "live")
 _NO_ROUTE: Final = "none"
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "COPY", "OPTIONS"})
@@ -88,7 +90,7 @@ class Traffic:
                 if waits:
                     self._feeds.dec()
                 else:
-                    area = "db" if request.path.startswith("/db") else "api"
+                    area = "db" if is_below(request.path, "/db") else "api"
                     self._seconds.labels(area).observe(time.monotonic() - started)
 
         app.middlewares.insert(0, count)

@@ -7,10 +7,10 @@ from aiohttp import web
 
 from replication.http.access import Operation
 from replication.http.answers import error_row, json_answer, read_json, read_json_body, rev_of
-from replication.http.call import Call
+from replication.http.call import Asked, Call
 from replication.http.stubs import as_refusal, refuse_missing_stubs
 from replication.values import Rev
-from replication.wire.decode import BulkDocs, Incoming, Refusal, decode_bulk_docs
+from replication.wire.decode import BulkDocs, Incoming, NewId, Refusal, decode_bulk_docs
 
 DECODED_AT_ONCE = 1024 * 1024
 """Bytes of a batch that are decoded on the event loop; a larger one would hold up every other client."""
@@ -45,9 +45,7 @@ async def bulk_docs(call: Call) -> web.Response:
     with a row for each document that was *not* stored.
     """
     database = await call.database()
-    request = await _decoded(call, await read_json_body(call.request))
-    if request.new_edits:
-        await call.authorize(Operation.EDIT)
+    request = await read_bulk_docs(call, call.registry.new_uuid)
     docs = request.docs if request.new_edits else await refuse_missing_stubs(database, request.docs)
     refused = await call.access.admit(database.name, docs)
     # The policy has the last word on a document that was refused already: it may name the refusal anew.
@@ -78,8 +76,17 @@ async def bulk_docs(call: Call) -> web.Response:
     return json_answer(rows, status=201)
 
 
-async def _decoded(call: Call, body: bytes) -> BulkDocs:
-    new_id = call.registry.new_uuid
+async def read_bulk_docs(call: Asked, new_id: NewId) -> BulkDocs:
+    """The batch of a request, its documents without an id named by `new_id`. Raises Forbidden where it edits
+    and its caller may not, and what reading and decoding raise.
+    """
+    request = await _decoded(await read_json_body(call.request), new_id)
+    if request.new_edits:
+        await call.authorize(Operation.EDIT)
+    return request
+
+
+async def _decoded(body: bytes, new_id: NewId) -> BulkDocs:
     if len(body) < DECODED_AT_ONCE:
         return decode_bulk_docs(body, new_id=new_id)
     return await asyncio.to_thread(decode_bulk_docs, body, new_id=new_id)

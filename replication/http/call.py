@@ -11,6 +11,8 @@ from replication.replicator.replicator import Replicator
 from replication.store.database import Database
 from replication.store.registry import Registry
 
+UNREADABLE = "this document is not readable with this credential"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
@@ -45,7 +47,7 @@ class Asked:
     def check_readable(self, doc_id: str) -> None:
         """Raises Forbidden when the caller may not read the document."""
         if not self.access.may_read(doc_id):
-            raise Forbidden("this document is not readable with this credential")
+            raise Forbidden(UNREADABLE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,7 @@ from replication.http.answers import (
     unchanged,
 )
 from replication.http.attachment_members import AttachmentOptions, attachments_member, sent_attachments
-from replication.http.call import Call
+from replication.http.call import Asked, Call
 from replication.http.negotiation import accepts
 from replication.http.uploads import read_related_document
 from replication.revtree import RevTree
@@ -32,7 +32,7 @@ from replication.store.bodies import Revision, document_json, revisions_member
 from replication.store.database import Database
 from replication.store.reading import read_sequence
 from replication.values import Rev
-from replication.wire.decode import Incoming, Refusal, check_utf8, decode_document
+from replication.wire.decode import Incoming, NewId, Refusal, check_utf8, decode_document
 
 
 class ReadOptions(AttachmentOptions, frozen=True, kw_only=True):
@@ -223,28 +223,38 @@ async def put(call: Call) -> web.Response:
     """`PUT /{db}/{doc}`, alone or with its attachments behind it; with `new_edits=false` the document names
     its own revision.
     """
+    incoming, new_edits = await read_put(call)
+    return await write_one(call, incoming, new_edits=new_edits, location=location_of(call.request))
+
+
+async def read_put(call: Asked) -> tuple[Incoming, bool]:
+    """The document of a PUT, and whether it is an edit. The body is read as a whole: what is judged has to be
+    complete. Raises Forbidden, NotFound, and what reading and decoding raise.
+    """
     new_edits = flag(call.request, "new_edits", default=True)
     if new_edits:
         await call.authorize(Operation.EDIT)
     # Who replicates in need not be able to read: what it may write is for the policy to say.
     doc_id = call.document_id() if new_edits else call.named_document()
-    location = location_of(call.request)
     if call.request.content_type == "multipart/related":
-        incoming = await read_related_document(call.request, doc_id, replicated=not new_edits)
-        return await write_one(call, incoming, new_edits=new_edits, location=location)
+        return await read_related_document(call.request, doc_id, replicated=not new_edits), new_edits
     text = await read_body(call.request)
     check_utf8(text)
-    incoming = decode_document(text, doc_id=doc_id, replicated=not new_edits)
-    return await write_one(call, incoming, new_edits=new_edits, location=location)
+    return decode_document(text, doc_id=doc_id, replicated=not new_edits), new_edits
 
 
 async def post(call: Call) -> web.Response:
     """`POST /{db}`: a document with its id inside, or one that gets an id here."""
-    text = await read_json_body(call.request)
-    check_utf8(text)
-    incoming = decode_document(text, new_id=call.registry.new_uuid)
+    incoming = await read_post(call, call.registry.new_uuid)
     location = f"{location_of(call.request).rstrip('/')}/{quote(incoming.id, safe='')}"
     return await write_one(call, incoming, new_edits=True, location=location)
+
+
+async def read_post(call: Asked, new_id: NewId) -> Incoming:
+    """The document of a POST, named by `new_id` where it has no id. Raises as reading and decoding do."""
+    text = await read_json_body(call.request)
+    check_utf8(text)
+    return decode_document(text, new_id=new_id)
 
 
 async def delete(call: Call) -> web.Response:

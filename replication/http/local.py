@@ -13,7 +13,7 @@ from aiohttp import web
 
 from replication.errors import BadRequest, Forbidden, NotFound, TooLarge
 from replication.http.answers import json_answer, raw_answer, read_body
-from replication.http.call import Call
+from replication.http.call import Asked, Call
 from replication.wire.decode import MAX_NESTING, check_reserved_members, check_utf8
 from replication.wire.split import is_deeper
 
@@ -35,7 +35,8 @@ class _Checkpoint(msgspec.Struct, frozen=True):
 _anything = msgspec.json.Decoder()
 
 
-def _local_id(call: Call) -> str:
+def local_id_of(call: Asked) -> str:
+    """The id of the URL, without `_local/`. Raises Forbidden when it is not open to the caller."""
     local_id = call.request.match_info["local"]
     if not call.access.may_use_local(local_id):
         raise Forbidden(f"_local/{local_id} is not open to this credential")
@@ -44,7 +45,7 @@ def _local_id(call: Call) -> str:
 
 async def get(call: Call) -> web.Response:
     """`GET /{db}/_local/{id}`."""
-    local_id = _local_id(call)
+    local_id = local_id_of(call)
     rev, body = await (await call.database()).local(local_id)
     return raw_answer(local_json(f"_local/{local_id}", rev, body) + b"\n")
 
@@ -57,7 +58,7 @@ def local_json(doc_id: str, rev: str, body: bytes) -> bytes:
 
 async def put(call: Call) -> web.Response:
     """`PUT /{db}/_local/{id}`."""
-    local_id = _local_id(call)
+    local_id = local_id_of(call)
     asked = _checkpoint(await read_body(call.request), call.access.most_local_bytes)
     database = await call.database()
     if asked.body is None:
@@ -68,8 +69,8 @@ async def put(call: Call) -> web.Response:
     return json_answer({"ok": True, "id": f"_local/{local_id}", "rev": f"0-{asked.number}"}, status=201)
 
 
-def _checkpoint(text: bytes, most_bytes: int) -> _Checkpoint:
-    """Raises BadRequest, DocValidation, TooLarge."""
+def members_of(text: bytes, most_bytes: int) -> dict[str, msgspec.Raw]:
+    """The members of a `_local` document that is JSON all the way down. Raises BadRequest, TooLarge."""
     if len(text) > most_bytes:
         raise TooLarge(f"a checkpoint is larger than {most_bytes} bytes")
     check_utf8(text)
@@ -77,9 +78,17 @@ def _checkpoint(text: bytes, most_bytes: int) -> _Checkpoint:
         raise BadRequest(f"document is nested deeper than {MAX_NESTING} levels")
     try:
         _anything.decode(text)
-        special = msgspec.json.decode(text, type=_Special)
-        members = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+        return msgspec.json.decode(text, type=dict[str, msgspec.Raw])
     except (ValueError, RecursionError) as error:
+        raise BadRequest(f"invalid_json: {error}") from error
+
+
+def _checkpoint(text: bytes, most_bytes: int) -> _Checkpoint:
+    """Raises BadRequest, DocValidation, TooLarge."""
+    members = members_of(text, most_bytes)
+    try:
+        special = msgspec.json.decode(text, type=_Special)
+    except ValueError as error:
         raise BadRequest(f"invalid_json: {error}") from error
     if not _REV.fullmatch(special.rev):
         raise BadRequest("Invalid rev format")
@@ -92,7 +101,7 @@ def _checkpoint(text: bytes, most_bytes: int) -> _Checkpoint:
 
 async def delete(call: Call) -> web.Response:
     """`DELETE /{db}/_local/{id}`."""
-    local_id = _local_id(call)
+    local_id = local_id_of(call)
     await (await call.database()).delete_local(local_id)
     return _gone(local_id)
 

@@ -158,7 +158,7 @@ def couch_routes(
     room = room or Room()
     users = sessions or OwnersOnly()
 
-    def call_of(request: web.Request, access: Access, path: str) -> Call:  # noqa: ARG001
+    def call_of(request: web.Request, access: Access, _: str) -> Call:
         return Call(
             request=request,
             access=access,
@@ -218,7 +218,7 @@ def _full_paths(prefix: str, path: str) -> list[str]:
 def _wrong_method(methods: Iterable[str]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     allowed = ",".join(sorted({*methods, *(["HEAD"] if "GET" in methods else [])}))
 
-    async def refuse(request: web.Request) -> web.StreamResponse:  # noqa: ARG001
+    async def refuse(_: web.Request) -> web.StreamResponse:
         answer = error_answer(MethodNotAllowed(f"Only {allowed} allowed"))
         answer.headers["Allow"] = allowed
         return answer

@@ -4,6 +4,9 @@ CouchDB refuses a whole batch for one document that it cannot read, whose attach
 that is too large. Then the batch is sent in halves, until what it does not take is alone. Documents that were
 written meanwhile are written twice, which changes nothing: their revisions have names.
 
+A row that names no revision says of several revisions of one document only how many were refused. Where not
+all of them were, each is sent alone, and its answer is about it.
+
                      sends of a batch of 500
     no bad one       1
     one              about 2·log₂ 500 = 18
@@ -67,7 +70,9 @@ async def push(docs: Sequence[Outgoing], send: Send) -> Pushed:
         answered = await send([docs[at] for at in some])
         if answered.failure is None:
             status = max(status, answered.status)
-            refusals |= _refused_rows(docs, some, answered.rows)
+            refused, unclear = _refused_rows(docs, some, answered.rows)
+            refusals |= refused
+            left += [range(at, at + 1) for at in reversed(unclear)]
         elif len(some) == 1:
             refusals[some[0]] = refusal_by(answered.failure, replicated=True)
         else:
@@ -77,17 +82,35 @@ async def push(docs: Sequence[Outgoing], send: Send) -> Pushed:
     return Pushed(status, refusals)
 
 
-def _refused_rows(docs: Sequence[Outgoing], some: range, rows: Sequence[Row]) -> dict[int, Refusal]:
-    places: dict[tuple[str, str | None], list[int]] = {}
+def _refused_rows(
+    docs: Sequence[Outgoing], some: range, rows: Sequence[Row]
+) -> tuple[dict[int, Refusal], list[int]]:
+    """The refusals by their places, and the places of which the rows do not tell whether they were refused.
+
+    Raises Unavailable for a row of no document.
+    """
+    places: dict[str, dict[str | None, list[int]]] = {}
     for at in some:
-        for known_as in ((docs[at].id, docs[at].rev), (docs[at].id, None)):
-            places.setdefault(known_as, []).append(at)
-    found: dict[int, Refusal] = {}
+        places.setdefault(docs[at].id, {}).setdefault(docs[at].rev, []).append(at)
+    refused: dict[int, Refusal] = {}
+    nameless: dict[str, list[Refusal]] = {}
     for row in rows:
-        if row.error:
-            refusal = refusal_of(row.error, row.reason or "", replicated=True)
-            here = places.get((row.id, row.rev or None)) or places.get((row.id, None))
-            if not here:
-                raise Unavailable(f"the store refuses a document that was not sent: {row.id[:80]!r}")
-            found |= dict.fromkeys(here, refusal)
-    return found
+        if not row.error:
+            continue
+        refusal = refusal_of(row.error, row.reason or "", replicated=True)
+        if row.id not in places:
+            raise Unavailable(f"the store refuses a document that was not sent: {row.id[:80]!r}")
+        here = places[row.id].get(row.rev or None)
+        if here is None:
+            nameless.setdefault(row.id, []).append(refusal)
+        else:
+            refused |= dict.fromkeys(here, refusal)
+    unclear: list[int] = []
+    for doc_id, refusals in nameless.items():
+        open_ones = [here for here in places[doc_id].values() if here[0] not in refused]
+        if len(refusals) < len(open_ones):
+            unclear += [at for here in open_ones for at in here]
+            continue
+        for here, refusal in zip(open_ones, refusals, strict=False):
+            refused |= dict.fromkeys(here, refusal)
+    return refused, unclear

@@ -3,11 +3,14 @@
 The path is made anew of what was authorised, not passed on as it came: a spelling that the policy reads in
 one way and the other server in another (`+`, an encoded prefix, `..` that a proxy folds) names the same thing
 to both then. Ids keep every character, also an encoded slash.
+
+The query of what writes is made anew too, of the parameters that the write may have: CouchDB has some that
+change when it is answered (`batch`: before it is on disk; `w`: on how many nodes).
 """
 
 import re
 from dataclasses import dataclass
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from replication.errors import BadRequest
 from replication.http.call import Asked
@@ -46,8 +49,13 @@ class UpstreamCall(Asked):
 
     @property
     def query(self) -> str:
-        """The query string as it came."""
+        """The query string as it came, for what reads."""
         return self.request.rel_url.raw_query_string
+
+    def query_of(self, *names: str) -> str:
+        """A query string of these parameters and no others; of one that comes twice, the first."""
+        given = self.request.query
+        return urlencode({name: given[name] for name in names if name in given}, quote_via=quote)
 
     def database_path(self, *parts: str) -> str:
         """The path of something in the database of the request."""

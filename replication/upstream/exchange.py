@@ -2,7 +2,8 @@
 
     what happens                                          what follows
     --------------------------------------------------    --------------------------------------------------
-    it cannot be reached, resets, says no HTTP            Unavailable
+    it cannot be reached, resets, says no HTTP            Unavailable; what is only read, or may be written
+                                                          twice, is sent once more after a reset
     nothing of an answer for FIRST_BYTE_SECONDS after     Unavailable; feeds have a patience of their own
     the last byte of the request
     429, 500, 502, 503, 504                               Unavailable
@@ -45,6 +46,7 @@ ALLOWED_SECONDS = 15.0
 _KEEP_ALIVE_SECONDS = 30.0
 _UNAVAILABLE = frozenset({429, 500, 502, 503, 504})
 _OWN_LOGIN = frozenset({401, 403})
+_READS = frozenset({"GET", "HEAD"})
 _MOST_TOLD = 64 * 1024
 """Bytes that are read of a failure."""
 
@@ -60,6 +62,26 @@ log = structlog.get_logger()
 
 class Silent(Unavailable):
     """Nothing came for too long."""
+
+
+class _Disconnected(aiohttp.ClientError):
+    """The connection ended before the answer began; the request may have been carried out."""
+
+
+async def _sent_once(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Keep aiohttp from sending a request once more by itself.
+
+    It does so after a disconnect with every PUT and DELETE, which it holds to be idempotent. An edit is not:
+    carried out twice, the second time is a conflict with the first. It does so with no error but its own two.
+    """
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+        raise _Disconnected(repr(error)) from error
 
 
 class Stopping(Exception):
@@ -87,6 +109,7 @@ class Upstream:
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=("Accept-Encoding", "Accept"),
+            middlewares=(_sent_once,),
         )
         self._looking = asyncio.create_task(self._look_again_and_again(), name="clients of the gateway")
 
@@ -172,6 +195,11 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     repeatable: bool = False
     """It may be sent twice: its body is bytes, and doing it again changes nothing."""
 
+    @property
+    def may_be_sent_twice(self) -> bool:
+        """Whether it is `repeatable`, or only reads."""
+        return self.repeatable or (self.method in _READS and self.body is None)
+
 
 class Exchange:
     """`async with upstream.exchange(…) as answer`: the status and the headers are there, the body is read by
@@ -247,7 +275,7 @@ class Exchange:
                     raise
             await still_allowed()
 
-    async def _piece(self, scope: asyncio.Timeout) -> bytes:  # noqa: ARG002
+    async def _piece(self, _: asyncio.Timeout) -> bytes:
         return await self.response.content.readany()
 
     async def read(self, *, most_bytes: int | None = None) -> bytes:
@@ -293,9 +321,9 @@ class Exchange:
     async def _send(self, scope: asyncio.Timeout) -> None:
         try:
             self._response = await self._sent(scope)
-        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+        except _Disconnected:
             # A kept connection may have been closed in the moment in which it was used again.
-            if not self._asked.repeatable or isinstance(error, aiohttp.ClientConnectorError):
+            if not self._asked.may_be_sent_twice:
                 raise
             self._response = await self._sent(scope)
 

@@ -9,8 +9,19 @@ continuous      a row a line; at last `{"last_seq":…}`        the rows that ma
 eventsource     `data: {…}` and `id: …`, an empty line        the events that may be seen
 all             an empty line, `event: heartbeat`             as it is
 all             anything else                                 Unavailable: the connection is cut
+
+What ends a feed before the store ends it may not look like more than it is: a client that asked once and
+reads an end takes itself to be through.
+
+feed            ended here and now
+------------    ------------------------------------------------------------------------------------------
+normal          cannot be: what is left of it is not known
+longpoll        before its first row: with its last sequence, as at its timeout; later it cannot be
+continuous      with its last sequence; without `pending`, which is not known
+eventsource     it just stops
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -51,15 +62,17 @@ def _decoded(line: bytes) -> _Row:
         raise _not_a_feed(line) from error
 
 
-class Lines:
-    """`feed` every piece, write what it returns; then `close`."""
+class Lines(ABC):
+    """`feed` every piece, write what it returns; then `close`, or `ending` where it has to end before that.
+    `since` is where the feed begins, as JSON; None: nobody knows.
+    """
 
-    def __init__(self, may_see: MaySee) -> None:
+    def __init__(self, may_see: MaySee, since: bytes | None = None) -> None:
         self._may_see = may_see
         self._held: list[bytes] = []
         self._size = 0
-        self.last_seq: bytes | None = None
-        """The sequence of the last row, as JSON; None before the first."""
+        self.last_seq = since
+        """The sequence of the last row, as JSON; before the first, where the feed begins."""
         self.complete = False
         """Whether the end was there."""
 
@@ -82,15 +95,13 @@ class Lines:
             raise Unavailable("the store's feed ended too early")
         return passed
 
+    @abstractmethod
     def line(self, line: bytes) -> bytes:
         """What passes of a line."""
-        raise NotImplementedError
 
-    def ending(self, since: bytes) -> bytes | None:
-        """What ends the feed here and now, after the last row or else at `since` (JSON); None: it cannot be
-        ended.
-        """
-        raise NotImplementedError
+    @abstractmethod
+    def ending(self) -> bytes | None:
+        """What ends the feed here and now; None: it cannot be ended."""
 
     def _hold(self, piece: bytes) -> None:
         if piece:
@@ -105,10 +116,10 @@ class Lines:
 
 
 class ListedLines(Lines):
-    """`normal` and `longpoll`."""
+    """`normal`."""
 
-    def __init__(self, may_see: MaySee) -> None:
-        super().__init__(may_see)
+    def __init__(self, may_see: MaySee, since: bytes | None = None) -> None:
+        super().__init__(may_see, since)
         self._begun = False
         self._ended = False
         self._first = True
@@ -153,11 +164,18 @@ class ListedLines(Lines):
         self.complete = rest.endswith(b"}")
         return b"\n],\n" + (rest + b"\n" if rest else b"")
 
-    def ending(self, since: bytes) -> bytes | None:
-        if self._ended:
+    def ending(self) -> bytes | None:
+        return None
+
+
+class LongpollLines(ListedLines):
+    """`longpoll`."""
+
+    def ending(self) -> bytes | None:
+        if self._ended or not self._first or self.last_seq is None:
             return None
         begin = b"" if self._begun else b'{"results":[\n'
-        return begin + b'\n],\n"last_seq":' + (self.last_seq or since) + b',"pending":0}\n'
+        return begin + b'\n],\n"last_seq":' + self.last_seq + b"}\n"
 
 
 class ContinuousLines(Lines):
@@ -173,15 +191,15 @@ class ContinuousLines(Lines):
             return text + b"\n"
         return text + b"\n" if self._passes(row) else b""
 
-    def ending(self, since: bytes) -> bytes | None:
-        return b'{"last_seq":' + (self.last_seq or since) + b',"pending":0}\n'
+    def ending(self) -> bytes | None:
+        return None if self.last_seq is None else b'{"last_seq":' + self.last_seq + b"}\n"
 
 
 class EventLines(Lines):
     """`eventsource`. Nothing tells its end."""
 
-    def __init__(self, may_see: MaySee) -> None:
-        super().__init__(may_see)
+    def __init__(self, may_see: MaySee, since: bytes | None = None) -> None:
+        super().__init__(may_see, since)
         self._event: list[bytes] = []
         self.complete = True
 
@@ -195,5 +213,5 @@ class EventLines(Lines):
             return b""
         return b"".join(each + b"\n" for each in (*event, b""))
 
-    def ending(self, since: bytes) -> bytes | None:  # noqa: ARG002
+    def ending(self) -> bytes | None:
         return b""

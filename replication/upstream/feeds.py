@@ -17,7 +17,8 @@ and every row is looked at once more on its way out (`feed_lines`).
     the credential expires                       as in the embedded store: no row more
     CouchDB is silent for longer than its        the connection is cut
     heartbeat or timeout, and SILENCE_SECONDS
-    the process stops                            the feed ends with its last row; an unfiltered one is cut
+    the process stops                            a feed that waits ends with its last sequence where that can
+                                                 be told (`feed_lines`); every other one is cut
 """
 
 import re
@@ -37,12 +38,12 @@ from replication.http.intake import passed_on_pieces
 from replication.http.streaming import Stream, cut
 from replication.upstream.call import UpstreamCall
 from replication.upstream.exchange import SILENCE_SECONDS, Ask, Exchange, Stopping
-from replication.upstream.feed_lines import ContinuousLines, EventLines, Lines, ListedLines
+from replication.upstream.feed_lines import ContinuousLines, EventLines, Lines, ListedLines, LongpollLines
 from replication.upstream.passing import answered_headers, asked_headers, json_headers
 
 _KINDS: Mapping[str, type[Lines]] = {
     "normal": ListedLines,
-    "longpoll": ListedLines,
+    "longpoll": LongpollLines,
     "continuous": ContinuousLines,
     "live": ContinuousLines,
     "eventsource": EventLines,
@@ -70,7 +71,7 @@ async def changes(call: UpstreamCall) -> web.StreamResponse:
         waits=True,
         repeatable=True,
     )
-    return await _relayed(call, ask, _KINDS[feed](call.access.may_read))
+    return await _relayed(call, ask, _KINDS[feed](call.access.may_read, _begins(request.query)))
 
 
 async def database_updates(call: UpstreamCall) -> web.StreamResponse:
@@ -136,6 +137,12 @@ def _doc_ids(given: Mapping[str, str], asked: FilterBody) -> Sequence[str]:
     return ids
 
 
+def _begins(query: Mapping[str, str]) -> bytes | None:
+    """Where a feed begins, as JSON; None: at its end, wherever that is."""
+    since = query.get("since", "0")
+    return None if since == "now" or query.get("descending") == "true" else msgspec.json.encode(since)
+
+
 def _patience(query: Mapping[str, str]) -> float:
     """For how long CouchDB may be silent, seconds."""
     beat = query.get("heartbeat")
@@ -194,11 +201,8 @@ async def _stopped(
     call: UpstreamCall, out: Stream | None, lines: Lines | None, stopping: Stopping
 ) -> web.StreamResponse:
     """The end of a feed that has to end now."""
-    since = call.request.query.get("since", "0")
-    ending = None
-    if lines is not None and (lines.last_seq is not None or since != "now"):
-        ending = lines.ending(msgspec.json.encode(since))
-    if ending is None or (out is None):
+    ending = None if lines is None else lines.ending()
+    if ending is None or out is None:
         raise cut(call.request, "the server stops") from stopping
     await out.write(ending)
     return await out.finish()

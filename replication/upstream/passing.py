@@ -4,13 +4,12 @@ Headers are passed by name: what is not listed stays here. A caller's credential
 and the other server's cookies and challenges are for this service only.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 from multidict import CIMultiDictProxy
 
-from replication.http.access import Operation
 from replication.http.documents import location_of
 from replication.http.intake import passed_on_pieces
 from replication.http.streaming import Stream
@@ -25,9 +24,7 @@ _ASKED = (
     hdrs.IF_NONE_MATCH,
     hdrs.IF_RANGE,
     hdrs.RANGE,
-    "Destination",
     "Last-Event-ID",
-    "X-Couch-Full-Commit",
 )
 _ANSWERED = (
     hdrs.ACCEPT_RANGES,
@@ -48,7 +45,6 @@ _ANSWERED = (
 _OF_BODY = (hdrs.CONTENT_LENGTH, hdrs.CONTENT_ENCODING, "Content-MD5")
 UNPACKED_HERE = frozenset({"gzip", "deflate", "br", "zstd"})
 _WITHOUT_BODY = (204, 304)
-_WRITES = frozenset({Operation.EDIT, Operation.REPLICATE_IN})
 
 
 def asked_headers(request: web.Request) -> dict[str, str]:
@@ -61,10 +57,21 @@ def answered_headers(headers: CIMultiDictProxy[str]) -> dict[str, str]:
     return {name: headers[name] for name in _ANSWERED if name in headers}
 
 
-async def pass_on(call: UpstreamCall, *, writes: bool = False) -> web.StreamResponse:
-    """The request as it is, for whoever may have all of its answer. `writes`: a document, which a function of
-    a design document may refuse. Raises Unavailable, ConnectionCut.
+async def pass_on(call: UpstreamCall) -> web.StreamResponse:
+    """The request as it is, for whoever may have all of its answer. Raises Unavailable, ConnectionCut."""
+    return await _passed_on(call, call.query, judged=False)
+
+
+async def pass_on_write(
+    call: UpstreamCall, *, parameters: Sequence[str] = (), judged: bool = False
+) -> web.StreamResponse:
+    """The request with these parameters of its query only. `judged`: it writes a document, which a function
+    of a design document may refuse. Raises Unavailable, ConnectionCut.
     """
+    return await _passed_on(call, call.query_of(*parameters), judged=judged)
+
+
+async def _passed_on(call: UpstreamCall, query: str, *, judged: bool) -> web.StreamResponse:
     request = call.request
     headers = asked_headers(request)
     body: AsyncIterator[bytes] | None = None
@@ -73,11 +80,11 @@ async def pass_on(call: UpstreamCall, *, writes: bool = False) -> web.StreamResp
         # What comes packed is unpacked by the HTTP server, and has another length then.
         if request.headers.get(hdrs.CONTENT_ENCODING, "").lower() not in UNPACKED_HERE:
             headers |= {name: request.headers[name] for name in _OF_BODY if name in request.headers}
-    ask = Ask(method=request.method, path=call.path, query=call.query, headers=headers, body=body)
+    ask = Ask(method=request.method, path=call.path, query=query, headers=headers, body=body)
     async with call.upstream.exchange(request, ask) as answer:
-        if writes:
+        if judged:
             await check_login_of_write(call, answer)
-        return await pass_back(call, answer, judged=writes)
+        return await pass_back(call, answer, judged=judged)
 
 
 async def pass_back(call: UpstreamCall, answer: Exchange, *, judged: bool = False) -> web.StreamResponse:

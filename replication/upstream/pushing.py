@@ -9,34 +9,24 @@ the server behind refuses one                         told to `Access.refused`; 
 a failure after the record                            the entry stays, the client sends again
 """
 
-import asyncio
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from urllib.parse import urlencode
 
 import msgspec
 from aiohttp import hdrs, web
 
 from replication.edits import Edit
 from replication.errors import BadRequest, Conflict, CouchError, NotFound, Unavailable
-from replication.http.access import Operation
-from replication.http.answers import error_row, failure_of, flag, json_answer, read_body, read_json_body
-from replication.http.bulk import DECODED_AT_ONCE
-from replication.http.uploads import read_related_document
+from replication.http.answers import error_row, failure_of, json_answer
+from replication.http.bulk import read_bulk_docs
+from replication.http.documents import read_post, read_put
 from replication.upstream.bisecting import Answered, Outgoing, Row, push
 from replication.upstream.call import UpstreamCall
 from replication.upstream.exchange import Ask
 from replication.upstream.outgoing import bulk_json, document_json, following, in_parts
 from replication.upstream.passing import asked_headers, check_login_of_write, json_headers, pass_back
 from replication.upstream.refusals import REFUSED_WHOLE, refusal_of
-from replication.wire.decode import (
-    BulkDocs,
-    Incoming,
-    Refusal,
-    check_utf8,
-    decode_bulk_docs,
-    decode_document,
-)
+from replication.wire.decode import Incoming, Refusal
 
 _rows = msgspec.json.Decoder(list[Row])
 
@@ -48,9 +38,7 @@ def new_uuid() -> str:
 
 async def bulk_docs(call: UpstreamCall) -> web.StreamResponse:
     """`POST /{db}/_bulk_docs`, answered as the embedded store does (`replication.http.bulk`)."""
-    request = await _decoded(await read_json_body(call.request))
-    if request.new_edits:
-        await call.authorize(Operation.EDIT)
+    request = await read_bulk_docs(call, new_uuid)
     refused = await call.access.admit(call.database_name, request.docs)
     # The policy has the last word on a document that was refused already: it may name the refusal anew.
     refusals: dict[int, Refusal] = {}
@@ -68,12 +56,6 @@ async def bulk_docs(call: UpstreamCall) -> web.StreamResponse:
     if request.new_edits:
         return await _edited(call, request.docs, refusals, outgoing)
     return await _replicated(call, request.docs, refusals, outgoing)
-
-
-async def _decoded(body: bytes) -> BulkDocs:
-    if len(body) < DECODED_AT_ONCE:
-        return decode_bulk_docs(body, new_id=new_uuid)
-    return await asyncio.to_thread(decode_bulk_docs, body, new_id=new_uuid)
 
 
 async def _replicated(
@@ -162,29 +144,14 @@ async def _sent(call: UpstreamCall, docs: Sequence[Outgoing], *, new_edits: bool
 
 
 async def put(call: UpstreamCall) -> web.StreamResponse:
-    """`PUT /{db}/{doc}`, alone or with its attachments behind it. The body is read as a whole: what is on
-    record and what is judged has to be complete.
-    """
-    new_edits = flag(call.request, "new_edits", default=True)
-    if new_edits:
-        await call.authorize(Operation.EDIT)
-    # Who replicates in need not be able to read: what it may write is for the policy to say.
-    doc_id = call.document_id() if new_edits else call.named_document()
-    if call.request.content_type == "multipart/related":
-        incoming = await read_related_document(call.request, doc_id, replicated=not new_edits)
-    else:
-        text = await read_body(call.request)
-        check_utf8(text)
-        incoming = decode_document(text, doc_id=doc_id, replicated=not new_edits)
+    """`PUT /{db}/{doc}`, alone or with its attachments behind it."""
+    incoming, new_edits = await read_put(call)
     return await _written(call, incoming, "PUT", new_edits=new_edits)
 
 
 async def post(call: UpstreamCall) -> web.StreamResponse:
     """`POST /{db}`: a document with its id inside, or one that gets an id here."""
-    text = await read_json_body(call.request)
-    check_utf8(text)
-    incoming = decode_document(text, new_id=new_uuid)
-    return await _written(call, incoming, "POST", new_edits=True)
+    return await _written(call, await read_post(call, new_uuid), "POST", new_edits=True)
 
 
 async def _written(
@@ -197,7 +164,7 @@ async def _written(
     if follow:
         parts = in_parts(json, edit, follow)
         headers[hdrs.CONTENT_TYPE], json = parts.content_type, parts.body
-    query = call.query if new_edits else urlencode({"new_edits": "false"})
+    query = call.query_of("rev") if new_edits else "new_edits=false"
     ask = Ask(
         method=method, path=call.path, query=query, headers=headers, body=json, repeatable=not new_edits
     )

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from replication.errors import BadRequest, Unavailable
 from replication.http.answers import read_json
+from replication.http.call import UNREADABLE
 from replication.http.streaming import JsonStream
 from replication.upstream.call import UpstreamCall
 from replication.upstream.exchange import Ask, Exchange
@@ -19,8 +20,6 @@ from replication.upstream.passing import json_headers, pass_on
 
 _MOST_HEAD = 1024
 _HEAD = re.compile(rb'\s*\{\s*"results"\s*:\s*\[\s*')
-
-UNREADABLE = "this document is not readable with this credential"
 
 
 class _BulkGet(msgspec.Struct):

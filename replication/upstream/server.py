@@ -1,56 +1,77 @@
 """The API's table of routes, answered by the server behind.
 
 What is listed here is read, judged or filtered on its way; every other line of the table passes as it is,
-once it is authorised. `_session` is answered here: who calls is nobody whom the server behind knows.
+once it is authorised: what reads with its query as it came, what writes without one. `_session` is answered
+here: who calls is nobody whom the server behind knows.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any
 
 from aiohttp import web
 
-from replication.http import session
-from replication.http.access import Access, Authorize
+from replication.http import (
+    attachments,
+    bulk,
+    bulk_get,
+    changes,
+    copying,
+    database_updates,
+    databases,
+    documents,
+    local,
+    session,
+)
+from replication.http.access import Access, Authorize, Operation
 from replication.http.intake import Room
 from replication.http.server import ROUTES, mounted
 from replication.http.users import OwnersOnly, Sessions
-from replication.upstream import editing, feeds, local, pushing, reading
+from replication.upstream import editing, feeds, pushing, reading
+from replication.upstream import local as own_local
 from replication.upstream.call import UpstreamCall
 from replication.upstream.exchange import Upstream
-from replication.upstream.passing import pass_on
+from replication.upstream.passing import pass_on, pass_on_write
 
+_QUERIES = frozenset(
+    {
+        Operation.LIST_DATABASES,
+        Operation.LIST_DOCUMENTS,
+        Operation.QUERY,
+        Operation.READ,
+        Operation.READ_FEED,
+        Operation.REVS_DIFF,
+    }
+)
+"""What reads, also where it is a POST."""
+
+Answering = Callable[[Any], Awaitable[web.StreamResponse]]
 Handler = Callable[[UpstreamCall], Awaitable[web.StreamResponse]]
 
-_OF_DESIGN = "/{db}/_design/{design}/{attachment:(?s:.+)}"
-_OF_DOCUMENT = "/{db}/{doc}/{attachment:(?s:.+)}"
-
-HANDLERS: Mapping[tuple[str, str], Handler] = {
-    ("GET", "/_db_updates"): feeds.database_updates,
-    ("GET", "/_session"): session.get,
-    ("POST", "/_session"): session.post,
-    ("DELETE", "/_session"): session.delete,
-    ("POST", "/{db}"): pushing.post,
-    ("POST", "/{db}/_bulk_docs"): pushing.bulk_docs,
-    ("POST", "/{db}/_bulk_get"): reading.bulk_get,
-    ("GET", "/{db}/_changes"): feeds.changes,
-    ("POST", "/{db}/_changes"): feeds.changes,
-    ("GET", "/{db}/_local/{local}"): local.read_or_delete,
-    ("PUT", "/{db}/_local/{local}"): local.put,
-    ("DELETE", "/{db}/_local/{local}"): local.read_or_delete,
-    ("GET", "/{db}/_design/{design}"): reading.document,
-    ("PUT", "/{db}/_design/{design}"): pushing.put,
-    ("DELETE", "/{db}/_design/{design}"): editing.delete,
-    ("COPY", "/{db}/_design/{design}"): editing.copy,
-    ("GET", _OF_DESIGN): reading.document,
-    ("PUT", _OF_DESIGN): editing.edit_attachment,
-    ("DELETE", _OF_DESIGN): editing.edit_attachment,
-    ("GET", "/{db}/{doc}"): reading.document,
-    ("PUT", "/{db}/{doc}"): pushing.put,
-    ("DELETE", "/{db}/{doc}"): editing.delete,
-    ("COPY", "/{db}/{doc}"): editing.copy,
-    ("GET", _OF_DOCUMENT): reading.document,
-    ("PUT", _OF_DOCUMENT): editing.edit_attachment,
-    ("DELETE", _OF_DOCUMENT): editing.edit_attachment,
+HANDLERS: Mapping[Answering, Handler] = {
+    database_updates.db_updates: feeds.database_updates,
+    session.get: session.get,
+    session.post: session.post,
+    session.delete: session.delete,
+    databases.create: partial(pass_on_write, parameters=("q", "n", "placement", "partitioned")),
+    # CouchDB refuses to delete a database with a revision: what was meant is a document.
+    databases.delete: partial(pass_on_write, parameters=("rev",)),
+    bulk.bulk_docs: pushing.bulk_docs,
+    bulk_get.bulk_get: reading.bulk_get,
+    changes.changes: feeds.changes,
+    local.get: own_local.get,
+    local.put: own_local.put,
+    local.delete: own_local.delete,
+    documents.get: reading.document,
+    documents.post: pushing.post,
+    documents.put: pushing.put,
+    documents.delete: editing.delete,
+    copying.copy: editing.copy,
+    attachments.get: reading.document,
+    attachments.put: editing.edit_attachment,
+    attachments.delete: editing.edit_attachment,
 }
+"""What answers here instead of the handler of the embedded store."""
 
 
 def upstream_routes(
@@ -77,7 +98,11 @@ def upstream_routes(
         )
 
     table = [
-        (method, path, operation, HANDLERS.get((method, path), pass_on))
-        for method, path, operation, _ in ROUTES
+        (method, path, operation, HANDLERS.get(embedded) or _passing(method, operation))
+        for method, path, operation, embedded in ROUTES
     ]
     return mounted(table, call_of, authorize, prefix=prefix, room=room or Room())
+
+
+def _passing(method: str, operation: Operation) -> Handler:
+    return pass_on if method == "GET" or operation in _QUERIES else pass_on_write

@@ -19,6 +19,7 @@ from aiohttp.typedefs import Handler
 
 from replication.http.answers import json_answer
 from replication.http.server import CLIENT_IS_GONE
+from sync_server.areas import is_below
 from sync_server.request_ids import REQUEST_ID
 
 PREFIX = "/db"
@@ -35,7 +36,7 @@ log = structlog.get_logger()
 @web.middleware
 async def couch_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Failures under `/db`, in CouchDB's shape."""
-    if request.path != PREFIX and not request.path.startswith(PREFIX + "/"):
+    if not is_below(request.path, PREFIX):
         return await handler(request)
     try:
         return await handler(request)

@@ -21,7 +21,8 @@ from aiohttp.typedefs import Handler
 from replication.errors import CouchError
 from replication.http.answers import json_answer
 from replication.http.server import CLIENT_IS_GONE
-from sync_server.cross_origin import add_origin_headers, is_below, preflight
+from sync_server.areas import is_below
+from sync_server.cross_origin import add_origin_headers, preflight
 from sync_server.errors import HTTP_CODES, ApiError, error_response
 from sync_server.hub.parts import HUB
 from sync_server.hub.records import RecordsFailed
@@ -69,7 +70,7 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except web.HTTPException as error:
-        if error.status < 400 or not (is_below(request.path, DATABASES) or is_below(request.path, _API)):
+        if error.status < 400 or not is_below(request.path, DATABASES, _API):
             raise
         return _refused(request, error)
     except ConnectionError as error:

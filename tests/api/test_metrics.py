@@ -2,12 +2,15 @@
 
 from datetime import UTC, datetime, timedelta
 
+from aiohttp import web
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
+from pytest_aiohttp.plugin import AiohttpClient
 from sqlalchemy import Engine
 
 from reporting.tables import checkpoints, conflicts, proofs, quarantine, replays, waivers
 from sync_server.api.metrics import GAUGES, OUTBOX_GAUGES, REPLICATION_GAUGES
+from sync_server.traffic import Traffic
 from tests.api.calls import Api
 from tests.api.rows import log_receipt, put
 from tests.api.test_health import checkpoint
@@ -151,6 +154,20 @@ async def test_requests_are_counted_by_route_and_not_by_what_a_caller_makes_up(a
     assert by_route["/api/sessions/{id}", "GET", "404"] == 2
     assert by_route["none", "other", "404"] == 1
     assert by_route["none", "GET", "404"] == 1
+
+
+async def test_only_what_is_below_db_counts_as_replication(aiohttp_client: AiohttpClient) -> None:
+    traffic = Traffic()
+    app = web.Application()
+    traffic.install(app)
+    client = await aiohttp_client(app)
+    for path in ("/db", "/db/", "/db/site-lima/_all_docs", "/dbs", "/db.php", "/api/db", "/"):
+        await client.get(path)
+    counted = {
+        area: traffic.registry.get_sample_value("metricis_request_seconds_count", {"area": area})
+        for area in ("db", "api")
+    }
+    assert counted == {"db": 3, "api": 4}
 
 
 async def families(api: Api) -> dict[str, list[Sample]]:

@@ -57,6 +57,31 @@ async def test_a_failure_that_passes_is_a_503_with_retry_after_and_nothing_is_ac
         assert answer.headers["Retry-After"]
 
 
+@pytest.mark.parametrize(
+    ("asked", "times"),
+    [
+        ("PUT /a/x", 1),
+        ("PUT /a/x/note.txt", 1),
+        ("DELETE /a/x?rev=1-a", 1),
+        ("DELETE /a/x/note.txt?rev=1-a", 1),
+        ("POST /a", 1),
+        ("POST /a/_bulk_docs", 1),
+        ("PUT /a/x?new_edits=false", 2),
+        ("PUT /a/_local/x", 2),
+        ("GET /a/x", 2),
+    ],
+)
+async def test_what_is_no_edit_is_sent_once_more_after_a_disconnect_and_an_edit_never(
+    couch: Couch, script: tuple[Scripted, str], asked: str, times: int
+) -> None:
+    script[0].will(answers(200, {}), resets)
+    (await couch.get("/a")).ok()  # a kept connection is the one that may have been closed meanwhile
+    method, path = asked.split()
+    body = {"_rev": "1-a", "docs": [{}]} if method in ("PUT", "POST") else None
+    (await couch.call(method, path, body=body)).refused(503, "service_unavailable")
+    assert [each.method for each in script[0].asked] == ["GET", *[method] * times]
+
+
 async def test_a_server_that_is_not_there_and_one_that_says_nothing_are_503(
     script: tuple[Scripted, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -189,17 +214,34 @@ async def test_what_is_said_to_be_elsewhere_is_here(couch: Couch, script: tuple[
     assert answer.headers["Location"] == couch.base + "/a/x%2Fy"
 
 
-async def test_a_stop_ends_the_feeds_that_wait(script: tuple[Scripted, str]) -> None:
-    row = b'{"seq":"7-x","id":"visit:1","changes":[]}\n'
-    script[0].will(begins(row, then=is_silent))
+ROW = b'{"seq":"7-x","id":"visit:1","changes":[]}'
+
+
+@pytest.mark.parametrize(
+    ("feed", "begun", "ending"),
+    [
+        ("continuous", ROW + b"\n", {"last_seq": "7-x"}),
+        ("longpoll", b'{"results":[\n', {"results": [], "last_seq": "3-x"}),
+        ("longpoll", b'{"results":[\n' + ROW + b",\n", None),
+        ("normal", b'{"results":[\n' + (ROW + b",\n") * 10_000, None),
+    ],
+)
+async def test_a_stop_ends_a_feed_that_waits_and_cuts_one_that_would_look_complete(
+    script: tuple[Scripted, str], feed: str, begun: bytes, ending: object
+) -> None:
+    script[0].will(begins(begun, then=is_silent))
     upstream = Upstream()
     async with gateway_before(script[1], only(Visits()), upstream=upstream) as couch:
-        url = couch.url("/a/_changes", {"feed": "continuous"})
+        url = couch.url("/a/_changes", {"feed": feed, "since": "3-x"})
         async with couch.session.get(url) as response:
-            assert await response.content.readline() == row
+            first = await response.content.readline()
             upstream.stop_feeds()
-            assert json.loads(await response.content.readline())["last_seq"] == "7-x"
-            assert await response.content.read() == b""
+            if ending is None:
+                with pytest.raises(aiohttp.ClientPayloadError):
+                    await response.content.read()
+            else:
+                rest = await response.content.read()
+                assert json.loads(rest if feed == "continuous" else first + rest) == ending
     await asyncio.wait_for(script[0].gone.wait(), 5)
 
 

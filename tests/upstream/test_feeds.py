@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from replication.errors import Unavailable
-from replication.upstream.feed_lines import ContinuousLines, EventLines, Lines, ListedLines
+from replication.upstream.feed_lines import ContinuousLines, EventLines, Lines, ListedLines, LongpollLines
 from tests.contract.behind import gateway_before
 from tests.contract.couch import Couch, Db, fresh_database, replicated
 from tests.upstream.scripted import Visits, only
@@ -193,9 +193,32 @@ def test_what_is_no_complete_feed_is_a_failure(lines: type[Lines], text: bytes) 
         passed(lines(may_see), text, 50)
 
 
-def test_a_feed_can_be_ended_where_it_is() -> None:
-    lines = ListedLines(may_see)
-    text = lines.feed(b'{"results":[\n' + ROW + b",\n" + HIDDEN + b",\n") + (lines.ending(b'"0"') or b"")
-    assert json.loads(text) == {"results": [json.loads(ROW)], "last_seq": "4-x", "pending": 0}
-    assert json.loads(ListedLines(may_see).ending(b'"0"') or b"")["last_seq"] == "0"
-    assert json.loads(ContinuousLines(may_see).ending(b'"0"') or b"")["last_seq"] == "0"
+BEGUN = b'{"results":[\n'
+
+
+@pytest.mark.parametrize(
+    ("lines", "came", "ending"),
+    [
+        (ListedLines, b"", None),
+        (ListedLines, BEGUN, None),
+        (ListedLines, BEGUN + ROW + b",\n", None),
+        (LongpollLines, b"", {"results": [], "last_seq": "0"}),
+        (LongpollLines, BEGUN + HIDDEN + b",\n", {"results": [], "last_seq": "4-x"}),
+        (LongpollLines, BEGUN + ROW + b",\n", None),
+        (LongpollLines, LISTED, None),
+        (ContinuousLines, b"", {"last_seq": "0"}),
+        (ContinuousLines, HIDDEN + b"\n", {"last_seq": "4-x"}),
+    ],
+)
+def test_a_feed_is_ended_before_its_end_only_where_it_does_not_look_complete_then(
+    lines: type[Lines], came: bytes, ending: object
+) -> None:
+    feed = lines(may_see, b'"0"')
+    text = feed.feed(came)
+    told = feed.ending()
+    assert (told if told is None else json.loads(text + told)) == ending
+
+
+def test_a_feed_from_now_on_has_no_sequence_to_end_with_before_its_first_row() -> None:
+    assert LongpollLines(may_see).ending() is None
+    assert ContinuousLines(may_see).ending() is None

@@ -85,6 +85,42 @@ async def test_rows_are_told_as_forbidden_unless_they_say_that_it_may_be_tried_a
     (await tablet.post("/a/_bulk_docs", {"new_edits": False, "docs": docs})).ok(202)
 
 
+def refuses_without_rev(*spoiling: str) -> Act:
+    """Refuse these revisions, in rows that do not name them."""
+
+    async def act(request: web.Request) -> web.Response:
+        refused = [doc for doc in (await request.json())["docs"] if doc["_rev"] in spoiling]
+        rows = [{"id": doc["_id"], "error": "forbidden", "reason": doc["_rev"]} for doc in refused]
+        return web.json_response(rows, status=201)
+
+    return act
+
+
+@pytest.mark.parametrize(
+    ("spoiling", "sends"),
+    [([], 1), (["1-b"], 4), (["1-a", "1-b"], 4), (["1-a", "1-b", "1-c"], 1), (["1-o"], 1)],
+)
+async def test_a_row_without_a_revision_refuses_the_revision_that_was_refused_and_no_other(
+    tablet: Couch, script: tuple[Scripted, str], spoiling: list[str], sends: int
+) -> None:
+    script[0].will(refuses_without_rev(*spoiling))
+    docs = [{"_id": "x", "_rev": rev} for rev in ("1-a", "1-b", "1-c")] + [{"_id": "other", "_rev": "1-o"}]
+    rows = (await tablet.post("/a/_bulk_docs", {"new_edits": False, "docs": docs})).ok(201)
+    assert [row["rev"] for row in rows] == [row["reason"] for row in rows] == spoiling
+    assert len(sent(script)) == sends
+
+
+async def test_of_two_refused_revisions_the_one_that_is_not_named_is_the_other(
+    tablet: Couch, script: tuple[Scripted, str]
+) -> None:
+    named = {"id": "x", "rev": "1-b", "error": "forbidden", "reason": "b"}
+    script[0].will(answers(201, [{"id": "x", "error": "forbidden", "reason": "a"}, named]))
+    docs = [{"_id": "x", "_rev": "1-a"}, {"_id": "x", "_rev": "1-b"}]
+    rows = (await tablet.post("/a/_bulk_docs", {"new_edits": False, "docs": docs})).ok(201)
+    assert [(row["rev"], row["reason"]) for row in rows] == [("1-a", "a"), ("1-b", "b")]
+    assert len(script[0].asked) == 1
+
+
 async def test_interactive_edits_are_answered_in_their_order_and_never_sent_twice(
     tablet: Couch, script: tuple[Scripted, str]
 ) -> None:
@@ -120,6 +156,92 @@ async def test_nobody_edits_by_saying_new_edits_twice(tablet: Couch, script: tup
     script[0].will(answers(201, {"ok": True}))
     await tablet.call("PUT", "/a/x?new_edits=false&new_edits=true&rev=1-a", body={"_rev": "1-a"})
     assert script[0].asked[0].path == "/couch/a/x?new_edits=false"
+
+
+LOOSE = "batch=ok&w=1&new_edits=true&new_edits=false&full_commit=false"
+
+
+@pytest.mark.parametrize(
+    ("asked", "sent"),
+    [
+        ("PUT /a/x?rev=1-a&rev=2-b&{}", "/a/x?rev=1-a"),
+        ("PUT /a/_design/x?{}", "/a/_design/x"),
+        ("POST /a?{}", "/a"),
+        ("POST /a/_bulk_docs?{}", "/a/_bulk_docs"),
+        ("DELETE /a/x?{}&rev=1-a%2Bb", "/a/x?rev=1-a%2Bb"),
+        ("COPY /a/x?{}", "/a/x?rev=1-a"),
+        ("PUT /a/x/note.txt?{}&rev=1-a", "/a/x/note.txt?rev=1-a"),
+        ("DELETE /a/x/note.txt?rev=1-a&{}", "/a/x/note.txt?rev=1-a"),
+        ("PUT /a/_local/x?{}", "/a/_local/x"),
+        ("DELETE /a/_local/x?{}&rev=0-1", "/a/_local/x?rev=0-1"),
+        ("POST /a/_purge?{}", "/a/_purge"),
+        ("POST /a/_index?{}", "/a/_index"),
+        ("PUT /a/_security?{}", "/a/_security"),
+        ("PUT /a?q=2&n=3&{}", "/a?q=2&n=3"),
+        ("DELETE /a?{}&rev=1-a", "/a?rev=1-a"),
+    ],
+)
+async def test_a_write_is_sent_on_with_no_parameter_that_changes_when_it_is_answered(
+    script: tuple[Scripted, str], asked: str, sent: str
+) -> None:
+    script[0].will(answers(201, {"_id": "x", "_rev": "1-a"}))
+    headers = {"Destination": "y", "X-Couch-Full-Commit": "false"}
+    method, path = asked.format(LOOSE).split()
+    body: object = {"docs": []} if method in ("PUT", "POST") else None
+    async with gateway_before(script[1], allow_everything) as couch:
+        await couch.call(method, path, body=body, headers=headers)
+    assert script[0].asked[-1].path == f"/couch{sent}"
+    assert "X-Couch-Full-Commit" not in script[0].asked[-1].headers
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ("a+b", ("a+b", "a%2Bb")),
+        ("/y:%20z", ("y: z", "y:%20z")),
+        ("%2Fy", ("y", "y")),
+        ("y?rev=2-b&x=1", ("y", "y?rev=2-b")),
+        ("y?x=1&rev=2-b", ("y", "y?rev=2-b")),
+        ("_design%2Fd%3Fe", ("_design/d?e", "_design/d%3Fe")),
+    ],
+)
+async def test_a_copy_goes_where_it_was_judged_to_go_with_the_content_that_was_judged(
+    tablet: Couch, script: tuple[Scripted, str], visits: Visits, asked: str, told: tuple[str, str]
+) -> None:
+    script[0].will(answers(200, {"_id": "visit:1", "_rev": "3-c"}))
+    await tablet.call("COPY", "/a/visit:1", headers={"Destination": asked})
+    judged, sent = told
+    assert visits.admitted == [judged]
+    reading, copying = script[0].asked
+    assert reading.path == "/couch/a/visit%3A1"
+    assert copying.path == "/couch/a/visit%3A1?rev=3-c"
+    assert copying.headers["Destination"] == sent
+
+
+async def test_a_copy_of_a_named_revision_is_judged_by_that_revision(
+    tablet: Couch, script: tuple[Scripted, str]
+) -> None:
+    script[0].will(answers(200, {"_id": "visit:1", "_rev": "2-b"}))
+    headers = {"Destination": "y", "If-Match": '"2-b"'}
+    await tablet.call("COPY", "/a/visit:1", headers=headers)
+    assert [asked.path for asked in script[0].asked] == ["/couch/a/visit%3A1?rev=2-b"] * 2
+    assert "If-Match" not in script[0].asked[-1].headers
+    headers["If-Match"] = "1-a"
+    (await tablet.call("COPY", "/a/visit:1?rev=2-b", headers=headers)).refused(400, "bad_request")
+
+
+async def test_what_reads_keeps_its_query(script: tuple[Scripted, str]) -> None:
+    script[0].will(answers(200, {"rows": []}))
+    async with gateway_before(script[1], allow_everything) as couch:
+        for method, path in (
+            ("GET", "/a/x?rev=1-a&r=2"),
+            ("POST", "/a/_all_docs?limit=1&x=y"),
+            ("POST", "/a/_find?r=2"),
+            ("POST", "/a/_revs_diff?a=b"),
+            ("POST", "/a/_bulk_get?revs=true"),
+        ):
+            await couch.call(method, path, body=None if method == "GET" else {})
+            assert script[0].asked[-1].path == f"/couch{path}"
 
 
 async def test_a_single_document_that_is_refused_is_told_and_not_sent(
