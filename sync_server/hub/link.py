@@ -8,7 +8,7 @@ be repeated: so a contact can be cut off anywhere, by the network or by the powe
 |---|---|
 | after the journal was sent, before it is marked | sends it again |
 | within a replication | goes on from its checkpoint |
-| within an erasure | does it again; the centre has the task until it is told `done` |
+| within an erasure | does it again; the centre has the task until it is told that all of it is purged |
 | the centre's database is another one than before | the journal is sent again, receipts are fetched again |
 | after receipts were fetched, before they are kept | fetches them again |
 """
@@ -192,8 +192,9 @@ class Link:
     async def _erase(self) -> None:
         for task in await self._centre.erasures():
             await self._eraser.erase(task.documents)
-            await self._centre.erased(task)
-            log.info("erased", task=task.id, documents=len(task.documents))
+            done = await self._centre.erased(task)
+            # Not done: the next contact is told all of it.
+            log.info("erased", task=task.id, documents=len(task.documents), done=done)
 
     async def _send_journal(self) -> None:
         await self._notice_another_instance()

@@ -267,12 +267,39 @@ async def test_purge_is_told_to_its_hub_until_it_is_done_and_to_nobody_else(lima
         " (1, 'session:a', ''), (1, 'session:a', '1-a'), (1, 'session:b', '1-b'), (1, 'session:b', '1-c'),"
         " (2, 'session:a', '')"
     )
-    tasks = (await lima.ask("GET", "erasures")).body["tasks"]
-    assert tasks == [{"id": 1, "documents": {"session:a": [], "session:b": ["1-b", "1-c"]}}]
-    assert (await lima.ask("POST", "erasures/2/done", {})).error == (404, "not_found")
+    (task,) = (await lima.ask("GET", "erasures")).body["tasks"]
+    assert task["documents"] == {"session:a": [], "session:b": ["1-b", "1-c"]}
+    assert (await lima.ask("POST", "erasures/2/done", {"version": task["version"]})).error == (
+        404,
+        "not_found",
+    )
+    assert (await lima.ask("POST", "erasures/1/done", {})).error == (422, "invalid_request")
+    # More is named while the hub is at it.
+    lima.office.rows("INSERT INTO erasure_hub_documents (task, doc_id, rev) VALUES (1, 'session:c', '')")
+    assert (await lima.ask("POST", "erasures/1/done", {"version": task["version"]})).body == {"done": False}
+    (again,) = (await lima.ask("GET", "erasures")).body["tasks"]
+    assert again["documents"] == {**task["documents"], "session:c": []}
     for _ in range(2):
-        assert (await lima.ask("POST", "erasures/1/done", {})).status == 204
+        assert (await lima.ask("POST", "erasures/1/done", {"version": again["version"]})).body == {
+            "done": True
+        }
     assert (await lima.ask("GET", "erasures")).body["tasks"] == []
     assert lima.office.rows("SELECT DISTINCT task FROM erasure_hub_documents") == [(2,)]
-    left = (await lima.ask("GET", "erasures", token=other_hub)).body["tasks"]
-    assert left == [{"id": 2, "documents": {"session:a": []}}]
+    (left,) = (await lima.ask("GET", "erasures", token=other_hub)).body["tasks"]
+    assert (left["id"], left["documents"]) == (2, {"session:a": []})
+
+
+async def test_disk_of_a_hub_is_wiped_when_an_admin_says_so_of_one_that_is_revoked(lima: Lima) -> None:
+    lima.office.rows("INSERT INTO erasure_hub_tasks (erasure, site, device) VALUES (1, 'lima', 'lima-hub')")
+    lima.office.rows("INSERT INTO erasure_hub_documents (task, doc_id, rev) VALUES (1, 'session:a', '')")
+    path, why = "/api/sync/devices/lima/{}/wiped", {"reason": "shredded"}
+    admin = lima.office.as_("admin")
+    for hub in ("lima-hub", "tab-1"):
+        assert (await admin.post(path.format(hub), why)).error == (409, "not_possible")
+    await lima.office.gateway.revoke("lima", "lima-hub")
+    coordinator = lima.office.as_("coordinator", study="SRO")
+    assert (await coordinator.post(path.format("lima-hub"), why)).error == (403, "not_allowed")
+    assert lima.office.rows("SELECT doc_id FROM erasure_hub_documents") == [("session:a",)]
+    for _ in range(2):
+        assert (await admin.post(path.format("lima-hub"), why)).status == 204
+    assert lima.office.rows("SELECT * FROM erasure_hub_tasks, erasure_hub_documents") == []
