@@ -171,7 +171,7 @@ async def check_empty(plan: Plan, target: Target) -> None:
         if site_of(name) is None:
             continue
         # Design documents are what provisioning leaves in a database.
-        page = await retried(lambda: target.place.client.changes(name, "0", limit=100))  # noqa: B023
+        page = await retried(target.place.client.changes, name, "0", limit=100)
         if any(not change.id.startswith("_design/") for change in page.changes):
             there.append(f"documents in {name}")
     if plan.last.postgres is not None:
@@ -193,13 +193,10 @@ async def _databases(plan: Plan, target: Target, tell: Progress) -> list[Restore
         done += more
         tell("Site databases", None, None, min(done, total))
 
-    restored = []
     try:
-        for name in plan.chains:
-            restored.append(await _database(plan, target, name, known, read))  # noqa: PERF401
+        return [await _database(plan, target, name, known, read) for name in plan.chains]
     finally:
         await engine.dispose()
-    return restored
 
 
 async def _database(
@@ -207,7 +204,7 @@ async def _database(
 ) -> RestoredDatabase:
     place, chain = target.place, plan.chains[name]
     with suppress(DatabaseExists):
-        await retried(lambda: place.client.create(name))
+        await retried(place.client.create, name)
     keep = unless_erased(known, site_of(name) or name)
     loaded = Loaded()
     with ExpectedLeaves() as expected:
@@ -234,4 +231,4 @@ async def _restore_security(place: Place, name: str, security: msgspec.Raw) -> N
     # One that names nobody would open the database to everybody on an Apache CouchDB.
     if any((told.admins.names, told.admins.roles, told.members.names, told.members.roles)):
         path = f"/{name}/_security"
-        await retried(lambda: place.client.request("PUT", path, dict[str, object], raw_body=bytes(security)))
+        await retried(place.client.request, "PUT", path, dict[str, object], raw_body=bytes(security))
