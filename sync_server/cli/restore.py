@@ -34,6 +34,7 @@ from sync_server.backup.restoring import (
 )
 from sync_server.cli.backup import FAILURES, TIMEOUT, progress, settings_of_environment
 from sync_server.cli.migrate import grant
+from sync_server.cli.postgres_options import owner_url_option, program_option
 from sync_server.cli.target import fail
 from sync_server.embedded.data_directory import DataDirectory
 from sync_server.embedded.postgres import APP
@@ -61,19 +62,8 @@ INCOMPLETE = 3
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--new-keys", is_flag=True, help="Go on without the keys of the set, or with others.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of the table.")
-@click.option(
-    "--owner-url",
-    envvar="OWNER_DATABASE_URL",
-    show_envvar=True,
-    help="Postgres as the role that is to own the tables; without it, DATABASE_URL.",
-)
-@click.option(
-    "--pg-restore",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    envvar="PG_RESTORE",
-    show_envvar=True,
-    help="The pg_restore to use; without it, that of the PATH or of the embedded server.",
-)
+@owner_url_option("is to own the tables; without it, DATABASE_URL.")
+@program_option("pg_restore")
 def restore(  # noqa: PLR0917 (click gives each by its name)
     directory: Path,
     data_dir: Path | None,
