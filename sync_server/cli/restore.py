@@ -24,6 +24,7 @@ from sync_server.backup.keys import WrongKeys
 from sync_server.backup.manifest import read_manifest, up_to
 from sync_server.backup.private_store import private_store
 from sync_server.backup.restoring import (
+    InUse,
     NotEmpty,
     Plan,
     RestoredDatabase,
@@ -91,7 +92,7 @@ def restore(  # noqa: PLR0917 (click gives each by its name)
             click.confirm("Restore?", abort=True, err=True)
         with progress() as tell:
             restored = asyncio.run(_restore(plan, tell, data_dir, owner_url, pg_restore, new_keys=new_keys))
-    except (*FAILURES, NotEmpty, WrongKeys, DirectoryInUse) as error:
+    except (*FAILURES, InUse, NotEmpty, WrongKeys, DirectoryInUse) as error:
         fail(f"Not restored: {error}")
     except (psycopg.Error, SQLAlchemyError, CommandError) as error:
         fail(f"Not restored: Postgres failed: {error}")
@@ -184,7 +185,15 @@ def _tell_plan(plan: Plan) -> None:
     for name, chain in plan.chains.items():
         leaves = sum(file.written.counts.leaves for _, file in chain)
         click.echo(f"  {name}: {leaves} leaves in {len(chain)} files", err=True)
-    postgres = "none: only the databases" if last.postgres is None else f"schema {last.postgres.schema}"
+    postgres = "none: only the databases"
+    if plan.postgres is not None:
+        run, dump = plan.postgres
+        postgres = f"schema {dump.schema}"
+        if run is not last:
+            postgres += (
+                f", as it was after run {run.number}, {run.started}: no later run has it. Erasures that were "
+                "carried out since have to be run again"
+            )
     click.echo(f"  Postgres: {postgres}", err=True)
     keys = "in the set" if last.keys else "not in the set: they have to be in the data directory"
     click.echo(f"  keys: {keys}", err=True)
