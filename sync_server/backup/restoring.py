@@ -13,6 +13,7 @@
 | a document is refused, or leaves are not those of the set | told; the marker stays: not complete |
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -48,6 +49,8 @@ from sync_server.gateway.erased import ErasedFingerprints
 from sync_server.sealing import load_sealer
 
 MARKER = ".restore.json"
+_LOOKS = 5
+_BETWEEN_LOOKS_S = 0.2
 
 
 class NotEmpty(Exception):
@@ -153,7 +156,7 @@ async def restore_set(
     Raises InUse, NotEmpty, WrongKeys and the errors of the keys, PostgresFailed, psycopg.Error, DumpDamaged,
     CouchError, OSError; started again it goes on.
     """
-    check_unused(target)
+    await check_unused(target)
     marker = _Marker(plan.manifest.id, plan.last.number)
     if begun(plan, target.data_dir):
         marker = msgspec.json.decode((target.data_dir / MARKER).read_bytes(), type=_Marker)
@@ -189,14 +192,19 @@ def _write(marker: _Marker, data_dir: Path) -> None:
     write_atomically(data_dir / MARKER, msgspec.json.encode(marker))
 
 
-def check_unused(target: Target) -> None:
+async def check_unused(target: Target) -> None:
     """Raises InUse where a process of a deployment is connected to its Postgres; psycopg.Error."""
-    at_work = postgres.at_work(target.owner_url)
-    if at_work:
-        raise InUse(
-            f"Something is at work on the deployment's Postgres: {', '.join(at_work)}. Stop every process of "
-            "it first: service, projector, relay, workers."
-        )
+    at_work: list[str] = []
+    # A connection that was closed is listed until Postgres has ended its own process.
+    for _ in range(_LOOKS):
+        at_work = postgres.at_work(target.owner_url)
+        if not at_work:
+            return
+        await asyncio.sleep(_BETWEEN_LOOKS_S)
+    raise InUse(
+        f"Something is at work on the deployment's Postgres: {', '.join(at_work)}. Stop every process of "
+        "it first: service, projector, relay, workers."
+    )
 
 
 async def check_empty(plan: Plan, target: Target) -> None:

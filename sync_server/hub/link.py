@@ -19,6 +19,7 @@ import random
 import shutil
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Final
 
 import structlog
@@ -204,7 +205,7 @@ class Link:
                 return
             await self._record(entries)
             numbers = [number for number, _ in entries]
-            await self._hub.records.do(lambda c, numbers=numbers: journal.mark_told(c, numbers))  # type: ignore[misc]
+            await self._hub.records.do(partial(journal.mark_told, numbers=numbers))
 
     async def _notice_another_instance(self) -> None:
         """A centre that was put back to a backup may have lost what it confirmed: it is told again."""
