@@ -9,8 +9,18 @@ so a hub hands in its journal: revision, credential, when. Journal and documents
 | the document, by this hub | the entry, which names the hub, names the tablet from now on |
 | the document, by the tablet itself or by another hub | nothing: that was the first receipt |
 | an entry with a credential that was never enrolled at the site | the hub itself is named, with the reason |
+
+What an erasure takes out of a site database, each hub of the site has to purge too. More may be named while a
+hub is at it, or after it was quick: so a hub says *what* it purged, by the `version` of what it was told.
+
+| when more is named | what follows |
+|---|---|
+| between the hub's question and its `done` | `done` is about less: nothing is forgotten, all is told |
+| after its `done` | the task is open again, with the new names |
+| while the hub is revoked | kept, since its disk may come back; until somebody says that it was wiped |
 """
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -39,7 +49,6 @@ from reporting.tables import (
     devices,
     erasure_hub_documents,
     erasure_hub_tasks,
-    erasure_targets,
     hubs,
     ingest_log,
 )
@@ -176,13 +185,12 @@ def select_addresses(site: str) -> Select[*tuple[Any, ...]]:
     return select(func.unnest(h.urls), h.ca_fingerprint).where(h.site == site, in_force).order_by(h.device)
 
 
-def assign_purges(erasure: int) -> Insert:
-    """Statement: a task for each hub in force at a site where the erasure found something."""
-    d, t = devices.c, erasure_targets.c
-    at = select(t.site).where(t.erasure == erasure)
+def assign_purges(erasure: int, site: str) -> Insert:
+    """Statement: a task for each hub whose disk may have documents of the site, in force or revoked."""
+    d = devices.c
     wanted = (
         select(literal(erasure), d.site, d.device)
-        .where(d.role == "hub", d.revoked_at.is_(None), d.site.in_(at))
+        .where(d.role == "hub", d.wiped_at.is_(None), d.site == site)
         .distinct()
     )
     return (
@@ -191,30 +199,39 @@ def assign_purges(erasure: int) -> Insert:
 
 
 def name_purged(erasure: int, site: str, revisions: Sequence[tuple[str, str]]) -> Insert:
-    """Statement: the erasure's open tasks at a site are about these (document id, revision) too; EVERY_LEAF
-    stands for whatever the hub has of a document.
+    """Statement: the erasure's tasks at a site are about these (document id, revision) too, and open again
+    where they were done; EVERY_LEAF stands for whatever the hub has of a document.
     """
     task = erasure_hub_tasks.c
+    # Every task is written, open or not: so a `done` that is on its way is before this or after it.
+    opened = (
+        update(erasure_hub_tasks)
+        .where(task.erasure == erasure, task.site == site)
+        .values(done_at=None)
+        .returning(task.id)
+        .cte("opened")
+    )
     doc_ids, revs = zip(*revisions, strict=True)
     unnested = func.unnest(cast(list(doc_ids), ARRAY(Text)), cast(list(revs), ARRAY(Text)))
     named = unnested.table_valued("doc_id", "rev").render_derived()
-    wanted = (
-        select(task.id, named.c.doc_id, named.c.rev)
-        .select_from(erasure_hub_tasks.join(named, true()))
-        .where(task.erasure == erasure, task.site == site, task.done_at.is_(None))
-    )
+    wanted = select(opened.c.id, named.c.doc_id, named.c.rev).select_from(opened.join(named, true()))
     statement = insert(erasure_hub_documents).from_select(["task", "doc_id", "rev"], wanted)
-    return statement.on_conflict_do_nothing()
+    return statement.add_cte(opened).on_conflict_do_nothing()
 
 
-def select_purges(hub: Hub) -> Select[*tuple[Any, ...]]:
-    """Statement: (task, document id, revision) of what the hub still has to purge, the oldest task first."""
-    task, document = erasure_hub_tasks.c, erasure_hub_documents.c
+def select_purges(hub: Hub, task: int | None = None) -> Select[*tuple[Any, ...]]:
+    """Statement: (task, document id, revision) of what the hub still has to purge, of all its tasks or one,
+    the oldest first.
+    """
+    c, document = erasure_hub_tasks.c, erasure_hub_documents.c
+    which = [c.site == hub.site, c.device == hub.device, c.done_at.is_(None)]
+    if task is not None:
+        which.append(c.id == task)
     return (
-        select(task.id, document.doc_id, document.rev)
-        .join(erasure_hub_documents, document.task == task.id)
-        .where(task.site == hub.site, task.device == hub.device, task.done_at.is_(None))
-        .order_by(task.id, document.doc_id, document.rev)
+        select(c.id, document.doc_id, document.rev)
+        .join(erasure_hub_documents, document.task == c.id)
+        .where(*which)
+        .order_by(c.id, document.doc_id, document.rev)
     )
 
 
@@ -231,29 +248,51 @@ def purges_by_task(rows: Iterable[tuple[int, str, str]]) -> dict[int, dict[str, 
     return tasks
 
 
-def end_purge(hub: Hub, task: int) -> Update:
-    """Statement: the hub has purged it → the task's id; no row where it has no such task."""
+def version_of(documents: Mapping[str, Sequence[str]]) -> str:
+    """What names exactly these documents and revisions, in any order."""
+    told = sorted((doc_id, sorted(revs)) for doc_id, revs in documents.items())
+    return hashlib.sha256(msgspec.json.encode(told)).hexdigest()[:32]
+
+
+def hold_purge(hub: Hub, task: int) -> Select[int]:
+    """Statement: the task's id, if it is the hub's; nothing is named for it until the transaction ends."""
     c = erasure_hub_tasks.c
-    return (
+    which = (c.id == task, c.site == hub.site, c.device == hub.device)
+    return select(c.id).where(*which).with_for_update()
+
+
+def end_purge(task: int) -> Delete:
+    """Statement: the hub has purged all that is named of the task, and nothing names it any more."""
+    c = erasure_hub_tasks.c
+    ended = (
         update(erasure_hub_tasks)
-        .where(c.id == task, c.site == hub.site, c.device == hub.device)
+        .where(c.id == task)
         .values(done_at=func.coalesce(c.done_at, func.now()))
         .returning(c.id)
+        .cte("ended")
     )
+    return delete(erasure_hub_documents).where(erasure_hub_documents.c.task == task).add_cte(ended)
 
 
-def forget_purged(task: int) -> Delete:
-    """Statement: nothing names any more what the task was about."""
-    return delete(erasure_hub_documents).where(erasure_hub_documents.c.task == task)
-
-
-def forget_purges_of_revoked() -> Delete:
-    """Statement: what hubs had to purge that are not in force any more; they never ask again."""
-    task, d = erasure_hub_tasks.c, devices.c
+def note_wiped(site: str, device: str) -> Update:
+    """Statement: the disk of a hub that is revoked is gone; no row where there was no such hub, or it is in
+    force. Enrolled again under its name, it is another disk.
+    """
+    c, other = devices.c, devices.alias()
     in_force = (
-        select(d.credential)
-        .where(d.site == task.site, d.device == task.device, d.role == "hub", d.revoked_at.is_(None))
+        select(other.c.credential)
+        .where(other.c.site == site, other.c.device == device, other.c.revoked_at.is_(None))
         .exists()
     )
-    over = select(task.id).where(~in_force)
-    return delete(erasure_hub_documents).where(erasure_hub_documents.c.task.in_(over))
+    return (
+        update(devices)
+        .where(c.site == site, c.device == device, c.role == "hub", ~in_force)
+        .values(wiped_at=func.coalesce(c.wiped_at, func.now()))
+        .returning(c.credential)
+    )
+
+
+def forget_purges_of_wiped(site: str, device: str) -> Delete:
+    """Statement: what a hub had to purge whose disk is gone, names and tasks."""
+    c = erasure_hub_tasks.c
+    return delete(erasure_hub_tasks).where(c.site == site, c.device == device)

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 import pytest
@@ -12,7 +13,7 @@ import yaml
 
 from sync_server.api.metrics import GAUGES, OUTBOX_GAUGES, REPLICATION_GAUGES
 from sync_server.cli import main
-from sync_server.settings import SETTING_NAMES
+from sync_server.settings import SETTING_NAMES, read_settings
 from sync_server.traffic import Traffic
 
 ROOT = Path(__file__).parents[1]
@@ -67,6 +68,20 @@ def test_a_container_of_ours_runs_a_command_on_settings_that_there_are(name: str
     assert command is not None
     options = {str(parameter.envvar) for parameter in command.params if parameter.envvar}
     assert set(OWN[name]["environment"]) <= {*SETTING_NAMES, *options}
+
+
+def test_workers_may_purge_what_is_erased_and_what_is_reached_from_outside_is_no_admin() -> None:
+    admins = {name for name, service in OWN.items() if "COUCHDB_ADMIN_URL" in service["environment"]}
+    assert admins == {"provision", "work"}
+    filled = {
+        name: re.sub(r"\$\{\w+(?::-([^}]*))?(?::\?)?\}", lambda given: given[1] or 32 * "x", str(value))
+        for name, value in OWN["work"]["environment"].items()
+        if value is not None and not str(value).endswith(":-}")
+    }
+    settings = read_settings({**filled, "DATA_DIR": "/data"})
+    admin, service = urlsplit(settings.purging_url), urlsplit(settings.feed_url)
+    assert (admin.username, service.username) == ("admin", "metricis")
+    assert (admin.hostname, admin.port) == (service.hostname, service.port)
 
 
 def test_what_others_wait_for_says_when_it_is_well() -> None:

@@ -53,7 +53,15 @@ def upgrade() -> None:
             ["task"], ["erasure_hub_tasks.id"], name="fk_erasure_hub_documents_task", ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("task", "doc_id", "rev", name=op.f("pk_erasure_hub_documents")),
-        comment="What a hub has to purge, by name; removed when the hub has done it or is revoked.",
+        comment="What a hub has to purge, by name; removed when the hub has done it or its disk was wiped.",
+    )
+    op.add_column(
+        "devices",
+        sa.Column(
+            "wiped_at",
+            sa.DateTime(timezone=True),
+            comment="a revoked hub's: its disk holds nothing any more",
+        ),
     )
     op.add_column(
         "ingest_log",
@@ -74,5 +82,6 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_column("ingest_log", "hub_received_at")
     op.drop_column("ingest_log", "via")
+    op.drop_column("devices", "wiped_at")
     op.drop_table("erasure_hub_documents")
     op.drop_table("hubs")

@@ -96,7 +96,7 @@ class ExpectedLeaves:
         documents, leaves = self.counts()
         since, further = "0", 0
         while True:
-            page = await retried(lambda: client.changes(database, since, limit=_PAGE))  # noqa: B023
+            page = await retried(client.changes, database, since, limit=_PAGE)
             if not page.changes:
                 break
             for change in page.changes:

@@ -26,11 +26,14 @@ import os
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
 from replication.values import Rev
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 PIECE_BYTES = 768 * 1024
 """Of a large leaf's body in one line; a multiple of 3, so that base64 has no padding inside."""
@@ -117,8 +120,8 @@ class _Hashing(io.RawIOBase):
     def writable(self) -> bool:
         return True
 
-    def write(self, data: object, /) -> int:
-        content = bytes(data)  # type: ignore[call-overload]
+    def write(self, data: "ReadableBuffer", /) -> int:
+        content = bytes(data)
         self._out.write(content)
         self.sha256.update(content)
         self.size += len(content)
@@ -184,11 +187,11 @@ def leaf_of(line: bytes) -> DumpedLeaf:
     """The leaf of a line. Raises DumpDamaged."""
     try:
         read = msgspec.json.decode(line, type=_Line)
-        if not read.id or read.revisions is None:
-            raise ValueError("it has no _id or no _revisions")  # noqa: TRY301
-        path = Rev.path(read.revisions.start, read.revisions.ids)
+        path = None if read.revisions is None else Rev.path(read.revisions.start, read.revisions.ids)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise DumpDamaged(f"it holds a line that is no leaf: {error}") from error
+    if path is None or not read.id:
+        raise DumpDamaged("it holds a line that is no leaf: it has no _id or no _revisions")
     if str(path[0]) != read.rev:
         raise DumpDamaged(f"its leaf {read.id} {read.rev} has the history of another revision")
     return DumpedLeaf(read.id, read.rev, path, read.deleted, line, read.multipart, read.parts)
@@ -225,11 +228,12 @@ class DumpReader:
             line = self._line()
             try:
                 part = msgspec.json.decode(line, type=_Line).part if line else None
-                if part is None:
-                    raise ValueError("a piece of a large leaf is missing")  # noqa: TRY301
-                yield base64.b64decode(part, validate=True)
+                piece = None if part is None else base64.b64decode(part, validate=True)
             except (msgspec.DecodeError, ValueError) as error:
                 raise DumpDamaged(f"{self._path.name}: {error}") from error
+            if piece is None:
+                raise DumpDamaged(f"{self._path.name}: a piece of a large leaf is missing")
+            yield piece
 
     def _line(self) -> bytes:
         try:

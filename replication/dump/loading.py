@@ -29,11 +29,6 @@ Keep = Callable[[DumpedLeaf, bytes | None], Awaitable[bool]]
 """Whether a leaf is loaded; hears its document's JSON, None where the file holds it as a large one."""
 
 
-async def keep_all(leaf: DumpedLeaf, json: bytes | None) -> bool:  # noqa: ARG001
-    """Every leaf."""
-    return True
-
-
 class Loaded(msgspec.Struct):
     """What became of the leaves of some files."""
 
@@ -52,11 +47,11 @@ async def load_file(
     expected: ExpectedLeaves,
     loaded: Loaded,
     *,
-    keep: Keep = keep_all,
+    keep: Keep | None = None,
     tell: Callable[[int], None] = lambda _: None,
 ) -> None:
     """Push a file's leaves and note in `expected` what has to be there then. `tell` hears of every leaf's
-    bytes. Raises DumpDamaged, CouchError.
+    bytes; without `keep` all are pushed. Raises DumpDamaged, CouchError.
     """
     reader = DumpReader(path)
     batch: list[Outgoing] = []
@@ -65,7 +60,7 @@ async def load_file(
     try:
         while (leaf := await asyncio.to_thread(next, leaves, None)) is not None:
             tell(len(leaf.json))
-            if not await keep(leaf, None if leaf.pieces else leaf.json):
+            if keep is not None and not await keep(leaf, None if leaf.pieces else leaf.json):
                 loaded.left_out += 1
                 continue
             expected.add(leaf.id, leaf.rev, leaf.path)
@@ -93,14 +88,14 @@ async def _push(place: Place, database: str, batch: list[Outgoing], loaded: Load
 async def _load_large(
     place: Place, database: str, leaf: DumpedLeaf, pieces: Iterator[bytes], loaded: Loaded
 ) -> None:
-    diff = await retried(lambda: place.client.revs_diff(database, {leaf.id: [leaf.rev]}))
+    diff = await retried(place.client.revs_diff, database, {leaf.id: [leaf.rev]})
     if leaf.id not in diff:
         loaded.known += 1
         return
     with tempfile.TemporaryFile() as body:
         await asyncio.to_thread(_spool, pieces, body)
         try:
-            await retried(lambda: _put(place, database, leaf, body))
+            await retried(_put, place, database, leaf, body)
         except (TooLarge, BadRequest, Forbidden) as error:
             loaded.refused.append(_refusal(leaf, error))
         else:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, ParamSpec, TypeVar
 from urllib.parse import quote
 
 import aiohttp
@@ -12,6 +12,7 @@ from replication.errors import Unavailable
 from replication.replicator.definition import Endpoint
 from replication.replicator.peer import Peer
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 ATTEMPTS = 7
@@ -39,13 +40,13 @@ class Place(NamedTuple):
         return Peer(self.session, Endpoint(url, headers=tuple(self.headers().items())))
 
 
-async def retried(call: Callable[[], Awaitable[T]]) -> T:
-    """The outcome of `call`, tried again while the server is away; it must be repeatable. Raises the last
-    failure.
+async def retried(call: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+    """The outcome of `call` with these arguments, tried again while the server is away; it must be
+    repeatable. Raises the last failure.
     """
     for attempt in range(ATTEMPTS - 1):
         try:
-            return await call()
+            return await call(*args, **kwargs)
         except Unavailable:
             await asyncio.sleep(FIRST_WAIT_S * 2**attempt)
-    return await call()
+    return await call(*args, **kwargs)

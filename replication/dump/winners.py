@@ -48,10 +48,7 @@ async def dump_winners(place: Place, database: str, path: Path) -> int:
     with file:
         envelope = _Envelope(file, {})
         while True:
-            asked = dict(query)
-            listed = await retried(
-                lambda: client.request("GET", f"/{database}/_all_docs", _Rows, query=asked)  # noqa: B023
-            )
+            listed = await retried(client.request, "GET", f"/{database}/_all_docs", _Rows, query=dict(query))
             wanted = [(row.id, row.value.rev) for row in listed.rows]
             async for leaf in fetched(client, database, wanted, {"attachments": "true"}):
                 _add(envelope, msgspec.json.decode(leaf.body, type=dict[str, Any]))

@@ -70,7 +70,7 @@ async def instance_of(client: CouchClient, database: str) -> str:
     """What names the database as it was created; the same for all where the server does not tell. Raises
     NotFound.
     """
-    info = await retried(lambda: client.info(database))
+    info = await retried(client.info, database)
     return str(info.get("instance_start_time", "0"))
 
 
@@ -87,7 +87,7 @@ async def dump_database(
     documents = 0
     try:
         while True:
-            page = await retried(lambda: client.changes(database, since, limit=PAGE))  # noqa: B023
+            page = await retried(client.changes, database, since, limit=PAGE)
             wanted = [(change.id, rev) for change in page.changes for rev in change.revs]
             for start in range(0, len(wanted), FETCHED_AT_ONCE):
                 await _dump(place, database, wanted[start : start + FETCHED_AT_ONCE], writer)
@@ -139,7 +139,7 @@ async def _dump_large(place: Place, database: str, leaf: Leaf, writer: DumpWrite
     # Through a file: its length has to be known, and a body that breaks off must leave nothing in the dump.
     with tempfile.TemporaryFile() as body:
         try:
-            content_type = await retried(lambda: _spool(place, database, leaf, body))
+            content_type = await retried(_spool, place, database, leaf, body)
         except NotFound:
             await _check_gone(place.client, database, {(leaf.id, leaf.rev)})
             return
@@ -166,7 +166,7 @@ async def fetched(
     alone = len(wanted) == 1
     most = None if alone else MOST_BYTES_AT_ONCE
     try:
-        leaves = await retried(lambda: _given(client, database, wanted, most, query))
+        leaves = await retried(_given, client, database, wanted, most, query)
     except TooLarge:
         if alone:
             raise

@@ -225,10 +225,11 @@ class _Run:
             for rev in ([EVERY_LEAF] if each.whole else each.leaves)
         ]
         erasure, site = self._subject.erasure, site_of(database) or ""
+        if not revisions:
+            return
         async with self._engine.begin() as connection:
-            await connection.execute(assign_purges(erasure))
-            if revisions:
-                await connection.execute(name_purged(erasure, site, revisions))
+            await connection.execute(assign_purges(erasure, site))
+            await connection.execute(name_purged(erasure, site, revisions))
 
     async def _rows(self) -> Mapping[str, int]:
         async with self._engine.begin() as connection:
@@ -261,8 +262,8 @@ class _Run:
             recorded: dict[str, list[tuple[str, str]]] = {}
             for site, doc_id in await connection.execute(targets(self._subject)):
                 recorded.setdefault(site, []).append((doc_id, EVERY_LEAF))
-            await connection.execute(assign_purges(erasure))
             for site, revisions in recorded.items():
+                await connection.execute(assign_purges(erasure, site))
                 await connection.execute(name_purged(erasure, site, revisions))
             await connection.execute(requests.forget_targets(erasure))
             await connection.execute(requests.end(erasure, counts))

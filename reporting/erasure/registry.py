@@ -241,7 +241,9 @@ RULES: Mapping[str, Rule] = {
     "erasure_targets": Otherwise("removed at the end (`execution`)"),
     "erasure_steps": Kept("counts"),
     "erasure_hub_tasks": Kept("devices"),
-    "erasure_hub_documents": Otherwise("removed once the hub has purged them (`reporting.hubs`)"),
+    "erasure_hub_documents": Otherwise(
+        "removed once the hub has purged them, or was wiped (`reporting.hubs`)"
+    ),
     "erased_subjects": Kept("fingerprints, which name nobody"),
     "erased_documents": Kept("fingerprints, which name nobody"),
     "device_status": Kept("what a tablet tells of itself"),

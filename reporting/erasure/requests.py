@@ -48,28 +48,6 @@ class HubPurge(msgspec.Struct, frozen=True):
     done_at: datetime | None
 
 
-class Erasure(msgspec.Struct, frozen=True):
-    """An erasure; `participant` is None once it is done. `preview` is what the request found."""
-
-    id: int
-    study: str
-    participant: str | None
-    state: str
-    reason: str
-    requested_by: str
-    requested_at: datetime
-    confirmed_by: str | None
-    confirmed_at: datetime | None
-    started_at: datetime | None
-    ended_at: datetime | None
-    preview: Mapping[str, Any]
-    counts: Mapping[str, Any] | None
-    error: str | None
-    row_version: int
-    steps: list[StepDone] = []
-    hubs: list[HubPurge] = []
-
-
 class ErasureRow(msgspec.Struct, frozen=True):
     """One of the list; `participant` is None once it is done."""
 
@@ -84,6 +62,17 @@ class ErasureRow(msgspec.Struct, frozen=True):
     confirmed_at: datetime | None
     ended_at: datetime | None
     row_version: int
+
+
+class Erasure(ErasureRow, frozen=True):
+    """An erasure as a whole. `preview` is what the request found."""
+
+    started_at: datetime | None
+    preview: Mapping[str, Any]
+    counts: Mapping[str, Any] | None
+    error: str | None
+    steps: list[StepDone] = []
+    hubs: list[HubPurge] = []
 
 
 _COLUMNS = [erasures.c[name] for name in Erasure.__struct_fields__ if name not in ("steps", "hubs")]

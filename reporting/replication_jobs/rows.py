@@ -50,12 +50,8 @@ _c = replication_jobs.c
 SHOWN_STATE: Final = case((_c.desired != "running", _c.desired), else_=_c.state)
 
 
-class ReplicationJob(msgspec.Struct, frozen=True):
-    """A job. `user` is the name of its login at the other side; the password or token is never shown.
-
-    `pending`: changes of the source that were not looked at; `written`, `failures`: documents of its last
-    run; `per_second`: documents written between the last two looks. What was seen is of `observed_at`.
-    """
+class JobTerms(msgspec.Struct, frozen=True):
+    """A job as admins want it, in its present generation and attempt."""
 
     id: int
     site: str
@@ -63,13 +59,22 @@ class ReplicationJob(msgspec.Struct, frozen=True):
     kind: JobKind
     direction: Direction
     url: str
-    user: str | None
-    has_credential: bool
     selector: dict[str, Any] | None
     continuous: bool
     desired: Desired
     generation: int
     attempt: int
+
+
+class ReplicationJob(JobTerms, frozen=True):
+    """A job. `user` is the name of its login at the other side; the password or token is never shown.
+
+    `pending`: changes of the source that were not looked at; `written`, `failures`: documents of its last
+    run; `per_second`: documents written between the last two looks. What was seen is of `observed_at`.
+    """
+
+    user: str | None
+    has_credential: bool
     row_version: int
     created_by: str
     created_at: datetime
@@ -95,21 +100,10 @@ class JobEvent(msgspec.Struct, frozen=True):
     detail: str | None
 
 
-class WantedJob(msgspec.Struct, frozen=True, kw_only=True):
+class WantedJob(JobTerms, frozen=True):
     """What the document of a job is made from, and what the watch needs of it."""
 
-    id: int
-    site: str
-    name: str
-    kind: JobKind
-    direction: Direction
-    url: str
     credential: bytes | None
-    selector: dict[str, Any] | None
-    continuous: bool
-    desired: Desired
-    generation: int
-    attempt: int
 
 
 _EXPRESSIONS: Final[Mapping[str, ColumnElement[Any]]] = {
@@ -189,7 +183,7 @@ def select_wanted() -> Select[*tuple[Any, ...]]:
 
 def wanted_of(row: Sequence[Any]) -> WantedJob:
     """A row of `select_wanted`."""
-    return WantedJob(**dict(zip(WantedJob.__struct_fields__, row, strict=True)))
+    return WantedJob(*row)
 
 
 def select_watched(numbers: Sequence[int]) -> Select[*tuple[Any, ...]]:

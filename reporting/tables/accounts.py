@@ -70,6 +70,7 @@ devices = Table(
     Column("token_sha256", LargeBinary, nullable=False),
     Column("enrolled_at", Timestamp, nullable=False, server_default=func.now()),
     Column("revoked_at", Timestamp),
+    Column("wiped_at", Timestamp, comment="a revoked hub's: its disk holds nothing any more"),
     CheckConstraint("role IN ('tablet', 'hub')", name="role_known"),
     Index(None, "site", "device"),
 )

@@ -41,5 +41,5 @@ erasure_hub_documents = Table(
     ForeignKeyConstraint(
         ["task"], ["erasure_hub_tasks.id"], name="fk_erasure_hub_documents_task", ondelete="CASCADE"
     ),
-    comment="What a hub has to purge, by name; removed when the hub has done it or is revoked.",
+    comment="What a hub has to purge, by name; removed when the hub has done it or its disk was wiped.",
 )

@@ -58,11 +58,17 @@ def refusal_of_url(url: str, reach: Reach) -> str | None:
         return _SPELT_OTHERWISE if _NUMBER.fullmatch(last) else None
 
 
+def ip_address_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """The address that is meant: IPv4 also where it is wrapped in IPv6. Raises ValueError for a name."""
+    ip = ipaddress.ip_address(host.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        return ip.ipv4_mapped or ip.sixtofour or ip
+    return ip
+
+
 def refusal_of_address(address: str, reach: Reach) -> str | None:
     """Why deliveries may not go to this IP address; None when they may. Raises ValueError for a name."""
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        ip = ip.ipv4_mapped or ip.sixtofour or ip
+    ip = ip_address_of(address)
     if ip.is_loopback:
         refused = reach.production
     elif ip.is_link_local or ip.is_multicast or ip.is_unspecified or ip.is_reserved:

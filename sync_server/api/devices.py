@@ -18,7 +18,7 @@ import msgspec
 import segno
 from msgspec import UNSET, Meta, UnsetType
 
-from reporting.hubs import SyncAddress, select_addresses
+from reporting.hubs import SyncAddress, forget_purges_of_wiped, note_wiped, select_addresses
 from reporting.queries.devices import (
     DEVICE_SITE,
     KEY,
@@ -47,6 +47,7 @@ from sync_server.identity.devices import (
     device_revoked,
     enrol,
     label_device,
+    lock_device,
     lock_device_rows,
     revoke,
 )
@@ -123,6 +124,12 @@ class ChangedDevice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Revocation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Why."""
+
+    reason: Reason
+
+
+class Wiped(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How it is known that nothing is left on the disk."""
 
     reason: Reason
 
@@ -206,6 +213,18 @@ async def revoke_device(call: Call[Nothing, Revocation]) -> Revoked:
     await call.record("device.revoke", "device", device, site=site, reason=call.body.reason)
     await call.connection.execute(announce(device_revoked(site, device)))
     return Revoked(revoked)
+
+
+async def note_disk_wiped(call: Call[Nothing, Wiped]) -> None:
+    """Say that the disk of a revoked hub holds nothing any more: it has no erased documents to purge then."""
+    site, device = call.path("site"), call.path("device")
+    call.caller.require_at_site("participants.erase", site)
+    await _device(call, site, device)
+    await call.connection.execute(lock_device(site, device))
+    if (await call.connection.execute(note_wiped(site, device))).first() is None:
+        raise NotPossible(f"{device} of {site} is no hub, or is not revoked.")
+    await call.connection.execute(forget_purges_of_wiped(site, device))
+    await call.record("device.wiped", "device", device, site=site, reason=call.body.reason)
 
 
 async def create_enrolment(call: Call[Nothing, NewEnrolment]) -> EnrolmentCode:
@@ -346,6 +365,13 @@ ROUTES: list[Route] = [
     get("/api/sync/devices/{site}/{device}", get_device, right="devices.read"),
     patch("/api/sync/devices/{site}/{device}", change_device, right="devices.manage", errors=(412, 428)),
     post("/api/sync/devices/{site}/{device}/revoke", revoke_device, right="devices.manage", errors=(409,)),
+    post(
+        "/api/sync/devices/{site}/{device}/wiped",
+        note_disk_wiped,
+        right="participants.erase",
+        status=204,
+        errors=(409,),
+    ),
     get("/api/sync/devices/{site}/{device}/refused", list_refused, right="devices.read"),
     get("/api/sync/enrolments", list_enrolments, right="devices.manage"),
     post(

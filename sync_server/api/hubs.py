@@ -7,7 +7,7 @@
 | a revoked hub | 401 |
 
 All of it may be sent again: a status replaces the one before, a journal adds what is new, a purge that was
-done is done.
+done is done. A hub says by `version` what it has purged: where more was named meanwhile, nothing is done yet.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ from reporting.hubs import (
     SiteCredential,
     end_purge,
     everywhere_readable,
-    forget_purged,
+    hold_purge,
     journal_rows,
     purges_by_task,
     record_journal,
@@ -35,6 +35,7 @@ from reporting.hubs import (
     select_enrolled,
     select_purges,
     tell_status,
+    version_of,
 )
 from reporting.queries.snapshot import snapshot
 from sync_server.api.answers import answer
@@ -119,9 +120,12 @@ class Now(msgspec.Struct, frozen=True):
 
 
 class Purge(msgspec.Struct, frozen=True):
-    """Documents that were erased at the centre: these revisions of each, all of it where there is none."""
+    """Documents that were erased at the centre: these revisions of each, all of it where there is none.
+    `version` names exactly these.
+    """
 
     id: int
+    version: str
     documents: dict[str, list[str]]
 
 
@@ -129,6 +133,18 @@ class Purges(msgspec.Struct, frozen=True):
     """What the hub still has to purge."""
 
     tasks: list[Purge]
+
+
+class Purged(msgspec.Struct, frozen=True):
+    """What of the task the hub has purged, as it was told."""
+
+    version: Annotated[str, Meta(max_length=100)]
+
+
+class PurgeDone(msgspec.Struct, frozen=True):
+    """`done` false: more was named meanwhile, ask again."""
+
+    done: bool
 
 
 class SiteListQuery(msgspec.Struct, frozen=True):
@@ -207,19 +223,28 @@ async def get_erasures(request: web.Request) -> web.Response:
     hub = await _hub(request)
     async with snapshot(request.app[ENGINE]) as connection:
         rows = [(row[0], row[1], row[2]) for row in await connection.execute(select_purges(hub))]
-    return answer(Purges([Purge(task, documents) for task, documents in purges_by_task(rows).items()]))
+    tasks = purges_by_task(rows).items()
+    return answer(Purges([Purge(task, version_of(documents), documents) for task, documents in tasks]))
 
 
 async def post_erasure_done(request: web.Request) -> web.Response:
-    """Hear that a hub has purged what a task named; nothing names it any more then."""
+    """Hear that a hub has purged what a task named; nothing names it any more then.
+
+    Where more was named since the hub asked, nothing changes and the hub is to ask again.
+    """
     hub = await _hub(request)
+    body = await read_json(request, Purged, limit=BODY_LIMIT)
     text = request.match_info["id"]
     task = int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
     async with request.app[ENGINE].begin() as connection:
-        if await connection.scalar(end_purge(hub, task)) is None:
+        if await connection.scalar(hold_purge(hub, task)) is None:
             raise NotFound(f"There is no erasure {text} for this hub.")
-        await connection.execute(forget_purged(task))
-    return web.Response(status=204)
+        rows = [(row[0], row[1], row[2]) for row in await connection.execute(select_purges(hub, task))]
+        documents = purges_by_task(rows).get(task)
+        done = documents is None or version_of(documents) == body.version
+        if done:
+            await connection.execute(end_purge(task))
+    return answer(PurgeDone(done))
 
 
 async def _hub(request: web.Request) -> Hub:
@@ -238,5 +263,5 @@ ROUTES: list[Route] = [
     _route("POST", "journal", post_journal, limit=_BODY_LIMIT, body=Journal, answer=Recorded),
     _route("POST", "status", post_status, body=HubStatus, answer=Now),
     _route("GET", "erasures", get_erasures, answer=Purges),
-    _route("POST", "erasures/{id}/done", post_erasure_done, answer=type(None)),
+    _route("POST", "erasures/{id}/done", post_erasure_done, body=Purged, answer=PurgeDone),
 ]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from replication.dump.lines import DumpDamaged, check_bytes, check_dump
-from sync_server.backup.manifest import DatabaseFile, File, Manifest, Run
+from sync_server.backup.manifest import DatabaseFile, File, Manifest, PostgresDump, Run
 
 Tell = Callable[[str], None]
 
@@ -41,11 +41,21 @@ def _others(directory: Path, run: Run) -> Iterable[tuple[Path, File]]:
         yield here / run.postgres.file.name, run.postgres.file
 
 
-def check_needed(directory: Path, chains: Iterable[list[tuple[Run, DatabaseFile]]], last: Run) -> None:
-    """Compare the bytes of what a restore will read. Raises DumpDamaged, OSError."""
+def check_needed(
+    directory: Path,
+    chains: Iterable[list[tuple[Run, DatabaseFile]]],
+    last: Run,
+    dump: tuple[Run, PostgresDump] | None,
+) -> None:
+    """Compare the bytes of what a restore will read: `dump` of Postgres, and keys of the last run. Raises
+    DumpDamaged, OSError.
+    """
     for chain in chains:
         for run, database in chain:
             written = database.written
             check_bytes(directory / run.directory / database.file, written.bytes, written.sha256)
-    for path, file in _others(directory, last):
+    files = [(directory / last.directory / "keys" / file.name, file) for file in last.keys]
+    if dump is not None:
+        files.append((directory / dump[0].directory / dump[1].file.name, dump[1].file))
+    for path, file in files:
         check_bytes(path, file.bytes, file.sha256)

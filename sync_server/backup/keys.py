@@ -46,7 +46,7 @@ def copy_keys(data_dir: Path, target: Path) -> list[File]:
     for path in sorted((data_dir / "keys").iterdir()):
         if path.is_file() and not path.name.startswith("."):
             content = path.read_bytes()
-            load_or_create_key(target / path.name, lambda content=content: content)  # type: ignore[misc]
+            _write_unless_there(target / path.name, content)
             files.append(File(path.name, len(content), hashlib.sha256(content).hexdigest()))
     return files
 
@@ -58,8 +58,13 @@ def place_keys(source: Path, files: Sequence[File], data_dir: Path) -> None:
     for file in files:
         content = (source / file.name).read_bytes()
         target = data_dir / "keys" / file.name
-        if load_or_create_key(target, lambda content=content: content) != content:  # type: ignore[misc]
+        if _write_unless_there(target, content) != content:
             raise WrongKeys(f"{target} is another key than the set's: move it away first.")
+
+
+def _write_unless_there(path: Path, content: bytes) -> bytes:
+    """What is in the file then."""
+    return load_or_create_key(path, lambda: content)
 
 
 def check_keys(marks: KeyMarks, data_dir: Path, encryption_keys: tuple[str, ...]) -> None:

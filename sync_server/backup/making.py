@@ -180,7 +180,7 @@ async def _database(place: Place, before: Manifest, name: str, into: Path, tell:
         path.unlink()
         since, why = "0", str(changed)
         dumped = await dump_database(place, name, path, tell=read)
-    security = await retried(lambda: place.client.request("GET", f"/{name}/_security", dict[str, Any]))
+    security = await retried(place.client.request, "GET", f"/{name}/_security", dict[str, Any])
     await _mark(place, before.id, name, int(into.name), dumped.until)
     _check(path, dumped.written, name, tell)
     return DatabaseFile(
@@ -215,7 +215,7 @@ async def _since(place: Place, before: Manifest, last: DatabaseFile | None, name
     number = next(run.number for run in reversed(before.runs) if last in run.databases)
     if await instance_of(place.client, name) != last.instance:
         return "0", "the database was recreated or put back since the last run: taken whole"
-    mark = await retried(lambda: place.client.local(name, _mark_id(before.id)))
+    mark = await retried(place.client.local, name, _mark_id(before.id))
     if mark is None or not isinstance(mark.get("run"), int) or mark["run"] < number:
         return "0", "the database does not remember the last run, it was recreated or put back: taken whole"
     return last.until, ""
@@ -223,7 +223,7 @@ async def _since(place: Place, before: Manifest, last: DatabaseFile | None, name
 
 async def _mark(place: Place, set_id: str, name: str, number: int, until: str) -> None:
     mark = {"run": number, "seq": until}
-    await retried(lambda: place.client.put_local(name, _mark_id(set_id), mark))
+    await retried(place.client.put_local, name, _mark_id(set_id), mark)
 
 
 def _mark_id(set_id: str) -> str:

@@ -15,11 +15,14 @@ database that a run found gone has no chain: it is not restored.
 |---|---|
 | a run dies, the disk is full | its directory is not in the manifest; the next run clears it away |
 | the manifest is of a newer format, or damaged | UnusableSet, before anything is read or written |
+| it comes from anywhere: runs in no order, names of files outside, values that are none | the same |
 | two runs into one set at once | the second is refused (`locked`) |
 """
 
 import fcntl
 import os
+import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +36,7 @@ from sync_server.embedded.atomic_file import write_atomically
 FORMAT = 1
 MANIFEST = "manifest.json"
 _LOCK = ".lock"
+_SERVER_VERSION = re.compile(r"[1-9][0-9]{4,7}")
 
 
 class UnusableSet(Exception):
@@ -72,6 +76,7 @@ class PostgresDump(msgspec.Struct, frozen=True):
 
     file: File
     server_version: str
+    """As PostgreSQL numbers it: "180001"."""
     pg_dump_version: str
     schema: str
 
@@ -110,6 +115,25 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     runs: list[Run]
 
 
+class SecurityNames(msgspec.Struct):
+    """Whom a `_security` names."""
+
+    names: list[str] = []
+    roles: list[str] = []
+
+
+class Security(msgspec.Struct):
+    """A database's `_security`, as far as a restore looks at it."""
+
+    admins: SecurityNames = msgspec.field(default_factory=SecurityNames)
+    members: SecurityNames = msgspec.field(default_factory=SecurityNames)
+
+    @property
+    def names_somebody(self) -> bool:
+        """Whether anybody is let in by it."""
+        return any((self.admins.names, self.admins.roles, self.members.names, self.members.roles))
+
+
 class _Format(msgspec.Struct):
     format: int
 
@@ -140,7 +164,38 @@ def read_manifest(directory: Path) -> Manifest:
         # Names become paths and databases; a manifest may come from anywhere.
         if Path(name).name != name or name in {"", ".", ".."}:
             raise UnusableSet(f"{path} names a file outside of the set: {name!r}.")
+    last = 0
+    for run in manifest.runs:
+        if run.number <= last:
+            raise UnusableSet(
+                f"{path} has run {run.number} after run {last}: runs are numbered from 1 in their order."
+            )
+        last = run.number
+        _check_values(run)
     return manifest
+
+
+def _check_values(run: Run) -> None:
+    """What a restore would stumble over after it has begun to write. Raises UnusableSet."""
+    twice = [name for name, n in Counter(file.database for file in run.databases).items() if n > 1]
+    if twice:
+        raise UnusableSet(f"Run {run.number} has {twice[0]} twice.")
+    for file in run.databases:
+        try:
+            security_of(file)
+        except msgspec.DecodeError as error:
+            raise UnusableSet(
+                f"Run {run.number} has a _security of {file.database} that is none: {error}."
+            ) from error
+    if run.postgres is not None and _SERVER_VERSION.fullmatch(run.postgres.server_version) is None:
+        raise UnusableSet(
+            f"Run {run.number} has a Postgres of version {run.postgres.server_version!r}, which is none."
+        )
+
+
+def security_of(file: DatabaseFile) -> Security:
+    """The database's `_security`. Raises msgspec.DecodeError."""
+    return msgspec.json.decode(file.security, type=Security)
 
 
 def _names(manifest: Manifest) -> Iterator[str]:
@@ -184,6 +239,14 @@ def chains(manifest: Manifest) -> dict[str, list[tuple[Run, DatabaseFile]]]:
                 )
             found[file.database].append((run, file))
     return found
+
+
+def last_with_postgres(manifest: Manifest) -> tuple[Run, PostgresDump] | None:
+    """The newest run that has a dump of Postgres."""
+    for run in reversed(manifest.runs):
+        if run.postgres is not None:
+            return run, run.postgres
+    return None
 
 
 def up_to(manifest: Manifest, run: int | None) -> Manifest:

@@ -5,6 +5,7 @@
 | no pg_dump, or only one that is older than the server | refused, with what was found |
 | the password | handed over in the environment: everybody on a machine can read command lines |
 | pg_restore fails in the middle | nothing of it is there: one transaction |
+| a service is at work on the target | it is connected under its name (`at_work`) |
 | the target's roles are others than the dumped ones | who restores owns; grants are made anew |
 | the dump's schema is older than this release | migrated after it was restored |
 | … newer, or of another branch | refused before anything is written |
@@ -160,6 +161,21 @@ def filled_tables(url: str) -> list[str]:
             if row is not None and row[0]:
                 found.append(f"rows in {name}")
     return found
+
+
+def at_work(url: str) -> list[str]:
+    """Which of this software's processes are connected to the database, by the names that their connections
+    give; other restores and backups are not among them. Raises psycopg.Error.
+    """
+    asked = """
+        SELECT application_name, count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND application_name LIKE 'metricis-%'
+          AND application_name NOT IN ('metricis-restore', 'metricis-backup')
+        GROUP BY 1 ORDER BY 1
+    """
+    with connect(url, application_name="metricis-restore") as connection:
+        rows = connection.execute(asked).fetchall()
+    return [f"{name} ({count} connections)" for name, count in rows]
 
 
 def bring_up_to_date(url: str, grant: Callable[[Connection], None] | None) -> None:

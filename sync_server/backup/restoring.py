@@ -6,11 +6,14 @@
 |---|---|
 | a byte of the set is damaged, the keys are wrong, the schema is unknown | refused, nothing is written |
 | the deployment holds something | refused, with what, unless its marker says that this restore began |
+| something is at work on its Postgres | refused, with what: it would see half a deployment |
+| the last run has no Postgres | that of the newest run that has one: it knows of erasures |
 | it dies | started again it goes on: Postgres is one transaction, leaves that are there stay |
 | documents that were erased | left out, and counted |
 | a document is refused, or leaves are not those of the set | told; the marker stays: not complete |
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -31,16 +34,31 @@ from sync_server.backup.checking import check_needed
 from sync_server.backup.erased import unless_erased
 from sync_server.backup.keys import check_keys, place_keys
 from sync_server.backup.making import Progress
-from sync_server.backup.manifest import DatabaseFile, Manifest, Run, UnusableSet, chains
+from sync_server.backup.manifest import (
+    DatabaseFile,
+    Manifest,
+    PostgresDump,
+    Run,
+    UnusableSet,
+    chains,
+    last_with_postgres,
+    security_of,
+)
 from sync_server.embedded.atomic_file import write_atomically
 from sync_server.gateway.erased import ErasedFingerprints
 from sync_server.sealing import load_sealer
 
 MARKER = ".restore.json"
+_LOOKS = 5
+_BETWEEN_LOOKS_S = 0.2
 
 
 class NotEmpty(Exception):
     """The deployment to restore into holds something; the message says what."""
+
+
+class InUse(Exception):
+    """Processes are at work on the deployment to restore into; the message says which."""
 
 
 class Target(NamedTuple):
@@ -82,8 +100,13 @@ class Plan(NamedTuple):
 
     @property
     def last(self) -> Run:
-        """The run that Postgres and the keys are taken from."""
+        """The run that the keys are taken from."""
         return self.manifest.runs[-1]
+
+    @property
+    def postgres(self) -> tuple[Run, PostgresDump] | None:
+        """The newest dump of Postgres, which may be of an earlier run; None where no run has one."""
+        return last_with_postgres(self.manifest)
 
     @property
     def content_bytes(self) -> int:
@@ -105,9 +128,9 @@ def plan_restore(directory: Path, manifest: Manifest, sites: Sequence[str]) -> P
         raise UnusableSet(f"The set holds no database {', '.join(sorted(asked - found.keys()))}.")
     chosen = {name: chain for name, chain in sorted(found.items()) if not asked or name in asked}
     plan = Plan(directory, manifest, chosen)
-    check_needed(directory, chosen.values(), plan.last)
-    if plan.last.postgres is not None:
-        postgres.check_schema(plan.last.postgres.schema)
+    check_needed(directory, chosen.values(), plan.last, plan.postgres)
+    if plan.postgres is not None:
+        postgres.check_schema(plan.postgres[1].schema)
     return plan
 
 
@@ -130,9 +153,10 @@ async def restore_set(
 ) -> list[RestoredDatabase]:
     """Fill the deployment; what became of each database.
 
-    Raises NotEmpty, WrongKeys and the errors of the keys, PostgresFailed, psycopg.Error, DumpDamaged,
+    Raises InUse, NotEmpty, WrongKeys and the errors of the keys, PostgresFailed, psycopg.Error, DumpDamaged,
     CouchError, OSError; started again it goes on.
     """
+    await check_unused(target)
     marker = _Marker(plan.manifest.id, plan.last.number)
     if begun(plan, target.data_dir):
         marker = msgspec.json.decode((target.data_dir / MARKER).read_bytes(), type=_Marker)
@@ -144,14 +168,8 @@ async def restore_set(
     if last.marks is not None and not new_keys:
         check_keys(last.marks, target.data_dir, target.encryption_keys)
     _write(marker, target.data_dir)
-    if last.postgres is not None and not marker.postgres:
-        tell("Postgres", None, None, last.postgres.file.bytes)
-        program, _ = await postgres.find_program(
-            "pg_restore", target.pg_restore, int(last.postgres.server_version)
-        )
-        file = plan.directory / last.directory / last.postgres.file.name
-        await postgres.restore(program, target.owner_url, file, app_role=target.app_role)
-        postgres.bring_up_to_date(target.owner_url, target.grant)
+    if plan.postgres is not None and not marker.postgres:
+        await _restore_postgres(plan.directory, *plan.postgres, target, tell)
         marker.postgres = True
         _write(marker, target.data_dir)
     restored = await _databases(plan, target, tell)
@@ -160,8 +178,33 @@ async def restore_set(
     return restored
 
 
+async def _restore_postgres(
+    directory: Path, run: Run, dump: PostgresDump, target: Target, tell: Progress
+) -> None:
+    tell("Postgres", None, None, dump.file.bytes)
+    program, _ = await postgres.find_program("pg_restore", target.pg_restore, int(dump.server_version))
+    file = directory / run.directory / dump.file.name
+    await postgres.restore(program, target.owner_url, file, app_role=target.app_role)
+    postgres.bring_up_to_date(target.owner_url, target.grant)
+
+
 def _write(marker: _Marker, data_dir: Path) -> None:
     write_atomically(data_dir / MARKER, msgspec.json.encode(marker))
+
+
+async def check_unused(target: Target) -> None:
+    """Raises InUse where a process of a deployment is connected to its Postgres; psycopg.Error."""
+    at_work: list[str] = []
+    # A connection that was closed is listed until Postgres has ended its own process.
+    for _ in range(_LOOKS):
+        at_work = postgres.at_work(target.owner_url)
+        if not at_work:
+            return
+        await asyncio.sleep(_BETWEEN_LOOKS_S)
+    raise InUse(
+        f"Something is at work on the deployment's Postgres: {', '.join(at_work)}. Stop every process of "
+        "it first: service, projector, relay, workers."
+    )
 
 
 async def check_empty(plan: Plan, target: Target) -> None:
@@ -171,10 +214,10 @@ async def check_empty(plan: Plan, target: Target) -> None:
         if site_of(name) is None:
             continue
         # Design documents are what provisioning leaves in a database.
-        page = await retried(lambda: target.place.client.changes(name, "0", limit=100))  # noqa: B023
+        page = await retried(target.place.client.changes, name, "0", limit=100)
         if any(not change.id.startswith("_design/") for change in page.changes):
             there.append(f"documents in {name}")
-    if plan.last.postgres is not None:
+    if plan.postgres is not None:
         there += postgres.filled_tables(target.owner_url)
     if there:
         shown = ", ".join(there[:8]) + (" …" if len(there) > 8 else "")
@@ -193,13 +236,10 @@ async def _databases(plan: Plan, target: Target, tell: Progress) -> list[Restore
         done += more
         tell("Site databases", None, None, min(done, total))
 
-    restored = []
     try:
-        for name in plan.chains:
-            restored.append(await _database(plan, target, name, known, read))  # noqa: PERF401
+        return [await _database(plan, target, name, known, read) for name in plan.chains]
     finally:
         await engine.dispose()
-    return restored
 
 
 async def _database(
@@ -207,7 +247,7 @@ async def _database(
 ) -> RestoredDatabase:
     place, chain = target.place, plan.chains[name]
     with suppress(DatabaseExists):
-        await retried(lambda: place.client.create(name))
+        await retried(place.client.create, name)
     keep = unless_erased(known, site_of(name) or name)
     loaded = Loaded()
     with ExpectedLeaves() as expected:
@@ -215,23 +255,12 @@ async def _database(
             path = plan.directory / run.directory / file.file
             await load_file(place, name, path, expected, loaded, keep=keep, tell=read)
         comparison = await expected.compare(place.client, name)
-    await _restore_security(place, name, chain[-1][1].security)
+    await _restore_security(place, name, chain[-1][1])
     return RestoredDatabase(name, loaded.stored, loaded.known, loaded.left_out, loaded.refused, comparison)
 
 
-class _Names(msgspec.Struct):
-    names: list[str] = []
-    roles: list[str] = []
-
-
-class _Security(msgspec.Struct):
-    admins: _Names = msgspec.field(default_factory=_Names)
-    members: _Names = msgspec.field(default_factory=_Names)
-
-
-async def _restore_security(place: Place, name: str, security: msgspec.Raw) -> None:
-    told = msgspec.json.decode(security, type=_Security)
+async def _restore_security(place: Place, name: str, file: DatabaseFile) -> None:
     # One that names nobody would open the database to everybody on an Apache CouchDB.
-    if any((told.admins.names, told.admins.roles, told.members.names, told.members.roles)):
+    if security_of(file).names_somebody:
         path = f"/{name}/_security"
-        await retried(lambda: place.client.request("PUT", path, dict[str, object], raw_body=bytes(security)))
+        await retried(place.client.request, "PUT", path, dict[str, object], raw_body=bytes(file.security))

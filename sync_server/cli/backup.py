@@ -26,6 +26,7 @@ from sync_server.backup.checking import check_set
 from sync_server.backup.making import Source, Wanted, make_backup
 from sync_server.backup.manifest import Manifest, Run, UnusableSet, read_manifest
 from sync_server.backup.postgres import PostgresFailed
+from sync_server.cli.postgres_options import owner_url_option, program_option
 from sync_server.cli.target import data_dir_option, fail, target
 from sync_server.embedded.errors import EmbeddedError
 from sync_server.embedded.record import running_system
@@ -78,19 +79,8 @@ class Given(NamedTuple):
 @click.option("--check", is_flag=True, help="Verify the set in DIRECTORY; no server is needed.")
 @click.option("--list", "list_runs", is_flag=True, help="Show the runs of the set in DIRECTORY.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of the table.")
-@click.option(
-    "--owner-url",
-    envvar="OWNER_DATABASE_URL",
-    show_envvar=True,
-    help="Postgres as the role that owns the tables; without it, the system's own.",
-)
-@click.option(
-    "--pg-dump",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    envvar="PG_DUMP",
-    show_envvar=True,
-    help="The pg_dump to use; without it, that of the PATH or of the embedded server.",
-)
+@owner_url_option("owns the tables; without it, the system's own.")
+@program_option("pg_dump")
 @data_dir_option
 def backup(
     directory: Path,

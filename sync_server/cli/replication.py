@@ -229,7 +229,7 @@ def _sealer(where: Target) -> Sealer:
 
 def _own(where: Target) -> Own:
     base = where.base_url
-    return Own([base], [f"{base}/db", without_login(where.feed_url)])
+    return Own([base], [f"{base}/db", without_login(where.feed_url)], where.production)
 
 
 def _confirm(question: str, *, yes: bool) -> None:

@@ -24,6 +24,7 @@ from sync_server.backup.keys import WrongKeys
 from sync_server.backup.manifest import read_manifest, up_to
 from sync_server.backup.private_store import private_store
 from sync_server.backup.restoring import (
+    InUse,
     NotEmpty,
     Plan,
     RestoredDatabase,
@@ -34,6 +35,7 @@ from sync_server.backup.restoring import (
 )
 from sync_server.cli.backup import FAILURES, TIMEOUT, progress, settings_of_environment
 from sync_server.cli.migrate import grant
+from sync_server.cli.postgres_options import owner_url_option, program_option
 from sync_server.cli.target import fail
 from sync_server.embedded.data_directory import DataDirectory
 from sync_server.embedded.postgres import APP
@@ -61,19 +63,8 @@ INCOMPLETE = 3
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--new-keys", is_flag=True, help="Go on without the keys of the set, or with others.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of the table.")
-@click.option(
-    "--owner-url",
-    envvar="OWNER_DATABASE_URL",
-    show_envvar=True,
-    help="Postgres as the role that is to own the tables; without it, DATABASE_URL.",
-)
-@click.option(
-    "--pg-restore",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    envvar="PG_RESTORE",
-    show_envvar=True,
-    help="The pg_restore to use; without it, that of the PATH or of the embedded server.",
-)
+@owner_url_option("is to own the tables; without it, DATABASE_URL.")
+@program_option("pg_restore")
 def restore(  # noqa: PLR0917 (click gives each by its name)
     directory: Path,
     data_dir: Path | None,
@@ -101,7 +92,7 @@ def restore(  # noqa: PLR0917 (click gives each by its name)
             click.confirm("Restore?", abort=True, err=True)
         with progress() as tell:
             restored = asyncio.run(_restore(plan, tell, data_dir, owner_url, pg_restore, new_keys=new_keys))
-    except (*FAILURES, NotEmpty, WrongKeys, DirectoryInUse) as error:
+    except (*FAILURES, InUse, NotEmpty, WrongKeys, DirectoryInUse) as error:
         fail(f"Not restored: {error}")
     except (psycopg.Error, SQLAlchemyError, CommandError) as error:
         fail(f"Not restored: Postgres failed: {error}")
@@ -194,7 +185,15 @@ def _tell_plan(plan: Plan) -> None:
     for name, chain in plan.chains.items():
         leaves = sum(file.written.counts.leaves for _, file in chain)
         click.echo(f"  {name}: {leaves} leaves in {len(chain)} files", err=True)
-    postgres = "none: only the databases" if last.postgres is None else f"schema {last.postgres.schema}"
+    postgres = "none: only the databases"
+    if plan.postgres is not None:
+        run, dump = plan.postgres
+        postgres = f"schema {dump.schema}"
+        if run is not last:
+            postgres += (
+                f", as it was after run {run.number}, {run.started}: no later run has it. Erasures that were "
+                "carried out since have to be run again"
+            )
     click.echo(f"  Postgres: {postgres}", err=True)
     keys = "in the set" if last.keys else "not in the set: they have to be in the data directory"
     click.echo(f"  keys: {keys}", err=True)

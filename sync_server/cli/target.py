@@ -27,6 +27,7 @@ class Target(NamedTuple):
     """How site databases are made, where an Apache CouchDB holds them."""
     purging_url: str | None = None
     """Where erasures purge, where that is not `feed_url`."""
+    production: bool = False
 
 
 def data_dir_option(command: F) -> F:
@@ -44,7 +45,8 @@ def target(data_dir: Path | None) -> Target:
         if data_dir is not None:
             record = running_system(data_dir)
             base_url = record.base_url or ""
-            return Target(record.database_url, f"{base_url}/db", base_url, data_dir)
+            production = os.environ.get("ENVIRONMENT") == "production"
+            return Target(record.database_url, f"{base_url}/db", base_url, data_dir, production=production)
         settings = read_settings(os.environ)
     except (EmbeddedError, SettingsError) as error:
         fail(str(error))
@@ -55,6 +57,7 @@ def target(data_dir: Path | None) -> Target:
         settings.data_dir,
         site_design(settings),
         settings.purging_url,
+        settings.environment == "production",
     )
 
 

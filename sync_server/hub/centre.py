@@ -52,9 +52,12 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ErasureTask(msgspec.Struct, frozen=True):
-    """Documents to purge: these revisions of each, all of it where there is none."""
+    """Documents to purge: these revisions of each, all of it where there is none. `version` is the centre's
+    name for exactly these.
+    """
 
     id: int | str
+    version: str
     documents: dict[str, list[str]]
 
 
@@ -81,6 +84,10 @@ class _Now(msgspec.Struct):
 
 class _Tasks(msgspec.Struct):
     tasks: list[ErasureTask]
+
+
+class _Done(msgspec.Struct):
+    done: bool
 
 
 class _Receipts(msgspec.Struct):
@@ -126,9 +133,10 @@ class Centre:
         """What is to be purged here."""
         return (await self._told("GET", "/api/sync/hub/erasures", _Tasks)).tasks
 
-    async def erased(self, task: ErasureTask) -> None:
-        """It was purged here."""
-        await self._request("POST", f"/api/sync/hub/erasures/{quote(str(task.id), safe='')}/done", {})
+    async def erased(self, task: ErasureTask) -> bool:
+        """What the task named was purged here; False where more was named since it was fetched."""
+        path = f"/api/sync/hub/erasures/{quote(str(task.id), safe='')}/done"
+        return (await self._told("POST", path, _Done, {"version": task.version})).done
 
     async def record(self, entries: Sequence[Told]) -> None:
         """Hand in a part of the journal."""

@@ -6,6 +6,7 @@
 |---|---|
 | a tablet's push passed the block a moment before | the second look finds it |
 | the process dies anywhere | the centre still has the task: all of it once more, to the same end |
+| the centre names more meanwhile | it takes no `done` for less; the next contact does all of it |
 | the tablet pushes the document again, later | refused; the fingerprint stays |
 | it is on its way from the centre at that moment | refused by the hub's own store too |
 | it is a publication | purged the same; the centre publishes it no more |

@@ -8,7 +8,7 @@ be repeated: so a contact can be cut off anywhere, by the network or by the powe
 |---|---|
 | after the journal was sent, before it is marked | sends it again |
 | within a replication | goes on from its checkpoint |
-| within an erasure | does it again; the centre has the task until it is told `done` |
+| within an erasure | does it again; the centre has the task until it is told that all of it is purged |
 | the centre's database is another one than before | the journal is sent again, receipts are fetched again |
 | after receipts were fetched, before they are kept | fetches them again |
 """
@@ -19,6 +19,7 @@ import random
 import shutil
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Final
 
 import structlog
@@ -192,8 +193,9 @@ class Link:
     async def _erase(self) -> None:
         for task in await self._centre.erasures():
             await self._eraser.erase(task.documents)
-            await self._centre.erased(task)
-            log.info("erased", task=task.id, documents=len(task.documents))
+            done = await self._centre.erased(task)
+            # Not done: the next contact is told all of it.
+            log.info("erased", task=task.id, documents=len(task.documents), done=done)
 
     async def _send_journal(self) -> None:
         await self._notice_another_instance()
@@ -203,7 +205,7 @@ class Link:
                 return
             await self._record(entries)
             numbers = [number for number, _ in entries]
-            await self._hub.records.do(lambda c, numbers=numbers: journal.mark_told(c, numbers))  # type: ignore[misc]
+            await self._hub.records.do(partial(journal.mark_told, numbers=numbers))
 
     async def _notice_another_instance(self) -> None:
         """A centre that was put back to a backup may have lost what it confirmed: it is told again."""

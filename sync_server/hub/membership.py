@@ -8,7 +8,9 @@
 | a credential, the same code as then or none | the credential is used; the code is not asked about |
 | a credential, another code | it is redeemed: the hub was revoked, or moved to another centre |
 | the same, and the centre does not answer | the credential is used, tablets sync; the next start redeems |
-| the code, or the directory, is another site's; the code is a tablet's | NotEnrolled, in words |
+| the code, or the directory, is another site's or device's; the code is a tablet's | NotEnrolled, in words |
+
+The device stays: the centre keeps for it what was erased while the hub was revoked.
 """
 
 import hashlib
@@ -71,6 +73,11 @@ async def enrolled(settings: HubSettings, centre: Centre) -> Membership:
         Membership(site=given.site, device=given.device, token=given.token, code_sha256=digest),
         settings.site,
     )
+    if kept is not None and kept.device != made.device:
+        raise NotEnrolled(
+            f"{settings.data_dir} is the hub {kept.device}, and the code is for {made.device}: make one for"
+            f" {kept.device}, or take a new directory."
+        )
     write_atomically(settings.data_dir / _FILE, msgspec.json.encode(made))
     return made
 

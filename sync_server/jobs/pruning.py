@@ -7,7 +7,6 @@ time. What people may still ask about is kept a while after it ran out.
 |---|---|
 | refresh tokens, links by mail, failed attempts, idempotency keys | not at all |
 | logins, codes of devices, changes of addresses | 90 days |
-| what a hub had to purge, once it is revoked | not at all |
 """
 
 from datetime import datetime, timedelta
@@ -15,7 +14,6 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from reporting.hubs import forget_purges_of_revoked
 from sync_server.api.idempotency import forget_expired
 from sync_server.identity.address_changes import prune_address_changes
 from sync_server.identity.attempts import forget_old
@@ -37,4 +35,3 @@ def prune_what_ran_out(connection: Connection, now: datetime) -> None:
     connection.execute(forget_expired(AT_ONCE))
     connection.execute(prune_codes(expired_before=before, limit=AT_ONCE))
     connection.execute(prune_address_changes(changed_before=before, limit=AT_ONCE))
-    connection.execute(forget_purges_of_revoked())

@@ -86,7 +86,7 @@ def own_urls(settings: Settings) -> Own:
     stores = {f"{service}/db" for service in services} | {without_login(settings.feed_url)}
     if settings.couchdb_url is not None:
         stores.add(without_login(settings.couchdb_url.rstrip("/")))
-    return Own(sorted(services), sorted(stores))
+    return Own(sorted(services), sorted(stores), settings.environment == "production")
 
 
 def wanted_job(asked: NewJob, sealer: Sealer, own: Own) -> Wanted:

@@ -13,7 +13,8 @@ A scheduler names a replication by its sides and its selector, and keeps checkpo
 that at each start again, and `use_checkpoints` would keep none. No document has the id that is left out.
 Another **attempt** is the same replication in another document: it is begun at once, from its checkpoint.
 
-Selectors go by the id and not by `type`: a deletion has an id and no type.
+Selectors go by the id and not by `type`: a deletion has an id and no type. No job replicates design
+documents: those of another side would decide here what may be written, and provisioning brings each its own.
 
 | found in `_replicator` | follows |
 |---|---|
@@ -37,6 +38,9 @@ from sync_server.replication_jobs.credentials import Credential
 PREFIX: Final = "replication-job:"
 CHECKPOINT_MS: Final = 5_000
 ATTEMPTS_TOLD_APART: Final = 1_000
+
+_NO_DESIGN_DOCUMENT: Final = "^[^_]"
+"""Of all documents that are replicated only these have ids that begin so."""
 
 _WRITTEN_BY_THE_STORE: Final = ("_id", "_rev", "owner")
 
@@ -74,7 +78,7 @@ def selector_of(job: WantedJob) -> dict[str, Any]:
     """Which documents a job replicates; names the generation, see the module."""
     marker = f"{document_id(job.id)}/{job.generation}"
     if job.kind == "custom":
-        own: dict[str, Any] = {"_id": {"$ne": marker}}
+        own: dict[str, Any] = {"_id": {"$regex": _NO_DESIGN_DOCUMENT, "$ne": marker}}
         return own if job.selector is None else {"$and": [job.selector, own]}
     types = COLLECTED_TYPES if job.kind == "collected" else PUBLISHED_TYPES
     return {"_id": {"$regex": f"^(?:{'|'.join(types)}):", "$ne": marker}}

@@ -170,6 +170,9 @@ COLLECTING: dict[tuple[str, str], Example] = {
     ("POST", "/api/sync/devices/{site}/{device}/revoke"): Example(
         reach="site", path={**_DEVICE, "device": "revoked"}, body={"reason": "why"}
     ),
+    ("POST", "/api/sync/devices/{site}/{device}/wiped"): Example(
+        reach="site", path={**_DEVICE, "device": "revoked-hub"}, body={"reason": "shredded"}
+    ),
     ("GET", "/api/sync/devices/{site}/{device}/refused"): Example(reach="site", path=_DEVICE),
     ("GET", "/api/sync/enrolments"): Example(),
     ("POST", "/api/sync/enrolments"): Example(reach="site", body={"site": "{site}", "device": "tablet-9"}),

@@ -107,8 +107,9 @@ WORLD: list[str] = [
     "INSERT INTO participants (study, code, site)"
     " SELECT study, 'p-' || site, site FROM study_sites UNION ALL SELECT code, 'by-code', NULL FROM studies",
     "INSERT INTO devices (credential, device, site, role, token_sha256, revoked_at)"
-    " SELECT site || d.name, d.name, site, 'tablet', '', d.at FROM study_sites,"
-    " (VALUES ('tablet-1', NULL), ('revoked', now())) d (name, at)",
+    " SELECT site || d.name, d.name, site, d.role, '', d.at FROM study_sites, (VALUES"
+    " ('tablet-1', 'tablet', NULL), ('revoked', 'tablet', now()), ('revoked-hub', 'hub', now()))"
+    " d (name, role, at)",
     "INSERT INTO batteries (id, version) VALUES ('known-by-id', 1)",
     "INSERT INTO battery_drafts (id, definition) VALUES"
     """ ('in-draft', '{"tasks": [{"task": "stroop"}], "description": ""}')""",

@@ -1,12 +1,15 @@
 """Erasing a participant: everything goes, once, after two people have said so."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from reporting.engine import sync_engine
 from reporting.erasure.execution import run_erasure
 from reporting.erasure.registry import RULES
 from reporting.tables import metadata
+from sync_server.jobs.pruning import prune_what_ran_out
 from sync_server.keys import ENGINE, ERASED, SEALER, SETTINGS, SITE_DATABASES
 from sync_server.site_erasing import CouchSiteStore
 from tests.administration.office import Office
@@ -94,8 +97,9 @@ class Clinic:
         """The hub does its part."""
         for task in (await self.hub.get("/api/sync/hub/erasures")).body["tasks"]:
             self.purged_at_hub |= task["documents"]
-            answer = await self.hub.call("POST", f"/api/sync/hub/erasures/{task['id']}/done", json={})
-            assert answer.status == 204, answer.body
+            told = {"version": task["version"]}
+            answer = await self.hub.call("POST", f"/api/sync/hub/erasures/{task['id']}/done", json=told)
+            assert answer.body == {"done": True}
 
     def everything(self) -> str:
         """Every text, JSON and byte of every table."""
@@ -214,6 +218,31 @@ async def test_erasure_takes_everything_from_everywhere_and_nothing_of_neighbour
     assert [(each["device"], bool(each["done_at"])) for each in again.body["hubs"]] == [("lima-hub", True)]
 
 
+async def test_hub_that_was_revoked_is_told_when_it_comes_back_unless_its_disk_was_wiped(
+    clinic: Clinic,
+) -> None:
+    gateway = clinic.office.gateway
+    await gateway.enrol("lima", "old-hub", role="hub")
+    for hub in ("lima-hub", "old-hub"):
+        await gateway.revoke("lima", hub)
+    wiped = "/api/sync/devices/lima/old-hub/wiped"
+    assert (await clinic.office.as_("admin").post(wiped, {"reason": "shredded"})).status == 204
+    app = gateway.app
+    number = await clinic.confirmed()
+    await run_erasure(app[ENGINE], clinic.store, app[SEALER].fingerprints, number, settle=0.0)
+    engine = sync_engine(app[SETTINGS].database_url)
+    with engine.begin() as connection:
+        prune_what_ran_out(connection, datetime.now(UTC))
+    engine.dispose()
+    again = [await gateway.enrol("lima", hub, role="hub") for hub in ("old-hub", "lima-hub")]
+    clinic.hub = clinic.office.api.sending(Authorization=f"Bearer {again[0]}")
+    await clinic.purge_at_hub()
+    assert clinic.purged_at_hub == {}
+    clinic.hub = clinic.office.api.sending(Authorization=f"Bearer {again[1]}")
+    await clinic.purge_at_hub()
+    assert "session:p-1" in clinic.purged_at_hub
+
+
 async def test_events_of_which_only_the_key_is_left_are_erased_by_it(clinic: Clinic) -> None:
     office = clinic.office
     office.rows(
@@ -294,21 +323,36 @@ async def test_killed_before_any_step_it_goes_on_and_erases_everything(clinic: C
     assert PLANTED.encode() not in clinic.store_bytes()
 
 
-async def test_document_let_through_before_the_block_is_found_by_the_second_look(clinic: Clinic) -> None:
+async def test_document_let_through_before_the_block_is_found_by_the_second_look_and_told_to_a_quick_hub(
+    clinic: Clinic,
+) -> None:
     number = await clinic.confirmed()
+    told: list[set[str]] = []
+
+    async def hub_is_quick() -> None:
+        clinic.purged_at_hub = {}
+        await clinic.purge_at_hub()
+        told.append(set(clinic.purged_at_hub))
 
     async def late(name: str) -> None:
         if name == "again":
+            await hub_is_quick()
             app = clinic.office.gateway.app
             known, app[ERASED]._known = app[ERASED]._known, frozenset()
             assert [row for row in await clinic.push(session("p-late")) if "error" in row] == []
             app[ERASED]._known = known
             await clinic.office.project()
+        if name in ("compact", "end"):
+            await hub_is_quick()
 
     await clinic.run(number, before_step=late)
     assert "session:p-late" not in await clinic.neighbours()
     assert "p-late" not in clinic.everything()
     assert PLANTED not in clinic.everything()
+    assert "session:p-1" in told[0]
+    assert told[1:] == [{"session:p-late"}, set()]
+    # The end names all of it once more: a run that died may have named less.
+    assert {"session:p-1", "session:p-late"} <= set(clinic.purged_at_hub)
 
 
 async def test_session_from_a_browser_of_who_was_erased_is_refused_and_not_on_record(

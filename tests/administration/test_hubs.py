@@ -1,13 +1,23 @@
 """What a site's hub asks and tells at the centre."""
 
+import asyncio
 import json
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from reporting.hubs import everywhere_readable
-from sync_server.keys import SIGNING_KEY
+from reporting.engine import sync_engine
+from reporting.hubs import (
+    EVERY_LEAF,
+    Hub,
+    assign_purges,
+    end_purge,
+    everywhere_readable,
+    hold_purge,
+    name_purged,
+)
+from sync_server.keys import SETTINGS, SIGNING_KEY
 from tests.administration.office import Office
 from tests.administration.test_devices import invite, redeem
 from tests.api.calls import Answer
@@ -267,12 +277,77 @@ async def test_purge_is_told_to_its_hub_until_it_is_done_and_to_nobody_else(lima
         " (1, 'session:a', ''), (1, 'session:a', '1-a'), (1, 'session:b', '1-b'), (1, 'session:b', '1-c'),"
         " (2, 'session:a', '')"
     )
-    tasks = (await lima.ask("GET", "erasures")).body["tasks"]
-    assert tasks == [{"id": 1, "documents": {"session:a": [], "session:b": ["1-b", "1-c"]}}]
-    assert (await lima.ask("POST", "erasures/2/done", {})).error == (404, "not_found")
+    (task,) = (await lima.ask("GET", "erasures")).body["tasks"]
+    assert task["documents"] == {"session:a": [], "session:b": ["1-b", "1-c"]}
+    assert (await lima.ask("POST", "erasures/2/done", {"version": task["version"]})).error == (
+        404,
+        "not_found",
+    )
+    assert (await lima.ask("POST", "erasures/1/done", {})).error == (422, "invalid_request")
+    # More is named while the hub is at it.
+    lima.office.rows("INSERT INTO erasure_hub_documents (task, doc_id, rev) VALUES (1, 'session:c', '')")
+    assert (await lima.ask("POST", "erasures/1/done", {"version": task["version"]})).body == {"done": False}
+    (again,) = (await lima.ask("GET", "erasures")).body["tasks"]
+    assert again["documents"] == {**task["documents"], "session:c": []}
     for _ in range(2):
-        assert (await lima.ask("POST", "erasures/1/done", {})).status == 204
+        assert (await lima.ask("POST", "erasures/1/done", {"version": again["version"]})).body == {
+            "done": True
+        }
     assert (await lima.ask("GET", "erasures")).body["tasks"] == []
     assert lima.office.rows("SELECT DISTINCT task FROM erasure_hub_documents") == [(2,)]
-    left = (await lima.ask("GET", "erasures", token=other_hub)).body["tasks"]
-    assert left == [{"id": 2, "documents": {"session:a": []}}]
+    (left,) = (await lima.ask("GET", "erasures", token=other_hub)).body["tasks"]
+    assert (left["id"], left["documents"]) == (2, {"session:a": []})
+
+
+async def test_what_is_named_while_a_hub_says_done_is_not_lost_whichever_commits_first(lima: Lima) -> None:
+    engine = sync_engine(lima.office.gateway.app[SETTINGS].database_url)
+    hub = Hub("lima", "lima-hub", lima.credential("lima-hub"))
+
+    def name(doc_id: str) -> None:
+        with engine.begin() as connection:
+            connection.execute(name_purged(1, "lima", [(doc_id, EVERY_LEAF)]))
+
+    async def waits_for_a_lock(begun: asyncio.Future[Any]) -> None:
+        waiting = "SELECT pid FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"
+        while not lima.office.rows(waiting):
+            assert not begun.done()
+            await asyncio.sleep(0.01)
+
+    with engine.begin() as connection:
+        connection.execute(assign_purges(1, "lima"))
+    name("session:a")
+    # The hub's done commits first: the task is open again.
+    with engine.begin() as done:
+        task = done.scalar(hold_purge(hub, 1))
+        assert task == 1
+        done.execute(end_purge(task))
+        late = asyncio.ensure_future(asyncio.to_thread(name, "session:b"))
+        await waits_for_a_lock(late)
+    await late
+    (told,) = (await lima.ask("GET", "erasures")).body["tasks"]
+    assert told["documents"] == {"session:b": []}
+    # What is named commits first: the hub's done is about less.
+    with engine.begin() as naming:
+        naming.execute(name_purged(1, "lima", [("session:c", EVERY_LEAF)]))
+        answered = asyncio.ensure_future(lima.ask("POST", "erasures/1/done", {"version": told["version"]}))
+        await waits_for_a_lock(answered)
+    assert (await answered).body == {"done": False}
+    (told,) = (await lima.ask("GET", "erasures")).body["tasks"]
+    assert told["documents"] == {"session:b": [], "session:c": []}
+    engine.dispose()
+
+
+async def test_disk_of_a_hub_is_wiped_when_an_admin_says_so_of_one_that_is_revoked(lima: Lima) -> None:
+    lima.office.rows("INSERT INTO erasure_hub_tasks (erasure, site, device) VALUES (1, 'lima', 'lima-hub')")
+    lima.office.rows("INSERT INTO erasure_hub_documents (task, doc_id, rev) VALUES (1, 'session:a', '')")
+    path, why = "/api/sync/devices/lima/{}/wiped", {"reason": "shredded"}
+    admin = lima.office.as_("admin")
+    for hub in ("lima-hub", "tab-1"):
+        assert (await admin.post(path.format(hub), why)).error == (409, "not_possible")
+    await lima.office.gateway.revoke("lima", "lima-hub")
+    coordinator = lima.office.as_("coordinator", study="SRO")
+    assert (await coordinator.post(path.format("lima-hub"), why)).error == (403, "not_allowed")
+    assert lima.office.rows("SELECT doc_id FROM erasure_hub_documents") == [("session:a",)]
+    for _ in range(2):
+        assert (await admin.post(path.format("lima-hub"), why)).status == 204
+    assert lima.office.rows("SELECT * FROM erasure_hub_tasks, erasure_hub_documents") == []

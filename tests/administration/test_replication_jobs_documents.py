@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from cryptography.fernet import Fernet
 
@@ -20,7 +21,11 @@ from sync_server.sealing import Sealer
 
 URL = "https://centre.example/db/site-lima"
 SEALER = Sealer((Fernet.generate_key().decode(),))
-OWN = Own(["http://hub.example:8000"], ["http://hub.example:8000/db", "http://couch:5984"])
+OWN = Own(
+    ["http://hub.example:8000", "http://127.0.0.1:8001", "https://hub.example"],
+    ["http://hub.example:8000/db", "http://127.0.0.1:8001/db", "http://couch:5984", "http://10.0.0.9:5984"],
+    production=False,
+)
 
 
 def job(**members: Any) -> WantedJob:
@@ -66,8 +71,8 @@ def test_another_generation_is_another_replication_and_another_attempt_the_same_
 def test_kinds_select_by_id_so_that_deletions_are_replicated_too(
     kind: str, selector: Any, selected: list[str]
 ) -> None:
-    ids = ["session:1", "consent:c", "device:d", "participant:SRO/s1", "battery:b@1", "x"]
-    documents = [{"_id": doc_id, "_deleted": True, "n": 2 if doc_id == "x" else 0} for doc_id in ids]
+    ids = ["session:1", "consent:c", "device:d", "participant:SRO/s1", "battery:b@1", "x", "_design/x"]
+    documents = [{"_id": doc_id, "_deleted": True, "n": 2 if "x" in doc_id else 0} for doc_id in ids]
     for generation in (1, 2):
         node = parse_selector(selector_of(job(kind=kind, selector=selector, generation=generation)))
         assert [each["_id"] for each in documents if matches(node, each)] == selected
@@ -169,6 +174,20 @@ def test_look_has_numbers_crashes_and_the_next_retry_and_no_secret_or_document()
         "http://HUB.example:8000/%61pi/x",
         "http://hub.example:8000/db/site-lima",
         "http://couch:5984/site-lima",
+        "http://hub.example.:8000/db/site-lima",
+        "https://hub.example:8000/api/x",
+        "http://hub.example/api/x",
+        "http://localhost:8001/api/x",
+        "http://LOCALHOST.:8001/db/site-lima",
+        "http://any.localhost:8001/db/site-lima",
+        "http://[::1]:8001/api/x",
+        "http://127.0.0.2:8001/db/site-lima",
+        "http://[::ffff:127.0.0.1]:8001/db/site-lima",
+        "http://[::ffff:10.0.0.9]:5984/site-lima",
+        "http://[0:0::1%25lo]:8001/x",
+        "http://local%68ost:8001/x",
+        "http://127.1:8001/x",
+        "http://[fe80::1]:5984/x",
         "http://169.254.169.254/latest/site-lima",
         "http://2852039166/latest/site-lima",
         "http://0.0.0.0:5984/site-lima",
@@ -191,6 +210,25 @@ def test_other_sides_that_are_not_taken(url: str) -> None:
 )
 def test_other_sides_that_are_taken(url: str) -> None:
     assert refusal_of_remote(url, site="lima", own=OWN) is None
+
+
+def test_in_production_the_other_side_is_another_machine() -> None:
+    production = msgspec.structs.replace(OWN, production=True)
+    for host in (
+        "localhost",
+        "localhost.",
+        "a.localhost",
+        "127.0.0.1",
+        "127.8.8.8",
+        "[::1]",
+        "[::ffff:7f00:1]",
+    ):
+        url = f"http://{host}:5984/x"
+        assert refusal_of_remote(url, site="lima", own=OWN) is None, url
+        refusal = refusal_of_remote(url, site="lima", own=production)
+        assert refusal == "It is this machine: in production the other side is another one."
+    for url in (URL, "http://10.0.0.7:5984/site-lima", "http://100.64.0.3/x", "http://[fd00::7]:5984/x"):
+        assert refusal_of_remote(url, site="lima", own=production) is None, url
 
 
 def test_what_cannot_be_asked_for_says_which_member() -> None:

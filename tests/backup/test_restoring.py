@@ -5,22 +5,26 @@ import shutil
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+import msgspec
 import psycopg
 import pytest
 from click.testing import CliRunner
 
 from replication.dump.lines import Counts, DumpDamaged, Written
+from reporting.engine import connect
 from sync_server.backup.keys import WrongKeys
 from sync_server.backup.manifest import (
     DatabaseFile,
+    File,
     Manifest,
+    PostgresDump,
     Run,
     UnusableSet,
     read_manifest,
     write_manifest,
 )
 from sync_server.backup.postgres import PostgresFailed, find_program
-from sync_server.backup.restoring import NotEmpty, plan_restore, restore_set
+from sync_server.backup.restoring import InUse, NotEmpty, plan_restore, restore_set
 from sync_server.cli import main
 from sync_server.keys import SETTINGS
 from tests.administration.test_erasure import Clinic, clinic, session
@@ -34,7 +38,9 @@ async def test_what_was_erased_after_the_base_stays_erased_and_is_counted(
 ) -> None:
     await backups.run(keys=True)
     await clinic.run(await clinic.confirmed())
-    manifest = await backups.run(incremental=True, keys=True)
+    await backups.run(incremental=True, keys=True)
+    # The last run knows of no erasure by itself; the one before it does.
+    manifest = await backups.run(incremental=True, keys=True, postgres=False)
     (restored,) = await fresh.restore(backups, manifest)
     assert restored.is_whole
     # Of p-1 both, of n-conflict theirs, p-broken, p-surrogate, p-c, and the published participant.
@@ -71,10 +77,16 @@ async def test_one_that_died_half_way_goes_on_and_others_are_refused_meanwhile(
         await fresh.restore(backups, later)
 
 
-async def test_tables_of_another_application_are_in_the_way_and_stay(
+async def test_a_service_at_work_and_tables_of_another_application_are_in_the_way_and_stay(
     clinic: Clinic, backups: Backups, fresh: Fresh
 ) -> None:
     manifest = await backups.run(keys=True)
+    with (
+        connect(fresh.target.owner_url, application_name="metricis-sync"),
+        pytest.raises(InUse, match=r"metricis-sync \(1 connections\)\. Stop every process"),
+    ):
+        await fresh.restore(backups, manifest)
+    assert list(fresh.target.data_dir.iterdir()) == [fresh.target.data_dir / "store"]
     with psycopg.connect(fresh.target.owner_url) as connection:
         connection.execute("CREATE TABLE of_others (n int)")
     with pytest.raises(NotEmpty, match="the table of_others"):
@@ -193,6 +205,44 @@ def test_a_set_that_names_files_outside_of_itself_is_refused(tmp_path: Path) -> 
         write_manifest(tmp_path, Manifest(format=1, id="x", runs=[run]))
         with pytest.raises(UnusableSet, match="outside"):
             read_manifest(tmp_path)
+
+
+def a_run(number: int, *, databases: int = 1, security: bytes = b"{}", version: str = "180001") -> Run:
+    """A run as a manifest could tell it."""
+    file = DatabaseFile(
+        database="site-lima", file="f", base=True, since="0", until="1", instance="0", documents=0,
+        written=Written(1, "0" * 64, Counts()), security=msgspec.Raw(security),
+    )  # fmt: skip
+    dump = PostgresDump(File("postgres.dump", 1, "0" * 64), version, "pg_dump", "0015")
+    return Run(number=number, started="", finished="", databases=databases * [file], postgres=dump)
+
+
+@pytest.mark.parametrize(
+    ("runs", "why"),
+    [
+        ([a_run(1), a_run(1)], "run 1 after run 1"),
+        ([a_run(2), a_run(1)], "run 1 after run 2"),
+        ([a_run(-1)], "run -1 after run 0"),
+        ([a_run(0)], "run 0 after run 0"),
+        ([a_run(1, databases=2)], "site-lima twice"),
+        ([a_run(1, version="18.1 (Debian)")], "'18.1 \\(Debian\\)', which is none"),
+        ([a_run(1, version="180001\n")], "which is none"),
+        ([a_run(1, security=b"[]")], "_security of site-lima that is none"),
+        ([a_run(1, security=b'{"members": {"names": "all"}}')], "_security of site-lima that is none"),
+    ],
+)
+def test_a_manifest_that_a_restore_would_stumble_over_is_refused_when_it_is_read(
+    tmp_path: Path, runs: list[Run], why: str
+) -> None:
+    write_manifest(tmp_path, Manifest(format=1, id="x", runs=runs))
+    with pytest.raises(UnusableSet, match=why):
+        read_manifest(tmp_path)
+
+
+def test_runs_may_have_gaps(tmp_path: Path) -> None:
+    written = Manifest(format=1, id="x", runs=[a_run(1), a_run(3)])
+    write_manifest(tmp_path, written)
+    assert [run.number for run in read_manifest(tmp_path).runs] == [1, 3]
 
 
 @pytest.mark.parametrize(

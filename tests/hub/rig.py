@@ -162,6 +162,8 @@ class FakeCentre:
         self.reports: list[dict[str, Any]] = []
         self.entries: list[dict[str, Any]] = []
         self.done: list[str] = []
+        self.named_meanwhile: dict[str, list[str]] = {}
+        """Documents that a task is about too, when the hub says that it is done."""
         self.rejects: set[str] = set()
         """Documents whose journal entries it cannot take."""
         self.fails: dict[str, int] = {}
@@ -216,11 +218,21 @@ class FakeCentre:
         )
 
     async def _erasures(self, request: web.Request) -> web.Response:  # noqa: ARG002
-        return web.json_response({"tasks": [task for task in self.tasks if str(task["id"]) not in self.done]})
+        open_ones = [task for task in self.tasks if str(task["id"]) not in self.done]
+        return web.json_response({"tasks": [{**task, "version": self._version(task)} for task in open_ones]})
 
     async def _erased(self, request: web.Request) -> web.Response:
-        self.done.append(request.match_info["id"])
-        return web.Response(status=204)
+        number, told = request.match_info["id"], (await request.json())["version"]
+        (task,) = (task for task in self.tasks if str(task["id"]) == number)
+        task["documents"] |= self.named_meanwhile
+        self.named_meanwhile = {}
+        done = bool(told == self._version(task))
+        if done:
+            self.done.append(number)
+        return web.json_response({"done": done})
+
+    def _version(self, task: dict[str, Any]) -> str:
+        return f"the centre's name for {sorted(task['documents'])}"
 
     async def _journal(self, request: web.Request) -> web.Response:
         entries = (await request.json())["entries"]

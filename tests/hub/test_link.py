@@ -205,6 +205,20 @@ async def test_an_erasure_takes_the_document_out_of_everything_and_keeps_it_out(
     assert [row["error"] for row in await hub.push(TABLET, branch)] == ["forbidden"]
 
 
+async def test_an_erasure_is_done_only_with_all_that_the_centre_named_meanwhile(
+    hub: RunningHub, link: Link, centre: FakeCentre
+) -> None:
+    await hub.push(TABLET, session("gone"), session("later"), session("a"))
+    centre.tasks = [{"id": 7, "documents": {"session:gone": []}}]
+    centre.named_meanwhile = {"session:later": []}
+    await link.contact()
+    assert (centre.done, hub.hub.state.problems) == ([], {})
+    assert await hub.ids() == ["session:a", "session:later"]
+    await link.contact()
+    assert centre.done == ["7"]
+    assert await hub.ids() == ["session:a"]
+
+
 async def test_a_publication_that_was_on_its_way_when_it_was_erased_does_not_come_back(
     hub: RunningHub, link: Link, centre: FakeCentre, centre_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

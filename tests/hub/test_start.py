@@ -29,6 +29,7 @@ class Enrolling:
     def __init__(self, centre: FakeCentre, token_: str) -> None:
         self.centre = centre
         self.token = token_
+        self.device = "hub-1"
         self.redeemed: list[dict[str, str]] = []
 
     def app(self) -> web.Application:
@@ -42,8 +43,8 @@ class Enrolling:
             error = {"error": {"code": "not_allowed", "message": "This code is not valid.", "details": None}}
             return web.json_response(error, status=403)
         self.redeemed.append(told)
-        answer = {"device": "hub-1", "site": "lima", "token": self.token, "database": "site-lima", "hubs": []}
-        return web.json_response(answer, status=201)
+        answer = {"device": self.device, "site": "lima", "token": self.token}
+        return web.json_response({**answer, "database": "site-lima", "hubs": []}, status=201)
 
 
 async def _ended(*arguments: str) -> Ended:
@@ -151,6 +152,13 @@ async def test_a_code_is_redeemed_once_and_a_new_one_replaces_the_credential(
         away = msgspec.structs.replace(settings, code="another", centre="http://127.0.0.1:9")
         assert await enrolled(away, Centre(session, away.centre, None)) == first
         assert load(tmp_path) == first
+        # What was erased while the hub was revoked is kept for its name.
+        enrolling.device = "hub-2"
+        (tmp_path / "hub.json").write_bytes(
+            msgspec.json.encode({**msgspec.to_builtins(first), "code_sha256": ""})
+        )
+        with pytest.raises(NotEnrolled, match="is the hub hub-1, and the code is for hub-2"):
+            await enrolled(settings, there)
 
 
 def test_a_hub_needs_neither_postgres_nor_redis() -> None:
