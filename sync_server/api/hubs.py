@@ -41,6 +41,7 @@ from reporting.queries.snapshot import snapshot
 from sync_server.api.answers import answer
 from sync_server.api.bodies import read_json
 from sync_server.api.names import DeviceName
+from sync_server.api.parameters import row_number
 from sync_server.api.route import BODY_LIMIT, Route, plain
 from sync_server.errors import NotAllowed, NotFound, Unavailable
 from sync_server.identity.principals import require_device
@@ -235,7 +236,7 @@ async def post_erasure_done(request: web.Request) -> web.Response:
     hub = await _hub(request)
     body = await read_json(request, Purged, limit=BODY_LIMIT)
     text = request.match_info["id"]
-    task = int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
+    task = row_number(text)
     async with request.app[ENGINE].begin() as connection:
         if await connection.scalar(hold_purge(hub, task)) is None:
             raise NotFound(f"There is no erasure {text} for this hub.")
