@@ -73,6 +73,7 @@ participants = Table(
     Column("language", Text),
     Column("contact", LargeBinary, comment="sealed: names, addresses; published nowhere"),
     Column("enrolled_on", Date, comment="anchor of visits"),
+    Column("redcap_id", Text, comment="their record in the study's REDCap project"),
     Column("row_version", Integer, nullable=False, server_default="1"),
     Column("updated_at", Timestamp, nullable=False, server_default=func.now()),
     PrimaryKeyConstraint("study", "code"),
