@@ -13,7 +13,7 @@ from tests.redcap_double import about_project, answers
 from tests.redcap_double.answers import Answer
 from tests.redcap_double.exporting import export_records
 from tests.redcap_double.files import delete_file, export_file, import_file
-from tests.redcap_double.importing import import_records
+from tests.redcap_double.importing import Write, import_records
 from tests.redcap_double.parameters import Parameters
 from tests.redcap_double.project import Project, User
 from tests.redcap_double.records import Place
@@ -39,6 +39,8 @@ class Request:
     version: str = "14.5.5"
     names_event: bool = False
     """Whether the lines of data errors have the event after the record's name."""
+    on_write: Callable[[Project, Write], None] | None = None
+    """Is told of every row that an import wrote."""
 
 
 def answer(request: Request) -> Answer:
@@ -70,6 +72,8 @@ def _import_records(request: Request) -> Answer:
     imported = import_records(
         request.project, request.user, parameters, request.now, names_event=request.names_event
     )
+    for write in imported.writes if request.on_write else ():
+        request.on_write(request.project, write)
     form = parameters.return_format
     if wanted == "nothing":
         return answers.plain("", form)
