@@ -47,7 +47,8 @@ def instruments(project: Project, user: User, parameters: Parameters) -> Rows:  
     """The forms."""
     _must_export(user)
     return [
-        {"instrument_name": name, "instrument_label": label} for name, label in project.dictionary.forms.items()
+        {"instrument_name": name, "instrument_label": label}
+        for name, label in project.dictionary.forms.items()
     ]
 
 
@@ -111,7 +112,9 @@ def repeating_forms_events(project: Project, user: User, parameters: Parameters)
         if event not in project.repeating:
             continue
         repeating = project.repeating[event]
-        forms = [""] if repeating is None else [form for form in project.dictionary.forms if form in repeating]
+        forms = (
+            [""] if repeating is None else [form for form in project.dictionary.forms if form in repeating]
+        )
         for form in forms:
             named = {"event_name": event} if project.is_longitudinal else {}
             rows.append({**named, "form_name": form, "custom_form_label": ""})

@@ -69,7 +69,9 @@ def _csv(rows: Sequence[dict[str, Any]]) -> str:
 
 def _xml(rows: Sequence[dict[str, Any]]) -> str:
     items = "".join(
-        "<item>" + "".join(f"<{name}>{escape(str(value))}</{name}>" for name, value in row.items()) + "</item>"
+        "<item>"
+        + "".join(f"<{name}>{escape(str(value))}</{name}>" for name, value in row.items())
+        + "</item>"
         for row in rows
     )
     return f'<?xml version="1.0" encoding="UTF-8" ?><records>{items}</records>'

@@ -150,7 +150,11 @@ def _choice_removed() -> Fault:
         dictionary = call.project.dictionary
         columns = dictionary.columns()
         names = [columns[name].field_name for name in rows[0] if name in columns]
-        fields = [found for name in names if (found := dictionary.field(name)) and found.type in {"radio", "dropdown"}]
+        fields = [
+            found
+            for name in names
+            if (found := dictionary.field(name)) and found.type in {"radio", "dropdown"}
+        ]
         for field in fields[:1]:
             left = list(field.coded().items())[:-1]
             choices = " | ".join(f"{code}, {label}" for code, label in left)

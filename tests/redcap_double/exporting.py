@@ -110,7 +110,8 @@ def _places(project: Project, user: User, parameters: Parameters, shape: _Shape)
         and (wanted is None or _holds(project, wanted, place))
     ]
     return sorted(
-        found, key=lambda place: (names[place.record], positions[place.event], place.instrument, place.instance)
+        found,
+        key=lambda place: (names[place.record], positions[place.event], place.instrument, place.instance),
     )
 
 
@@ -153,6 +154,8 @@ def _row(project: Project, place: Place, shape: _Shape) -> Row:
 
 def _value(column: Column, values: Mapping[str, str], *, blank_for_gray: bool) -> str:
     found = values.get(column.name, "")
-    if found == "" and (column.field_type == "checkbox" or (column.field_type == "complete" and not blank_for_gray)):
+    if found == "" and (
+        column.field_type == "checkbox" or (column.field_type == "complete" and not blank_for_gray)
+    ):
         return "0"
     return found

@@ -36,10 +36,16 @@ EVENT, INSTRUMENT, INSTANCE, GROUP = (
     "redcap_data_access_group",
 )
 ROW_COLUMNS = (EVENT, INSTRUMENT, INSTANCE, GROUP)
-LOCKED_FORM = "This field is located on a form that is locked. You must first unlock this form for this record."
-LOCKED_RECORD = "This record is locked. You must first unlock the whole record before its values can be changed."
+LOCKED_FORM = (
+    "This field is located on a form that is locked. You must first unlock this form for this record."
+)
+LOCKED_RECORD = (
+    "This record is locked. You must first unlock the whole record before its values can be changed."
+)
 OTHER_GROUP = "This record does not belong to your Data Access Group. You may not change it."
-NOT_IN_EVENT = "This field does not exist in the event of this row: its form is not designated for that event."
+NOT_IN_EVENT = (
+    "This field does not exist in the event of this row: its form is not designated for that event."
+)
 
 
 @dataclass
@@ -64,17 +70,24 @@ def sent_rows(parameters: Parameters) -> list[dict[str, str]] | None:
     """The rows of `data` with all values as text; None for a JSON object."""
     text = parameters.text("data")
     if parameters.format == "csv":
-        return [{name: value or "" for name, value in row.items() if name} for row in csv.DictReader(io.StringIO(text))]
+        return [
+            {name: value or "" for name, value in row.items() if name}
+            for row in csv.DictReader(io.StringIO(text))
+        ]
     if parameters.format != "json":
         raise not_implemented()
     try:
         found = json.loads(text)
     except ValueError:
-        raise Refusal(400, "The data being imported is not formatted correctly. The JSON is invalid.") from None
+        raise Refusal(
+            400, "The data being imported is not formatted correctly. The JSON is invalid."
+        ) from None
     if isinstance(found, dict):
         return None
     if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
-        raise Refusal(400, "The data being imported is not formatted correctly. A list of objects is expected.")
+        raise Refusal(
+            400, "The data being imported is not formatted correctly. A list of objects is expected."
+        )
     return [{name: _as_text(value) for name, value in row.items()} for row in found]
 
 
@@ -181,7 +194,9 @@ class _Check:
 
     def _row(self, record: str, row: Mapping[str, str]) -> Write | None:
         project = self._project
-        event = (row.get(EVENT) or project.event_names[0]) if project.is_longitudinal else project.event_names[0]
+        event = (
+            (row.get(EVENT) or project.event_names[0]) if project.is_longitudinal else project.event_names[0]
+        )
         group = self._group(record, row)
         place = self._placing.place(record, event, row.get(INSTRUMENT, ""), row.get(INSTANCE, ""))
         if place is None:

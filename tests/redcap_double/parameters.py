@@ -60,7 +60,9 @@ class Parameters:
                 return datetime.strptime(text, pattern)  # noqa: DTZ007 (server time has no zone)
             except ValueError:
                 continue
-        raise Refusal(400, f"The value of the parameter \"{name}\" is not a date as YYYY-MM-DD HH:MM:SS: '{text}'")
+        raise Refusal(
+            400, f"The value of the parameter \"{name}\" is not a date as YYYY-MM-DD HH:MM:SS: '{text}'"
+        )
 
     @property
     def content(self) -> str:

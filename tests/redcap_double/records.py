@@ -67,7 +67,9 @@ class Records:
     def names(self) -> list[str]:
         """All records, numbers first and by their size."""
         found = {place.record for place in self.rows}
-        return sorted(found, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name))
+        return sorted(
+            found, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name)
+        )
 
     def has(self, record: str) -> bool:
         """Whether there is such a record."""

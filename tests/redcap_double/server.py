@@ -67,9 +67,7 @@ async def _wait(request: web.Request, wait: Wait) -> None:
 
 
 def _response(answer: Answer) -> web.Response:
-    return web.Response(
-        status=answer.status, body=answer.body, headers={"Content-Type": answer.content_type}
-    )
+    return web.Response(status=answer.status, body=answer.body, headers={"Content-Type": answer.content_type})
 
 
 async def _send(request: web.Request, reply: Reply) -> web.StreamResponse:
@@ -82,9 +80,7 @@ async def _send(request: web.Request, reply: Reply) -> web.StreamResponse:
 
 
 async def _cut(request: web.Request, cut: Cut) -> web.StreamResponse:
-    response = web.StreamResponse(
-        status=cut.answer.status, headers={"Content-Type": cut.answer.content_type}
-    )
+    response = web.StreamResponse(status=cut.answer.status, headers={"Content-Type": cut.answer.content_type})
     response.content_length = len(cut.answer.body)
     await response.prepare(request)
     await response.write(cut.answer.body[: cut.sent])
