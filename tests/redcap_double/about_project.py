@@ -43,7 +43,7 @@ def export_field_names(project: Project, user: User, parameters: Parameters) -> 
     ]
 
 
-def instruments(project: Project, user: User, parameters: Parameters) -> Rows:  # noqa: ARG001
+def instruments(project: Project, user: User, parameters: Parameters) -> Rows:
     """The forms."""
     _must_export(user)
     return [
@@ -98,7 +98,7 @@ def form_event_mapping(project: Project, user: User, parameters: Parameters) -> 
     ]
 
 
-def repeating_forms_events(project: Project, user: User, parameters: Parameters) -> Rows:  # noqa: ARG001
+def repeating_forms_events(project: Project, user: User, parameters: Parameters) -> Rows:
     """What repeats; form "" for a whole event. Refused where nothing does."""
     _must_export(user)
     if not project.is_repeating:
@@ -121,7 +121,7 @@ def repeating_forms_events(project: Project, user: User, parameters: Parameters)
     return rows
 
 
-def groups(project: Project, user: User, parameters: Parameters) -> Rows:  # noqa: ARG001
+def groups(project: Project, user: User, parameters: Parameters) -> Rows:
     """The data access groups."""
     _must_export(user)
     if not user.data_access_groups:
@@ -136,7 +136,7 @@ def groups(project: Project, user: User, parameters: Parameters) -> Rows:  # noq
     ]
 
 
-def users(project: Project, user: User, parameters: Parameters) -> Rows:  # noqa: ARG001
+def users(project: Project, user: User, parameters: Parameters) -> Rows:
     """All users and their rights."""
     _must_export(user)
     rows: Rows = []
@@ -168,7 +168,7 @@ def users(project: Project, user: User, parameters: Parameters) -> Rows:  # noqa
     return rows
 
 
-def project_info(project: Project, user: User, parameters: Parameters) -> dict[str, Any]:  # noqa: ARG001
+def project_info(project: Project, user: User, parameters: Parameters) -> dict[str, Any]:
     """One object, not a list."""
     _must_export(user)
     return {

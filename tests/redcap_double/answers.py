@@ -53,7 +53,7 @@ def refused(refusal: Refusal, form: str) -> Answer:
 
 def html(status: int, title: str, text: str) -> Answer:
     """A page, as proxies and maintenance send."""
-    page = f"<!DOCTYPE html><html><head><title>{title}</title></head><body><h1>{title}</h1><p>{text}</p></body></html>"
+    page = f"<!DOCTYPE html><html><head><title>{title}</title></head><body><p>{text}</p></body></html>"
     return Answer(status, page.encode(), f"{HTML_TYPE}; charset=utf-8")
 
 

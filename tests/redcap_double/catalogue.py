@@ -21,7 +21,8 @@
 | `partial` | the last row of an import is not written, and the answer is honest about it | in part |
 | `partial-silent` | the same, and the answer counts it all the same | in part |
 
-`drop`, `html`, `empty-500`, `429`, `503`, `504` and `out-of-memory` end in `-after` for the same with the work done.
+`drop`, `html`, `empty-500`, `429`, `503`, `504` and `out-of-memory` end in `-after` for the same with the
+work done.
 """
 
 import json
@@ -38,8 +39,8 @@ from tests.redcap_double.records import Lock
 from tests.redcap_double.refusals import Refusal, forbidden
 
 OUT_OF_MEMORY = (
-    "REDCap ran out of server memory. The request cannot be processed. Please try importing/exporting a smaller "
-    "amount of data."
+    "REDCap ran out of server memory. The request cannot be processed. "
+    "Please try importing/exporting a smaller amount of data."
 )
 
 _ANSWERS: dict[str, Reply] = {

@@ -1,7 +1,7 @@
 """The command line: a REDCap to play with, which tells what arrives.
 
-Two kinds of lines go to standard output: one when it listens, with the URL and the token, and one for each row
-that an import wrote; as text, or with `--json` as objects.
+Two kinds of lines go to standard output: one when it listens, with the URL and the token, and one for each
+row that an import wrote; as text, or with `--json` as objects.
 """
 
 import asyncio
@@ -31,8 +31,8 @@ _HEX_DIGITS = frozenset("0123456789abcdefABCDEF")
 
 
 @click.command(
-    epilog=f"Faults: {', '.join(names())}. Written name[@nth][xtimes][:content[/action]]: html@3 befalls the third "
-    "request, drop-after:record/import the next import, 503xall every request."
+    epilog=f"Faults: {', '.join(names())}. Written name[@nth][xtimes][:content[/action]]: html@3 befalls the "
+    "third request, drop-after:record/import the next import, 503xall every request."
 )
 @click.option("--host", default=LOOPBACK, show_default=True, help="Address to listen on.")
 @click.option("--port", default=0, show_default="a free one", help="Port to listen on.")
@@ -57,6 +57,7 @@ _HEX_DIGITS = frozenset("0123456789abcdefABCDEF")
 @click.option("--json", "as_json", is_flag=True, help="Tell what arrives as JSON, an object a line.")
 @click.option("--control", is_flag=True, help="Let programs of this machine steer it at /control/.")
 def main(
+    *,
     host: str,
     port: int,
     dictionary: Path | None,
@@ -66,8 +67,8 @@ def main(
     token: str | None,
     faults: tuple[str, ...],
     requests_per_minute: int,
-    as_json: bool,  # noqa: FBT001 (click passes it by name)
-    control: bool,  # noqa: FBT001
+    as_json: bool,
+    control: bool,
 ) -> None:
     """Run a double of REDCap's API, with an example project unless a file describes another.
 

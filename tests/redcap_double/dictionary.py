@@ -1,8 +1,8 @@
 """The data dictionary: forms, their fields, and the columns that these have in exports and imports.
 
-A checkbox `flags` with the choices 1 and 2 is two columns, `flags___1` and `flags___2`. Each form has one more
-column than it has fields, `<form>_complete`. A descriptive field has no column. The first field of all is the
-name of the record.
+A checkbox `flags` with the choices 1 and 2 is two columns, `flags___1` and `flags___2`. Each form has one
+more column than it has fields, `<form>_complete`. A descriptive field has no column. The first field of all
+is the name of the record.
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
 """The one kind of `filterLogic` that the double understands: comparisons joined by `and`, or by `or`.
 
-`[field] = "x"`, also with `<> != < <= > >=`, `[event_arm_1][field]`, and `[flags(2)]` for a checkbox. Anything
-else is refused with 400 and never answered as if nothing had been asked.
+`[field] = "x"`, also with `<> != < <= > >=`, `[event_arm_1][field]`, and `[flags(2)]` for a checkbox.
+Anything else is refused with 400 and never answered as if nothing had been asked.
 """
 
 import re

@@ -1,6 +1,6 @@
 """Fixtures; a directory's conftest imports those that it wants.
 
-    from tests.redcap_double.fixtures import redcap_double  # noqa: F401
+from tests.redcap_double.fixtures import redcap_double  # noqa: F401
 """
 
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from redcap import Project as Client
+from redcap.project import Project as Client
 
 from tests.redcap_double.building import study_project
 from tests.redcap_double.double import Double

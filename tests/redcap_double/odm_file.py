@@ -1,8 +1,8 @@
 """A project from the XML file that REDCap exports: forms, fields, choices, arms, events, repeats, groups.
 
-The file is CDISC ODM 1.3 with REDCap's own attributes. A form refers to groups of items, a group to items, an item
-to its list of codes; a checkbox is one item a choice, and all its choices stand with each. Records in the file
-(`ClinicalData`) are not read.
+The file is CDISC ODM 1.3 with REDCap's own attributes. A form refers to groups of items, a group to items, an
+item to its list of codes; a checkbox is one item a choice, and all its choices stand with each. Records in
+the file (`ClinicalData`) are not read.
 """
 
 import re
@@ -76,12 +76,12 @@ class _Forms:
             labels[name] = form.get("Name", name)
             for group in form.iterfind(f"{_ODM}ItemGroupRef"):
                 for item in self._items_of(group.get("ItemGroupOID", "")):
-                    variable = item.get(f"{_REDCAP}Variable") or item.get("OID", "")
+                    variable = item.get(f"{_REDCAP}Variable", "") or item.get("OID", "")
                     if variable != f"{name}_complete" and variable not in fields:
                         fields[variable] = self._field(variable, name, item)
         if not fields:
             raise BadFile("the project has no field")
-        record_id = self._metadata.get(f"{_REDCAP}RecordIdField") or next(iter(fields))
+        record_id: str = self._metadata.get(f"{_REDCAP}RecordIdField") or next(iter(fields))
         if record_id not in fields:
             raise BadFile(f"the record's field {record_id} is on no form")
         return Dictionary((fields.pop(record_id), *fields.values()), labels)

@@ -1,7 +1,7 @@
 """The parameters of a request, as a form carries them.
 
-Lists are `fields[0]=a&fields[1]=b`, and also `fields[]=a` or `fields=a,b`. Booleans come as `True` and `False`
-from PyCap, as `true` and `false` from the API's own examples, and as 1 and 0.
+Lists are `fields[0]=a&fields[1]=b`, and also `fields[]=a` or `fields=a,b`. Booleans come as `True` and
+`False` from PyCap, as `true` and `false` from the API's own examples, and as 1 and 0.
 """
 
 import re

@@ -126,7 +126,15 @@ class DoubleProcess:
 
     def start(self) -> None:
         """Start it (on the same port where it ran before, with nothing in it) and wait until it listens."""
-        command = [sys.executable, "-m", "tests.redcap_double", "--json", "--control", "--port", str(self.port)]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.redcap_double",
+            "--json",
+            "--control",
+            "--port",
+            str(self.port),
+        ]
         if self.token:
             command += ["--token", self.token]
         self.process = subprocess.Popen(

@@ -1,7 +1,7 @@
 """The double behind HTTP: `POST …/api/` with a form, as REDCap has it, and nothing else unless asked for.
 
-With `control`, `POST /control/` takes JSON from this machine and does what `control.py` lists; it is meant for
-tests whose double is another process.
+With `control`, `POST /control/` takes JSON from this machine and does what `control.py` lists; it is meant
+for tests whose double is another process.
 """
 
 import asyncio
