@@ -164,7 +164,7 @@ class Faults:
 
 
 _WRITTEN = re.compile(
-    r"(?P<name>[a-z0-9-]+)(@(?P<nth>[1-9]\d*))?(x(?P<times>[1-9]\d*|all))?"
+    r"(?P<name>[a-z0-9-]+?)(@(?P<nth>[1-9]\d*))?(x(?P<times>[1-9]\d*|all))?"
     r"(:(?P<content>\w+)(/(?P<action>\w+))?)?"
 )
 

@@ -48,7 +48,7 @@ class User:
     """Who a token stands for. Rights are taken away by setting them, a token by setting it to ""."""
 
     username: str
-    token: str
+    token: str = field(repr=False)
     api_export: bool = True
     api_import: bool = True
     record_create: bool = True
