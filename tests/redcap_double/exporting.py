@@ -134,11 +134,12 @@ def _row(project: Project, place: Place, shape: _Shape) -> Row:
     own = project.forms_of_row(place.event, place.instrument)
     record_id = project.dictionary.record_id
     row: Row = {}
-    if any(column.name == record_id for column in shape.columns):
+    names_row = any(column.name == record_id for column in shape.columns)
+    if names_row:
         row[record_id] = place.record
-    if project.is_longitudinal:
+    if names_row and project.is_longitudinal:
         row["redcap_event_name"] = project.event(place.event).label if shape.labels else place.event
-    if project.is_repeating:
+    if names_row and project.is_repeating:
         label = project.dictionary.forms.get(place.instrument, "")
         row["redcap_repeat_instrument"] = label if shape.labels else place.instrument
         row["redcap_repeat_instance"] = place.instance or ""

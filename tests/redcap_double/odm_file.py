@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from tests.redcap_double.dictionary import Dictionary, Field
+from tests.redcap_double.dictionary import FIELD_TYPES, Dictionary, Field
 from tests.redcap_double.dictionary_file import BadFile
 from tests.redcap_double.project import CLASSIC_EVENT, Arm, Event, Group, Project
 
@@ -107,25 +107,24 @@ class _Forms:
             for check in item.iterfind(f"{_ODM}RangeCheck")
         }
         validation = redcap("TextValidationType")
-        try:
-            return Field(
-                name=name,
-                form=form,
-                type=_TYPES.get(kind, kind),
-                label=item.findtext(f"{_ODM}Question/{_ODM}TranslatedText") or "",
-                choices=redcap("Calculation") or self._choices(item),
-                validation=_VALIDATIONS.get(validation, validation),
-                identifier=redcap("Identifier") == "y",
-                required=redcap("RequiredField") == "y",
-                minimum=ranges.get("GE", ""),
-                maximum=ranges.get("LE", ""),
-                branching=redcap("BranchingLogic"),
-                note=redcap("FieldNote"),
-                section=redcap("SectionHeader"),
-                annotation=redcap("FieldAnnotation"),
-            )
-        except ValueError as wrong:
-            raise BadFile(str(wrong)) from None
+        if _TYPES.get(kind, kind) not in FIELD_TYPES:
+            raise BadFile(f"field {name}: unknown type {kind!r}")
+        return Field(
+            name=name,
+            form=form,
+            type=_TYPES.get(kind, kind),
+            label=item.findtext(f"{_ODM}Question/{_ODM}TranslatedText") or "",
+            choices=redcap("Calculation") or self._choices(item),
+            validation=_VALIDATIONS.get(validation, validation),
+            identifier=redcap("Identifier") == "y",
+            required=redcap("RequiredField") == "y",
+            minimum=ranges.get("GE", ""),
+            maximum=ranges.get("LE", ""),
+            branching=redcap("BranchingLogic"),
+            note=redcap("FieldNote"),
+            section=redcap("SectionHeader"),
+            annotation=redcap("FieldAnnotation"),
+        )
 
     def _choices(self, item: ET.Element) -> str:
         reference = item.find(f"{_ODM}CodeListRef")
