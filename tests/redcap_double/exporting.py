@@ -3,7 +3,8 @@
 A row is there if one of its forms is among the columns asked for; a column that has no place in a row is
 blank in it. A ticked box is 1, an unticked one 0 in the rows of its form. A form that nobody filled in is in
 state 0, or blank with `exportBlankForGrayFormStatus`. Unknown records are left out silently, unknown fields,
-forms and events are refused. The record's name is a column only if it is asked for: PyCap always asks.
+forms and events are refused. The record's name, and with it
+event and repeat, is a column only if it is asked for: PyCap always asks.
 """
 
 from collections.abc import Mapping
