@@ -59,9 +59,10 @@ After = Callable[[Call, Answer], Reply]
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Before the work: some seconds, or until the client has hung up."""
+    """Before the work: some seconds, or until the client has hung up and `released` says so."""
 
     seconds: float | None = None
+    released: Callable[[], bool] | None = None
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,4 @@
-"""Fixtures; a directory's conftest imports those that it wants.
-
-from tests.redcap_double.fixtures import redcap_double  # noqa: F401
-"""
+"""Fixtures; a directory's conftest imports those that it wants, and names them in its `__all__`."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +12,7 @@ from tests.redcap_double.double import Double
 from tests.redcap_double.faults import Faults
 from tests.redcap_double.project import Project
 from tests.redcap_double.request_log import RequestLog
-from tests.redcap_double.running import Address, running_in_thread
+from tests.redcap_double.running import Address, DoubleProcess, running_in_thread
 
 
 @dataclass(frozen=True)
@@ -61,3 +58,10 @@ def redcap_double() -> Iterator[Running]:
     double = Double([study_project()])
     with running_in_thread(double) as address:
         yield Running(double, address)
+
+
+@pytest.fixture
+def redcap_double_process() -> Iterator[DoubleProcess]:
+    """The same in a process of its own, for tests that kill it."""
+    with DoubleProcess() as process:
+        yield process

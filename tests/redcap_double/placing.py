@@ -75,9 +75,10 @@ class Placing:
         if column.form in self._project.repeating_forms(place.event):
             return (
                 f"This field ('{column.name}') exists on a Repeating Instrument named '{column.form}'. "
-                "However, the fields 'redcap_repeat_instance' and/or 'redcap_repeat_instrument' for this row of "
-                "data have no value, which are both required for importing data into a Repeating Instrument. You "
-                "are not allowed to import data for this field into a non-repeating instrument."
+                "However, the fields 'redcap_repeat_instance' and/or 'redcap_repeat_instrument' for this row "
+                "of data have no value, which are both required for importing data into a Repeating "
+                "Instrument. You are not allowed to import data for this field into a non-repeating "
+                "instrument."
             )
         return (
             f"This field ('{column.name}') is not on the Repeating Instrument '{place.instrument}'. You are "

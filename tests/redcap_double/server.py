@@ -62,8 +62,13 @@ async def _wait(request: web.Request, wait: Wait) -> None:
     if wait.seconds is not None:
         await asyncio.sleep(wait.seconds)
         return
-    while request.transport is not None and not request.transport.is_closing():  # noqa: ASYNC110 (no event)
+    # Nothing tells when a client hangs up.
+    while _is_there(request) or not (wait.released is None or wait.released()):  # noqa: ASYNC110
         await asyncio.sleep(_LOOK_AGAIN_S)
+
+
+def _is_there(request: web.Request) -> bool:
+    return request.transport is not None and not request.transport.is_closing()
 
 
 def _response(answer: Answer) -> web.Response:

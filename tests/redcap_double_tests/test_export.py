@@ -1,6 +1,7 @@
 """Exports of records, by PyCap: rows, columns, filters, rights."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 import requests
@@ -57,7 +58,7 @@ def test_records_come_in_order_and_unknown_ones_are_left_out_silently(redcap_dou
     ],
 )
 def test_what_is_not_in_the_project_is_refused(
-    redcap_double: Running, options: dict[str, str], text: str
+    redcap_double: Running, options: dict[str, Any], text: str
 ) -> None:
     with pytest.raises(RedcapError) as refused:
         redcap_double.client().export_records(**options)
@@ -129,7 +130,7 @@ def test_records_changed_in_a_range_of_server_time_are_found(redcap_double: Runn
         double.clock = lambda hour=hour: moment + timedelta(hours=hour)  # type: ignore[misc]
         client.import_records([_person(record, age="1")])
 
-    def found(**bounds: datetime) -> list[str]:
+    def found(**bounds: Any) -> list[str]:
         return [row["record_id"] for row in client.export_records(**bounds)]
 
     assert found(date_begin=moment + timedelta(hours=1)) == ["2", "3"]

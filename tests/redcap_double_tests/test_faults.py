@@ -1,11 +1,14 @@
 """Each fault by its name: what the client sees of it, and what is written all the same."""
 
+import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import requests
 from redcap.request import RedcapError
 
+from tests.redcap_double.answers import Answer
 from tests.redcap_double.catalogue import names
 from tests.redcap_double.faults import Call, parse_fault
 from tests.redcap_double.fixtures import Running
@@ -31,7 +34,7 @@ def _written(running: Running) -> bool:
     return bool(running.project.records.rows)
 
 
-@pytest.mark.parametrize("name", ["drop", "html", "empty-500", "429", "503", "504", "out-of-memory"])
+@pytest.mark.parametrize("name", ["drop", "html", "empty-500", "502", "504", "out-of-memory"])
 def test_an_answer_is_lost_before_or_after_the_work(redcap_double: Running, name: str) -> None:
     client = redcap_double.client()
     before = redcap_double.faults.add(name)
@@ -55,6 +58,7 @@ def test_an_answer_is_lost_before_or_after_the_work(redcap_double: Running, name
     [
         ("html", 200, "<!DOCTYPE html>"),
         ("empty-500", 500, ""),
+        ("413", 413, "Request Entity Too Large"),
         ("429", 429, "Too Many Requests"),
         ("503", 503, "Service Temporarily Unavailable"),
         ("504", 504, "Gateway Time-out"),
@@ -90,6 +94,18 @@ def test_an_import_is_written_after_its_client_has_given_up(redcap_double: Runni
     wait_until(lambda: _written(redcap_double), "the late import")
     redcap_double.faults.add("late", seconds=0.001)
     assert _post(redcap_double).text == "14.5.5"
+
+
+def test_a_late_import_may_be_written_even_after_its_repetition(redcap_double: Running) -> None:
+    release = threading.Event()
+    redcap_double.faults.add("late", content="record", released=release.is_set)
+    with pytest.raises(requests.Timeout):
+        redcap_double.client(timeout=0.05).import_records([ROW])
+    redcap_double.client().import_records([{**ROW, "cog_trials": "5"}])
+    assert redcap_double.double.values("1", form="cog_session", instance=1) == {"cog_trials": "5"}
+    release.set()
+    wait_until(lambda: redcap_double.requests.count("record", "import") == 2, "the late import")
+    assert redcap_double.double.values("1", form="cog_session", instance=1) == {"cog_trials": "4"}
 
 
 def test_a_ban_is_for_good_and_for_every_token_until_it_is_lifted(redcap_double: Running) -> None:
@@ -201,13 +217,17 @@ def test_own_code_runs_before_and_after_a_request(redcap_double: Running) -> Non
         numbers.append(call.number)
         call.project.records.locks.add(Lock("1"))
 
+    def turn_to_tea(call: Call, answer: Answer) -> Answer:
+        return replace(answer, status=418)
+
     redcap_double.faults.hook(before=lock_it, content="record", action="import")
-    redcap_double.faults.hook(after=lambda call, answer: answer, content="log")
+    redcap_double.faults.hook(after=turn_to_tea, content="version")
     client = redcap_double.client()
     client.export_logging()
     with pytest.raises(RedcapError, match="locked"):
         client.import_records([ROW])
     assert numbers == [2]
+    assert _post(redcap_double).status_code == 418
 
 
 def test_faults_of_the_command_line_are_written_short() -> None:
@@ -228,5 +248,5 @@ def test_faults_of_the_command_line_are_written_short() -> None:
 
 
 def test_a_fault_without_a_name_that_is_known_is_refused(redcap_double: Running) -> None:
-    with pytest.raises(ValueError, match="no fault 'flood'; there are 429"):
+    with pytest.raises(ValueError, match="no fault 'flood'; there are 401"):
         redcap_double.faults.add("flood")

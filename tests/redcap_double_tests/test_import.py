@@ -116,8 +116,8 @@ def test_unknown_fields_and_events_are_named(redcap_double: Running) -> None:
     assert _refused(redcap_double, *rows) == (
         "The following fields were not found in the project as real data fields: foo, baz"
     )
-    rows = ({"record_id": "1", "redcap_event_name": "visit_9_arm_1", "age": "1"},)
-    assert _refused(redcap_double, *rows) == (
+    row = {"record_id": "1", "redcap_event_name": "visit_9_arm_1", "age": "1"}
+    assert _refused(redcap_double, row) == (
         "The following values of redcap_event_name are invalid: visit_9_arm_1"
     )
     row = {"record_id": "1", "redcap_event_name": "retest_arm_1", "age": "41"}

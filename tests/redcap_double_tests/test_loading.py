@@ -146,5 +146,5 @@ def test_a_built_project_must_know_the_forms_and_events_that_it_names() -> None:
         {"repeating": ["blood"]},
         {"repeating": {"visit_9_arm_1": None}},
     ):
-        with pytest.raises(ValueError, match="no such|no unique event name"):
-            build_project(fields, **wrong)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match=r"no such|no unique event name"):
+            build_project(fields, **wrong)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -41,13 +42,14 @@ def test_it_is_steered_by_this_machine_only_if_it_was_started_so() -> None:
         url = address.url.replace("/api/", "/control/")
         assert requests.post(url, json=order, timeout=20).json()["by_kind"] == {}
         assert requests.post(url, data=json.dumps(order), timeout=20).status_code == 403
-        for wrong in (
+        unknown: list[Any] = [
             [],
             {"do": "explode"},
             {"do": "lock"},
             {"do": "fault", "fault": "flood"},
             {"do": "fired", "number": 7},
-        ):
+        ]
+        for wrong in unknown:
             answer = requests.post(url, json=wrong, timeout=20)
             assert answer.status_code == 400
             assert answer.json()["error"]
