@@ -20,7 +20,7 @@ More of `Double`: `person_writes`, `lock_form`, `lock_record`, `unlock`, `edit_d
 `requests` (what came, how often, how fast), `clock`, `projects[n].users[n]` (rights), `projects[n].records`
 (rows, locks, log, groups). A server that has too little memory for large batches is
 
-    double.faults.add("out-of-memory", times=None, when=lambda call: len(call.parameters.text("data")) > 50_000)
+    double.faults.add("out-of-memory", times=None, when=lambda call: len(call.parameters.text("data")) > 9999)
 
 | file | what it is about |
 |---|---|
@@ -42,6 +42,6 @@ record, a field that is not in the event, a value that is too long, a bad instan
 
 **Left out**: type `eav`, surveys, reports, PDFs, the file repository, imports of anything but records and
 files, user roles and rights by form, missing data codes, secondary unique fields, randomisation, calculated
-values, export with other decimal characters, logged exports, most of filter logic. Where the API has it, the
-double answers 501 (filter logic: 400); it never does as if it had not been asked.
+values, logged exports, the rarer options of exports, most of filter logic. Where the API has it, the double
+answers 501 (filter logic: 400); it never does as if it had not been asked.
 """

@@ -102,7 +102,8 @@ def _on_import(change: Callable[[Call, Rows], Any]) -> Fault:
     """Something changes just before the import is looked at."""
 
     def before(call: Call) -> None:
-        if rows := _rows(call):
+        record_id = call.project.dictionary.record_id
+        if rows := [row for row in _rows(call) if row.get(record_id)]:
             change(call, rows)
 
     return Fault("", before=before, content="record", action="import")
@@ -145,9 +146,9 @@ def _field_removed() -> Fault:
         dictionary = call.project.dictionary
         columns = dictionary.columns()
         sent = [name for name in rows[0] if name in columns and columns[name].field_type != "complete"]
-        gone = columns[sent[-1]].field_name
-        if gone != dictionary.record_id:
-            call.project.dictionary = dictionary.without(gone)
+        removable = [name for name in sent if name != dictionary.record_id]
+        for name in removable[-1:]:
+            call.project.dictionary = dictionary.without(columns[name].field_name)
 
     return _on_import(remove)
 

@@ -20,6 +20,10 @@ from tests.redcap_double.refusals import Refusal, invalid_parameter, missing_rig
 
 Row = dict[str, str | int]
 
+_ONLY = {"decimalCharacter": ".", "rawOrLabelHeaders": "raw", "csvDelimiter": ","}
+_NEVER = ("exportSurveyFields", "exportCheckboxLabel", "combineCheckboxOptions")
+"""Options of the API that are refused unless they ask for what the double does anyway."""
+
 
 @dataclass(frozen=True)
 class _Shape:
@@ -34,7 +38,7 @@ def export_records(project: Project, user: User, parameters: Parameters) -> list
     """The rows, by record and event. Raises `Refusal`."""
     if not user.api_export or user.data_export == NO_ACCESS:
         raise missing_right("API Export")
-    if parameters.choice("type", ("flat", "eav")) != "flat":
+    if parameters.choice("type", ("flat", "eav")) != "flat" or _asks_for_more(parameters):
         raise not_implemented()
     groups = parameters.flag("exportDataAccessGroups")
     if groups and not user.data_access_groups:
@@ -52,6 +56,12 @@ def export_records(project: Project, user: User, parameters: Parameters) -> list
         parameters.flag("exportBlankForGrayFormStatus"),
     )
     return [_row(project, place, shape) for place in _places(project, user, parameters, shape)]
+
+
+def _asks_for_more(parameters: Parameters) -> bool:
+    return any(parameters.text(name, value) != value for name, value in _ONLY.items()) or any(
+        parameters.flag(name) for name in _NEVER
+    )
 
 
 def _columns(project: Project, user: User, parameters: Parameters) -> list[Column]:

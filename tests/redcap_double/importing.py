@@ -10,6 +10,7 @@
 | no `redcap_event_name` in a longitudinal project | the first event, silently |
 | `redcap_repeat_instance` is `new` | the next free one: sent twice, written twice |
 | calc and file fields | their values are dropped, silently |
+| no value in a row | it makes a record that is not there, and no instance |
 | nothing changes | counted all the same, and no line in the log |
 """
 

@@ -96,11 +96,14 @@ class Records:
     def write(
         self, place: Place, values: Mapping[str, str], *, at: datetime, username: str, how: str = " (API)"
     ) -> bool:
-        """Store values, "" to erase; False and no line in the log where nothing changes by it."""
+        """Store values, "" to erase; False and no line in the log where nothing changes by it.
+
+        Without a value a new record is made, but no row of one that is there.
+        """
         is_new = not self.has(place.record)
         row = self.rows.get(place, {})
         changes = {name: value for name, value in values.items() if row.get(name, "") != value}
-        if not changes and place in self.rows:
+        if not changes and not (is_new and place.instance == 0):
             return False
         self.rows[place] = {name: value for name, value in (row | changes).items() if value != ""}
         self.changed.setdefault(place.record, []).append(at)

@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TextIO
 
 from aiohttp import web
 
@@ -109,6 +109,9 @@ class DoubleProcess:
         self.process: subprocess.Popen[str] | None = None
         self.port = 0
         self.token = ""
+        self.arrived: list[Any] = []
+        """What it told of the rows that arrived, as objects."""
+        self._reader: threading.Thread | None = None
 
     @property
     def url(self) -> str:
@@ -146,19 +149,22 @@ class DoubleProcess:
             raise RuntimeError("the double did not start")
         told = json.loads(first)
         self.port, self.token = told["port"], told["token"]
+        # A pipe that nobody empties would stop the double.
+        self._reader = threading.Thread(target=self._read, args=(self.process.stdout,), daemon=True)
+        self._reader.start()
 
-    def lines(self) -> Iterator[Any]:
-        """What arrives, one JSON object a row; waits for the next."""
-        assert self.process is not None
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            yield json.loads(line)
+    def _read(self, lines: TextIO) -> None:
+        for line in lines:
+            if line.endswith("\n"):
+                self.arrived.append(json.loads(line))
 
     def kill(self) -> None:
         """`kill -9`."""
         if self.process is not None:
             self.process.kill()
             self.process.wait(PATIENCE_S)
+            if self._reader is not None:
+                self._reader.join(PATIENCE_S)
             if self.process.stdout is not None:
                 self.process.stdout.close()
 

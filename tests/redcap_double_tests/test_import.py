@@ -71,6 +71,15 @@ def test_a_row_without_its_records_name_is_passed_over(redcap_double: Running) -
     assert redcap_double.client().import_records([{**BASE, "age": "41"}]) == {"count": 0}
 
 
+def test_a_row_without_a_value_makes_a_record_but_no_instance(redcap_double: Running) -> None:
+    client = redcap_double.client()
+    rows = [{"record_id": "1", **BASE}, {"record_id": "1", **SESSION, "redcap_repeat_instance": 4}]
+    assert client.import_records(rows, return_content="ids") == ["1"]
+    assert redcap_double.project.records.names() == ["1"]
+    assert redcap_double.project.records.instances("1", "baseline_arm_1", "cog_session") == []
+    assert [row["action"] for row in client.export_logging()] == ["Create record (API) 1"]
+
+
 def test_broken_json_is_refused(redcap_double: Running) -> None:
     answer = _post(redcap_double, content="record", format="json", data="[{", returnFormat="json")
     assert answer.status_code == 400

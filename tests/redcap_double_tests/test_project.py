@@ -172,6 +172,8 @@ def test_methods_that_the_double_leaves_out_say_so(redcap_double: Running) -> No
         lambda: client.export_report("1"),
         lambda: client.import_metadata(client.export_metadata()),
         lambda: client.export_records(record_type="eav"),
+        lambda: client.export_records(export_survey_fields=True),
+        lambda: client.export_records(decimal_character=","),
     ]
     for ask in asked:
         with pytest.raises(RedcapError, match=r"not implemented|\"content\\?\" is not valid"):

@@ -15,7 +15,7 @@ from redcap.request import RedcapError
 from tests.redcap_double.building import TOKEN, study_project
 from tests.redcap_double.cli import main
 from tests.redcap_double.double import Double
-from tests.redcap_double.running import DoubleProcess, running, running_in_thread
+from tests.redcap_double.running import DoubleProcess, running, running_in_thread, wait_until
 
 EXAMPLES = Path(__file__).parents[1] / "redcap_double" / "examples"
 
@@ -64,7 +64,8 @@ def test_a_process_tells_what_arrives_obeys_orders_and_starts_again_empty() -> N
             client.import_records([{**row, "reaction_ms": "312.4"}])
         assert client.import_records([{**row, "reaction_ms": "312.4"}]) == {"count": 1}
         written = {"record": "1", "form": "battery", "instance": 1, "values": {"reaction_ms": "312.4"}}
-        assert next(process.lines()) == written
+        wait_until(lambda: process.arrived, "the line of the row")
+        assert process.arrived == [written]
 
         assert process.order("rows") == [{**written, "event": "event_1_arm_1"}]
         assert process.order("person", record="1", form="battery", values={"effort": "5"}) == 2
