@@ -116,9 +116,8 @@ def _delete_records(request: Request) -> Answer:
     for name in names:
         places = [
             place
-            for place in project.records.rows
-            if place.record == name
-            and event in ("", place.event)
+            for place in project.records.of(name)
+            if event in ("", place.event)
             and (not instrument or instrument in project.forms_of_row(place.event, place.instrument))
             and (not instance or not place.instance or str(place.instance) == instance)
         ]
