@@ -38,7 +38,8 @@ wrong repeats, values of parameters, classic projects, a missing token or right 
 status 400 and 403; counts, `ids` and `auto_ids`; the columns of exports.
 
 **Own wording, to be recognised by its status and its field line only**: a locked record, another group's
-record, a field that is not in the event, a value that is too long, a bad instance, a missing right, files.
+record, a field that is not in the event, a value that is too long, a bad instance, files, and
+rights other than those of import and of groups.
 
 **Left out**: type `eav`, surveys, reports, PDFs, the file repository, imports of anything but records and
 files, user roles and rights by form, missing data codes, secondary unique fields, randomisation, calculated

@@ -95,7 +95,7 @@ def _import_records(request: Request) -> Answer:
 def _delete_records(request: Request) -> Answer:
     project, parameters = request.project, request.parameters
     if not request.user.api_import:
-        raise missing_right("API Import")
+        raise missing_right("API Import/Update")
     if not request.user.record_delete:
         raise missing_right("Delete Record")
     names = parameters.listed("records")

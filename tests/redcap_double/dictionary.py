@@ -49,6 +49,11 @@ def parse_choices(text: str) -> dict[str, str]:
     return choices
 
 
+def checkbox_column(field_name: str, code: str) -> str:
+    """The column of one choice: `flags___2`, of code -9 `flags____9`."""
+    return f"{field_name}___{code.lower().replace('-', '_')}"
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """One column of an export: a field, one choice of a checkbox, or a form's state."""
@@ -100,7 +105,7 @@ class Field:
             return
         for code in self.coded():
             yield Column(
-                f"{self.name}___{code.lower().replace('-', '_')}",
+                checkbox_column(self.name, code),
                 self.form,
                 self.name,
                 "checkbox",

@@ -4,7 +4,7 @@
 |---|---|
 | one bad value | 400 with a line for every bad value, nothing is written |
 | an unknown field or event | 400 with their names, before any value is looked at |
-| a value for a locked form or record | 400, a line that says so |
+| a value for a locked form or record, also the one that it has | 400, a line that says so |
 | a JSON object in place of a list | a count of 0, no error |
 | a row without a record's name | it is passed over |
 | no `redcap_event_name` in a longitudinal project | the first event, silently |
@@ -108,7 +108,7 @@ def import_records(
 ) -> Imported:
     """Check all rows, then write them. Raises `Refusal`."""
     if not user.api_import:
-        raise missing_right("API Import")
+        raise missing_right("API Import/Update")
     if parameters.choice("type", ("flat", "eav")) != "flat":
         raise not_implemented()
     rows = sent_rows(parameters)

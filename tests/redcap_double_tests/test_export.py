@@ -76,16 +76,20 @@ def test_what_is_not_in_the_project_is_refused(
         ('[baseline_arm_1][age] <> "10"', ["2", "3"]),
         ('[record_id] = "2"', ["2"]),
         ('[sex] = ""', ["1", "2"]),
+        ('[habits(NO-ONE)] = "1"', ["2"]),
+        ("[habits(NO-ONE)] = '0' and [age] < 11", ["1", "3"]),
     ],
 )
 def test_filter_logic_compares_fields_with_values(
     redcap_double: Running, logic: str, records: list[str]
 ) -> None:
     client = redcap_double.client()
+    habits = Field("habits", "demographics", "checkbox", choices="NO-ONE, Nobody | 2, Many")
+    redcap_double.double.edit_dictionary(lambda dictionary: dictionary.with_field(habits))
     client.import_records(
         [
             _person("1", screening_code="A-1", age="10"),
-            _person("2", screening_code="A-2", age="11"),
+            _person("2", screening_code="A-2", age="11", habits___no_one="1"),
             _person("3", screening_code="A-3", age="9", sex="1"),
         ]
     )

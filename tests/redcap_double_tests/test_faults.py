@@ -122,7 +122,7 @@ def test_a_ban_is_for_good_and_for_every_token_until_it_is_lifted(redcap_double:
     [
         ("lock-record", 400, "This record is locked."),
         ("lock-form", 400, "This field is located on a form that is locked."),
-        ("rights-removed", 403, "Insufficient user privileges"),
+        ("rights-removed", 403, "You do not have API Import/Update privileges"),
         ("token-removed", 403, "You do not have permissions to use the API"),
         ("field-removed", 400, "not found in the project as real data fields: cog_trials"),
     ],

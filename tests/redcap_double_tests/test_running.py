@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +87,7 @@ def test_a_process_tells_what_arrives_obeys_orders_and_starts_again_empty() -> N
         )
         assert process.order("fired", number=number) == 1
         process.order("rights", username="sync", rights={"api_import": False})
-        with pytest.raises(RedcapError, match="API Import"):
+        with pytest.raises(RedcapError, match="API Import/Update"):
             client.import_records([row])
         assert process.order("requests")["by_kind"]["record/import"] == 5
         with pytest.raises(ValueError, match="no user of that name"):
@@ -96,6 +98,27 @@ def test_a_process_tells_what_arrives_obeys_orders_and_starts_again_empty() -> N
         process.start()
         assert (process.port, process.token) == (port, token)
         assert client.export_records() == []
+
+
+WORKER = """
+import sys
+from redcap.project import Project
+
+client = Project(sys.argv[1], sys.argv[2], timeout=20)
+row = {"record_id": "1", "redcap_repeat_instrument": "cog_session", "redcap_repeat_instance": "new"}
+for number in range(10):
+    client.import_records([{**row, "cog_trials": number}])
+"""
+
+
+def test_several_processes_use_the_double_of_a_test_at_once() -> None:
+    double = Double([study_project()])
+    with running_in_thread(double) as address:
+        workers = [subprocess.Popen([sys.executable, "-c", WORKER, address.url, TOKEN]) for _ in range(2)]
+        assert [worker.wait(60) for worker in workers] == [0, 0]
+    instances = double.project.records.instances("1", "baseline_arm_1", "cog_session")
+    assert instances == list(range(1, 21))
+    assert double.requests.count("record", "import") == 20
 
 
 @pytest.mark.parametrize(
