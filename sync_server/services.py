@@ -31,6 +31,7 @@ from sync_server.keys import CA_FINGERPRINT
 from sync_server.lifespan import STORE_CLIENT_TIMEOUT
 from sync_server.settings import LOOPBACK, Settings, own_base_url
 from sync_server.store_client import store_client
+from sync_server.tls.own_names import EVERYWHERE, own_names
 from sync_server.tls.serving import ServerTls, server_tls
 
 SHUTDOWN_SECONDS = 20.0
@@ -62,8 +63,9 @@ def run_server(settings: Settings) -> None:
 
 
 def _names_of_this_machine(settings: Settings) -> list[str]:
-    known = [urlsplit(settings.base_url).hostname, settings.host, socket.gethostname(), *LOOPBACK]
-    return [name for name in dict.fromkeys(known) if name not in (None, "", "0.0.0.0", "::")]  # noqa: S104
+    public = urlsplit(settings.base_url).hostname or ""
+    known = [public, *own_names(settings.host), socket.gethostname(), *LOOPBACK]
+    return [name for name in dict.fromkeys(known) if name not in ("", *EVERYWHERE)]
 
 
 async def _serve(app: web.Application, settings: Settings, tls: ServerTls | None) -> None:
