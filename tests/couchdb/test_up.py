@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from replication.http.server import couch_routes
 from replication.store.registry import Registry
 from sync_server.demo.generate import generate_sessions
 from tests.end_to_end.system import System, free_port, wait_until
-from tests.gateway.processes import invoke
+from tests.gateway.processes import environment, invoke, run
 
 SESSIONS = 5
+DESIGN_DOCUMENTS = ("_design/metricis", "_design/metricis-indexes")
 
 
 @asynccontextmanager
@@ -58,11 +60,12 @@ async def test_it_starts_before_its_couchdb_and_serves_once_that_is_there(tmp_pa
             (site,) = (await asyncio.to_thread(ran, system, "reconcile", "--full"))["sites"]
             assert (site["site"], site["counts"]["missing"]) == ("lima", 0)
             assert (await asyncio.to_thread(ran, system, "publish"))["agrees"] is True
-            backup = await asyncio.to_thread(ran, system, "backup", str(tmp_path / "set"))
-            assert [each["database"] for each in backup["databases"]] == ["site-lima"]
+            made = await asyncio.to_thread(ran, system, "backup", str(tmp_path / "set"), "--with-keys")
+            assert [each["database"] for each in made["databases"]] == ["site-lima"]
         assert list((tmp_path / "data" / "store").iterdir()) == []
     finally:
         await asyncio.to_thread(system.stop)
+    await moves_to_another_couchdb(tmp_path)
     forgotten = invoke("up", "--data-dir", str(tmp_path / "data"), "--port", str(system.port))
     forgotten.failed_with("COUCHDB_URL is not set", f"http://127.0.0.1:{port}", "docs/BACKUP.md")
     assert "own-secret" not in forgotten.err
@@ -75,8 +78,9 @@ async def check_site_database(address: str) -> None:
             assert "site-lima" in await answer.json()
         async with http.get(f"{address}/site-lima/_security") as answer:
             assert "metricis:service" in (await answer.json())["members"]["roles"]
-        async with http.get(f"{address}/site-lima/_design/metricis") as answer:
-            assert answer.status == 200
+        for name in DESIGN_DOCUMENTS:
+            async with http.get(f"{address}/site-lima/{name}") as answer:
+                assert answer.status == 200, name
 
 
 async def answers_503_and_says_why(system: System, address: str) -> None:
@@ -94,6 +98,19 @@ async def answers_503_and_says_why(system: System, address: str) -> None:
     log = system.log_path
     await asyncio.to_thread(wait_until, lambda: f"CouchDB at {address} does not serve" in log.read_text(), 30)
     assert "own-secret" not in log.read_text()
+
+
+async def moves_to_another_couchdb(tmp_path: Path) -> None:
+    """The set is restored into a new data directory and an empty CouchDB."""
+    port, new = free_port(), tmp_path / "new"
+    env = environment(COUCHDB_URL=f"http://service:own-secret@127.0.0.1:{port}")
+    command = ("restore", str(tmp_path / "set"), "--data-dir", str(new), "--yes", "--json")
+    async with couchdb_on(port, tmp_path / "other-couchdb"):
+        restored = json.loads((await asyncio.to_thread(partial(run, *command, env=env))).out)
+        (database,) = restored["databases"]
+        assert (restored["complete"], database["stored"]) == (True, SESSIONS + len(DESIGN_DOCUMENTS))
+        await check_site_database(f"http://127.0.0.1:{port}")
+    assert list((new / "store").iterdir()) == []
 
 
 def a_tablet_syncs(system: System) -> None:
