@@ -1,4 +1,4 @@
-"""`sync-server up` with `COUCHDB_URL`: everything but the store, on this machine; the store is that CouchDB's."""
+"""`sync-server up` with `COUCHDB_URL`: everything but the store, on this machine."""
 
 import asyncio
 import json
