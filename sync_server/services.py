@@ -153,14 +153,17 @@ async def start_services(
     """
     base_url = own_base_url("127.0.0.1", int(tls["LOCAL_PORT"])) if tls else own_base_url(host, port)
     # Empty ones count as unset. A CouchDB is asked without a detour by the service.
-    store = {"COUCHDB_URL": "", "COUCHDB_ADMIN_URL": "", "STORE_URL": f"{base_url}/db"}
+    store = {"COUCHDB_URL": "", "STORE_URL": f"{base_url}/db"}
     if system.couchdb is not None:
         store = {"COUCHDB_URL": system.couchdb.url, "STORE_URL": ""}
     environment = {"HOST": host, "PORT": str(port), **store, **(tls or {})}
+    no_admin = {**environment, "COUCHDB_ADMIN_URL": ""}
     command = [sys.executable, "-m", "sync_server"]
-    await system.start_service("serve", [*command, "serve"], environment, ready=partial(_answers, base_url))
-    for name in ("project", "relay", "work"):
-        await system.start_service(name, [*command, name], environment)
+    await system.start_service("serve", [*command, "serve"], no_admin, ready=partial(_answers, base_url))
+    for name in ("project", "relay"):
+        await system.start_service(name, [*command, name], no_admin)
+    # It purges what is erased, which takes CouchDB's admin.
+    await system.start_service("work", [*command, "work"], environment)
     system.announce(base_url)
 
 
