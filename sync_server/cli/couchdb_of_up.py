@@ -47,7 +47,7 @@ async def why_away(data_dir: Path, url: str) -> str | None:
     key = await asyncio.to_thread(load_or_create_signing_key, data_dir)
     async with aiohttp.ClientSession(timeout=_PATIENCE) as session:
         try:
-            await store_client(session, url, key, service="up").all_dbs()
+            await store_client(session, url, key, service="up").server_info()
         except CouchError as error:
             return (
                 f"CouchDB at {without_login(url)} does not serve: {error.reason}. Tablets are "
