@@ -38,10 +38,10 @@ async def test_what_was_collected_is_pushed_and_what_is_published_pulled(
             True,
         )
         down = await make_job(desk, centre, name="down", kind="published")
-        seen = await watched(
-            desk, up["id"], lambda job: (job["written"], job["pending"]) == (2, 0), admin=admin
-        )
-        assert (seen["state"], seen["pending"], seen["failures"], seen["error"]) == ("running", 0, 0, None)
+        seen = await watched(desk, up["id"], lambda job: job["written"] == 2, admin=admin)
+        # A CouchDB's scheduler may not know what is left.
+        left = seen["pending"] or 0
+        assert (seen["state"], left, seen["failures"], seen["error"]) == ("running", 0, 0, None)
         assert seen["history"][0]["state"] == "running"
         await watched(desk, down["id"], lambda job: job["written"] == 1)
         await arrived(centre, "battery:b@1", "session:of-another", "session:s1", "session:s2")
