@@ -62,6 +62,13 @@ async def pass_on(call: UpstreamCall) -> web.StreamResponse:
     return await _passed_on(call, call.query, judged=False)
 
 
+async def pass_on_replication(call: UpstreamCall) -> web.StreamResponse:
+    """A replication on demand. What it could not do is told as it is: its reason is for who asked, and
+    sending it again mends nothing. Raises Unavailable, ConnectionCut.
+    """
+    return await _passed_on(call, "", judged=False, fails_with_500=True)
+
+
 async def pass_on_write(
     call: UpstreamCall, *, parameters: Sequence[str] = (), judged: bool = False
 ) -> web.StreamResponse:
@@ -71,7 +78,9 @@ async def pass_on_write(
     return await _passed_on(call, call.query_of(*parameters), judged=judged)
 
 
-async def _passed_on(call: UpstreamCall, query: str, *, judged: bool) -> web.StreamResponse:
+async def _passed_on(
+    call: UpstreamCall, query: str, *, judged: bool, fails_with_500: bool = False
+) -> web.StreamResponse:
     request = call.request
     headers = asked_headers(request)
     body: AsyncIterator[bytes] | None = None
@@ -80,7 +89,14 @@ async def _passed_on(call: UpstreamCall, query: str, *, judged: bool) -> web.Str
         # What comes packed is unpacked by the HTTP server, and has another length then.
         if request.headers.get(hdrs.CONTENT_ENCODING, "").lower() not in UNPACKED_HERE:
             headers |= {name: request.headers[name] for name in _OF_BODY if name in request.headers}
-    ask = Ask(method=request.method, path=call.path, query=query, headers=headers, body=body)
+    ask = Ask(
+        method=request.method,
+        path=call.path,
+        query=query,
+        headers=headers,
+        body=body,
+        fails_with_500=fails_with_500,
+    )
     async with call.upstream.exchange(request, ask) as answer:
         if judged:
             await check_login_of_write(call, answer)

@@ -21,6 +21,7 @@ from replication.http import (
     databases,
     documents,
     local,
+    replicating,
     session,
 )
 from replication.http.access import Access, Authorize, Operation
@@ -31,7 +32,7 @@ from replication.upstream import editing, feeds, pushing, reading
 from replication.upstream import local as own_local
 from replication.upstream.call import UpstreamCall
 from replication.upstream.exchange import Upstream
-from replication.upstream.passing import pass_on, pass_on_write
+from replication.upstream.passing import pass_on, pass_on_replication, pass_on_write
 
 _QUERIES = frozenset(
     {
@@ -53,6 +54,7 @@ HANDLERS: Mapping[Answering, Handler] = {
     session.get: session.get,
     session.post: session.post,
     session.delete: session.delete,
+    replicating.replicate: pass_on_replication,
     databases.create: partial(pass_on_write, parameters=("q", "n", "placement", "partitioned")),
     # CouchDB refuses to delete a database with a revision: what was meant is a document.
     databases.delete: partial(pass_on_write, parameters=("rev",)),

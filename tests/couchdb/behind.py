@@ -19,6 +19,9 @@ from tests.couchdb.deviations import deviation
 
 APACHE = os.environ.get("TEST_COUCHDB_URL") or None
 
+DESIGN_DOCUMENTS = 2 if APACHE else 0
+"""How many a new site database has: its index and its function."""
+
 
 def _ask(url: str, method: str, path: str) -> bytes:
     parts = urlsplit(url)
