@@ -9,7 +9,7 @@ own neighbours: the machine itself, the cloud's metadata service (a link-local a
 | loopback | yes | no |
 | private (10/8, 192.168/16, fc00::/7, …) | yes | only with `WEBHOOK_PRIVATE_ADDRESSES` |
 | link-local, multicast, unspecified, reserved | no | no |
-| where clouds tell a machine its secrets beside link-local (`fd00:ec2::254`, `100.100.100.200`, …) | no | no |
+| other addresses of clouds' metadata (`fd00:ec2::254`, `100.100.100.200`, …) | no | no |
 
 `http:` is for development, and for loopback there.
 
