@@ -198,7 +198,9 @@ async def test_a_replay_that_a_copy_which_is_behind_answers_loses_no_leaf_and_is
         await project(feed, database_url)
         connection.execute("DELETE FROM sessions")
         with connection.transaction():
-            request_replays(connection, "lima", ["session:s1"], cause="retry", requested_by="c@clinic.example")
+            request_replays(
+                connection, "lima", ["session:s1"], cause="retry", requested_by="c@clinic.example"
+            )
         connection.commit()
         server.habits.hides = 1.0
         await Pump(feed, database_url).drain()
