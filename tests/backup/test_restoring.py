@@ -196,7 +196,7 @@ async def test_the_commands_on_the_settings_of_the_environment(
 
 def test_a_set_that_names_files_outside_of_itself_is_refused(tmp_path: Path) -> None:
     counts = Written(1, "0" * 64, Counts())
-    for name in ("../x", "/etc/passwd", "..", ""):
+    for name in ("../x", "/etc/passwd", "..", "", "a\0b"):
         file = DatabaseFile(
             database="site-lima", file=name, base=True, since="0", until="1", instance="0", documents=0,
             written=counts,
@@ -236,6 +236,13 @@ def test_a_manifest_that_a_restore_would_stumble_over_is_refused_when_it_is_read
 ) -> None:
     write_manifest(tmp_path, Manifest(format=1, id="x", runs=runs))
     with pytest.raises(UnusableSet, match=why):
+        read_manifest(tmp_path)
+
+
+def test_a_manifest_that_is_nested_too_deeply_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    nested = "[" * 100_000 + "]" * 100_000
+    (tmp_path / "manifest.json").write_text(f'{{"format": 1, "id": "x", "runs": {nested}}}')
+    with pytest.raises(UnusableSet, match="cannot be read"):
         read_manifest(tmp_path)
 
 
