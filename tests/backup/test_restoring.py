@@ -268,6 +268,14 @@ def test_a_manifest_that_is_none_is_refused(tmp_path: Path, text: str | None, wh
         read_manifest(tmp_path)
 
 
+async def test_a_program_that_was_killed_is_told_with_the_signal(tmp_path: Path) -> None:
+    program = tmp_path / "pg_dump"
+    program.write_text("#!/bin/sh\nkill -XFSZ $$\n")
+    program.chmod(0o700)
+    with pytest.raises(PostgresFailed, match="pg_dump was ended by a signal: SIGXFSZ"):
+        await find_program("pg_dump", program, 180001)
+
+
 async def test_a_program_that_is_older_than_the_server_is_refused(tmp_path: Path) -> None:
     old = tmp_path / "pg_dump"
     old.write_text('#!/bin/sh\necho "pg_dump (PostgreSQL) 12.22"\n')
