@@ -101,6 +101,9 @@ _ERRORS_BY_STATUS: dict[int, type[CouchError]] = {
 NAMED_AT_ONCE = 100
 """Documents named in one request: past 100, Apache CouchDB reads the whole feed for them."""
 
+SENDS_ON = 300
+"""From this status on an answer is not what was asked for: no URL is followed that nobody has named."""
+_FAILS = 400
 _NOT_KEPT = frozenset({"not_found", "bad_request", "illegal_docid", "forbidden"})
 """Errors of a row of `_bulk_get` that no repetition mends; any other may be a shard that did not answer."""
 
@@ -235,11 +238,13 @@ class CouchClient:
         async def exchange() -> tuple[int, bytes]:
             url = self._base + _path(database, doc_id, name)
             sent = dict(self._headers())
-            async with self._session.get(url, params={"rev": rev}, headers=sent) as response:
+            async with self._session.get(
+                url, params={"rev": rev}, headers=sent, allow_redirects=False
+            ) as response:
                 return response.status, await _read(response, most_bytes)
 
         status, answer = await _answered(exchange)
-        if status >= 400:
+        if status >= SENDS_ON:
             raise failure_of(status, answer)
         return answer
 
@@ -304,11 +309,13 @@ class CouchClient:
             url = self._base + path
             # A stream: aiohttp warns of large bodies given as bytes.
             data = None if raw_body is None else io.BytesIO(raw_body)
-            async with self._session.request(method, url, params=query, data=data, headers=sent) as response:
+            async with self._session.request(
+                method, url, params=query, data=data, headers=sent, allow_redirects=False
+            ) as response:
                 return response.status, await _read(response, most_bytes)
 
         status, answer = await _answered(exchange)
-        if status >= 400:
+        if status >= SENDS_ON:
             raise failure_of(status, answer)
         return _decoded(answer, kind, f"{method} {path}")
 
@@ -336,6 +343,9 @@ async def _answered(exchange: Callable[[], Awaitable[tuple[int, bytes]]]) -> tup
 
 def failure_of(status: int, answer: bytes) -> CouchError:
     """The failure that an answer with this status tells of."""
+    if status < _FAILS:
+        # Another URL is one that nobody has allowed: it may be in the network that this server stands in.
+        return CouchError(f"it answers {status} and sends on to another URL, which is not followed")
     try:
         told = msgspec.json.decode(answer, type=_Failure)
     except msgspec.DecodeError:

@@ -31,6 +31,7 @@ from sync_server.keys import CA_FINGERPRINT
 from sync_server.lifespan import STORE_CLIENT_TIMEOUT
 from sync_server.settings import LOOPBACK, Settings, own_base_url
 from sync_server.store_client import store_client
+from sync_server.tls.own_names import EVERYWHERE, own_names
 from sync_server.tls.serving import ServerTls, server_tls
 
 SHUTDOWN_SECONDS = 20.0
@@ -62,8 +63,9 @@ def run_server(settings: Settings) -> None:
 
 
 def _names_of_this_machine(settings: Settings) -> list[str]:
-    known = [urlsplit(settings.base_url).hostname, settings.host, socket.gethostname(), *LOOPBACK]
-    return [name for name in dict.fromkeys(known) if name not in (None, "", "0.0.0.0", "::")]  # noqa: S104
+    public = urlsplit(settings.base_url).hostname or ""
+    known = [public, *own_names(settings.host), socket.gethostname(), *LOOPBACK]
+    return [name for name in dict.fromkeys(known) if name not in ("", *EVERYWHERE)]
 
 
 async def _serve(app: web.Application, settings: Settings, tls: ServerTls | None) -> None:
@@ -148,14 +150,22 @@ async def start_services(
 ) -> None:
     """Start server, projector, relay and a worker as children of a running embedded system.
 
-    `tls` are the settings of the service's TLS, LOCAL_PORT among them; None: without.
+    `tls` are the settings of the service's TLS, LOCAL_PORT among them; None: without. The system's CouchDB
+    holds the site databases; without one the embedded store does, whatever our environment says.
     """
     base_url = own_base_url("127.0.0.1", int(tls["LOCAL_PORT"])) if tls else own_base_url(host, port)
-    environment = {"HOST": host, "PORT": str(port), "STORE_URL": f"{base_url}/db", **(tls or {})}
+    # Empty ones count as unset. A CouchDB is asked without a detour by the service.
+    store = {"COUCHDB_URL": "", "STORE_URL": f"{base_url}/db"}
+    if system.couchdb is not None:
+        store = {"COUCHDB_URL": system.couchdb.url, "STORE_URL": ""}
+    environment = {"HOST": host, "PORT": str(port), **store, **(tls or {})}
+    no_admin = {**environment, "COUCHDB_ADMIN_URL": ""}
     command = [sys.executable, "-m", "sync_server"]
-    await system.start_service("serve", [*command, "serve"], environment, ready=partial(_answers, base_url))
-    for name in ("project", "relay", "work"):
-        await system.start_service(name, [*command, name], environment)
+    await system.start_service("serve", [*command, "serve"], no_admin, ready=partial(_answers, base_url))
+    for name in ("project", "relay"):
+        await system.start_service(name, [*command, name], no_admin)
+    # It purges what is erased, which takes CouchDB's admin.
+    await system.start_service("work", [*command, "work"], environment)
     system.announce(base_url)
 
 

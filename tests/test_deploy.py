@@ -1,7 +1,9 @@
 """The files for containers and for watching name only what is there: commands, settings, metrics."""
 
 import json
+import os
 import re
+import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -112,7 +114,7 @@ def test_every_file_and_volume_that_a_container_mounts_is_there() -> None:
 
 def test_what_the_environment_has_to_give_is_documented() -> None:
     documented = OPERATIONS.split("### Containers")[1].split("\n## ")[0]
-    asked = set(re.findall(r"\$\{([A-Z_]+)", COMPOSE_TEXT))
+    asked = set(re.findall(r"(?<!\$)\$\{([A-Z_]+)", COMPOSE_TEXT))
     assert {name for name in asked if f"`{name}`" not in documented} == set()
 
 
@@ -120,6 +122,25 @@ def test_no_password_has_a_default() -> None:
     secrets = re.findall(r"\$\{(\w*(?:PASSWORD|SECRET|COOKIE|KEY)\w*)(\S*?)\}", COMPOSE_TEXT)
     assert secrets
     assert {(name, rest) for name, rest in secrets if rest not in (":?", ":-")} == set()
+
+
+def test_grafana_does_not_start_with_the_password_that_everybody_knows() -> None:
+    shell, option, script = SERVICES["grafana"]["entrypoint"]
+    stand_in = script.replace("$$", "$").replace("/run.sh", "true")
+    for password, code in (("", False), ("x" * 20, True)):
+        environment = {"PATH": os.environ["PATH"], "GF_SECURITY_ADMIN_PASSWORD": password}
+        ended = subprocess.run([shell, option, stand_in], env=environment, capture_output=True, check=False)
+        assert (ended.returncode == 0) is code
+    assert script.endswith(" /run.sh")
+
+
+def test_metrics_are_not_told_to_the_outside() -> None:
+    outside = (DEPLOY / "Caddyfile").read_text().split("\n:5984 {")[0]
+    assert re.search(r"^\trespond /api/metrics 404$", outside, re.MULTILINE)
+
+
+def test_what_holds_secrets_is_not_sent_to_the_build() -> None:
+    assert ".env*" in (ROOT / ".dockerignore").read_text().splitlines()
 
 
 def test_alerts_and_dashboard_ask_for_metrics_that_there_are() -> None:

@@ -39,6 +39,9 @@ from replication.wire.decode import Incoming
 from replication.wire.multipart import CLOSING, delimiter, opening, part_head
 from replication.wire.ranges import ByteRange, byte_ranges
 
+SANDBOXED = {"Content-Security-Policy": "sandbox", "X-Content-Type-Options": "nosniff"}
+"""Who wrote an attachment chose type and content: it must not run scripts in the origin of this server."""
+
 
 async def get(call: Call) -> web.StreamResponse:
     """`GET /{db}/{doc}/{attachment}`, whole or in ranges."""
@@ -57,9 +60,7 @@ async def get(call: Call) -> web.StreamResponse:
         "Content-Type": header_content_type(kept),
         "ETag": etag,
         "Accept-Ranges": "bytes" if kept.encoding is None else "none",
-        # Whoever wrote it chose type and content: it must not run scripts in the origin of this server.
-        "Content-Security-Policy": "sandbox",
-        "X-Content-Type-Options": "nosniff",
+        **SANDBOXED,
     }
     if kept.encoding is not None:
         return await _send_packed(request, database, kept, headers)

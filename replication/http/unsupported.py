@@ -9,7 +9,7 @@ from aiohttp import web
 from replication.errors import NotImplementedHere
 from replication.http.call import Call
 
-_INSTEAD = {
+INSTEAD = {
     "_view": "map/reduce views are not computed; use _find, or the rows in Postgres",
     "_info": "map/reduce views are not computed, so there is no index to tell of",
     "_show": "show functions are not run; CouchDB has deprecated them",
@@ -23,7 +23,7 @@ async def design_function(call: Call) -> web.Response:
     """Any method on `/{db}/_design/{design}/_view/…` and its like. Raises NotImplementedHere."""
     await call.database()
     kind = call.request.match_info["function"]
-    raise NotImplementedHere(_INSTEAD[kind])
+    raise NotImplementedHere(INSTEAD[kind])
 
 
-PATTERN = "|".join(_INSTEAD)
+PATTERN = "|".join(INSTEAD)

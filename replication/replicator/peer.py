@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 import msgspec
 
-from replication.client import CouchClient, NotWritten, RevsDiff, Unreachable, failure_of
+from replication.client import SENDS_ON, CouchClient, NotWritten, RevsDiff, Unreachable, failure_of
 from replication.errors import BadRequest, DatabaseExists, NotFound, Unavailable
 from replication.replicator.definition import Definition, Endpoint
 from replication.values import sequence_text
@@ -175,9 +175,9 @@ class Peer:
         headers = {**self._headers, "Accept": "multipart/related, application/json"}
         try:
             async with self._session.get(
-                self._document_url(document.id), params=query, headers=headers
+                self._document_url(document.id), params=query, headers=headers, allow_redirects=False
             ) as answer:
-                if answer.status >= 400:
+                if answer.status >= SENDS_ON:
                     raise failure_of(answer.status, await answer.read())
                 yield answer.headers["Content-Type"], answer.content.iter_chunked(_PIECE)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
@@ -192,11 +192,12 @@ class Peer:
                 params={"new_edits": "false"},
                 data=pieces,
                 headers=headers,
+                allow_redirects=False,
             ) as answer:
                 told = await answer.read()
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise Unreachable(f"no answer: {type(error).__name__} {error}") from error
-        if answer.status >= 400:
+        if answer.status >= SENDS_ON:
             raise failure_of(answer.status, told)
 
     async def flush(self) -> None:

@@ -27,6 +27,7 @@ from replication.upstream.exchange import Ask
 from replication.upstream.passing import check_login_of_write, json_headers, pass_back, pass_on_write
 from replication.upstream.pushing import admitted
 from replication.values import Rev
+from replication.wire.attachments import check_attachment_name
 from replication.wire.decode import Incoming, decode_document
 
 
@@ -40,6 +41,7 @@ async def delete(call: UpstreamCall) -> web.StreamResponse:
 async def edit_attachment(call: UpstreamCall) -> web.StreamResponse:
     """`PUT` and `DELETE /{db}/{doc}/{attachment}`; what is put streams."""
     doc_id = call.document_id()
+    check_attachment_name(call.request.match_info["attachment"])
     await admitted(call, Incoming(doc_id, None, edit=Edit(doc_id, (), b"{}")))
     return await pass_on_write(call, parameters=("rev",), judged=True)
 

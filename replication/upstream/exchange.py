@@ -6,7 +6,7 @@
                                                           twice, is sent once more after a reset
     nothing of an answer for FIRST_BYTE_SECONDS after     Unavailable; feeds have a patience of their own
     the last byte of the request
-    429, 500, 502, 503, 504                               Unavailable
+    429, 500, 502, 503, 504                               Unavailable; a 500 of a replication is its outcome
     401, and 403 that is not about one document           Unavailable, and an error in the log: the login is
                                                           this service's, no client can mend it
     an answer stops in the middle                         Unavailable; whoever has begun an answer of his own
@@ -192,6 +192,8 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds for the first byte of the answer; where it `waits`, also between its pieces. None: as usual."""
     waits: bool = False
     """It may be silent for long, and ends when this process stops."""
+    fails_with_500: bool = False
+    """A 500 is what came of it (CouchDB's of a replication), and tells nothing of the server's state."""
     repeatable: bool = False
     """It may be sent twice: its body is bytes, and doing it again changes nothing."""
 
@@ -293,7 +295,7 @@ class Exchange:
         return failure_of(self.status, await self.read(most_bytes=_MOST_TOLD))
 
     async def _check_available(self) -> None:
-        if self.status not in _UNAVAILABLE:
+        if self.status not in _UNAVAILABLE or (self.status == 500 and self._asked.fails_with_500):
             return
         failure = await self.failure()
         told = {"error": failure.error, "reason": failure.reason}

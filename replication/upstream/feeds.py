@@ -39,7 +39,7 @@ from replication.http.streaming import Stream, cut
 from replication.upstream.call import UpstreamCall
 from replication.upstream.exchange import SILENCE_SECONDS, Ask, Exchange, Stopping
 from replication.upstream.feed_lines import ContinuousLines, EventLines, Lines, ListedLines, LongpollLines
-from replication.upstream.passing import answered_headers, asked_headers, json_headers
+from replication.upstream.passing import answered_headers, asked_headers, json_headers, pass_back
 
 _KINDS: Mapping[str, type[Lines]] = {
     "normal": ListedLines,
@@ -54,13 +54,18 @@ _LONGEST_BEAT_MS = 24 * 3600 * 1000
 async def changes(call: UpstreamCall) -> web.StreamResponse:
     """`GET` and `POST /{db}/_changes`."""
     request = call.request
-    if call.access.prefixes is None or request.method == "HEAD":
+    if call.access.prefixes is None:
         return await _unfiltered(call)
     feed = request.query.get("feed", "normal")
     if feed not in _KINDS:
         raise BadRequest(f"Supported `feed` types: {', '.join(_KINDS)}")
     asked = await read_json(request, FilterBody) if request.method == "POST" else FilterBody()
     query, body = _restricted(call, call.access.prefixes, asked)
+    if request.method == "HEAD":
+        # Without the filter, which would be run, and without the wait for a change.
+        head = Ask(method="HEAD", path=call.path, headers=asked_headers(request))
+        async with call.upstream.exchange(request, head) as answer:
+            return await pass_back(call, answer)
     ask = Ask(
         method="POST",
         path=call.path,
@@ -112,6 +117,8 @@ def _restricted(
         case "_selector" if visible is not None:
             if call.request.method != "POST":
                 raise BadRequest("Selector must be specified in POST payload")
+            if not isinstance(asked.selector, dict):
+                raise BadRequest("Selector error: Selector must be a JSON object")
             return query | {"filter": "_selector"}, {"selector": {"$and": [visible, asked.selector]}}
         case None | "_selector":
             return query | {"filter": "_doc_ids"}, {"doc_ids": []}

@@ -45,6 +45,7 @@ _ANSWERED = (
 _OF_BODY = (hdrs.CONTENT_LENGTH, hdrs.CONTENT_ENCODING, "Content-MD5")
 UNPACKED_HERE = frozenset({"gzip", "deflate", "br", "zstd"})
 _WITHOUT_BODY = (204, 304)
+_NO_HEADERS: Mapping[str, str] = {}
 
 
 def asked_headers(request: web.Request) -> dict[str, str]:
@@ -57,9 +58,18 @@ def answered_headers(headers: CIMultiDictProxy[str]) -> dict[str, str]:
     return {name: headers[name] for name in _ANSWERED if name in headers}
 
 
-async def pass_on(call: UpstreamCall) -> web.StreamResponse:
-    """The request as it is, for whoever may have all of its answer. Raises Unavailable, ConnectionCut."""
-    return await _passed_on(call, call.query, judged=False)
+async def pass_on(call: UpstreamCall, *, also: Mapping[str, str] = _NO_HEADERS) -> web.StreamResponse:
+    """The request as it is, for whoever may have all of its answer, which gets `also` these headers. Raises
+    Unavailable, ConnectionCut.
+    """
+    return await _passed_on(call, call.query, judged=False, also=also)
+
+
+async def pass_on_replication(call: UpstreamCall) -> web.StreamResponse:
+    """A replication on demand. What it could not do is told as it is: its reason is for who asked, and
+    sending it again mends nothing. Raises Unavailable, ConnectionCut.
+    """
+    return await _passed_on(call, "", judged=False, fails_with_500=True)
 
 
 async def pass_on_write(
@@ -71,7 +81,14 @@ async def pass_on_write(
     return await _passed_on(call, call.query_of(*parameters), judged=judged)
 
 
-async def _passed_on(call: UpstreamCall, query: str, *, judged: bool) -> web.StreamResponse:
+async def _passed_on(
+    call: UpstreamCall,
+    query: str,
+    *,
+    judged: bool,
+    also: Mapping[str, str] = _NO_HEADERS,
+    fails_with_500: bool = False,
+) -> web.StreamResponse:
     request = call.request
     headers = asked_headers(request)
     body: AsyncIterator[bytes] | None = None
@@ -80,18 +97,27 @@ async def _passed_on(call: UpstreamCall, query: str, *, judged: bool) -> web.Str
         # What comes packed is unpacked by the HTTP server, and has another length then.
         if request.headers.get(hdrs.CONTENT_ENCODING, "").lower() not in UNPACKED_HERE:
             headers |= {name: request.headers[name] for name in _OF_BODY if name in request.headers}
-    ask = Ask(method=request.method, path=call.path, query=query, headers=headers, body=body)
+    ask = Ask(
+        method=request.method,
+        path=call.path,
+        query=query,
+        headers=headers,
+        body=body,
+        fails_with_500=fails_with_500,
+    )
     async with call.upstream.exchange(request, ask) as answer:
         if judged:
             await check_login_of_write(call, answer)
-        return await pass_back(call, answer, judged=judged)
+        return await pass_back(call, answer, judged=judged, also=also)
 
 
-async def pass_back(call: UpstreamCall, answer: Exchange, *, judged: bool = False) -> web.StreamResponse:
+async def pass_back(
+    call: UpstreamCall, answer: Exchange, *, judged: bool = False, also: Mapping[str, str] = _NO_HEADERS
+) -> web.StreamResponse:
     """The answer, piece by piece. `judged`: a 401 or 403 is known to be about a document."""
     if not judged:
         answer.check_login()
-    status, headers = answer.status, answered_headers(answer.response.headers)
+    status, headers = answer.status, {**answered_headers(answer.response.headers), **also}
     if (location := _location(call, answer)) is not None:
         headers[hdrs.LOCATION] = location
     length = answer.response.content_length

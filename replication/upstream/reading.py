@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from replication.errors import BadRequest, Unavailable
+from replication.errors import BadRequest, NotFound, Unavailable
 from replication.http.answers import read_json
+from replication.http.attachments import SANDBOXED
 from replication.http.call import UNREADABLE
 from replication.http.streaming import JsonStream
 from replication.upstream.call import UpstreamCall
@@ -27,9 +28,18 @@ class _BulkGet(msgspec.Struct):
 
 
 async def document(call: UpstreamCall) -> web.StreamResponse:
-    """`GET /{db}/{doc}` and its attachments."""
+    """`GET /{db}/{doc}`."""
     call.document_id()
     return await pass_on(call)
+
+
+async def attachment(call: UpstreamCall) -> web.StreamResponse:
+    """`GET /{db}/{doc}/{attachment}`."""
+    call.document_id()
+    if call.request.match_info["attachment"].startswith("_"):
+        # None is called so; `_design%2Fd/_rewrite` is something else to the server behind.
+        raise NotFound("Document is missing attachment")
+    return await pass_on(call, also=SANDBOXED)
 
 
 async def bulk_get(call: UpstreamCall) -> web.StreamResponse:

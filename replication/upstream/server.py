@@ -1,8 +1,9 @@
 """The API's table of routes, answered by the server behind.
 
 What is listed here is read, judged or filtered on its way; every other line of the table passes as it is,
-once it is authorised: what reads with its query as it came, what writes without one. `_session` is answered
-here: who calls is nobody whom the server behind knows.
+once it is authorised: what reads with its query as it came, what writes without one. What is no line of the
+table is not served, also where the server behind has it below a name that looks like a database's.
+`_session` is answered here: who calls is nobody whom the server behind knows.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -11,6 +12,7 @@ from typing import Any
 
 from aiohttp import web
 
+from replication.errors import NotFound
 from replication.http import (
     attachments,
     bulk,
@@ -21,17 +23,21 @@ from replication.http import (
     databases,
     documents,
     local,
+    node,
+    replicating,
     session,
+    unsupported,
 )
 from replication.http.access import Access, Authorize, Operation
 from replication.http.intake import Room
 from replication.http.server import ROUTES, mounted
 from replication.http.users import OwnersOnly, Sessions
-from replication.upstream import editing, feeds, pushing, reading
+from replication.store.registry import NAME
+from replication.upstream import editing, feeds, functions, pushing, reading
 from replication.upstream import local as own_local
 from replication.upstream.call import UpstreamCall
 from replication.upstream.exchange import Upstream
-from replication.upstream.passing import pass_on, pass_on_write
+from replication.upstream.passing import pass_on, pass_on_replication, pass_on_write
 
 _QUERIES = frozenset(
     {
@@ -53,6 +59,9 @@ HANDLERS: Mapping[Answering, Handler] = {
     session.get: session.get,
     session.post: session.post,
     session.delete: session.delete,
+    node.node_detail: functions.node_detail,
+    unsupported.design_function: functions.design_function,
+    replicating.replicate: pass_on_replication,
     databases.create: partial(pass_on_write, parameters=("q", "n", "placement", "partitioned")),
     # CouchDB refuses to delete a database with a revision: what was meant is a document.
     databases.delete: partial(pass_on_write, parameters=("rev",)),
@@ -67,7 +76,7 @@ HANDLERS: Mapping[Answering, Handler] = {
     documents.put: pushing.put,
     documents.delete: editing.delete,
     copying.copy: editing.copy,
-    attachments.get: reading.document,
+    attachments.get: reading.attachment,
     attachments.put: editing.edit_attachment,
     attachments.delete: editing.edit_attachment,
 }
@@ -86,10 +95,14 @@ def upstream_routes(
     users = sessions or OwnersOnly()
 
     def call_of(request: web.Request, access: Access, path: str) -> UpstreamCall:
+        database = request.match_info.get("db") or ""
+        if database.startswith("_") and not NAME.fullmatch(database):
+            # `_users`, and what is no database at all there: `_membership`, `_reshard`, `_cluster_setup`.
+            raise NotFound("Database does not exist.")
         return UpstreamCall(
             request=request,
             access=access,
-            database_name=request.match_info.get("db") or "",
+            database_name=database,
             authorizer=authorize,
             sessions=users,
             upstream=upstream,

@@ -224,8 +224,9 @@ class Pump:
             replays = await lease.run(load_replays, checkpoint.site)
             if not replays:
                 return None
+            recorded = await lease.run(recorded_documents, checkpoint.site, [each.key for each in replays])
             async with asyncio.timeout(_BODIES_TIMEOUT_S):
-                batch = await read_replays(self._feed, checkpoint, replays, self._limits)
+                batch = await read_replays(self._feed, checkpoint, replays, recorded, self._limits)
                 if not batch.replayed:
                     return None
                 await write_ahead(self._feed, checkpoint)

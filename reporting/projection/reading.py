@@ -48,12 +48,15 @@ async def read_batch(
     page: ChangesPage,
     recorded: Mapping[str, Recorded],
     limits: Limits,
+    *,
+    again: bool = False,
 ) -> Batch:
     """The batch that `page`, read from `checkpoint`, begins with. Raises FeedUnavailable.
 
-    `recorded` is what Postgres knows of the page's documents. Without any change the batch is empty:
-    committing it only notes that the feed's end was reached.
+    `recorded` is what Postgres knows of the page's documents; `again`: bodies are fetched all the same.
+    Without any change the batch is empty: committing it only notes that the feed's end was reached.
     """
+    spared = {} if again else recorded
     documents: list[FedDocument] = []
     unread: list[str] = []
     taken = bodies = body_bytes = 0
@@ -62,9 +65,9 @@ async def read_batch(
         mean_bytes = body_bytes // bodies if bodies else _GUESSED_BODY_BYTES
         room = (limits.body_bytes - body_bytes) // max(mean_bytes, 1)
         most_bodies = min(max(room, 1), most_at_once)
-        chunk = _next_changes(page.changes[taken:], recorded, most_bodies)
+        chunk = _next_changes(page.changes[taken:], spared, most_bodies)
         try:
-            fetched = await _fetch(feed, checkpoint.database, chunk, recorded)
+            fetched = await _fetch(feed, checkpoint.database, chunk, recorded, spared)
         except BodiesTooLarge:
             # Of one body nobody says so, and fewer are asked for until this batch ends.
             most_at_once = max(1, most_bodies // 2)
@@ -92,18 +95,22 @@ def _next_changes(
 
 
 async def _fetch(
-    feed: SiteFeed, database: str, changes: Sequence[Change], recorded: Mapping[str, Recorded]
+    feed: SiteFeed,
+    database: str,
+    changes: Sequence[Change],
+    recorded: Mapping[str, Recorded],
+    spared: Mapping[str, Recorded],
 ) -> list[FedDocument]:
-    """The documents of these changes, with bodies where Postgres has not got them.
+    """The documents of these changes, with bodies where they are not spared: Postgres has them.
 
     One that is not given is left out: it has nothing to apply now.
     """
-    wanted = [change for change in changes if not _is_recorded(change, recorded)]
+    wanted = [change for change in changes if not _is_recorded(change, spared)]
     found = {doc_id: tuple(leaves) for doc_id, leaves in (await _leaves(feed, database, wanted)).items()}
     await _add_not_replaced(feed, database, found, recorded)
     documents = []
     for change in changes:
-        if _is_recorded(change, recorded):
+        if _is_recorded(change, spared):
             documents.append(FedDocument(change.id, spell_revs(change.revs), None))
         elif leaves := found.get(change.id):
             # The leaves that came, not those the change named: the document may have gone on since.

@@ -164,7 +164,9 @@ class _Rebuild:
                 replays = await self._lease.run(load_replays, own.site)
                 if not replays:
                     return own
-                batch = await read_replays(self._feed, own, replays, self._limits)
+                keys = [replay.key for replay in replays]
+                recorded = await self._lease.run(recorded_documents, own.site, keys)
+                batch = await read_replays(self._feed, own, replays, recorded, self._limits)
                 if not batch.replayed:
                     # Purged since, or not yet on the copy that answers: begun again, the feed tells which.
                     raise FeedUnavailable(f"{len(replays)} documents were named and cannot be read just now")

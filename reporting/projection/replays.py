@@ -6,7 +6,7 @@ document. A row that is asked for again meanwhile gets a new ticket and stays. T
 database as it is now, so a replay is never older than the feed.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Final, NamedTuple
 
@@ -15,7 +15,7 @@ import psycopg
 from replication.values import Change, ChangesPage
 from reporting.documents.text import key_text
 from reporting.projection import statements
-from reporting.projection.batch import Batch, Checkpoint
+from reporting.projection.batch import Batch, Checkpoint, Recorded
 from reporting.projection.feed import START, SiteFeed
 from reporting.projection.reading import Limits, read_batch
 
@@ -67,22 +67,35 @@ def request_replays(
 
 
 async def read_replays(
-    feed: SiteFeed, checkpoint: Checkpoint, replays: Sequence[Replay], limits: Limits
+    feed: SiteFeed,
+    checkpoint: Checkpoint,
+    replays: Sequence[Replay],
+    recorded: Mapping[str, Recorded],
+    limits: Limits,
 ) -> Batch:
     """The batch that works off the first of `replays`: as many as fit. Raises FeedUnavailable.
 
-    Documents that are gone from the site database are done, unless they are awaited: there is nothing to
-    apply.
+    `recorded` is what Postgres knows of them: leaves that a copy which is behind does not name are asked
+    for. Documents that are gone from the site database are done, unless they are awaited: there is nothing
+    to apply.
     """
     awaited = {replay.key for replay in replays if replay.awaited}
     tickets = {replay.key: replay.ticket for replay in replays}
     changes = await look_up_keys(feed, checkpoint.database, tickets)
-    page = ChangesPage(tuple(changes), checkpoint.since)
-    read = await read_batch(feed, checkpoint, page, {}, limits)
     found = {key_text(change.id) for change in changes}
-    done = ({document.key for document in read.documents} & tickets.keys()) | (
-        tickets.keys() - found - awaited
-    )
+    # What is awaited is newer than what is recorded: that would end the wait without it.
+    unnamed = [
+        Change("", key, recorded[key].leaf_revs)
+        for key in sorted((tickets.keys() & recorded.keys()) - found - awaited)
+        if not _may_be_spelled_otherwise(key)
+    ]
+    page = ChangesPage((*changes, *unnamed), checkpoint.since)
+    read = await read_batch(feed, checkpoint, page, recorded, limits, again=True)
+    reached = {document.key for document in read.documents} | set(read.unread)
+    gone = tickets.keys() - found - awaited
+    # Those that are recorded and not named are gone when they were asked for, and not given.
+    gone -= {change.id for change in unnamed} - reached
+    done = ({document.key for document in read.documents} & tickets.keys()) | gone
     return Batch(
         read_from=checkpoint,
         since=checkpoint.since,

@@ -9,6 +9,7 @@ own neighbours: the machine itself, the cloud's metadata service (a link-local a
 | loopback | yes | no |
 | private (10/8, 192.168/16, fc00::/7, …) | yes | only with `WEBHOOK_PRIVATE_ADDRESSES` |
 | link-local, multicast, unspecified, reserved | no | no |
+| other addresses of clouds' metadata (`fd00:ec2::254`, `100.100.100.200`, …) | no | no |
 
 `http:` is for development, and for loopback there.
 
@@ -24,6 +25,11 @@ import msgspec
 
 _SPELT_OTHERWISE = "A host that ends in a number has to be an IP address, written out."
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII | re.IGNORECASE)
+
+_METADATA = frozenset(
+    map(ipaddress.ip_address, ("fd00:ec2::254", "100.100.100.200", "168.63.129.16", "192.0.0.192"))
+)
+"""Of AWS over IPv6, Alibaba, Azure and Oracle; all others have a link-local one."""
 
 
 class Reach(msgspec.Struct, frozen=True):
@@ -71,7 +77,7 @@ def refusal_of_address(address: str, reach: Reach) -> str | None:
     ip = ip_address_of(address)
     if ip.is_loopback:
         refused = reach.production
-    elif ip.is_link_local or ip.is_multicast or ip.is_unspecified or ip.is_reserved:
+    elif ip in _METADATA or ip.is_link_local or ip.is_multicast or ip.is_unspecified or ip.is_reserved:
         refused = True
     else:
         refused = reach.production and not ip.is_global and not (ip.is_private and reach.private)

@@ -156,13 +156,13 @@ def read_manifest(directory: Path) -> Manifest:
         manifest = msgspec.json.decode(content, type=Manifest)
     except FileNotFoundError as error:
         raise UnusableSet(f"{directory} is no backup set: it has no {MANIFEST}.") from error
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, RecursionError) as error:
         raise UnusableSet(f"{path} cannot be read: {error}.") from error
     if not manifest.runs:
         raise UnusableSet(f"{directory} holds no run.")
     for name in _names(manifest):
         # Names become paths and databases; a manifest may come from anywhere.
-        if Path(name).name != name or name in {"", ".", ".."}:
+        if Path(name).name != name or name in {"", ".", ".."} or "\0" in name:
             raise UnusableSet(f"{path} names a file outside of the set: {name!r}.")
     last = 0
     for run in manifest.runs:

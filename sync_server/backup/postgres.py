@@ -15,6 +15,7 @@ import asyncio
 import os
 import re
 import shutil
+import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -232,6 +233,9 @@ async def _run(command: Sequence[str], environment: dict[str, str]) -> str:
         process.kill()
         await process.wait()
         raise
+    if process.returncode is not None and process.returncode < 0:
+        # It had no time to say so itself, as at a limit of file sizes or of memory.
+        raise PostgresFailed(f"{name} was ended by a signal: {signal.Signals(-process.returncode).name}.")
     if process.returncode:
         raise PostgresFailed(f"{name} failed: {complaint.decode(errors='replace').strip()[-1000:]}")
     return output.decode(errors="replace")

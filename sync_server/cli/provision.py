@@ -104,6 +104,11 @@ def _desired(settings: Settings, sites: Collection[str], retired: Collection[str
         key = load_or_create_signing_key(settings.data_dir)
     except (UnusableSigningKey, OSError) as error:
         _end(f"The signing key cannot be used: {error}")
+    if key.verifier.key_id in retired:
+        _end(
+            f"{key.verifier.key_id} is the key of this deployment, in force: change the key first "
+            '(docs/COUCHDB.md, "Changing the key"), or switch direct mode off.'
+        )
     engine = sync_engine(settings.database_url, application_name="metricis-provision")
     try:
         with engine.connect() as connection:

@@ -122,8 +122,11 @@ async def _restore(
 
 @asynccontextmanager
 async def _embedded(plan: Plan, data_dir: Path) -> AsyncIterator[Target]:
-    """The deployment of a data directory: its Postgres is started for this, its service is not."""
-    if not begun(plan, data_dir):
+    """The deployment of a data directory: its Postgres is started for this, its service is not. With
+    COUCHDB_URL that CouchDB holds its site databases.
+    """
+    couchdb = os.environ.get("COUCHDB_URL") or None
+    if couchdb is None and not begun(plan, data_dir):
         held = sorted(DataDirectory.at(data_dir).store.glob(f"*{SUFFIX}*"))
         if held:
             # Told before anything is started.
@@ -133,7 +136,7 @@ async def _embedded(plan: Plan, data_dir: Path) -> AsyncIterator[Target]:
     configure_logging("WARNING", process="restore")
     async with EmbeddedSystem(data_dir) as system:
         root = system.directory.root
-        async with private_store(system.directory.store) as place:
+        async with _store(couchdb, root) as place:
             yield Target(place, root, _encryption_keys(), system.owner_url, APP, partial(grant, role=APP))
 
 

@@ -11,6 +11,7 @@ import click
 
 from replication.http.collector import collect_seldom
 from replication.store.registry import DirectoryInUse
+from sync_server.cli.couchdb_of_up import couchdb_of_up, why_away
 from sync_server.cli.target import fail
 from sync_server.embedded.data_directory import DataDirectory, DirectoryLock
 from sync_server.embedded.errors import EmbeddedError
@@ -88,10 +89,9 @@ def up(
 ) -> None:
     """Start everything on this machine: Postgres, Valkey, the service, the projector, relay and worker.
 
-    Runs until it is stopped (Ctrl-C or SIGTERM). What dies is started again.
+    Runs until it is stopped (Ctrl-C or SIGTERM). What dies is started again. With COUCHDB_URL that CouchDB
+    holds the site databases; without it they are in the data directory.
     """
-    system = EmbeddedSystem(data_dir, postgres_port=pg_port)
-
     tls = {"TLS_CERT": tls_cert, "TLS_KEY": tls_key, "SITE_CA": "true" if site_ca else None}
     given = {name: str(value) for name, value in tls.items() if value is not None}
 
@@ -101,16 +101,20 @@ def up(
         # Whoever started it may have stopped reading; the system runs all the same.
         with contextlib.suppress(OSError):
             click.echo(f"Service   {settings.base_url}\nPostgres  sync-server dsn --data-dir {data_dir}")
+            if running.couchdb is not None and (why := await why_away(data_dir, running.couchdb.url)):
+                click.echo(why, err=True)
 
     try:
         settings = _checked_settings(data_dir, host, port, given)
         if settings.tls_cert is not None and settings.tls_key is not None:
             load_context(settings.tls_cert, settings.tls_key)
         _refuse_running_system(data_dir)
+        couchdb = couchdb_of_up(settings)
         refuse_taken_port(host, port)
         if settings.has_tls:
             refuse_taken_port("127.0.0.1", settings.plain_port, "--port, or LOCAL_PORT")
         configure_logging(settings.log_level, process="up")
+        system = EmbeddedSystem(data_dir, postgres_port=pg_port, couchdb=couchdb)
         asyncio.run(run_until_signal(system, start))
     except (EmbeddedError, SettingsError, UnusableCertificate) as error:
         fail(str(error))
@@ -202,10 +206,7 @@ def _checked_settings(data_dir: Path, host: str, port: int, tls: Mapping[str, st
         "PORT": str(port),
         "JWT_SECRET_KEY": os.environ.get("JWT_SECRET_KEY") or "made by the embedded system".ljust(64),
     }
-    settings = read_settings({**os.environ, **known, **tls})
-    if settings.couchdb_url is not None:
-        raise SettingsError(["COUCHDB_URL is set: `up` serves its own embedded store. Unset it."])
-    return settings
+    return read_settings({**os.environ, **known, **tls})
 
 
 def _refuse_running_system(data_dir: Path) -> None:

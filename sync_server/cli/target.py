@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, NoReturn, TypeVar
 import click
 
 from sync_server.embedded.errors import EmbeddedError
-from sync_server.embedded.record import running_system
+from sync_server.embedded.record import SystemRecord, running_system
 from sync_server.provisioning.design import SiteDesign, site_design
 from sync_server.settings import Settings, SettingsError, read_settings
 
@@ -44,9 +44,8 @@ def target(data_dir: Path | None) -> Target:
     try:
         if data_dir is not None:
             record = running_system(data_dir)
-            base_url = record.base_url or ""
             production = os.environ.get("ENVIRONMENT") == "production"
-            return Target(record.database_url, f"{base_url}/db", base_url, data_dir, production=production)
+            return _running(record, data_dir, production=production)
         settings = read_settings(os.environ)
     except (EmbeddedError, SettingsError) as error:
         fail(str(error))
@@ -58,6 +57,23 @@ def target(data_dir: Path | None) -> Target:
         site_design(settings),
         settings.purging_url,
         settings.environment == "production",
+    )
+
+
+def _running(record: SystemRecord, data_dir: Path, *, production: bool) -> Target:
+    base_url = record.base_url or ""
+    couchdb = record.couchdb
+    if couchdb is None:
+        return Target(record.database_url, f"{base_url}/db", base_url, data_dir, production=production)
+    return Target(
+        record.database_url,
+        couchdb.url.rstrip("/"),
+        base_url,
+        data_dir,
+        SiteDesign(couchdb.q, couchdb.n, couchdb.validation),
+        # An admin's login is kept nowhere: who erases by hand gives it.
+        os.environ.get("COUCHDB_ADMIN_URL") or None,
+        production,
     )
 
 

@@ -14,6 +14,16 @@ from sync_server.embedded.data_directory import DataDirectory, is_locked, lock_h
 from sync_server.embedded.errors import DirectoryUnusable, NotRunning
 
 
+class CouchDB(msgspec.Struct, frozen=True, kw_only=True):
+    """An Apache CouchDB that holds the site databases, and how they are made there."""
+
+    url: str
+    """With the login of the service's user."""
+    q: int | None = None
+    n: int | None = None
+    validation: bool = True
+
+
 class SystemRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One start of the system. The URLs hold passwords, hence the file's permissions (0600)."""
 
@@ -29,6 +39,8 @@ class SystemRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Valkey, as `unix://…`."""
     base_url: str | None = None
     """Where the service answers HTTP; None while it is not started."""
+    couchdb: CouchDB | None = None
+    """None: the embedded store holds the site databases."""
     children: dict[str, int] = {}
     """Process ids of the children that run now, by name."""
 

@@ -29,7 +29,7 @@ from sync_server.embedded.keeper import Child
 from sync_server.embedded.leftovers import SUPERVISED_VARIABLE, StopSteps, end_leftovers, services_of
 from sync_server.embedded.ports import choose_port
 from sync_server.embedded.postgres import Postgres
-from sync_server.embedded.record import SystemRecord, last_record, write_record
+from sync_server.embedded.record import CouchDB, SystemRecord, last_record, write_record
 from sync_server.embedded.secrets_file import Secrets, load_or_create
 from sync_server.embedded.supervisor import Supervisor
 from sync_server.embedded.valkey import Valkey
@@ -43,14 +43,21 @@ log = structlog.get_logger()
 class EmbeddedSystem:
     """Postgres and Valkey on the data directory at `path`, with any services started on top.
 
+    `couchdb`: an Apache CouchDB that the services use; it is recorded, also for later starts without one.
     `postgres_port`: None takes the remembered port, or a free one that is remembered from then on.
     `unsafe_for_tests` gives up surviving a crash of the machine for speed; a killed process loses nothing.
     """
 
     def __init__(
-        self, path: Path | str, *, postgres_port: int | None = None, unsafe_for_tests: bool = False
+        self,
+        path: Path | str,
+        *,
+        postgres_port: int | None = None,
+        couchdb: CouchDB | None = None,
+        unsafe_for_tests: bool = False,
     ) -> None:
         self.directory = DataDirectory.at(path)
+        self.couchdb = couchdb
         self._wanted_port = postgres_port
         self._durable = not unsafe_for_tests
         self._lock: DirectoryLock | None = None
@@ -193,6 +200,8 @@ class EmbeddedSystem:
         self.valkey = Valkey(directory, account, sockets, durable=self._durable)
         before = last_record(directory)
         remembered = before.postgres_port if before is not None else None
+        if self.couchdb is None and before is not None:
+            self.couchdb = before.couchdb
         postgres = Postgres(directory, account, self.secrets, remembered or 0, sockets, durable=self._durable)
         # An earlier Postgres that is still shutting down would make its own port count as taken.
         await postgres.end_leftovers()
@@ -219,6 +228,7 @@ class EmbeddedSystem:
             database_url=self.database_url,
             owner_url=self.owner_url,
             redis_url=self.redis_url,
+            couchdb=self.couchdb,
         )
         self._record = msgspec.structs.replace(record, **changes)
         write_record(self.directory, self._record)

@@ -14,7 +14,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import ssl
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any
@@ -44,9 +43,13 @@ from sync_server.hub.replicating import PATIENCE, Replications
 from sync_server.hub.settings import HubSettings
 from sync_server.hub.site_list import SiteList
 from sync_server.hub.upkeep import compact, write_tablets
+from sync_server.tls.own_names import own_names
 
 SHUTDOWN_SECONDS = 20.0
 CUT_OFF_SECONDS = 2.0
+
+MOST_URLS = 20
+"""As many as the centre takes."""
 
 log = structlog.get_logger()
 
@@ -68,7 +71,7 @@ async def run_hub(settings: HubSettings) -> None:
             )
             membership = await enrolled(settings, Centre(session, settings.centre, None))
             records = await held.enter_async_context(Records(settings.data_dir / "hub.sqlite"))
-            urls = settings.urls or (_own_url(settings),)
+            urls = settings.urls or _own_urls(settings)
             encryption = await asyncio.to_thread(load_encryption, settings, urls)
             hub = await _assembled(settings, membership, registry, records, urls)
             if hub.site_list.version is None:
@@ -186,10 +189,10 @@ def _trusted(settings: HubSettings) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=settings.centre_ca)
 
 
-def _own_url(settings: HubSettings) -> str:
+def _own_urls(settings: HubSettings) -> tuple[str, ...]:
     scheme = "https" if settings.encrypted else "http"
-    host = socket.gethostname() if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104
-    return f"{scheme}://[{host}]:{settings.port}" if ":" in host else f"{scheme}://{host}:{settings.port}"
+    hosts = [f"[{name}]" if ":" in name else name for name in own_names(settings.host)]
+    return tuple(f"{scheme}://{host}:{settings.port}" for host in hosts[:MOST_URLS])
 
 
 def _stop_signal() -> asyncio.Event:

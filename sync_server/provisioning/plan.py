@@ -275,12 +275,13 @@ def _notes(desired: Desired, actual: Actual) -> Iterator[str]:
             yield f"Left alone, for Postgres has no open site of that name: {_listed(strange)}."
     if desired.direct:
         yield from DIRECT_MODE_HAS_NOT
-        others = _other_keys(desired, actual)
-        if others:
-            yield (
-                f"Tokens of other keys are admitted too: {_listed(others)}. When no device needs one any "
-                "more: `sync-server provision --retire-key ID`."
-            )
+    # Also without direct mode, for they open CouchDB then as well.
+    others = _other_keys(desired, actual)
+    if others and (desired.direct or "jwt" in actual.handlers):
+        yield (
+            f"Tokens of other keys are admitted too: {_listed(others)}. When no device needs one any "
+            "more: `sync-server provision --retire-key ID`."
+        )
 
 
 def _other_keys(desired: Desired, actual: Actual) -> list[str]:

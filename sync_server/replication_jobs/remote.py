@@ -10,7 +10,7 @@ webhooks.
 | no database, or one that begins with `_` | no |
 | the job's own site database, or this server's `/api`, however host and port are spelt | no |
 | this machine (`localhost`, `127.0.0.2`, `[::1]`, `[::ffff:127.0.0.1]`, …) | not in production |
-| a link-local, multicast or unspecified address, or one in another spelling | no |
+| a link-local, multicast or unspecified address, a cloud's metadata, or one in another spelling | no |
 
 Names are not looked up: one that the network's DNS gives this machine's address is an admin's own doing.
 """

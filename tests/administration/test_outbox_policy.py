@@ -69,6 +69,11 @@ def test_doubling_delays_reach_their_total_and_end(first: int, longest: int, tot
         ("0.0.0.0", False, False, False),  # noqa: S104
         ("224.0.0.1", False, False, False),
         ("100.64.0.1", True, False, False),
+        ("fd00:ec2::254", False, False, False),
+        ("100.100.100.200", False, False, False),
+        ("::ffff:168.63.129.16", False, False, False),
+        ("192.0.0.192", False, False, False),
+        ("64:ff9b::a9fe:a9fe", False, False, False),
     ],
 )
 def test_where_deliveries_may_go(address: str, development: bool, production: bool, private: bool) -> None:

@@ -39,7 +39,9 @@ async def test_what_was_collected_is_pushed_and_what_is_published_pulled(
         )
         down = await make_job(desk, centre, name="down", kind="published")
         seen = await watched(desk, up["id"], lambda job: job["written"] == 2, admin=admin)
-        assert (seen["state"], seen["pending"], seen["failures"], seen["error"]) == ("running", 0, 0, None)
+        # A CouchDB's scheduler may not know what is left.
+        left = seen["pending"] or 0
+        assert (seen["state"], left, seen["failures"], seen["error"]) == ("running", 0, 0, None)
         assert seen["history"][0]["state"] == "running"
         await watched(desk, down["id"], lambda job: job["written"] == 1)
         await arrived(centre, "battery:b@1", "session:of-another", "session:s1", "session:s2")
@@ -148,7 +150,9 @@ async def test_a_document_that_was_deleted_or_changed_by_hand_is_put_back(
         assert {**again, "_rev": ""} == {**written, "_rev": ""}
         by_hand = {**again, "continuous": False}
         assert (await gateway.call("PUT", path, token=gateway.service, body=by_hand)).status == 201
-        foreign = {"_id": "mine", "source": "site-lima", "target": "site-lima-2"}
+        # CouchDB takes none between databases of its own.
+        elsewhere = "http://127.0.0.1:9"
+        foreign = {"_id": "mine", "source": f"{elsewhere}/site-lima", "target": f"{elsewhere}/site-lima-2"}
         assert (
             await gateway.call("PUT", "/_replicator/mine", token=gateway.service, body=foreign)
         ).status == 201

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
+import msgspec
 import psycopg
 import pytest
 
@@ -89,6 +90,12 @@ class Site(NamedTuple):
                 if [row["id"] for row in rows] == sorted(wanted):
                     return
                 await asyncio.sleep(0.2)
+
+
+@pytest.fixture
+def office_settings(office_settings: Settings) -> Settings:
+    """The centre has a store of its own."""
+    return msgspec.structs.replace(office_settings, couchdb_url=None)
 
 
 @pytest.fixture

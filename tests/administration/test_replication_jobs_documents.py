@@ -189,6 +189,8 @@ def test_look_has_numbers_crashes_and_the_next_retry_and_no_secret_or_document()
         "http://127.1:8001/x",
         "http://[fe80::1]:5984/x",
         "http://169.254.169.254/latest/site-lima",
+        "http://[fd00:ec2::254]/latest/site-lima",
+        "http://100.100.100.200/latest/site-lima",
         "http://2852039166/latest/site-lima",
         "http://0.0.0.0:5984/site-lima",
         "[",

@@ -28,6 +28,12 @@ from tests.gateway.processes import Service
 DOCUMENTS = 500
 
 
+def the_hub(directory: Path, database_url: str, redis_url: str, **settings: str) -> Service:
+    """It has a store of its own, also where the centre's is a CouchDB."""
+    own = {"COUCHDB_URL": "", **settings}
+    return Service(directory, database_url=database_url, redis_url=redis_url, **own)
+
+
 def settings_of(service: Service, directory: Path) -> Settings:
     return Settings(
         database_url=service.settings["DATABASE_URL"],
@@ -73,7 +79,7 @@ async def test_killed_in_the_middle_a_job_goes_on_without_anybody(
     directory = tmp_path / "hub"
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("INSERT INTO sites (code) VALUES ('lima')")
-    hub = Service(directory, database_url=database_url, redis_url=redis_url)
+    hub = the_hub(directory, database_url, redis_url)
     async with at_centre(tmp_path / "centre", "site-lima") as centre:
         with hub:
             async with resources(settings_of(hub, directory)) as held:
@@ -87,7 +93,7 @@ async def test_killed_in_the_middle_a_job_goes_on_without_anybody(
                 await some_arrived(centre)
                 os.kill(hub.process.pid, signal.SIGKILL)
                 hub.wait()
-        again = Service(directory, database_url=database_url, redis_url=redis_url, PORT=str(hub.port))
+        again = the_hub(directory, database_url, redis_url, PORT=str(hub.port))
         with again:
             await arrived(centre, *(f"session:{name}" for name in names))
             async with resources(settings_of(hub, directory)) as held:
@@ -113,7 +119,7 @@ async def test_a_hubs_credential_pushes_through_the_gateway_of_the_centre(
     url = f"http://{host}:{port}/db/site-lima"
     # One Postgres for both: what counts is that each has a store, and a key, of its own.
     database_url = gateway.app[SETTINGS].database_url
-    hub = Service(directory, database_url=database_url, redis_url=redis_url, SESSION_STORAGE_BACKEND="redis")
+    hub = the_hub(directory, database_url, redis_url, SESSION_STORAGE_BACKEND="redis")
     with hub:
         async with resources(settings_of(hub, directory)) as held:
             client: CouchClient = held.client

@@ -19,12 +19,18 @@ from sync_server.cli.migrate import grant
 from sync_server.embedded.postgres import APP, DATABASE, OWNER
 from sync_server.identity.signing_key_file import load_or_create_signing_key
 from sync_server.keys import SETTINGS
-from sync_server.service_credential import service_headers
+from sync_server.store_client import store_login
 from tests.administration.conftest import office, office_settings
 from tests.administration.office import Office
+from tests.couchdb.behind import expect_deviations, no_sites
 from tests.embedded.supervised import SupervisedSystem
 
-__all__ = ["office", "office_settings"]
+__all__ = ["no_sites", "office", "office_settings"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """From an Apache CouchDB into an embedded store some tests are something else."""
+    expect_deviations(items)
 
 
 def silent(part: str, done: int | None, total: int | None, size: int) -> None:
@@ -74,10 +80,11 @@ class Fresh:
 @pytest.fixture
 async def backups(office: Office, owner_database_url: str, tmp_path: Path) -> Backups:
     settings = office.gateway.app[SETTINGS]
-    headers = service_headers(load_or_create_signing_key(settings.data_dir), service="backup")
+    key = load_or_create_signing_key(settings.data_dir)
+    base, headers = store_login(settings.feed_url, key, service="backup")
     # The office's own client knows its session.
     session = office.feed._client._session
-    return Backups(office, owner_database_url, tmp_path / "set", Place(session, settings.feed_url, headers))
+    return Backups(office, owner_database_url, tmp_path / "set", Place(session, base, headers))
 
 
 @pytest.fixture

@@ -141,7 +141,8 @@ def _restore_and_prove(target: Path, tmp_path: Path, known: Known) -> None:
     assert "SHA-256" in run("backup", target, "--check", code=3)
     file.write_bytes(content)
 
-    system = System(fresh, free_port())
+    # On the embedded store, also where the set was made of a CouchDB.
+    system = System(fresh, free_port(), COUCHDB_URL="")
     restored = json.loads(system.run(*restore, "--json"))
     (database,) = restored["databases"]
     assert (restored["complete"], database["refused"], database["left_out"]) == (True, [], 0)

@@ -196,7 +196,7 @@ async def test_the_commands_on_the_settings_of_the_environment(
 
 def test_a_set_that_names_files_outside_of_itself_is_refused(tmp_path: Path) -> None:
     counts = Written(1, "0" * 64, Counts())
-    for name in ("../x", "/etc/passwd", "..", ""):
+    for name in ("../x", "/etc/passwd", "..", "", "a\0b"):
         file = DatabaseFile(
             database="site-lima", file=name, base=True, since="0", until="1", instance="0", documents=0,
             written=counts,
@@ -239,6 +239,13 @@ def test_a_manifest_that_a_restore_would_stumble_over_is_refused_when_it_is_read
         read_manifest(tmp_path)
 
 
+def test_a_manifest_that_is_nested_too_deeply_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    nested = "[" * 100_000 + "]" * 100_000
+    (tmp_path / "manifest.json").write_text(f'{{"format": 1, "id": "x", "runs": {nested}}}')
+    with pytest.raises(UnusableSet, match="cannot be read"):
+        read_manifest(tmp_path)
+
+
 def test_runs_may_have_gaps(tmp_path: Path) -> None:
     written = Manifest(format=1, id="x", runs=[a_run(1), a_run(3)])
     write_manifest(tmp_path, written)
@@ -259,6 +266,14 @@ def test_a_manifest_that_is_none_is_refused(tmp_path: Path, text: str | None, wh
         (tmp_path / "manifest.json").write_text(text)
     with pytest.raises(UnusableSet, match=why):
         read_manifest(tmp_path)
+
+
+async def test_a_program_that_was_killed_is_told_with_the_signal(tmp_path: Path) -> None:
+    program = tmp_path / "pg_dump"
+    program.write_text("#!/bin/sh\nkill -XFSZ $$\n")
+    program.chmod(0o700)
+    with pytest.raises(PostgresFailed, match="pg_dump was ended by a signal: SIGXFSZ"):
+        await find_program("pg_dump", program, 180001)
 
 
 async def test_a_program_that_is_older_than_the_server_is_refused(tmp_path: Path) -> None:

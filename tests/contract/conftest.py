@@ -23,7 +23,7 @@ BEHIND_A_GATEWAY = bool(os.environ.get("TEST_UPSTREAM"))
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Against Apache CouchDB, what is known to differ is expected to differ."""
     for item in items if APACHE else ():
-        reason = deviation(item.nodeid)
+        reason = deviation(item.nodeid, at_the_gateway=BEHIND_A_GATEWAY)
         if reason is not None:
             item.add_marker(pytest.mark.xfail(strict=True, reason=reason))
 

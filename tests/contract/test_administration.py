@@ -141,7 +141,8 @@ async def test_compaction_gives_back_space(db: Db) -> None:
         while after["file"] >= before["file"] / 2:
             after = (await quiet(db))["sizes"]
             await asyncio.sleep(0.01)
-    assert after["active"] < before["active"]
+    # A CouchDB's never counted what compaction drops.
+    assert after["active"] <= before["active"]
     assert len((await db.get("/a/f")).body) == 300_000
 
 

@@ -19,6 +19,9 @@ from tests.couchdb.deviations import deviation
 
 APACHE = os.environ.get("TEST_COUCHDB_URL") or None
 
+DESIGN_DOCUMENTS = 2 if APACHE else 0
+"""How many a new site database has: its index and its function."""
+
 
 def _ask(url: str, method: str, path: str) -> bytes:
     parts = urlsplit(url)
@@ -33,11 +36,23 @@ def _ask(url: str, method: str, path: str) -> bytes:
 
 
 def drop_sites() -> None:
-    """Leave no site database on the CouchDB behind. Without one nothing happens."""
+    """Leave no site database on the CouchDB behind, and none of the tests' replications. Without one nothing
+    happens.
+    """
     if APACHE is not None:
-        for name in json.loads(_ask(APACHE, "GET", "/_all_dbs")):
+        databases = json.loads(_ask(APACHE, "GET", "/_all_dbs"))
+        if "_replicator" in databases:
+            _drop_replications(APACHE)
+        for name in databases:
             if name.startswith("site-"):
                 _ask(APACHE, "DELETE", f"/{quote(name, safe='')}")
+
+
+def _drop_replications(url: str) -> None:
+    for row in json.loads(_ask(url, "GET", "/_replicator/_all_docs"))["rows"]:
+        if row["id"] == "mine" or row["id"].startswith("replication-job:"):
+            rev = row["value"]["rev"]
+            _ask(url, "DELETE", f"/_replicator/{quote(row['id'], safe='')}?rev={rev}")
 
 
 @pytest.fixture(autouse=True)

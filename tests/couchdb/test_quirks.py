@@ -19,6 +19,7 @@ from reporting.projection.pump import Pump
 from reporting.projection.reading import Limits
 from reporting.projection.rebuild import rebuild_site
 from reporting.projection.reconcile import reconcile_site
+from reporting.projection.replays import request_replays
 from sync_server.feed import CouchFeed
 from tests.contract.couch import Couch, embedded_in, replicated
 from tests.couchdb.quirks import Habits, Quirky, quirky
@@ -184,6 +185,29 @@ async def test_a_feed_of_a_copy_that_is_behind_takes_no_recorded_leaf_away(
         await Pump(feed, database_url).drain()
         assert server.shown["hides"]
         assert leaves(connection) == {"session:s1": {"1-a", "1-b", "1-c"}}
+
+
+@pytest.mark.parametrize("revs", [("1-a",), ("1-a", "1-b", "1-c")], ids=["not named", "named in part"])
+async def test_a_replay_that_a_copy_which_is_behind_answers_loses_no_leaf_and_is_carried_out(
+    revs: tuple[str, ...], store: Couch, database_url: str, connection: psycopg.Connection
+) -> None:
+    for rev in revs:
+        document = replicated("session:s1", rev, **without_id(a_session("s1")))
+        (await store.post("/site-lima/_bulk_docs", {"docs": [document], "new_edits": False})).ok(201)
+    async with cluster(store, Habits()) as (server, feed):
+        await project(feed, database_url)
+        connection.execute("DELETE FROM sessions")
+        with connection.transaction():
+            request_replays(
+                connection, "lima", ["session:s1"], cause="retry", requested_by="c@clinic.example"
+            )
+        connection.commit()
+        server.habits.hides = 1.0
+        await Pump(feed, database_url).drain()
+        assert server.shown["hides"]
+    assert leaves(connection) == {"session:s1": set(revs)}
+    assert session_ids(connection) == {"s1"}
+    assert connection.execute("SELECT count(*) FROM replays").fetchone() == (0,)
 
 
 @pytest.mark.timeout(60)

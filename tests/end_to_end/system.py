@@ -26,11 +26,12 @@ ADMIN = ("admin@clinic.example", "correct horse battery")
 
 
 class System:
-    """A running `sync-server up`."""
+    """A running `sync-server up`, with these settings beside the tests' own."""
 
-    def __init__(self, data_dir: Path, port: int) -> None:
+    def __init__(self, data_dir: Path, port: int, **settings: str) -> None:
         self.data_dir = data_dir
         self.port = port
+        self.settings = settings
         self.log_path = data_dir.parent / f"{data_dir.name}.log"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -47,7 +48,8 @@ class System:
         """Start it and wait until every service answers."""
         limits = {"RATE_LIMIT_PER_MINUTE": "1000000", "AUTH_RATE_LIMIT_PER_MINUTE": "1000000"}
         behind = {"COUCHDB_URL": APACHE} if APACHE else {}
-        environment = {**os.environ, **limits, **behind, "ADMIN_EMAIL": ADMIN[0], "ADMIN_PASSWORD": ADMIN[1]}
+        admin = {"ADMIN_EMAIL": ADMIN[0], "ADMIN_PASSWORD": ADMIN[1]}
+        environment = {**os.environ, **limits, **behind, **admin, **self.settings}
         command = [sys.executable, "-m", "sync_server", "up", "--data-dir", str(self.data_dir)]
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(

@@ -5,10 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.couchdb.behind import no_sites
 from tests.end_to_end import proof
 from tests.end_to_end.conftest import Corpus
 from tests.end_to_end.system import System, running, wait_until, with_login
 from tests.interop.pouchdb import run_tablet
+
+# Both tests have the same sites, and a CouchDB serves one deployment: each test has its own.
+__all__ = ["no_sites"]
 
 PROJECTION_SECONDS = 120.0
 KILLED = ("project", "serve", "postgres")
@@ -46,11 +50,12 @@ def _prove(system: System, corpus: Corpus, revs: dict[str, dict[str, str]]) -> N
 
 @pytest.mark.timeout(600)
 def test_every_field_session_is_projected_once_and_scored_right(
-    system: System, corpus: Corpus, node_executable: str
+    tmp_path: Path, corpus: Corpus, node_executable: str
 ) -> None:
-    urls = _enrol_all(system, corpus)
-    revs = asyncio.run(_push_all(urls, corpus, node_executable))
-    _prove(system, corpus, revs)
+    with running(tmp_path / "data") as system:
+        urls = _enrol_all(system, corpus)
+        revs = asyncio.run(_push_all(urls, corpus, node_executable))
+        _prove(system, corpus, revs)
 
 
 @pytest.mark.timeout(600)

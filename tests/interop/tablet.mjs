@@ -36,12 +36,15 @@ const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 async function replicate(start, attempts, denied) {
   for (let attempt = 1; ; attempt++) {
+    const replication = start();
     try {
-      const replication = start();
       replication.on('denied', ({ id, reason }) => denied.push({ id, reason }));
       const done = await replication;
       return { written: done.docs_written, failures: done.doc_write_failures, attempts: attempt };
     } catch (error) {
+      // PouchDB goes on with one that has failed, in the background: it may set the checkpoint past documents
+      // whose batch was given up, and the next attempt would begin behind them.
+      replication.cancel();
       if (attempt >= attempts) throw error;
       await pause(job.pause ?? 500);
     }

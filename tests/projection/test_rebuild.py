@@ -270,7 +270,7 @@ async def test_replays_that_a_rebuild_asks_itself_for_are_its_own(
     for _ in range(2):
         with connection.transaction():
             request_replays(connection, "lima", ["session:s1"], cause="correction", requested_by="p")
-    batch = await read_replays(feed, own, load_replays(connection, "lima"), Limits())
+    batch = await read_replays(feed, own, load_replays(connection, "lima"), {}, Limits())
     apply_batch(connection, batch)
     assert load_replays(connection, "lima") == []
     found = "SELECT (SELECT count(*) FROM pg_temp.trial_rows), (SELECT count(*) FROM public.replays)"

@@ -94,7 +94,7 @@ async def test_a_document_asked_for_again_meanwhile_is_replayed_again(
     ask(connection, "session:s1")
     checkpoint = load_checkpoint(connection, "lima")
     assert checkpoint is not None
-    batch = await read_replays(feed, checkpoint, load_replays(connection, "lima"), Limits())
+    batch = await read_replays(feed, checkpoint, load_replays(connection, "lima"), {}, Limits())
     ask(connection, "session:s1")
     apply_batch(connection, batch)
     assert waiting(connection) == ["session:s1"]

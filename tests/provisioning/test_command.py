@@ -11,6 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from replication.http.access import allow_everything
+from sync_server.identity.signing_key_file import load_or_create_signing_key
 from tests.contract.couch import embedded_in
 from tests.gateway.processes import Ended, invoke
 
@@ -95,5 +96,8 @@ def test_missing_settings_are_told(env: dict[str, str]) -> None:
     invoke("provision", env=nobody).failed_with("COUCHDB_URL has no login")
     unsafe = one | {"COUCHDB_DIRECT": "true", "COUCHDB_VALIDATION": "false"}
     invoke("provision", env=unsafe).failed_with("COUCHDB_VALIDATION must be on with COUCHDB_DIRECT")
+    both = one | {"COUCHDB_ADMIN_URL": "http://a:b@127.0.0.1:1"}
+    own = load_or_create_signing_key(Path(env["DATA_DIR"])).verifier.key_id
+    invoke("provision", "--retire-key", own, env=both).failed_with(own, "in force", "change the key first")
     away = one | {"COUCHDB_ADMIN_URL": "http://a:b@127.0.0.1:1", "DATABASE_URL": "postgresql://127.0.0.1:1/x"}
     invoke("provision", env=away).failed_with("Postgres failed")

@@ -246,6 +246,19 @@ def test_direct_mode_admits_credentials_in_force_and_keeps_other_handlers_and_ke
     assert requests(fresh)[-1].body == f"{JWT_HANDLER}, {USUAL_HANDLERS}"
 
 
+def test_keys_that_stay_in_force_when_direct_mode_is_off_are_told_and_can_be_retired() -> None:
+    actual = after(DESIRED)
+    values = {**actual.configuration[NODE], ("jwt_keys", "ec:old"): "x", ("jwt_keys", "ec:kid"): "y"}
+    actual = actual._replace(configuration={NODE: values})
+    plan = make_plan(DESIRED, actual)
+    assert steps(plan) == [(f"node {NODE}", "[jwt_keys] ec:kid", "y", "not set")]
+    assert "ec:old" in plan.notes[-1]
+    retired = make_plan(DESIRED._replace(retired_keys=frozenset({"old"})), actual)
+    assert (f"node {NODE}", "[jwt_keys] ec:old", "x", "not set") in steps(retired)
+    assert not retired.notes
+    assert not make_plan(DESIRED, actual._replace(handlers=frozenset({"cookie"}))).notes
+
+
 def test_what_only_a_person_can_mend_of_the_server_is_told() -> None:
     actual = after(DIRECT)._replace(
         handlers=frozenset({"cookie", "default"}),

@@ -5,6 +5,7 @@ import base64
 import os
 import random
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from replication.errors import Unauthorized, Unavailable
+from replication.client import CouchClient
+from replication.errors import CouchError, Unauthorized, Unavailable
 from replication.http.access import Access, FullAccess, Operation, allow_everything
 from replication.replicator.definition import Endpoint
-from replication.replicator.peer import Peer
+from replication.replicator.peer import Fetched, Peer
 from replication.wire.decode import Incoming, Refusal
 from tests.contract.couch import Couch, Db, embedded_in, fresh_database, replicated
 from tests.gateway.flaky import Fate, Flaky
@@ -255,3 +257,45 @@ async def test_killed_in_the_middle_a_replication_goes_on_and_writes_nothing_twi
             assert [row["changes"] for row in (await db.changes())["results"]] == [[{"rev": "2-b"}]] * 2000
             # Written once each: a document that came again would have another sequence.
             assert (await db.get("")).ok()["update_seq"].startswith("2000-")
+
+
+async def test_another_side_that_sends_on_to_another_url_is_not_followed_there() -> None:
+    followed: list[str] = []
+
+    async def elsewhere(request: web.Request) -> web.Response:
+        followed.append(f"{request.method} {request.path}")
+        return web.json_response({"instance_start_time": "0", "ok": True, "rev": "0-1", "_id": "a"})
+
+    async def sends_on(request: web.Request) -> web.Response:
+        await request.read()
+        raise web.HTTPTemporaryRedirect(f"{inside}{request.rel_url}")
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"{}"
+
+    async def open_document() -> None:
+        document = Fetched("a", "1-a", b"{}", True)
+        async with peer.open_document(document, []):
+            raise AssertionError
+
+    apps = web.Application(), web.Application()
+    for app, handler in zip(apps, (elsewhere, sends_on), strict=True):
+        app.router.add_route("*", "/{rest:.*}", handler)
+    async with TestServer(apps[0]) as other, TestServer(apps[1]) as asked, aiohttp.ClientSession() as session:
+        inside = str(other.make_url("")).rstrip("/")
+        peer = Peer(session, Endpoint(url=str(asked.make_url("/db/a"))))
+        client = CouchClient(session, str(asked.make_url("/db")))
+        for attempt in (
+            peer.info,
+            peer.flush,
+            open_document,
+            partial(peer.create, {}),
+            partial(peer.local, "x"),
+            partial(peer.put_local, "x", {}, None),
+            partial(peer.write, []),
+            partial(peer.put_document, "a", "application/json", pieces()),
+            partial(client.attachment, "a", "b", "n", rev="1-a", most_bytes=1000),
+        ):
+            with pytest.raises(CouchError, match="307 and sends on to another URL"):
+                await attempt()
+    assert followed == []

@@ -13,12 +13,18 @@ from replication.http.access import allow_everything
 from sync_server.app import build_app
 from sync_server.settings import Settings
 from tests.contract.couch import Couch, apache, embedded_in
+from tests.couchdb.behind import expect_deviations
 from tests.gateway.conftest import SITE, log_lines
 from tests.gateway.gateway import Gateway
 
 APACHE = os.environ.get("TEST_COUCHDB_URL", "")
 
 __all__ = ["log_lines"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Before an Apache CouchDB some tests are something else."""
+    expect_deviations(items)
 
 
 @pytest.fixture

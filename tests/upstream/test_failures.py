@@ -57,6 +57,16 @@ async def test_a_failure_that_passes_is_a_503_with_retry_after_and_nothing_is_ac
         assert answer.headers["Retry-After"]
 
 
+async def test_what_came_of_a_replication_is_told_with_its_reason(
+    couch: Couch, script: tuple[Scripted, str]
+) -> None:
+    script[0].will(answers(500, {"error": "db_not_found", "reason": "could not open it"}), resets)
+    answer = await couch.post("/_replicate", {"source": "a", "target": "b"})
+    assert answer.refused(500, "db_not_found") == "could not open it"
+    answer = await couch.post("/_replicate", {"source": "a", "target": "b"})
+    assert "send again" in answer.refused(503, "service_unavailable")
+
+
 @pytest.mark.parametrize(
     ("asked", "times"),
     [
