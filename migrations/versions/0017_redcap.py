@@ -221,9 +221,21 @@ def upgrade() -> None:
             "redcap_id", sa.Text(), nullable=True, comment="their record in the study's REDCap project"
         ),
     )
+    op.create_index(
+        "ix_participants_study_redcap_id",
+        "participants",
+        ["study", "redcap_id"],
+        unique=True,
+        postgresql_where=sa.text("redcap_id IS NOT NULL"),
+    )
 
 
 def downgrade() -> None:
+    op.drop_index(
+        "ix_participants_study_redcap_id",
+        table_name="participants",
+        postgresql_where=sa.text("redcap_id IS NOT NULL"),
+    )
     op.drop_column("participants", "redcap_id")
     op.drop_table("redcap_mappings")
     op.drop_table("redcap_connections")
