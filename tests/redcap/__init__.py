@@ -1,0 +1,1 @@
+"""REDCap: mapping, push and pull."""
