@@ -1,1 +1,1 @@
-"""REDCap: mapping, push and pull."""
+"""Sessions into REDCap, participants out of it."""
