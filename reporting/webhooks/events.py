@@ -30,6 +30,7 @@ EventName = Literal[
     "site.archived",
     "replication.stuck",
     "replication.recovered",
+    "redcap.banned",
 ]
 
 
