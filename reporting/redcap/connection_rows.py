@@ -6,7 +6,8 @@ from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Delete, Select, Update, delete, func, select, update
-from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.sql.dml import ReturningInsert
 
 from reporting.scope import Scope, within
 from reporting.tables import redcap_connections
@@ -15,7 +16,7 @@ _c = redcap_connections.c
 
 
 class ConnectionRow(msgspec.Struct, frozen=True):
-    """A connection. `site` null: every site of the study that has none of its own. The token is never shown."""
+    """A connection, without its token. `site` null: every site of the study that has none of its own."""
 
     id: int
     study: str
@@ -41,7 +42,7 @@ def select_sealed(number: int) -> Select[bytes]:
     return select(_c.token).where(_c.id == number)
 
 
-def insert_connection(values: Mapping[str, Any]) -> Insert:
+def insert_connection(values: Mapping[str, Any]) -> ReturningInsert[*tuple[Any, ...]]:
     """Statement: a new one; the fields of ConnectionRow. No row: the study, or site of it, has one."""
     return insert(redcap_connections).values(**values).on_conflict_do_nothing().returning(*COLUMNS)
 

@@ -5,7 +5,8 @@ from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Select, Update, func, select, update
-from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.sql.dml import ReturningInsert
 
 from reporting.tables import redcap_mappings
 
@@ -33,7 +34,7 @@ def select_mapping_row(study: str, *, lock: bool = False) -> Select[*tuple[Any, 
     return statement.with_for_update() if lock else statement
 
 
-def insert_mapping(study: str, definition: Any, by: str) -> Insert:
+def insert_mapping(study: str, definition: Any, by: str) -> ReturningInsert[*tuple[Any, ...]]:
     """Statement: a study's first one; the fields of MappingRow. No row: it has one."""
     return (
         insert(redcap_mappings)

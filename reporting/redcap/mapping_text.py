@@ -12,8 +12,6 @@
 """
 
 from collections.abc import Mapping as MappingOf
-from collections.abc import Sequence
-from datetime import date
 from typing import Any, Final
 
 import msgspec
@@ -81,7 +79,7 @@ def _loaded(text: str) -> Any:
     try:
         for event in yaml.parse(text, Loader=yaml.CSafeLoader):
             if isinstance(event, yaml.AliasEvent):
-                line = event.start_mark.line + 1
+                line = event.start_mark.line + 1 if event.start_mark else 0
                 raise CannotRead(f"Line {line}: aliases are not taken; write it out.")
         return yaml.load(text, Loader=_Loader)  # noqa: S506 (a safe loader)
     except yaml.MarkedYAMLError as error:

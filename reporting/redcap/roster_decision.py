@@ -56,7 +56,7 @@ class Taking(msgspec.Struct, frozen=True, kw_only=True):
 
     changes: Mapping[Member, str | None]
     taken: Mapping[str, str | None]
-    conflicts: Mapping[Member, Conflict]
+    conflicts: Mapping[str, Conflict]
     to_push: Mapping[Member, str | None] = {}
 
 
@@ -130,7 +130,7 @@ def compare(
     """What is taken of each member that the mapping has."""
     changes: dict[Member, str | None] = {}
     taken: dict[str, str | None] = {}
-    conflicts: dict[Member, Conflict] = {}
+    conflicts: dict[str, Conflict] = {}
     to_push: dict[Member, str | None] = {}
     for member, there in said.values.items():
         here = local.get(member)

@@ -33,6 +33,7 @@ from sync_server.api.study_rows import require_study
 from sync_server.errors import InvalidRequest, NotFound, Taken
 from sync_server.keys import SEALER, SETTINGS
 from sync_server.policy import Right
+from sync_server.redcap.connections import reach_of
 from sync_server.redcap.given_connection import ApiUrl, Refused, Token, api_url
 
 _c = redcap_connections.c
@@ -146,7 +147,7 @@ async def _connection(call: Call[Any, Any], right: Right, *, lock: bool = False)
 
 def _url(call: Call[Any, Any], given: str) -> str:
     try:
-        return api_url(given, production=call.request.app[SETTINGS].environment == "production")
+        return api_url(given, reach_of(call.request.app[SETTINGS]))
     except Refused as error:
         raise InvalidRequest(f"url: {error}", details={"path": "$.url"}) from error
 
