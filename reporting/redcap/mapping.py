@@ -50,8 +50,9 @@ class FieldMapping(
     forbid_unknown_fields=True,
     rename={"source": "from", "kind": "as"},
 ):
-    """Where a field's value comes from, and how it is written. `map` and `codes` go by the source's value; what
-    is not in `map` is `default`, or parks the session where there is none. `missing` is written for null.
+    """Where a field's value comes from, and how it is written. `map` and `codes` go by the source's value;
+    what is not in `map` is `default`, or parks the session where there is none. `missing` is written for
+    null. See docs/REDCAP.md, "Mapping".
     """
 
     source: Source
