@@ -4,11 +4,11 @@ from datetime import datetime
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Select, Update, func, select, update
+from sqlalchemy import Delete, Select, Update, delete, func, null, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql.dml import ReturningInsert
 
-from reporting.tables import redcap_mappings
+from reporting.tables import redcap_mappings, redcap_projects
 
 _m = redcap_mappings.c
 
@@ -52,3 +52,20 @@ def update_mapping(study: str, definition: Any, by: str, *, row_version: int) ->
         .values(definition=definition, updated_by=by, row_version=row_version + 1, updated_at=func.now())
         .returning(*COLUMNS)
     )
+
+
+def resume_where_checked(project: str) -> Update:
+    """Statement: a pause for the sake of the mapping ends, since it was checked; others do not."""
+    p = redcap_projects.c
+    return (
+        update(redcap_projects)
+        .where(p.project == project, p.paused_cause.in_(("dictionary", "mapping")))
+        .values(paused_at=null(), paused_cause=null(), paused_reason=null())
+    )
+
+
+def forget_projects(study: str, key: str) -> Delete:
+    """Statement: the study's projects of that key, in which no session is."""
+    p = redcap_projects.c
+    is_named = or_(p.project == key, p.project.startswith(f"{key}@", autoescape=True))
+    return delete(redcap_projects).where(p.study == study, is_named)

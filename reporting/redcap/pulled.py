@@ -41,9 +41,9 @@ class Kept(msgspec.Struct, frozen=True):
 
 
 def conflicts_of(planned: Planned) -> dict[str, Any] | None:
-    """As they are kept: both values as people may see them, and what REDCap has as it would be kept."""
+    """As they are kept: both values as people may see them, and what either would be kept as."""
     return {
-        member: {"here": both.here, "redcap": both.redcap, "waiting": planned.waiting.get(member)}
+        member: {"here": both.here, "redcap": both.redcap, **planned.waiting[member]}
         for member, both in planned.conflicts.items()
     } or None
 
@@ -159,4 +159,24 @@ def select_due(every: timedelta) -> Select[str, str]:
             _p.paused_at.is_(None), ~waits, or_(_p.pulled_at.is_(None), _p.pulled_at <= func.now() - every)
         )
         .order_by(_p.project)
+    )
+
+
+def select_kept(number: int) -> Select[Any, Any]:
+    """Statement: (value, conflicts) of a record, locked until the transaction ends."""
+    return select(_r.value, _r.conflicts).where(_r.id == number).with_for_update()
+
+
+def settle(number: int, value: Any, conflicts: Any, member: str, *, keep: str) -> Update:
+    """Statement: of a member in conflict, what counts as taken: REDCap's value, so that what is here stays;
+    or what is here, so that the next pull takes REDCap's.
+    """
+    told = conflicts[member]
+    last = told["theirs"] if keep == "here" else told["ours"]
+    left = {name: each for name, each in conflicts.items() if name != member}
+    problem = f"Changed here and in REDCap: {', '.join(sorted(left))}." if left else null()
+    return (
+        update(redcap_pulled)
+        .where(_r.id == number)
+        .values(value={**value, member: last}, conflicts=left or null(), problem=problem)
     )

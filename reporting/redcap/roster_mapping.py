@@ -13,7 +13,7 @@
 
 | what a record has | what it says |
 |---|---|
-| an empty field | nothing of that member |
+| an empty field, one of the project's missing data codes | nothing of that member |
 | rows of several events | the row of `event`; without one, the first row in which the field is not empty |
 | rows of repeats | passed over |
 | a value that is not in `map`, no day, no language tag | a problem: nothing of the record is taken |
@@ -112,18 +112,24 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
     problems: Sequence[tuple[str, str]] = ()
 
 
-def read_record(roster: RosterMapping, record: str, rows: Sequence[Mapping[str, Any]]) -> Said:
+def read_record(
+    roster: RosterMapping,
+    record: str,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    missing_codes: frozenset[str] = frozenset(),
+) -> Said:
     """What one record says; `rows` are all of its rows, as REDCap exports them."""
     own = [row for row in rows if not row.get("redcap_repeat_instance")]
     if roster.event is not None:
         own = [row for row in own if row.get("redcap_event_name", roster.event) == roster.event]
     problems: list[tuple[str, str]] = []
-    code = _first(rows if roster.event is None else own or rows, roster.code.source)
+    code = _first(rows if roster.event is None else own or rows, roster.code.source, missing_codes)
     if code is not None and not _fits(code, Code):
         problems.append(("code", f"{code[:64]!r} cannot be a participant's code."))
     values: dict[Member, str | None] = {}
     for member, mapping in roster.pulled.items():
-        found = _first(rows if mapping.by == "dag" else own, mapping.column or "")
+        found = _first(rows if mapping.by == "dag" else own, mapping.column or "", missing_codes)
         try:
             values[member] = None if found is None else _ours(member, mapping, found)
         except ValueError as error:
@@ -139,10 +145,10 @@ def by_record(rows: Sequence[Mapping[str, Any]], record_id: str) -> dict[str, li
     return found
 
 
-def _first(rows: Sequence[Mapping[str, Any]], column: str) -> str | None:
+def _first(rows: Sequence[Mapping[str, Any]], column: str, missing: frozenset[str]) -> str | None:
     for row in rows:
         value = str(row.get(column, "")).strip()
-        if value:
+        if value and value not in missing:
             return value
     return None
 

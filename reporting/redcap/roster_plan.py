@@ -22,7 +22,7 @@ from reporting.redcap.roster_decision import (
     local_values,
     with_changes,
 )
-from reporting.redcap.roster_mapping import RosterMapping, Said
+from reporting.redcap.roster_mapping import Member, RosterMapping, Said
 
 REASON: Final = "As REDCap has it."
 
@@ -45,7 +45,7 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     problem: str | None
     told: Sequence[str] = ()
     waiting: Mapping[str, Any] = {}
-    """What REDCap has of members in conflict, as it would be kept."""
+    """Of members in conflict, what either side would be kept as."""
 
 
 def plan(  # noqa: PLR0917 (a record and what it meets)
@@ -64,7 +64,8 @@ def plan(  # noqa: PLR0917 (a record and what it meets)
         told = "; ".join(f"{member}: {sentence}" for member, sentence in said.problems)
         return _nothing(said, who, last, told)
     before = Known(State(None, roster.create_status), Contact()) if known is None else known
-    taking = compare(roster, said, {} if known is None else local_values(known), last, fingerprints)
+    local = {} if known is None else local_values(known)
+    taking = compare(roster, said, local, last, fingerprints)
     after = with_changes(before, taking.changes, said.record if who.links else None)
     after = Known(_enrolled(known, after.state, where), after.contact)
     refusal = _refusal(None if known is None else known.state, after.state, where)
@@ -82,7 +83,7 @@ def plan(  # noqa: PLR0917 (a record and what it meets)
         conflicts=taking.conflicts,
         problem=problem,
         told=sorted([*taking.changes, *(["redcap_id"] if who.links else [])]),
-        waiting=_waiting(said, taking, fingerprints),
+        waiting=_waiting(said, local, taking, fingerprints),
     )
 
 
@@ -92,14 +93,18 @@ def _nothing(said: Said, who: Who, last: Mapping[str, Any], problem: str) -> Pla
     )
 
 
-def _waiting(said: Said, taking: Taking, fingerprints: Fingerprints) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for member, there in said.values.items():
-        if member not in taking.conflicts:
-            continue
-        secret = there is not None and member.startswith("contact.")
-        found[member] = fingerprints(there)[0] if secret and there is not None else there
-    return found
+def _waiting(
+    said: Said, local: Mapping[Member, str | None], taking: Taking, fingerprints: Fingerprints
+) -> dict[str, Any]:
+    def told(member: Member, value: str | None) -> str | None:
+        secret = value is not None and member.startswith("contact.")
+        return fingerprints(value)[0] if secret and value is not None else value
+
+    return {
+        member: {"ours": told(member, local.get(member)), "theirs": told(member, there)}
+        for member, there in said.values.items()
+        if member in taking.conflicts
+    }
 
 
 def _enrolled(known: Known | None, state: State, where: Where) -> State:

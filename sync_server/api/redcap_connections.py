@@ -22,19 +22,22 @@ from reporting.redcap.connection_rows import (
     delete_connection,
     insert_connection,
     select_connections,
+    select_sealed,
     update_connection,
 )
 from reporting.tables import redcap_connections, study_sites
 from sync_server.api.call import Call, ListQuery, Nothing, PageOf
 from sync_server.api.names import SiteCode, StudyCode
 from sync_server.api.parameters import Text
+from sync_server.api.redcap_parts import redcaps_of
 from sync_server.api.route import Route, delete, get, patch, post
 from sync_server.api.study_rows import require_study
 from sync_server.errors import InvalidRequest, NotFound, Taken
 from sync_server.keys import SEALER, SETTINGS
 from sync_server.policy import Right
-from sync_server.redcap.connections import reach_of
+from sync_server.redcap.connections import Chosen, reach_of
 from sync_server.redcap.given_connection import ApiUrl, Refused, Token, api_url
+from sync_server.redcap.study_connections import ask_about
 
 _c = redcap_connections.c
 
@@ -59,6 +62,20 @@ class ConnectionChanges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 
     url: ApiUrl | UnsetType = UNSET
     token: Token | UnsetType = UNSET
+
+
+class ConnectionTest(msgspec.Struct, frozen=True, kw_only=True):
+    """What the project is; `problem` where that could not be told."""
+
+    works: bool
+    problem: str | None = None
+    title: str | None = None
+    redcap_version: str | None = None
+    record_id: str | None = None
+    forms: list[str] = []
+    fields: int | None = None
+    events: list[str] = []
+    repeats: list[str] = []
 
 
 async def list_connections(call: Call[ConnectionQuery, Nothing]) -> PageOf[ConnectionRow]:
@@ -137,6 +154,33 @@ async def remove_connection(call: Call[Nothing, Nothing]) -> None:
     await _record(call, "redcap_connection.delete", before, before=_told(before))
 
 
+async def try_connection(call: Call[Nothing, Nothing]) -> ConnectionTest:
+    """Ask REDCap what the project is, with the token: nothing is written there.
+
+    Whether the token's user may import is not told by REDCap beforehand: the first push says so.
+    """
+    row = await _connection(call, "redcap.manage")
+    sealed = (await call.connection.execute(select_sealed(row.id))).scalar_one()
+    await call.connection.rollback()
+    about = await ask_about(Chosen(row.url, row.site, sealed=sealed), redcaps_of(call))
+    works = not isinstance(about, str)
+    await _record(call, "redcap_connection.test", row, after={"works": works})
+    await call.connection.commit()
+    if isinstance(about, str):
+        return ConnectionTest(works=False, problem=about)
+    dictionary = about.dictionary
+    return ConnectionTest(
+        works=True,
+        title=about.title,
+        redcap_version=about.version,
+        record_id=dictionary.record_id,
+        forms=list(dictionary.forms),
+        fields=len(dictionary.fields),
+        events=[event.name for event in dictionary.events],
+        repeats=sorted({each.form or each.event for each in dictionary.repeats}),
+    )
+
+
 async def _connection(call: Call[Any, Any], right: Right, *, lock: bool = False) -> ConnectionRow:
     statement = select_connections(call.caller.scope(right)).where(_c.id == call.number("id"))
     row = (await call.connection.execute(statement.with_for_update() if lock else statement)).one_or_none()
@@ -167,5 +211,6 @@ ROUTES: list[Route] = [
     post(_PATH, create_connection, right="redcap.manage", status=201, errors=(409,)),
     get(f"{_PATH}/{{id}}", get_connection, right="redcap.read"),
     patch(f"{_PATH}/{{id}}", change_connection, right="redcap.manage", errors=(412, 428)),
+    post(f"{_PATH}/{{id}}/test", try_connection, right="redcap.manage", transaction=False),
     delete(f"{_PATH}/{{id}}", remove_connection, right="redcap.manage", status=204, errors=(412, 428)),
 ]

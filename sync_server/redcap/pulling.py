@@ -20,13 +20,12 @@ what was taken already is found unchanged.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 
 import msgspec
-from sqlalchemy import func, literal, select
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reporting.audit import AuditEntry
 from reporting.erasure.blocked import select_subjects
@@ -51,6 +50,7 @@ from reporting.redcap.roster_mapping import RosterMapping, Said, by_record, read
 from reporting.redcap.roster_plan import REASON, Planned, Where, plan
 from sync_server.redcap.client import Redcap
 from sync_server.redcap.connections import project_of
+from sync_server.redcap.locking import project_lock
 from sync_server.redcap.study_connections import Redcaps, connections_of
 from sync_server.sealing import Sealer
 
@@ -58,8 +58,6 @@ OVERLAP: Final = timedelta(hours=12, minutes=15)
 RECONCILE_EVERY: Final = timedelta(hours=24)
 RECORDS_AT_ONCE: Final = 200
 MOST_TOLD: Final = 1000
-
-_LOCK_SPACE: Final = 0x9C11
 
 Outcome = Literal["created", "linked", "updated", "unchanged", "conflict", "refused"]
 Tell = Callable[[int, int], None]
@@ -70,7 +68,7 @@ class CannotPull(Exception):
 
 
 class SomebodyElse(Exception):
-    """Another pull of the project is at it, or was quicker."""
+    """Another pull of the project was quicker, or it was paused meanwhile."""
 
     def __init__(self) -> None:
         super().__init__(self.__doc__)
@@ -111,6 +109,7 @@ class _Pull(msgspec.Struct, frozen=True):
     state: PullState
     roster: RosterMapping
     record_id: str
+    missing_codes: frozenset[str]
     client: Redcap
     redcaps: Redcaps
     full: bool
@@ -125,8 +124,8 @@ async def pull(
     dry_run: bool = False,
     tell: Tell = lambda _done, _total: None,
 ) -> PullReport:
-    """Pull a project. Raises CannotPull, SomebodyElse, Refused, NoTurn, Unusable, CannotOpen."""
-    async with _alone(redcaps.engine, project):
+    """Pull a project. Raises CannotPull, Busy, SomebodyElse, Refused, NoTurn, Unusable, CannotOpen."""
+    async with project_lock(redcaps.engine, f"{project} (pull)"):
         this = await _prepared(project, redcaps, full=full, dry_run=dry_run)
         return await _pulled(this, tell)
 
@@ -155,7 +154,14 @@ async def _prepared(project: str, redcaps: Redcaps, *, full: bool, dry_run: bool
     everything = full or due or state.pulled_until is None
     client = redcaps.client(own[0])
     return _Pull(
-        state, mapping.participants, known.dictionary.record_id, client, redcaps, everything, dry_run
+        state,
+        mapping.participants,
+        known.dictionary.record_id,
+        frozenset(known.dictionary.missing_codes),
+        client,
+        redcaps,
+        everything,
+        dry_run,
     )
 
 
@@ -180,7 +186,10 @@ async def _pulled(this: _Pull, tell: Tell) -> PullReport:
     erased = await _erased(this)
     done = 0
     async for part in parts:
-        said = [read_record(this.roster, record, rows) for record, rows in part.items()]
+        said = [
+            read_record(this.roster, record, rows, missing_codes=this.missing_codes)
+            for record, rows in part.items()
+        ]
         for planned in await _take(this, said, erased):
             fate = _fate(planned)
             counts[fate.outcome] = counts.get(fate.outcome, 0) + 1
@@ -376,19 +385,3 @@ def _fate(planned: Planned) -> RecordFate:
         planned.conflicts,
         planned.problem,
     )
-
-
-@asynccontextmanager
-async def _alone(engine: AsyncEngine, project: str) -> AsyncIterator[None]:
-    """Raises SomebodyElse. The lock is the connection's: whoever dies has lost it."""
-    key = (literal(_LOCK_SPACE), func.hashtext(literal(project)))
-    async with engine.connect() as connection:
-        taken = await connection.scalar(select(func.pg_try_advisory_lock(*key)))
-        await connection.commit()
-        if not taken:
-            raise SomebodyElse
-        try:
-            yield
-        finally:
-            await connection.execute(select(func.pg_advisory_unlock(*key)))
-            await connection.commit()
