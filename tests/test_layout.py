@@ -70,6 +70,7 @@ PURE = (
     "reporting/redcap/checking.py",
     "reporting/redcap/checking_fields.py",
     "reporting/redcap/checking_sources.py",
+    "reporting/redcap/comparison.py",
     "reporting/redcap/dictionary.py",
     "reporting/redcap/faults.py",
     "reporting/redcap/field_rules.py",
