@@ -4,7 +4,7 @@
 |---|---|
 | Banned | the throttle has noted it: nothing more, the sessions wait |
 | NoRights | the project is paused, `rights` |
-| DictionaryChanged | the dictionary is read anew: it changed and the mapping fits → again; else paused, `dictionary` |
+| DictionaryChanged | the dictionary is read anew: another one that fits → again; else paused, `dictionary` |
 | UnknownOutcome, TooBig for one row | failed: again later, with backoff |
 | what is about rows, where no row was sent | failed |
 """

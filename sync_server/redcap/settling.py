@@ -1,4 +1,4 @@
-"""What is written into the ledger when it is known what REDCap has: instances chosen, rows done, rows retired.
+"""What is written into the ledger once it is known what REDCap has: instances, rows done, rows retired.
 
 Each in one transaction with its attempts. A row that is not the taker's any more changes nothing; where it
 was sent, its session is entered again and is read back by whoever has it (`unsettle`).

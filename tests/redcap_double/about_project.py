@@ -43,11 +43,12 @@ def export_field_names(project: Project, user: User, parameters: Parameters) -> 
     ]
 
 
-def instruments(project: Project, user: User, parameters: Parameters) -> Rows:  # noqa: ARG001
+def instruments(project: Project, user: User, parameters: Parameters) -> Rows:
     """The forms."""
     _must_export(user)
     return [
-        {"instrument_name": name, "instrument_label": label} for name, label in project.dictionary.forms.items()
+        {"instrument_name": name, "instrument_label": label}
+        for name, label in project.dictionary.forms.items()
     ]
 
 
@@ -97,7 +98,7 @@ def form_event_mapping(project: Project, user: User, parameters: Parameters) -> 
     ]
 
 
-def repeating_forms_events(project: Project, user: User, parameters: Parameters) -> Rows:  # noqa: ARG001
+def repeating_forms_events(project: Project, user: User, parameters: Parameters) -> Rows:
     """What repeats; form "" for a whole event. Refused where nothing does."""
     _must_export(user)
     if not project.is_repeating:
@@ -111,14 +112,16 @@ def repeating_forms_events(project: Project, user: User, parameters: Parameters)
         if event not in project.repeating:
             continue
         repeating = project.repeating[event]
-        forms = [""] if repeating is None else [form for form in project.dictionary.forms if form in repeating]
+        forms = (
+            [""] if repeating is None else [form for form in project.dictionary.forms if form in repeating]
+        )
         for form in forms:
             named = {"event_name": event} if project.is_longitudinal else {}
             rows.append({**named, "form_name": form, "custom_form_label": ""})
     return rows
 
 
-def groups(project: Project, user: User, parameters: Parameters) -> Rows:  # noqa: ARG001
+def groups(project: Project, user: User, parameters: Parameters) -> Rows:
     """The data access groups."""
     _must_export(user)
     if not user.data_access_groups:
@@ -133,7 +136,7 @@ def groups(project: Project, user: User, parameters: Parameters) -> Rows:  # noq
     ]
 
 
-def users(project: Project, user: User, parameters: Parameters) -> Rows:  # noqa: ARG001
+def users(project: Project, user: User, parameters: Parameters) -> Rows:
     """All users and their rights."""
     _must_export(user)
     rows: Rows = []
@@ -165,7 +168,7 @@ def users(project: Project, user: User, parameters: Parameters) -> Rows:  # noqa
     return rows
 
 
-def project_info(project: Project, user: User, parameters: Parameters) -> dict[str, Any]:  # noqa: ARG001
+def project_info(project: Project, user: User, parameters: Parameters) -> dict[str, Any]:
     """One object, not a list."""
     _must_export(user)
     return {

@@ -53,7 +53,7 @@ def refused(refusal: Refusal, form: str) -> Answer:
 
 def html(status: int, title: str, text: str) -> Answer:
     """A page, as proxies and maintenance send."""
-    page = f"<!DOCTYPE html><html><head><title>{title}</title></head><body><h1>{title}</h1><p>{text}</p></body></html>"
+    page = f"<!DOCTYPE html><html><head><title>{title}</title></head><body><p>{text}</p></body></html>"
     return Answer(status, page.encode(), f"{HTML_TYPE}; charset=utf-8")
 
 
@@ -69,7 +69,9 @@ def _csv(rows: Sequence[dict[str, Any]]) -> str:
 
 def _xml(rows: Sequence[dict[str, Any]]) -> str:
     items = "".join(
-        "<item>" + "".join(f"<{name}>{escape(str(value))}</{name}>" for name, value in row.items()) + "</item>"
+        "<item>"
+        + "".join(f"<{name}>{escape(str(value))}</{name}>" for name, value in row.items())
+        + "</item>"
         for row in rows
     )
     return f'<?xml version="1.0" encoding="UTF-8" ?><records>{items}</records>'

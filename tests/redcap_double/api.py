@@ -1,6 +1,7 @@
 """The API's methods as one table: content and action → what is answered.
 
-Pure but for the project, which imports, deletions and files change. `answer` is all that the HTTP shell calls.
+Pure but for the project, which imports, deletions and files change. `answer` is all that the HTTP shell
+calls.
 """
 
 import json
@@ -20,8 +21,8 @@ from tests.redcap_double.records import Place
 from tests.redcap_double.refusals import Refusal, missing_right, not_implemented
 
 CONTENTS = (
-    "metadata", "instrument", "user", "project", "event", "arm", "formEventMapping", "repeatingFormsEvents", "dag",
-    "record", "version", "log", "file", "generateNextRecordName", "exportFieldNames",
+    "metadata", "instrument", "user", "project", "event", "arm", "formEventMapping", "repeatingFormsEvents",
+    "dag", "record", "version", "log", "file", "generateNextRecordName", "exportFieldNames",
 )  # fmt: skip
 
 
@@ -46,14 +47,18 @@ class Request:
 def answer(request: Request) -> Answer:
     """What the API answers; a refusal is an answer, too."""
     try:
-        method = _METHODS.get((request.parameters.content, request.parameters.action))
-        if request.parameters.content not in CONTENTS:
-            raise Refusal(400, 'The value of the parameter "content" is not valid')
-        if method is None:
-            raise not_implemented()
-        return method(request)
+        return _method(request.parameters)(request)
     except Refusal as refusal:
         return answers.refused(refusal, request.parameters.return_format)
+
+
+def _method(parameters: Parameters) -> Callable[[Request], Answer]:
+    if parameters.content not in CONTENTS:
+        raise Refusal(400, 'The value of the parameter "content" is not valid')
+    method = _METHODS.get((parameters.content, parameters.action))
+    if method is None:
+        raise not_implemented()
+    return method
 
 
 def _exports(read: Callable[[Project, User, Parameters], Any]) -> Callable[[Request], Answer]:
@@ -72,8 +77,9 @@ def _import_records(request: Request) -> Answer:
     imported = import_records(
         request.project, request.user, parameters, request.now, names_event=request.names_event
     )
-    for write in imported.writes if request.on_write else ():
-        request.on_write(request.project, write)
+    if request.on_write is not None:
+        for write in imported.writes:
+            request.on_write(request.project, write)
     form = parameters.return_format
     if wanted == "nothing":
         return answers.plain("", form)
@@ -89,7 +95,7 @@ def _import_records(request: Request) -> Answer:
 def _delete_records(request: Request) -> Answer:
     project, parameters = request.project, request.parameters
     if not request.user.api_import:
-        raise missing_right("API Import")
+        raise missing_right("API Import/Update")
     if not request.user.record_delete:
         raise missing_right("Delete Record")
     names = parameters.listed("records")
@@ -110,9 +116,8 @@ def _delete_records(request: Request) -> Answer:
     for name in names:
         places = [
             place
-            for place in project.records.rows
-            if place.record == name
-            and event in ("", place.event)
+            for place in project.records.of(name)
+            if event in ("", place.event)
             and (not instrument or instrument in project.forms_of_row(place.event, place.instrument))
             and (not instance or not place.instance or str(place.instance) == instance)
         ]

@@ -34,8 +34,8 @@ def build_project(
     """A project with one user, `sync`, who may do everything, unless others are given.
 
     `events`: unique name → forms, in order; the arm is what the name ends in. `repeating`: forms of a classic
-    project, or event → its repeating forms, None where the event as a whole repeats. `groups`: labels, numbered
-    from 15.
+    project, or event → its repeating forms, None where the event as a whole repeats. `groups`: labels,
+    numbered from 15.
     """
     if isinstance(repeating, Mapping):
         repeats = {event: None if forms is None else frozenset(forms) for event, forms in repeating.items()}

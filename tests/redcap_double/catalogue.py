@@ -4,10 +4,10 @@
 |---|---|---|
 | `drop` | the connection is closed | no |
 | `cut` | half of the answer, then the connection is closed | yes |
-| `late` | nothing until the client has hung up (or `seconds`), then the work is done | yes, later |
+| `late` | nothing until the client has hung up and `released` says so, or `seconds` | yes, later |
 | `html` | a page at 200 | no |
 | `empty-500` | 500 without a body | no |
-| `429` `503` `504` | a proxy's page | no |
+| `401` `408` `413` `429` `502` `503` `504` | a proxy's page | no |
 | `out-of-memory` | 500, "REDCap ran out of server memory" | no |
 | `ban` | the address is banned for good | no |
 | `lock-record` | a person locks the record before the import is looked at | no: 400 |
@@ -21,7 +21,7 @@
 | `partial` | the last row of an import is not written, and the answer is honest about it | in part |
 | `partial-silent` | the same, and the answer counts it all the same | in part |
 
-`drop`, `html`, `empty-500`, `429`, `503`, `504` and `out-of-memory` end in `-after` for the same with the work done.
+The faults down to `out-of-memory` but for `cut` and `late` end in `-after` for the same with the work done.
 """
 
 import json
@@ -38,17 +38,24 @@ from tests.redcap_double.records import Lock
 from tests.redcap_double.refusals import Refusal, forbidden
 
 OUT_OF_MEMORY = (
-    "REDCap ran out of server memory. The request cannot be processed. Please try importing/exporting a smaller "
-    "amount of data."
+    "REDCap ran out of server memory. The request cannot be processed. "
+    "Please try importing/exporting a smaller amount of data."
 )
 
+_PAGES = {
+    401: "Authorization Required",
+    408: "Request Time-out",
+    413: "Request Entity Too Large",
+    429: "Too Many Requests",
+    502: "Bad Gateway",
+    503: "Service Temporarily Unavailable",
+    504: "Gateway Time-out",
+}
 _ANSWERS: dict[str, Reply] = {
     "drop": Dropped(),
     "html": answers.html(200, "Maintenance", "REDCap is offline for scheduled maintenance."),
     "empty-500": Answer(500, b"", "text/html; charset=utf-8"),
-    "429": answers.html(429, "429 Too Many Requests", "nginx"),
-    "503": answers.html(503, "503 Service Temporarily Unavailable", "nginx"),
-    "504": answers.html(504, "504 Gateway Time-out", "nginx"),
+    **{str(status): answers.html(status, f"{status} {title}", "nginx") for status, title in _PAGES.items()},
     "out-of-memory": Answer(500, OUT_OF_MEMORY.encode(), "text/html; charset=utf-8"),
 }
 
@@ -83,8 +90,8 @@ def _cut() -> Fault:
     return Fault("", after=lambda call, answer: Cut(answer, len(answer.body) // 2))  # noqa: ARG005
 
 
-def _late(seconds: float | None = None) -> Fault:
-    return Fault("", wait=Wait(seconds))
+def _late(seconds: float | None = None, released: Callable[[], bool] | None = None) -> Fault:
+    return Fault("", wait=Wait(seconds, released))
 
 
 def _ban() -> Fault:
@@ -95,7 +102,8 @@ def _on_import(change: Callable[[Call, Rows], Any]) -> Fault:
     """Something changes just before the import is looked at."""
 
     def before(call: Call) -> None:
-        if rows := _rows(call):
+        record_id = call.project.dictionary.record_id
+        if rows := [row for row in _rows(call) if row.get(record_id)]:
             change(call, rows)
 
     return Fault("", before=before, content="record", action="import")
@@ -138,9 +146,9 @@ def _field_removed() -> Fault:
         dictionary = call.project.dictionary
         columns = dictionary.columns()
         sent = [name for name in rows[0] if name in columns and columns[name].field_type != "complete"]
-        gone = columns[sent[-1]].field_name
-        if gone != dictionary.record_id:
-            call.project.dictionary = dictionary.without(gone)
+        removable = [name for name in sent if name != dictionary.record_id]
+        for name in removable[-1:]:
+            call.project.dictionary = dictionary.without(columns[name].field_name)
 
     return _on_import(remove)
 
@@ -150,7 +158,11 @@ def _choice_removed() -> Fault:
         dictionary = call.project.dictionary
         columns = dictionary.columns()
         names = [columns[name].field_name for name in rows[0] if name in columns]
-        fields = [found for name in names if (found := dictionary.field(name)) and found.type in {"radio", "dropdown"}]
+        fields = [
+            found
+            for name in names
+            if (found := dictionary.field(name)) and found.type in {"radio", "dropdown"}
+        ]
         for field in fields[:1]:
             left = list(field.coded().items())[:-1]
             choices = " | ".join(f"{code}, {label}" for code, label in left)

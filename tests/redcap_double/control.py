@@ -79,7 +79,7 @@ def _person(double: Double, order: Order) -> int:
     )
 
 
-def _rows(double: Double, order: Order) -> list[dict[str, Any]]:  # noqa: ARG001
+def _rows(double: Double, order: Order) -> list[dict[str, Any]]:
     return [
         {
             "record": place.record,
@@ -92,7 +92,7 @@ def _rows(double: Double, order: Order) -> list[dict[str, Any]]:  # noqa: ARG001
     ]
 
 
-def _requests(double: Double, order: Order) -> dict[str, Any]:  # noqa: ARG001
+def _requests(double: Double, order: Order) -> dict[str, Any]:
     log = double.requests
     return {
         "by_kind": {f"{content}/{action}": count for (content, action), count in log.by_kind().items()},

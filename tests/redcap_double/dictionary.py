@@ -1,8 +1,8 @@
 """The data dictionary: forms, their fields, and the columns that these have in exports and imports.
 
-A checkbox `flags` with the choices 1 and 2 is two columns, `flags___1` and `flags___2`. Each form has one more
-column than it has fields, `<form>_complete`. A descriptive field has no column. The first field of all is the
-name of the record.
+A checkbox `flags` with the choices 1 and 2 is two columns, `flags___1` and `flags___2`. Each form has one
+more column than it has fields, `<form>_complete`. A descriptive field has no column. The first field of all
+is the name of the record.
 """
 
 from collections.abc import Iterator
@@ -47,6 +47,11 @@ def parse_choices(text: str) -> dict[str, str]:
         if code.strip():
             choices[code.strip()] = label.strip()
     return choices
+
+
+def checkbox_column(field_name: str, code: str) -> str:
+    """The column of one choice: `flags___2`, of code -9 `flags____9`."""
+    return f"{field_name}___{code.lower().replace('-', '_')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +105,7 @@ class Field:
             return
         for code in self.coded():
             yield Column(
-                f"{self.name}___{code.lower().replace('-', '_')}",
+                checkbox_column(self.name, code),
                 self.form,
                 self.name,
                 "checkbox",

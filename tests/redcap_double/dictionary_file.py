@@ -30,7 +30,9 @@ def read_dictionary(path: Path) -> Dictionary:
 def parse_dictionary(text: str) -> Dictionary:
     """From the file's text."""
     reader = csv.DictReader(io.StringIO(text, newline=""))
-    titles = {_plain(title): name for name, title in CSV_COLUMNS.items()} | {name: name for name in CSV_COLUMNS}
+    titles = {_plain(title): name for name, title in CSV_COLUMNS.items()} | {
+        name: name for name in CSV_COLUMNS
+    }
     columns = {title: titles[_plain(title)] for title in reader.fieldnames or () if _plain(title) in titles}
     if missing := [CSV_COLUMNS[name] for name in NEEDED if name not in columns.values()]:
         raise BadFile(f"not a data dictionary, it has no column: {', '.join(missing)}")
@@ -57,7 +59,9 @@ def _field(values: Mapping[str, str], line: int) -> Field:
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise BadFile(f"line {line}: {name!r} is no field name: small letters, digits and _ after a letter")
     if kind not in FIELD_TYPES:
-        raise BadFile(f"line {line}, field {name}: unknown type {kind!r}, known are {', '.join(sorted(FIELD_TYPES))}")
+        raise BadFile(
+            f"line {line}, field {name}: unknown type {kind!r}, known are {', '.join(sorted(FIELD_TYPES))}"
+        )
     if not values["form_name"]:
         raise BadFile(f"line {line}, field {name}: no form")
 

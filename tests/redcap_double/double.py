@@ -12,7 +12,7 @@ No HTTP yet: `server.py` puts it behind a port. Its methods may be called from a
 
 import threading
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -41,7 +41,7 @@ def utc_now() -> datetime:
 
 @dataclass
 class Double:
-    """All state is public: a test may look at it and change it, with `lock` held where it serves meanwhile."""
+    """All state is public: a test may look at it and change it, holding `lock` where it serves meanwhile."""
 
     projects: list[Project]
     clock: Callable[[], datetime] = utc_now
@@ -103,7 +103,15 @@ class Double:
             sent = reply.answer if isinstance(reply, Cut) else reply
             ending = {Dropped: Ending.DROPPED, Cut: Ending.CUT}.get(type(reply), Ending.ANSWERED)
             status = sent.status if isinstance(sent, Answer) else 0
-            self._log(call.remote, call.parameters, status, call.number, call.user.username, ending, faults)
+            self._log(
+                call.remote,
+                call.parameters,
+                status=status,
+                number=call.number,
+                username=call.user.username,
+                ending=ending,
+                faults=faults,
+            )
             return reply
 
     def _reply(self, call: Call, faults: list[Fault], upload: tuple[str, bytes] | None) -> Reply:
@@ -146,18 +154,19 @@ class Double:
         return Answer(self.ban_status, text.encode(), "text/html; charset=utf-8")
 
     def _refuse(self, remote: str, parameters: Parameters, refused: Answer) -> Answer:
-        self._log(remote, parameters, refused.status, self._number, "", Ending.ANSWERED, [])
+        self._log(remote, parameters, status=refused.status, number=self._number)
         return refused
 
     def _log(
         self,
         remote: str,
         parameters: Parameters,
+        *,
         status: int,
         number: int,
-        username: str,
-        ending: Ending,
-        faults: list[Fault],
+        username: str = "",
+        ending: Ending = Ending.ANSWERED,
+        faults: Sequence[Fault] = (),
     ) -> None:
         data = parameters.text("data")
         self.requests.add(

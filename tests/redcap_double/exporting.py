@@ -1,9 +1,10 @@
 """An export of records: which rows, which columns, which values.
 
-A row is there if one of its forms is among the columns asked for; a column that has no place in a row is blank
-in it. A ticked box is 1, an unticked one 0 in the rows of its form. A form that nobody filled in is in state 0,
-or blank with `exportBlankForGrayFormStatus`. Unknown records are left out silently, unknown fields, forms and
-events are refused. The record's name is a column only if it is asked for: PyCap always asks.
+A row is there if one of its forms is among the columns asked for; a column that has no place in a row is
+blank in it. A ticked box is 1, an unticked one 0 in the rows of its form. A form that nobody filled in is in
+state 0, or blank with `exportBlankForGrayFormStatus`. Unknown records are left out silently, unknown fields,
+forms and events are refused. The record's name, and with it
+event and repeat, is a column only if it is asked for: PyCap always asks.
 """
 
 from collections.abc import Mapping
@@ -19,6 +20,10 @@ from tests.redcap_double.refusals import Refusal, invalid_parameter, missing_rig
 
 Row = dict[str, str | int]
 
+_ONLY = {"decimalCharacter": ".", "rawOrLabelHeaders": "raw", "csvDelimiter": ","}
+_NEVER = ("exportSurveyFields", "exportCheckboxLabel", "combineCheckboxOptions")
+"""Options of the API that are refused unless they ask for what the double does anyway."""
+
 
 @dataclass(frozen=True)
 class _Shape:
@@ -33,7 +38,7 @@ def export_records(project: Project, user: User, parameters: Parameters) -> list
     """The rows, by record and event. Raises `Refusal`."""
     if not user.api_export or user.data_export == NO_ACCESS:
         raise missing_right("API Export")
-    if parameters.choice("type", ("flat", "eav")) != "flat":
+    if parameters.choice("type", ("flat", "eav")) != "flat" or _asks_for_more(parameters):
         raise not_implemented()
     groups = parameters.flag("exportDataAccessGroups")
     if groups and not user.data_access_groups:
@@ -51,6 +56,12 @@ def export_records(project: Project, user: User, parameters: Parameters) -> list
         parameters.flag("exportBlankForGrayFormStatus"),
     )
     return [_row(project, place, shape) for place in _places(project, user, parameters, shape)]
+
+
+def _asks_for_more(parameters: Parameters) -> bool:
+    return any(parameters.text(name, value) != value for name, value in _ONLY.items()) or any(
+        parameters.flag(name) for name in _NEVER
+    )
 
 
 def _columns(project: Project, user: User, parameters: Parameters) -> list[Column]:
@@ -110,7 +121,8 @@ def _places(project: Project, user: User, parameters: Parameters, shape: _Shape)
         and (wanted is None or _holds(project, wanted, place))
     ]
     return sorted(
-        found, key=lambda place: (names[place.record], positions[place.event], place.instrument, place.instance)
+        found,
+        key=lambda place: (names[place.record], positions[place.event], place.instrument, place.instance),
     )
 
 
@@ -133,11 +145,12 @@ def _row(project: Project, place: Place, shape: _Shape) -> Row:
     own = project.forms_of_row(place.event, place.instrument)
     record_id = project.dictionary.record_id
     row: Row = {}
-    if any(column.name == record_id for column in shape.columns):
+    names_row = any(column.name == record_id for column in shape.columns)
+    if names_row:
         row[record_id] = place.record
-    if project.is_longitudinal:
+    if names_row and project.is_longitudinal:
         row["redcap_event_name"] = project.event(place.event).label if shape.labels else place.event
-    if project.is_repeating:
+    if names_row and project.is_repeating:
         label = project.dictionary.forms.get(place.instrument, "")
         row["redcap_repeat_instrument"] = label if shape.labels else place.instrument
         row["redcap_repeat_instance"] = place.instance or ""
@@ -153,6 +166,8 @@ def _row(project: Project, place: Place, shape: _Shape) -> Row:
 
 def _value(column: Column, values: Mapping[str, str], *, blank_for_gray: bool) -> str:
     found = values.get(column.name, "")
-    if found == "" and (column.field_type == "checkbox" or (column.field_type == "complete" and not blank_for_gray)):
+    if found == "" and (
+        column.field_type == "checkbox" or (column.field_type == "complete" and not blank_for_gray)
+    ):
         return "0"
     return found

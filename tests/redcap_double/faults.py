@@ -59,9 +59,10 @@ After = Callable[[Call, Answer], Reply]
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Before the work: some seconds, or until the client has hung up."""
+    """Before the work: some seconds, or until the client has hung up and `released` says so."""
 
     seconds: float | None = None
+    released: Callable[[], bool] | None = None
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,8 @@ class Faults:
 
 
 _WRITTEN = re.compile(
-    r"(?P<name>[a-z0-9-]+)(@(?P<nth>[1-9]\d*))?(x(?P<times>[1-9]\d*|all))?(:(?P<content>\w+)(/(?P<action>\w+))?)?"
+    r"(?P<name>[a-z0-9-]+?)(@(?P<nth>[1-9]\d*))?(x(?P<times>[1-9]\d*|all))?"
+    r"(:(?P<content>\w+)(/(?P<action>\w+))?)?"
 )
 
 

@@ -67,7 +67,7 @@ def delete_file(project: Project, user: User, parameters: Parameters, now: datet
 
 def _changeable(project: Project, user: User, parameters: Parameters) -> tuple[Place, str]:
     if not user.api_import:
-        raise missing_right("API Import")
+        raise missing_right("API Import/Update")
     place, name = _place(project, user, parameters)
     field = project.dictionary.field(name)
     if field is not None and project.records.is_locked(place, field.form):

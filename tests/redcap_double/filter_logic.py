@@ -1,14 +1,14 @@
 """The one kind of `filterLogic` that the double understands: comparisons joined by `and`, or by `or`.
 
-`[field] = "x"`, also with `<> != < <= > >=`, `[event_arm_1][field]`, and `[flags(2)]` for a checkbox. Anything
-else is refused with 400 and never answered as if nothing had been asked.
+`[field] = "x"`, also with `<> != < <= > >=`, `[event_arm_1][field]`, and `[flags(2)]` for a checkbox.
+Anything else is refused with 400 and never answered as if nothing had been asked.
 """
 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from tests.redcap_double.dictionary import Dictionary
+from tests.redcap_double.dictionary import Dictionary, checkbox_column
 from tests.redcap_double.refusals import Refusal
 
 _TERM = re.compile(
@@ -74,7 +74,7 @@ def _term(part: str, whole: str, dictionary: Dictionary) -> Term:
     if match is None:
         raise _not_understood(whole)
     field, code = match["field"], match["code"]
-    name = f"{field}___{code}" if code else field
+    name = checkbox_column(field, code) if code else field
     if name not in dictionary.columns():
         raise Refusal(400, f"The filterLogic names a field that is not in the project: [{field}]")
     value = next(found for found in (match["double"], match["single"], match["number"]) if found is not None)

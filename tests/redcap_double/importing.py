@@ -4,12 +4,13 @@
 |---|---|
 | one bad value | 400 with a line for every bad value, nothing is written |
 | an unknown field or event | 400 with their names, before any value is looked at |
-| a value for a locked form or record | 400, a line that says so |
+| a value for a locked form or record, also the one that it has | 400, a line that says so |
 | a JSON object in place of a list | a count of 0, no error |
 | a row without a record's name | it is passed over |
 | no `redcap_event_name` in a longitudinal project | the first event, silently |
 | `redcap_repeat_instance` is `new` | the next free one: sent twice, written twice |
 | calc and file fields | their values are dropped, silently |
+| no value in a row | it makes a record that is not there, and no instance |
 | nothing changes | counted all the same, and no line in the log |
 """
 
@@ -36,10 +37,16 @@ EVENT, INSTRUMENT, INSTANCE, GROUP = (
     "redcap_data_access_group",
 )
 ROW_COLUMNS = (EVENT, INSTRUMENT, INSTANCE, GROUP)
-LOCKED_FORM = "This field is located on a form that is locked. You must first unlock this form for this record."
-LOCKED_RECORD = "This record is locked. You must first unlock the whole record before its values can be changed."
+LOCKED_FORM = (
+    "This field is located on a form that is locked. You must first unlock this form for this record."
+)
+LOCKED_RECORD = (
+    "This record is locked. You must first unlock the whole record before its values can be changed."
+)
 OTHER_GROUP = "This record does not belong to your Data Access Group. You may not change it."
-NOT_IN_EVENT = "This field does not exist in the event of this row: its form is not designated for that event."
+NOT_IN_EVENT = (
+    "This field does not exist in the event of this row: its form is not designated for that event."
+)
 
 
 @dataclass
@@ -64,17 +71,24 @@ def sent_rows(parameters: Parameters) -> list[dict[str, str]] | None:
     """The rows of `data` with all values as text; None for a JSON object."""
     text = parameters.text("data")
     if parameters.format == "csv":
-        return [{name: value or "" for name, value in row.items() if name} for row in csv.DictReader(io.StringIO(text))]
+        return [
+            {name: value or "" for name, value in row.items() if name}
+            for row in csv.DictReader(io.StringIO(text))
+        ]
     if parameters.format != "json":
         raise not_implemented()
     try:
         found = json.loads(text)
     except ValueError:
-        raise Refusal(400, "The data being imported is not formatted correctly. The JSON is invalid.") from None
+        raise Refusal(
+            400, "The data being imported is not formatted correctly. The JSON is invalid."
+        ) from None
     if isinstance(found, dict):
         return None
     if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
-        raise Refusal(400, "The data being imported is not formatted correctly. A list of objects is expected.")
+        raise Refusal(
+            400, "The data being imported is not formatted correctly. A list of objects is expected."
+        )
     return [{name: _as_text(value) for name, value in row.items()} for row in found]
 
 
@@ -94,7 +108,7 @@ def import_records(
 ) -> Imported:
     """Check all rows, then write them. Raises `Refusal`."""
     if not user.api_import:
-        raise missing_right("API Import")
+        raise missing_right("API Import/Update")
     if parameters.choice("type", ("flat", "eav")) != "flat":
         raise not_implemented()
     rows = sent_rows(parameters)
@@ -181,7 +195,9 @@ class _Check:
 
     def _row(self, record: str, row: Mapping[str, str]) -> Write | None:
         project = self._project
-        event = (row.get(EVENT) or project.event_names[0]) if project.is_longitudinal else project.event_names[0]
+        event = (
+            (row.get(EVENT) or project.event_names[0]) if project.is_longitudinal else project.event_names[0]
+        )
         group = self._group(record, row)
         place = self._placing.place(record, event, row.get(INSTRUMENT, ""), row.get(INSTANCE, ""))
         if place is None:

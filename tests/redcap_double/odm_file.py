@@ -1,15 +1,15 @@
 """A project from the XML file that REDCap exports: forms, fields, choices, arms, events, repeats, groups.
 
-The file is CDISC ODM 1.3 with REDCap's own attributes. A form refers to groups of items, a group to items, an item
-to its list of codes; a checkbox is one item a choice, and all its choices stand with each. Records in the file
-(`ClinicalData`) are not read.
+The file is CDISC ODM 1.3 with REDCap's own attributes. A form refers to groups of items, a group to items, an
+item to its list of codes; a checkbox is one item a choice, and all its choices stand with each. Records in
+the file (`ClinicalData`) are not read.
 """
 
 import re
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from tests.redcap_double.dictionary import Dictionary, Field
+from tests.redcap_double.dictionary import FIELD_TYPES, Dictionary, Field
 from tests.redcap_double.dictionary_file import BadFile
 from tests.redcap_double.project import CLASSIC_EVENT, Arm, Event, Group, Project
 
@@ -76,12 +76,12 @@ class _Forms:
             labels[name] = form.get("Name", name)
             for group in form.iterfind(f"{_ODM}ItemGroupRef"):
                 for item in self._items_of(group.get("ItemGroupOID", "")):
-                    variable = item.get(f"{_REDCAP}Variable") or item.get("OID", "")
+                    variable = item.get(f"{_REDCAP}Variable", "") or item.get("OID", "")
                     if variable != f"{name}_complete" and variable not in fields:
                         fields[variable] = self._field(variable, name, item)
         if not fields:
             raise BadFile("the project has no field")
-        record_id = self._metadata.get(f"{_REDCAP}RecordIdField") or next(iter(fields))
+        record_id: str = self._metadata.get(f"{_REDCAP}RecordIdField") or next(iter(fields))
         if record_id not in fields:
             raise BadFile(f"the record's field {record_id} is on no form")
         return Dictionary((fields.pop(record_id), *fields.values()), labels)
@@ -107,25 +107,24 @@ class _Forms:
             for check in item.iterfind(f"{_ODM}RangeCheck")
         }
         validation = redcap("TextValidationType")
-        try:
-            return Field(
-                name=name,
-                form=form,
-                type=_TYPES.get(kind, kind),
-                label=item.findtext(f"{_ODM}Question/{_ODM}TranslatedText") or "",
-                choices=redcap("Calculation") or self._choices(item),
-                validation=_VALIDATIONS.get(validation, validation),
-                identifier=redcap("Identifier") == "y",
-                required=redcap("RequiredField") == "y",
-                minimum=ranges.get("GE", ""),
-                maximum=ranges.get("LE", ""),
-                branching=redcap("BranchingLogic"),
-                note=redcap("FieldNote"),
-                section=redcap("SectionHeader"),
-                annotation=redcap("FieldAnnotation"),
-            )
-        except ValueError as wrong:
-            raise BadFile(str(wrong)) from None
+        if _TYPES.get(kind, kind) not in FIELD_TYPES:
+            raise BadFile(f"field {name}: unknown type {kind!r}")
+        return Field(
+            name=name,
+            form=form,
+            type=_TYPES.get(kind, kind),
+            label=item.findtext(f"{_ODM}Question/{_ODM}TranslatedText") or "",
+            choices=redcap("Calculation") or self._choices(item),
+            validation=_VALIDATIONS.get(validation, validation),
+            identifier=redcap("Identifier") == "y",
+            required=redcap("RequiredField") == "y",
+            minimum=ranges.get("GE", ""),
+            maximum=ranges.get("LE", ""),
+            branching=redcap("BranchingLogic"),
+            note=redcap("FieldNote"),
+            section=redcap("SectionHeader"),
+            annotation=redcap("FieldAnnotation"),
+        )
 
     def _choices(self, item: ET.Element) -> str:
         reference = item.find(f"{_ODM}CodeListRef")

@@ -1,7 +1,7 @@
 """The parameters of a request, as a form carries them.
 
-Lists are `fields[0]=a&fields[1]=b`, and also `fields[]=a` or `fields=a,b`. Booleans come as `True` and `False`
-from PyCap, as `true` and `false` from the API's own examples, and as 1 and 0.
+Lists are `fields[0]=a&fields[1]=b`, and also `fields[]=a` or `fields=a,b`. Booleans come as `True` and
+`False` from PyCap, as `true` and `false` from the API's own examples, and as 1 and 0.
 """
 
 import re
@@ -60,7 +60,9 @@ class Parameters:
                 return datetime.strptime(text, pattern)  # noqa: DTZ007 (server time has no zone)
             except ValueError:
                 continue
-        raise Refusal(400, f"The value of the parameter \"{name}\" is not a date as YYYY-MM-DD HH:MM:SS: '{text}'")
+        raise Refusal(
+            400, f"The value of the parameter \"{name}\" is not a date as YYYY-MM-DD HH:MM:SS: '{text}'"
+        )
 
     @property
     def content(self) -> str:

@@ -15,12 +15,14 @@ from tests.redcap_double.records import Place
 from tests.redcap_double.refusals import BadValue
 
 NOT_A_REPEATING_FORM = (
-    "redcap_repeat_instrument must be the unique form name of a Repeating Instrument. It currently does not match "
-    "the unique form name of any Repeating Instruments. Please fix this in the data import file and try again."
+    "redcap_repeat_instrument must be the unique form name of a Repeating Instrument. It currently does not "
+    "match the unique form name of any Repeating Instruments. Please fix this in the data import file and "
+    "try again."
 )
 NOTHING_REPEATS = (
-    "redcap_repeat_instance cannot have a value since this instrument or event is not a repeating instrument or "
-    "repeating event, respectively. The redcap_repeat_instance field must be left blank for this row of data."
+    "redcap_repeat_instance cannot have a value since this instrument or event is not a repeating instrument "
+    "or repeating event, respectively. The redcap_repeat_instance field must be left blank for this row of "
+    "data."
 )
 NOT_AN_INSTANCE = "redcap_repeat_instance must be a positive whole number, or 'new'."
 LARGEST_INSTANCE = 32_767
@@ -72,12 +74,13 @@ class Placing:
         """Why a column's value may not stand in a row."""
         if column.form in self._project.repeating_forms(place.event):
             return (
-                f"This field ('{column.name}') exists on a Repeating Instrument named '{column.form}'. However, the "
-                "fields 'redcap_repeat_instance' and/or 'redcap_repeat_instrument' for this row of data have no "
-                "value, which are both required for importing data into a Repeating Instrument. You are not allowed "
-                "to import data for this field into a non-repeating instrument."
+                f"This field ('{column.name}') exists on a Repeating Instrument named '{column.form}'. "
+                "However, the fields 'redcap_repeat_instance' and/or 'redcap_repeat_instrument' for this row "
+                "of data have no value, which are both required for importing data into a Repeating "
+                "Instrument. You are not allowed to import data for this field into a non-repeating "
+                "instrument."
             )
         return (
-            f"This field ('{column.name}') is not on the Repeating Instrument '{place.instrument}'. You are not "
-            "allowed to import data for this field into a row of a Repeating Instrument."
+            f"This field ('{column.name}') is not on the Repeating Instrument '{place.instrument}'. You are "
+            "not allowed to import data for this field into a row of a Repeating Instrument."
         )

@@ -1,7 +1,8 @@
 """A project: its dictionary, its events and what repeats in them, its groups and users, and its records.
 
-Everything that an import or an export needs to know is here; nothing here knows HTTP or a clock. A project with
-at most one event is classic: no event is ever named. Mutable, as a project is: people edit it while it is used.
+Everything that an import or an export needs to know is here; nothing here knows HTTP or a clock. A project
+with at most one event is classic: no event is ever named. Mutable, as a project is: people edit it while it
+is used.
 """
 
 from dataclasses import dataclass, field
@@ -47,7 +48,7 @@ class User:
     """Who a token stands for. Rights are taken away by setting them, a token by setting it to ""."""
 
     username: str
-    token: str
+    token: str = field(repr=False)
     api_export: bool = True
     api_import: bool = True
     record_create: bool = True

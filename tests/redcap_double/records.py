@@ -56,6 +56,7 @@ class Records:
     """What people and imports have put in."""
 
     rows: dict[Place, dict[str, str]] = field(default_factory=dict)
+    """To look at; `write` and `delete` change it."""
     groups: dict[str, str] = field(default_factory=dict)
     """Record → unique name of its data access group."""
     locks: set[Lock] = field(default_factory=set)
@@ -63,22 +64,29 @@ class Records:
     """Oldest first."""
     changed: dict[str, list[datetime]] = field(default_factory=dict)
     """Record → every moment at which it was made or changed."""
+    _places: dict[str, set[Place]] = field(default_factory=dict, repr=False)
+    """Record → its rows."""
 
     def names(self) -> list[str]:
         """All records, numbers first and by their size."""
-        found = {place.record for place in self.rows}
-        return sorted(found, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name))
+        return sorted(
+            self._places, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name)
+        )
 
     def has(self, record: str) -> bool:
         """Whether there is such a record."""
-        return any(place.record == record for place in self.rows)
+        return record in self._places
+
+    def of(self, record: str) -> list[Place]:
+        """Its rows, in order."""
+        return sorted(self._places.get(record, ()))
 
     def instances(self, record: str, event: str, instrument: str) -> list[int]:
         """The instances that are there, in order."""
         return sorted(
             place.instance
-            for place in self.rows
-            if place[:3] == (record, event, instrument) and place.instance > 0
+            for place in self._places.get(record, ())
+            if place[1:3] == (event, instrument) and place.instance > 0
         )
 
     def is_locked(self, place: Place, form: str) -> bool:
@@ -94,13 +102,17 @@ class Records:
     def write(
         self, place: Place, values: Mapping[str, str], *, at: datetime, username: str, how: str = " (API)"
     ) -> bool:
-        """Store values, "" to erase; False and no line in the log where nothing changes by it."""
+        """Store values, "" to erase; False and no line in the log where nothing changes by it.
+
+        Without a value a new record is made, but no row of one that is there.
+        """
         is_new = not self.has(place.record)
         row = self.rows.get(place, {})
         changes = {name: value for name, value in values.items() if row.get(name, "") != value}
-        if not changes and place in self.rows:
+        if not changes and not (is_new and place.instance == 0):
             return False
         self.rows[place] = {name: value for name, value in (row | changes).items() if value != ""}
+        self._places.setdefault(place.record, set()).add(place)
         self.changed.setdefault(place.record, []).append(at)
         instance = [f"[instance = {place.instance}]"] if place.instance > 1 else []
         details = ",\n".join(instance + [f"{name} = '{value}'" for name, value in changes.items()])
@@ -113,7 +125,9 @@ class Records:
         """Remove rows; the record is gone with its last one."""
         for place in places:
             self.rows.pop(place, None)
-        if not self.has(record):
+            self._places.get(record, set()).discard(place)
+        if not self._places.get(record):
+            self._places.pop(record, None)
             self.groups.pop(record, None)
             self.changed.pop(record, None)
             self.locks = {lock for lock in self.locks if lock.record != record}

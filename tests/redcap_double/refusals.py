@@ -50,7 +50,7 @@ def forbidden() -> Refusal:
 
 def missing_right(right: str) -> Refusal:
     """The token's user may use the API, but not for this."""
-    return Refusal(403, f"Insufficient user privileges: You must have '{right}' privileges in the project.")
+    return Refusal(403, f"You do not have {right} privileges")
 
 
 def not_implemented() -> Refusal:

@@ -55,9 +55,7 @@ class RequestLog:
     def of(self, content: str = "", action: str = "") -> list[Entry]:
         """Those of a content and an action; all where blank."""
         return [
-            entry
-            for entry in self.entries
-            if content in ("", entry.content) and action in ("", entry.action)
+            entry for entry in self.entries if content in ("", entry.content) and action in ("", entry.action)
         ]
 
     def count(self, content: str = "", action: str = "") -> int:

@@ -1,7 +1,7 @@
 """The double behind HTTP: `POST …/api/` with a form, as REDCap has it, and nothing else unless asked for.
 
-With `control`, `POST /control/` takes JSON from this machine and does what `control.py` lists; it is meant for
-tests whose double is another process.
+With `control`, `POST /control/` takes JSON from this machine and does what `control.py` lists; it is meant
+for tests whose double is another process.
 """
 
 import asyncio
@@ -62,14 +62,17 @@ async def _wait(request: web.Request, wait: Wait) -> None:
     if wait.seconds is not None:
         await asyncio.sleep(wait.seconds)
         return
-    while request.transport is not None and not request.transport.is_closing():  # noqa: ASYNC110 (no event)
+    # Nothing tells when a client hangs up.
+    while _is_there(request) or not (wait.released is None or wait.released()):  # noqa: ASYNC110
         await asyncio.sleep(_LOOK_AGAIN_S)
 
 
+def _is_there(request: web.Request) -> bool:
+    return request.transport is not None and not request.transport.is_closing()
+
+
 def _response(answer: Answer) -> web.Response:
-    return web.Response(
-        status=answer.status, body=answer.body, headers={"Content-Type": answer.content_type}
-    )
+    return web.Response(status=answer.status, body=answer.body, headers={"Content-Type": answer.content_type})
 
 
 async def _send(request: web.Request, reply: Reply) -> web.StreamResponse:
@@ -82,9 +85,7 @@ async def _send(request: web.Request, reply: Reply) -> web.StreamResponse:
 
 
 async def _cut(request: web.Request, cut: Cut) -> web.StreamResponse:
-    response = web.StreamResponse(
-        status=cut.answer.status, headers={"Content-Type": cut.answer.content_type}
-    )
+    response = web.StreamResponse(status=cut.answer.status, headers={"Content-Type": cut.answer.content_type})
     response.content_length = len(cut.answer.body)
     await response.prepare(request)
     await response.write(cut.answer.body[: cut.sent])

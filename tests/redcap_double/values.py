@@ -1,7 +1,8 @@
 """One value of an import: what the API takes, what it rejects, and what it stores of it.
 
-Enforced are codes of choices and the formats of validated text. Not enforced are minimum and maximum, required
-fields and branching logic. Dates are sent in the request's `dateFormat` and stored as year-month-day.
+Enforced are codes of choices and the formats of validated text. Not enforced are minimum and maximum,
+required fields and branching logic. Dates are sent in the request's `dateFormat` and stored as
+year-month-day.
 """
 
 import re
@@ -78,7 +79,8 @@ def _stored_date(kind: str, value: str, date_format: str) -> str:
     for date in _DATE_FORMATS[date_format]:
         for time in _TIMES[kind]:
             try:
-                moment = datetime.strptime(value.replace("T", " "), date + time)  # noqa: DTZ007 (it has no zone)
+                # It has no zone.
+                moment = datetime.strptime(value.replace("T", " "), date + time)  # noqa: DTZ007
             except ValueError:
                 continue
             return moment.strftime(_STORED[kind])
