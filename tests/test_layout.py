@@ -72,6 +72,7 @@ PURE = (
     "reporting/redcap/field_rules.py",
     "reporting/redcap/filling.py",
     "reporting/redcap/mapping.py",
+    "reporting/redcap/mapping_text.py",
     "reporting/redcap/sources.py",
     "reporting/redcap/target.py",
     "reporting/redcap/transforms.py",

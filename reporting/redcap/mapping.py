@@ -96,7 +96,7 @@ class InstrumentMapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     fields: Annotated[MappingOf[Name, FieldMapping], Meta(min_length=1, max_length=2000)]
     battery: str | None = None
     visits: Sequence[str] | None = None
-    statuses: Sequence[Literal["completed", "abandoned", "in_progress"]] = ("completed",)
+    statuses: tuple[Literal["completed", "abandoned", "in_progress"], ...] = ("completed",)
     event: EventChoice | None = None
     repeat: Repeating = Repeating()
     complete: CompleteMapping | None = None
