@@ -58,8 +58,8 @@ def record_attempts(attempts: Sequence[Attempt]) -> Insert:
 
 
 def select_attempts(ledger: int, *, limit: int = 200) -> Select[*tuple[Any, ...]]:
-    """Statement: of a row of the ledger, newest first: at, entry, action, outcome, http_status, before, after,
-    payload_sha256 (hex), error.
+    """Statement: of a row of the ledger, newest first: at, entry, action, outcome, http_status, before,
+    after, payload_sha256 (hex), error.
     """
     a = redcap_attempts.c
     return (

@@ -1,7 +1,8 @@
 """Rows as REDCap exports them → what is at each place; and a target → the row that is imported. Pure.
 
     {"record_id": "7", "redcap_event_name": "baseline_arm_1", "redcap_repeat_instrument": "cog_session",
-     "redcap_repeat_instance": "2", "cog_session_uid": "lima/a", …}   ⇄   Place(Address(7, baseline_arm_1, cog_session), 2)
+     "redcap_repeat_instance": "2", "cog_session_uid": "lima/a", …}
+    ⇄  Place(Address("7", "baseline_arm_1", "cog_session"), 2)
 
 | a form that | its rows name |
 |---|---|
@@ -39,7 +40,7 @@ def repeat_of(dictionary: Dictionary, event: str, form: str) -> str:
 
 
 def forms_beside(dictionary: Dictionary, event: str, form: str) -> list[str]:
-    """The forms whose rows take instances away from this one: all of an event that repeats, itself otherwise."""
+    """The forms whose rows take instances away from this one: all of an event that repeats, else itself."""
     if repeat_of(dictionary, event, form) != "event":
         return [form]
     of_event = [each.forms for each in dictionary.events if each.name == event]
@@ -87,3 +88,12 @@ def is_filled(row: Row, dictionary: Dictionary) -> bool:
         for name, value in row.items()
         if name != dictionary.record_id and not name.startswith("redcap_")
     )
+
+
+def differing(values: Row, found: Row) -> dict[str, str]:
+    """The values that REDCap has otherwise, as it has them; empty: it has all of them as they were sent."""
+    return {
+        name: found.get(name, "")
+        for name, value in values.items()
+        if name != GROUP and found.get(name, "") != value
+    }

@@ -11,6 +11,7 @@ To add a kind, add a line to KINDS. Queues and what workers listen to are derive
 | `erasure` | an approved request | a participant's data are gone |
 | `redcap_pull` | `reporting.redcap.pulled` | what REDCap says of participants is on the roster |
 | `replication` | `reporting.replication_jobs.requests` | replications run as wanted, and are looked at |
+| `redcap` | `reporting.redcap.requests` | a session has one instance in REDCap, with the values of now |
 """
 
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ from reporting.erasure.requests import KIND as ERASURE
 from reporting.outbox.policy import Policy
 from reporting.publication.requests import KIND as PUBLICATION
 from reporting.redcap.pulled import KIND as REDCAP_PULL
+from reporting.redcap.requests import KIND as REDCAP
 from reporting.replication_jobs.requests import KIND as REPLICATION
 from reporting.webhooks.events import KIND as EVENT
 from reporting.webhooks.fan_out import KIND as WEBHOOK
@@ -33,6 +35,7 @@ from sync_server.jobs.mail import KIND as MAIL
 from sync_server.jobs.mail import deliver_mail
 from sync_server.jobs.publication import deliver_publications
 from sync_server.jobs.redcap_pull import deliver_pull
+from sync_server.jobs.redcap import push_sessions
 from sync_server.jobs.replication import look_after_jobs
 from sync_server.jobs.webhooks import deliver_webhook
 
@@ -65,6 +68,7 @@ KINDS: Final[Mapping[str, Kind]] = {
         Kind(name=ERASURE, queue="erasures", handler=one_by_one(deliver_erasure), batch=1),
         Kind(name=REDCAP_PULL, queue="redcap", handler=one_by_one(deliver_pull, at_once=1), batch=1),
         Kind(name=REPLICATION, queue="replications", handler=one_by_one(look_after_jobs), batch=1),
+        Kind(name=REDCAP, queue="redcap", handler=push_sessions, batch=100),
     )
 }
 

@@ -72,7 +72,7 @@ def project_of(chosen: Chosen, mapping: StudyMapping) -> str:
 
 
 def reach_of(settings: Settings) -> Reach:
-    """Where REDCap may be: as webhooks, with a setting of its own, since hospitals have it in their network."""
+    """Where REDCap may be: as webhooks, but by a setting of its own: hospitals have it in their network."""
     return Reach(production=settings.environment == "production", private=settings.redcap_private_addresses)
 
 

@@ -10,6 +10,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Final
 
 import psycopg
@@ -22,6 +23,9 @@ _LOCK_SPACE: Final = 0x4EDC
 
 _WAIT: Final = text("SET lock_timeout = '2s'")
 _WAIT_AS_BEFORE: Final = text("RESET lock_timeout")
+
+LOOK_AGAIN: Final = timedelta(seconds=2)
+"""After which whoever found another worker at it looks again."""
 
 StillHeld = Callable[[], Awaitable[None]]
 """Raises Busy where the lock was lost."""
