@@ -34,8 +34,8 @@ from sync_server.jobs.handlers import Handler, one_by_one
 from sync_server.jobs.mail import KIND as MAIL
 from sync_server.jobs.mail import deliver_mail
 from sync_server.jobs.publication import deliver_publications
-from sync_server.jobs.redcap_pull import deliver_pull
 from sync_server.jobs.redcap import push_sessions
+from sync_server.jobs.redcap_pull import deliver_pull
 from sync_server.jobs.replication import look_after_jobs
 from sync_server.jobs.webhooks import deliver_webhook
 
