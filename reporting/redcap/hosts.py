@@ -111,7 +111,8 @@ def note_failure(host: str) -> Update:
     h = redcap_hosts.c
     failures = h.failures + 1
     doubled = func.power(2, func.least(failures - FAILURES_TO_OPEN, 10))
-    opened = func.least(literal(FIRST_OPEN, Interval) * cast(doubled, Float), literal(LONGEST_OPEN, Interval))
+    seconds = func.least(FIRST_OPEN.total_seconds() * doubled, LONGEST_OPEN.total_seconds())
+    opened = func.make_interval(0, 0, 0, 0, 0, 0, seconds, type_=Interval)
     opens = failures >= FAILURES_TO_OPEN
     return (
         update(redcap_hosts)
