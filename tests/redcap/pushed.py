@@ -238,12 +238,12 @@ class Study:
 
 
 @asynccontextmanager
-async def resources_of(settings: Settings) -> AsyncIterator[Resources]:
+async def resources_of(settings: Settings, key: str = KEY) -> AsyncIterator[Resources]:
     """What a push works with."""
     engine = async_engine(settings.database_url, pool_size=2)
     nothing: Any = None
     try:
-        yield Resources(settings, engine, nothing, nothing, Sealer((KEY,)))
+        yield Resources(settings, engine, nothing, nothing, Sealer((key,)))
     finally:
         await engine.dispose()
 
