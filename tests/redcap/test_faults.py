@@ -104,7 +104,7 @@ def line(*columns: str) -> str:
         (400, error(line("1", "x", "3", REPEATS)), DictionaryChanged),
         (400, "ERROR: " + line("1", "x", "3", REPEATS), DictionaryChanged),
         (400, error(line("1", "corona_2", "2", DESIGNATED)), DictionaryChanged),
-        (400, error(line("1", "a", "x", CATEGORY) + "\n" + line("2", "b", "", DESIGNATED)), DictionaryChanged),
+        (400, error(f"{line('1', 'a', 'x', CATEGORY)}\n{line('2', 'b', '', DESIGNATED)}"), DictionaryChanged),
         (400, "ERROR: " + line("1", "maristat", "9", CATEGORY), BadRows),
         (400, error(RIGHTS), NoRights),
         (400, error("There was a problem"), Unreadable400),
