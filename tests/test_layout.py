@@ -72,6 +72,7 @@ PURE = (
     "reporting/redcap/checking_sources.py",
     "reporting/redcap/comparison.py",
     "reporting/redcap/dictionary.py",
+    "reporting/redcap/dictionary_file.py",
     "reporting/redcap/faults.py",
     "reporting/redcap/field_rules.py",
     "reporting/redcap/filling.py",
