@@ -28,6 +28,10 @@ REDCAP: dict[tuple[str, str], Example] = {
     ("POST", "/api/redcap/mappings/{study}/check"): Example(
         reach="study", path=_STUDY, body={"mapping": "no mapping"}
     ),
+    ("POST", "/api/redcap/{study}/preview"): Example(
+        reach="study seen", path=_STUDY, body={}, may_be_missing=True
+    ),
+    ("POST", "/api/redcap/{study}/push"): Example(reach="study", path=_STUDY, body={}, may_be_missing=True),
     ("GET", "/api/redcap/projects"): Example(),
     ("GET", "/api/redcap/projects/{project}"): Example(reach="study and site", path=_PROJECT),
     ("POST", "/api/redcap/projects/{project}/pause"): Example(

@@ -13,6 +13,7 @@ from sync_server.redcap.pulling import OVERLAP, CannotPull, Refused, SomebodyEls
 from sync_server.redcap.study_connections import Redcaps
 from tests.administration.office import Office
 from tests.redcap.redcap_office import GIVEN, ROSTER, Connected, connected, roster_project
+from tests.redcap_double.answers import Answer
 from tests.redcap_double.double import Double
 from tests.redcap_double.faults import Call
 from tests.redcap_double.records import Place
@@ -172,11 +173,12 @@ async def test_only_what_changed_is_asked_for_and_all_of_it_once_a_day_to_find_w
     team.person("2", lang="2")
     assert timedelta(hours=12) < OVERLAP
     seen: list[int] = []
-    team.double.faults.hook(
-        after=lambda _, answer: seen.append(answer.body.count(b'"record_id"')) or answer,
-        content="record",
-        times=None,
-    )
+
+    def count(_: Call, answer: Answer) -> Answer:
+        seen.append(answer.body.count(b'"record_id"'))
+        return answer
+
+    team.double.faults.hook(after=count, content="record", times=None)
     await pulled(team)
     assert (seen, [row[4] for row in team.roster()]) == ([1], [None, "qu"])
     project = team.double.project
