@@ -53,7 +53,9 @@ _counted = (
     .subquery()
 )
 _states = select(
-    func.coalesce(func.jsonb_object_agg(_counted.c.state, _counted.c.rows), cast("{}", JSONB))
+    func.coalesce(
+        func.jsonb_object_agg(_counted.c.state, _counted.c.rows, type_=JSONB), cast({}, JSONB), type_=JSONB
+    )
 ).scalar_subquery()
 _problems = (
     select(func.count())
