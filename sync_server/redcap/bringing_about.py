@@ -60,6 +60,7 @@ async def _compare(batch: Batch, items: Sequence[Item], values: Mapping[Place, R
         )
         match decided:
             case Equal():
+                item.in_flight = False
                 # Nothing has to be on record of a row that is as it was.
                 is_known = item.row.state == "done" and item.row.payload == item.target.values
                 item.is_concluded = is_known and not item.withdraws
