@@ -112,8 +112,9 @@ def note_failure(host: str) -> Update:
     """Statement: one more in a row; whether the breaker is open now."""
     h = redcap_hosts.c
     failures = h.failures + 1
-    doubled = func.power(2, func.least(failures - FAILURES_TO_OPEN, 10))
-    opened = func.least(literal(FIRST_OPEN, Interval) * cast(doubled, Float), literal(LONGEST_OPEN, Interval))
+    doubled = FIRST_OPEN.total_seconds() * func.power(2, func.least(failures - FAILURES_TO_OPEN, 10))
+    open_s = func.least(cast(doubled, Float), LONGEST_OPEN.total_seconds())
+    opened = func.make_interval(0, 0, 0, 0, 0, 0, open_s)
     opens = failures >= FAILURES_TO_OPEN
     return (
         update(redcap_hosts)

@@ -96,6 +96,8 @@ def is_as_it_has_to_be(study: Study, double: Double, name: str) -> None:
     wanted = {"gone": [gone], "moved": [("elsewhere", NEW, "1"), gone]}.get(name, [live])
     assert found == wanted, (name, study.errors())
     assert study.states()[name] == ("discarded" if name == "gone" else "done"), study.errors()
+    failed = study.ask("SELECT error FROM outbox_attempts WHERE error ~ '^[A-Za-z]+(Error|Warning|Exception):'")
+    assert failed == []
     states = study.ask("SELECT state FROM redcap_ledger WHERE session_id = %s ORDER BY id", name)
     assert states == {"gone": [("retired",)], "moved": [("retired",), ("done",)]}.get(name, [("done",)])
 
@@ -145,6 +147,8 @@ MENDED_BY: Final[Mapping[str, Callable[[Study, Double], None]]] = {
     "lock-record": unlocked,
     "lock-form": unlocked,
     "rights-removed": resumed("rights"),
+    "401": resumed("rights"),
+    "401-after": resumed("rights"),
     "token-removed": resumed("rights"),
     "field-removed": resumed("dictionary"),
     "choice-removed": nothing,
