@@ -62,7 +62,9 @@ def know_host(host: str) -> Insert:
 
 
 def take_turn(host: str, *, spacing: timedelta, patience: timedelta) -> Update:
-    """Statement: seconds from now until the turn that is the asker's. No row: see `select_host`."""
+    """Statement: seconds from now until the turn that is the asker's, and how often the host has failed in a
+    row. No row: see `select_host`.
+    """
     h = redcap_hosts.c
     now = func.clock_timestamp()
     begins = func.greatest(h.free_at, now)
@@ -80,7 +82,7 @@ def take_turn(host: str, *, spacing: timedelta, patience: timedelta) -> Update:
             free_at=begins + literal(spacing, Interval),
             open_until=case((is_failing, now + literal(PROBE, Interval)), else_=null()),
         )
-        .returning(_seconds(h.free_at - literal(spacing, Interval) - func.clock_timestamp()))
+        .returning(_seconds(h.free_at - literal(spacing, Interval) - func.clock_timestamp()), h.failures)
     )
 
 
@@ -110,9 +112,9 @@ def note_failure(host: str) -> Update:
     """Statement: one more in a row; whether the breaker is open now."""
     h = redcap_hosts.c
     failures = h.failures + 1
-    doubled = func.power(2, func.least(failures - FAILURES_TO_OPEN, 10))
-    seconds = func.least(FIRST_OPEN.total_seconds() * doubled, LONGEST_OPEN.total_seconds())
-    opened = func.make_interval(0, 0, 0, 0, 0, 0, seconds, type_=Interval)
+    doubled = FIRST_OPEN.total_seconds() * func.power(2, func.least(failures - FAILURES_TO_OPEN, 10))
+    open_s = func.least(cast(doubled, Float), LONGEST_OPEN.total_seconds())
+    opened = func.make_interval(0, 0, 0, 0, 0, 0, open_s)
     opens = failures >= FAILURES_TO_OPEN
     return (
         update(redcap_hosts)

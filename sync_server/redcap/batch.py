@@ -47,6 +47,8 @@ class Item:
         self.sends = 0
         self.is_concluded = False
         self.is_done = False
+        self.in_flight = row.state == "sent"
+        """What somebody sent before may still be on its way, and be written after what is sent now."""
 
     @property
     def action(self) -> str:

@@ -40,9 +40,13 @@ async def bring_about(batch: Batch, items: Sequence[Item]) -> None:
         to_send = await _read_back(batch, looked_at, unknown, values)
 
 
-async def _compare(batch: Batch, items: Sequence[Item], values: Mapping[Place, Row]) -> list[Item]:
+async def _compare(
+    batch: Batch, items: Sequence[Item], values: Mapping[Place, Row], *, is_sure: bool = False
+) -> list[Item]:
+    """Those that are not as they have to be. `is_sure`: it has been read twice."""
     given = await read_given(batch, items)
     equal: list[Item] = []
+    gone: list[Item] = []
     unequal: list[Item] = []
     for item in items:
         if item.row.instance is None:
@@ -60,12 +64,13 @@ async def _compare(batch: Batch, items: Sequence[Item], values: Mapping[Place, R
         )
         match decided:
             case Equal():
+                item.in_flight = False
                 # Nothing has to be on record of a row that is as it was.
                 is_known = item.row.state == "done" and item.row.payload == item.target.values
                 item.is_concluded = is_known and not item.withdraws
                 equal += [] if item.is_concluded else [item]
             case Gone():
-                equal.append(item)
+                gone.append(item)
             case Moved(instance):
                 await move(batch, item, instance)
                 unequal.append(item)
@@ -75,6 +80,11 @@ async def _compare(batch: Batch, items: Sequence[Item], values: Mapping[Place, R
             case Write(found):
                 item.before = found
                 unequal.append(item)
+    if gone and is_sure:
+        equal += gone
+    elif gone:
+        # An answer may lack rows; nothing looks at a row again that is retired.
+        unequal += await _compare(batch, gone, await read_values(batch, gone), is_sure=True)
     await conclude(batch, equal)
     return unequal
 

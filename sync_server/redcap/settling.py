@@ -5,6 +5,8 @@ was sent, its session is entered again and is read back by whoever has it (`unse
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
+from typing import Final
 
 from reporting.outbox.policy import Failed, Postponed
 from reporting.redcap.allocation import allocate
@@ -25,7 +27,10 @@ from sync_server.redcap.batch import Batch, Item
 from sync_server.redcap.locking import LOOK_AGAIN
 from sync_server.redcap.reading import read_keys
 
-OUTDATED = Postponed("Another worker has the session.", LOOK_AGAIN)
+ONCE_MORE: Final = timedelta(minutes=10)
+"""After which a request whose answer was lost is not on its way any more."""
+
+OUTDATED: Final = Postponed("Another worker has the session.", LOOK_AGAIN)
 
 
 async def read_given(batch: Batch, items: Sequence[Item]) -> dict[Address, set[int]]:
@@ -117,11 +122,13 @@ async def accept(batch: Batch, items: Sequence[Item]) -> None:
 
 
 async def conclude(batch: Batch, items: Sequence[Item]) -> None:
-    """REDCap has them as they have to be: done, or retired."""
+    """REDCap has them as they have to be: done, or retired. Where a former request may still be on its way,
+    it is looked at once more.
+    """
     if not items:
         return
-    writes = [item for item in items if not item.withdraws]
-    withdrawn = [item for item in items if item.withdraws]
+    withdrawn = [item for item in items if item.withdraws and not item.in_flight]
+    writes = [item for item in items if item not in withdrawn]
     async with batch.engine.begin() as connection:
         held: set[int] = set()
         if writes:
@@ -135,7 +142,10 @@ async def conclude(batch: Batch, items: Sequence[Item]) -> None:
             held |= set((await connection.execute(retired)).scalars())
         await batch.record(connection, [batch.attempt(item, "read_back", "equal") for item in items])
     for item in _held(batch, items, held):
-        item.is_concluded = item.is_done = True
+        item.is_concluded = True
+        item.is_done = not (item.withdraws and item.in_flight)
+        if item.in_flight:
+            later(batch, item, Postponed("An answer was lost: it is looked at once more.", ONCE_MORE))
 
 
 def later(batch: Batch, item: Item, outcome: Failed | Postponed) -> None:

@@ -61,21 +61,22 @@ class Throttle:
         self._host = host
         self._spacing = timedelta(minutes=1) / per_minute
         self._sleep = sleep
+        self._failures = 0
 
     async def turn(self, *, patience: timedelta = PATIENCE) -> None:
         """Wait for it. Raises NoTurn."""
         async with self._engine.begin() as connection:
             taking = take_turn(self._host, spacing=self._spacing, patience=patience)
-            wait_s = (await connection.execute(taking)).scalar_one_or_none()
-            if wait_s is None:
+            taken = (await connection.execute(taking)).one_or_none()
+            if taken is None:
                 await connection.execute(know_host(self._host))
-                wait_s = (await connection.execute(taking)).scalar_one_or_none()
-            state = None
-            if wait_s is None:
+                taken = (await connection.execute(taking)).one_or_none()
+            if taken is None:
                 state = HostState(*(await connection.execute(select_host(self._host))).one())
-        if state is not None:
+        if taken is None:
             raise self._no_turn(state)
-        if wait_s is not None and wait_s > 0:
+        wait_s, self._failures = taken
+        if wait_s > 0:
             await self._sleep(wait_s)
 
     def _no_turn(self, state: HostState) -> NoTurn:
@@ -88,6 +89,8 @@ class Throttle:
 
     async def note(self, fault: Fault | None) -> None:
         """What became of the request."""
+        if fault is None and not self._failures:
+            return
         async with self._engine.begin() as connection:
             if isinstance(fault, Banned):
                 at = (await connection.execute(ban(self._host, fault.text))).scalar_one_or_none()

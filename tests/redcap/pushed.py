@@ -41,7 +41,11 @@ MAPPING: Mapping[str, Any] = {
             "fields": {
                 "cog_srt_ms": {"from": "scores.simple_reaction_time.avg_rt", "as": "number", "dp": 1},
                 "cog_status": {"from": "status", "as": "choice", "map": {"completed": 1, "abandoned": 2}},
-                "cog_flags": {"from": "flags", "as": "checkbox", "codes": {"clock_suspect": 1, "timing_gap": 2}},
+                "cog_flags": {
+                    "from": "flags",
+                    "as": "checkbox",
+                    "codes": {"clock_suspect": 1, "timing_gap": 2},
+                },
             },
             "complete": {"from": "status", "map": {"completed": 2}},
         }
@@ -157,30 +161,30 @@ class Study:
         flags: Sequence[str] = (),
     ) -> None:
         """A session's rows, as a projector writes them, and its request."""
-        with self.rows.transaction():
+        with self.rows.pipeline(), self.rows.transaction():
             self._delete(session)
             code = f"p-{record or session}"
-            self.ask(
+            self._do(
                 "INSERT INTO participants (study, code, site, redcap_id) VALUES (%s, %s, %s, %s) "
                 "ON CONFLICT DO NOTHING",
                 *(STUDY, code, SITE, record),
             )
-            self.ask(
+            self._do(
                 "INSERT INTO sessions (site, id, study, participant, visit, status, started_at, rev) "
                 "VALUES (%s, %s, %s, %s, %s, %s, '2026-03-01 12:00+00', '1-a')",
                 *(SITE, session, STUDY, code, visit, status),
             )
-            self.ask(
+            self._do(
                 "INSERT INTO task_runs (site, session_id, task, run, status, n_trials) "
                 "VALUES (%s, %s, 'simple_reaction_time', 1, 'completed', 20)",
                 *(SITE, session),
             )
-            self.ask(
+            self._do(
                 "INSERT INTO scores VALUES (%s, %s, 'simple_reaction_time', 1, 'avg_rt', %s, 1)",
                 *(SITE, session, srt),
             )
             for code in flags:
-                self.ask(
+                self._do(
                     "INSERT INTO quality_flags (site, session_id, code, detail) VALUES (%s, %s, %s, '{}')",
                     *(SITE, session, code),
                 )
@@ -192,10 +196,13 @@ class Study:
             self._delete(session)
             execute_in(self.rows, push_changed(SITE, [session]))
 
+    def _do(self, text: str, *parameters: Any) -> None:
+        self.rows.execute(cast(Any, text), parameters)
+
     def _delete(self, session: str) -> None:
-        self.ask("DELETE FROM sessions WHERE site = %s AND id = %s", SITE, session)
+        self._do("DELETE FROM sessions WHERE site = %s AND id = %s", SITE, session)
         for table in ("task_runs", "scores", "quality_flags"):
-            self.ask(f"DELETE FROM {table} WHERE site = %s AND session_id = %s", SITE, session)
+            self._do(f"DELETE FROM {table} WHERE site = %s AND session_id = %s", SITE, session)
 
     def resync(self) -> None:
         """Enter all."""

@@ -76,6 +76,7 @@ async def test_whoever_is_killed_at_any_step_leaves_one_instance_a_session(
     lived = workers.work(study.claim())
     assert not lived["killed"]
     steps = lived["steps"]
+    print("STEPS", steps)
     is_as_it_has_to_be(study, double, 0)
     for number in range(1, steps + 1):
         begin(study, number)

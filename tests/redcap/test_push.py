@@ -81,7 +81,9 @@ async def test_a_session_that_is_gone_is_withdrawn_and_comes_back_to_its_instanc
     pushing: Pushing, policy: str
 ) -> None:
     study, double = pushing.study, pushing.double
-    study.map({**MAPPING, "withdrawn": policy, "withdrawn_field": "cog_withdrawn" if policy == "flag" else None})
+    study.map(
+        {**MAPPING, "withdrawn": policy, "withdrawn_field": "cog_withdrawn" if policy == "flag" else None}
+    )
     study.write("a")
     study.write("b")
     await pushing.drain()
@@ -159,7 +161,9 @@ async def test_a_form_that_does_not_repeat_has_one_session_and_goes_to_the_next_
                 {
                     "event": {"always": EVENT},
                     "form": "single",
-                    "fields": {"one_srt_ms": {"from": "scores.simple_reaction_time.avg_rt", "as": "number", "dp": 1}},
+                    "fields": {
+                        "one_srt_ms": {"from": "scores.simple_reaction_time.avg_rt", "as": "number", "dp": 1}
+                    },
                 }
             ],
         }
