@@ -183,14 +183,13 @@ async def _pulled(this: _Pull, tell: Tell) -> PullReport:
         changed = by_record(rows, this.record_id)
         total = len(changed)
         parts = _in_parts(changed)
-    erased = await _erased(this)
     done = 0
     async for part in parts:
         said = [
             read_record(this.roster, record, rows, missing_codes=this.missing_codes)
             for record, rows in part.items()
         ]
-        for planned in await _take(this, said, erased):
+        for planned in await _take(this, said):
             fate = _fate(planned)
             counts[fate.outcome] = counts.get(fate.outcome, 0) + 1
             if fate.outcome != "unchanged" and len(fates) < MOST_TOLD:
@@ -249,7 +248,7 @@ async def _asked(
     return answer
 
 
-async def _take(this: _Pull, said: Sequence[Said], erased: frozenset[bytes]) -> list[Planned]:
+async def _take(this: _Pull, said: Sequence[Said]) -> list[Planned]:
     """One chunk: all of it is taken, or nothing."""
     study, project = this.state.study, this.state.project
     async with this.redcaps.engine.begin() as connection:
@@ -261,7 +260,7 @@ async def _take(this: _Pull, said: Sequence[Said], erased: frozenset[bytes]) -> 
                 for row in await connection.execute(select_pulled(project, [one.record for one in said]))
             )
         }
-        planned = await _plans(this, connection, said, kept, erased)
+        planned = await _plans(this, connection, said, kept)
         if this.dry_run:
             await connection.rollback()
             return planned
@@ -279,7 +278,6 @@ async def _plans(
     connection: AsyncConnection,
     said: Sequence[Said],
     kept: Mapping[str, Kept],
-    erased: frozenset[bytes],
 ) -> list[Planned]:
     study, sealer = this.state.study, this.redcaps.sealer
     codes = {one.code for one in said if one.code is not None}
@@ -290,6 +288,7 @@ async def _plans(
     # As they are now that they are locked.
     by_code = {code: Holder(code, each.state.redcap_id) for code, each in known.items()}
     of_record = {each.redcap_id: each for each in by_code.values() if each.redcap_id is not None}
+    erased = frozenset(bytes(each) for each in await connection.scalars(select_subjects()))
     sites = await read_study_sites(connection, study)
     where = Where(sites.days, sites.closed)
     planned = []
@@ -337,11 +336,6 @@ async def _require_ours(this: _Pull, connection: AsyncConnection) -> None:
     state = None if row is None else PullState(*row)
     if state is None or state.pulled_at != this.state.pulled_at or (state.is_paused and not this.dry_run):
         raise SomebodyElse
-
-
-async def _erased(this: _Pull) -> frozenset[bytes]:
-    async with this.redcaps.engine.connect() as connection:
-        return frozenset(bytes(each) for each in await connection.scalars(select_subjects()))
 
 
 def _is_erased(study: str, code: str, sealer: Sealer, erased: frozenset[bytes]) -> bool:

@@ -7,11 +7,15 @@ from typing import Any
 
 import pytest
 
+from reporting.erasure.execution import run_erasure
 from reporting.outbox.duties import run_if_due
 from sync_server.jobs.duties import duties
+from sync_server.keys import ENGINE, SEALER, SITE_DATABASES
 from sync_server.redcap.pulling import OVERLAP, CannotPull, Refused, SomebodyElse, pull
 from sync_server.redcap.study_connections import Redcaps
+from sync_server.site_erasing import CouchSiteStore
 from tests.administration.office import Office
+from tests.administration.test_erasure import session
 from tests.redcap.redcap_office import GIVEN, ROSTER, Connected, connected, roster_project
 from tests.redcap_double.answers import Answer
 from tests.redcap_double.double import Double
@@ -63,7 +67,8 @@ async def test_records_become_participants_with_visits_documents_and_the_project
         ("s1", "2026-01-02"),
         ("s2", today),
     ]
-    assert "participant:SRO/s1" in await team.desk.documents("lima")
+    published = (await team.desk.documents("lima"))["participant:SRO/s1"]
+    assert "redcap_id" not in published
     acts = team.office.rows(
         "SELECT actor, actor_kind, action, entity_id FROM audit_log WHERE entity = 'participant' ORDER BY id"
     )
@@ -279,6 +284,39 @@ async def test_two_pulls_at_once_and_one_that_comes_late_change_nothing_twice(te
     with pytest.raises(SomebodyElse):
         await pulled(team, full=False)
     assert team.office.rows("SELECT language FROM participants WHERE code = 's1'") == [(None,)]
+
+
+async def test_erased_participant_leaves_no_trace_and_is_not_pulled_again(team: Connected) -> None:
+    office, app = team.office, team.office.gateway.app
+    team.person("15", **S1)
+    team.person("16", ppt_code="s2")
+    await pulled(team)
+    token = office.gateway.service
+    assert await office.gateway.push("site-lima", session("one-of-s1", "s1"), token=token) == []
+    await office.project()
+    office.rows(
+        "INSERT INTO redcap_ledger (project, study, site, session_id, form, record, instance, payload)"
+        """ VALUES ('sro', 'SRO', 'lima', 'one-of-s1', 'cog', '15', 1, '{"cog_srt": "300.0"}')"""
+    )
+    office.rows(
+        "INSERT INTO redcap_attempts (ledger, action, outcome, after)"
+        " SELECT id, 'import', 'done', payload FROM redcap_ledger"
+    )
+    path = "/api/participants/SRO/s1/erasure"
+    number = (await team.admin.post(path, {"reason": "asked for"})).body["id"]
+    confirmed = await office.as_("admin", study="SRO").post(f"{path}/{number}/confirm")
+    assert confirmed.status == 200
+    store = CouchSiteStore(app[SITE_DATABASES])
+    await run_erasure(app[ENGINE], store, app[SEALER].fingerprints, number, settle=0.0)
+    assert office.rows("SELECT * FROM redcap_ledger") == []
+    assert office.rows("SELECT * FROM redcap_attempts") == []
+    assert office.rows("SELECT record FROM redcap_pulled") == [("16",)]
+    assert office.rows("SELECT key FROM outbox WHERE kind = 'redcap'") == []
+    await pulled(team, full=True)
+    assert [row[0] for row in team.roster()] == ["s2"]
+    assert problems(team) == {"15": "The participant with its code was erased."}
+    kept = office.rows("SELECT participant, value FROM redcap_pulled WHERE record = '15'")
+    assert kept == [(None, {})]
 
 
 async def test_relay_asks_for_pulls_at_intervals_of_projects_that_have_a_roster(team: Connected) -> None:
