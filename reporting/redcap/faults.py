@@ -11,7 +11,7 @@ about one thing: `UnknownOutcome` wherever REDCap may have taken the rows.
 | "has been banned" | Banned |
 | 401, 403, a text about rights or the token | NoRights |
 | 400 with `"record","field","value","message"` a line | BadRows; Locked where all lines say so |
-| 400 that names an unknown field, event, form or repeat | DictionaryChanged |
+| 400 that names an unknown field, event, form or repeat, if only in one line | DictionaryChanged |
 | 400 that says "locked" without lines | Locked, without lines |
 | any other 400 (or 200 with `{"error": …}`) | Unreadable400 |
 
@@ -21,7 +21,7 @@ record that was sent. A value is free text, so a text could imitate lines of its
 
 import csv
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
@@ -49,10 +49,10 @@ _UNKNOWN: Final = re.compile(
 )
 _UNKNOWN_OF_LINE: Final = re.compile(
     r"not found in the project|(field|event|instrument|form)\b[^.]{0,60} does not exist"
-    r"|not (been )?designated|not (a |set up as a |enabled as a )?repeating",
+    r"|not (been )?designated|exists on a repeating instrument|is not on the repeating instrument"
+    r"|not (a |set up as a |enabled as a )?repeating",
     re.IGNORECASE,
 )
-_EVENT_BEHIND: Final = re.compile(r" \([a-z0-9_]+\)$")
 _STRUCTURE: Final = frozenset({"redcap_event_name", "redcap_repeat_instrument", "redcap_repeat_instance"})
 _FIELD: Final = re.compile(r"([a-z][a-z0-9_]*)?")
 _LOOSE_LINE: Final = re.compile(r'"([^"]*)","((?:[a-z][a-z0-9_]*)?)","(.*)","([^"]*)"')
@@ -199,12 +199,20 @@ def faulty_rows(lines: Sequence[BadValue], records: Sequence[str]) -> dict[int, 
     index = {record.strip(): position for position, record in enumerate(records)}
     found: dict[int, list[BadValue]] = {}
     for line in lines:
-        name = line.record.strip()
-        position = index.get(name, index.get(_EVENT_BEHIND.sub("", name)))
+        position = next((index[name] for name in _names(line.record.strip()) if name in index), None)
         if position is None:
             return None
         found.setdefault(position, []).append(line)
     return found
+
+
+def _names(record: str) -> Iterator[str]:
+    """What the record may be called: as it stands, or without the event in parentheses behind it."""
+    yield record
+    while record.endswith(")") and " (" in record:
+        name = record.rpartition(" (")[0].rstrip()
+        yield name
+        record = f"{name})"
 
 
 def _no_answer(status: int, text: str, content_type: str) -> Fault:
@@ -219,17 +227,13 @@ def _no_answer(status: int, text: str, content_type: str) -> Fault:
 
 def _refused(text: str, listed: list[BadValue]) -> Fault:
     """Lines first: their values are free text, and may say anything."""
-    lines = listed or _lines(text)
+    lines = listed or _lines(text.strip().removeprefix("ERROR:").lstrip())
     said = _short(text)
     if not lines:
         return _refused_in_prose(said)
-    if all(line.field in _STRUCTURE for line in lines):
+    if any(line.field in _STRUCTURE or _UNKNOWN_OF_LINE.search(line.message) for line in lines):
         return DictionaryChanged(text=said)
-    if all(line.locked for line in lines):
-        return Locked(text=said, lines=lines)
-    if all(_UNKNOWN_OF_LINE.search(line.message) for line in lines):
-        return DictionaryChanged(text=said)
-    return BadRows(lines=lines)
+    return Locked(text=said, lines=lines) if all(line.locked for line in lines) else BadRows(lines=lines)
 
 
 def _refused_in_prose(text: str) -> Fault:

@@ -49,7 +49,7 @@ def targets(facts: SessionFacts, mapping: Mapping, dictionary: Dictionary) -> li
         Surroundings(_timezone(facts.timezone), frozenset(dictionary.missing_codes)),
     )
     for index, instrument in enumerate(mapping.instruments):
-        answer = _instrument(case, instrument, f"instruments[{index}]")
+        answer = _instrument(case, instrument, f"$.instruments[{index}]")
         former = answers.get(instrument.form)
         answers[instrument.form] = answer if former is None else _one_of(former, answer, index)
     return list(answers.values())
@@ -91,7 +91,9 @@ def _one_of(former: Filled, answer: Filled, index: int) -> Filled:
         return answer
     form = former.address.form if isinstance(former, Target) else former.form
     return Unmapped(
-        path=f"instruments[{index}]", message=f"another instrument takes the session to {form} too", form=form
+        path=f"$.instruments[{index}]",
+        message=f"another instrument takes the session to {form} too",
+        form=form,
     )
 
 
@@ -147,7 +149,7 @@ def _address(case: _Case, instrument: InstrumentMapping, path: str) -> Address |
         return NotWanted(why="the participant has no record in REDCap yet", waits=True, form=form)
     if clean(record, lines=False) != record or len(record) > LONGEST_RECORD:
         message = f"{record[:100]!r} cannot be the name of a record"
-        return Unmapped(path="project.record_id", message=message, form=form)
+        return Unmapped(path="$.project.record_id", message=message, form=form)
     event = _event(facts, instrument)
     if isinstance(event, Unfit):
         return Unmapped(path=f"{path}.event", message=event.message, form=form)

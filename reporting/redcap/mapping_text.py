@@ -9,12 +9,13 @@ are texts. A choice's code `01` must not become 1, nor an answer `no` a boolean.
 | a key twice in one object: the first would be lost | CannotRead, with the line |
 | an alias (`*a`): a short text may stand for gigabytes | CannotRead, with the line |
 | a tag (`!!python/…`) | CannotRead, with the line |
-| nested deeper, or longer, than any mapping is | CannotRead |
+| nested deeper, or longer, than any mapping is; numbers and characters that cannot be kept | CannotRead |
 | numbers as keys, as in `map: {1: es}` | taken as text |
 | a member that is not known, missing, or of the wrong kind | CannotRead, with its path and what there is |
 """
 
 import json
+import math
 import re
 from collections.abc import Mapping as MappingOf
 from difflib import get_close_matches
@@ -36,6 +37,13 @@ from reporting.redcap.mapping import (
 
 DEEPEST: Final = 20
 LONGEST: Final = 500_000
+MOST_PARTS: Final = 100_000
+"""Texts, objects and lists of a YAML: some ten thousand fields; reading them takes half a second."""
+
+_LARGEST: Final = 10**18
+_NO_TEXT: Final = re.compile("[\x00\ud800-\udfff]")
+"""What Postgres, or UTF-8, does not take."""
+
 _AT: Final = re.compile(r" - at (`key` in )?`(\$[^`]*)`$")
 _PARTS: Final = re.compile(r"\.([^.\[\]]+)|\[([0-9]+|\.\.\.)\]")
 _LINE_ENDS: Final = re.compile("[\x85\u2028\u2029]")
@@ -182,9 +190,9 @@ def _yaml(text: str) -> Any:
 
 
 def _refuse_what_grows(text: str) -> None:
-    """Before anything is built: aliases, tags, depth."""
+    """Before anything is built: aliases, tags, depth, number."""
     depth = 0
-    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+    for number, event in enumerate(yaml.parse(text, Loader=yaml.CSafeLoader)):
         where = f"Line {event.start_mark.line + 1}: " if event.start_mark is not None else ""
         if isinstance(event, yaml.AliasEvent):
             raise CannotRead(f"{where}aliases are not taken; write it out.")
@@ -193,6 +201,8 @@ def _refuse_what_grows(text: str) -> None:
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > DEEPEST:
             raise CannotRead(f"{where}it is nested too deeply.")
+        if number > MOST_PARTS:
+            raise CannotRead(f"It has more than {MOST_PARTS} parts.")
 
 
 def _with_text_keys(value: Any, path: str, depth: int) -> Any:
@@ -206,12 +216,20 @@ def _with_text_keys(value: Any, path: str, depth: int) -> Any:
             }
         case list():
             return [_with_text_keys(each, f"{path}[{n}]", depth + 1) for n, each in enumerate(value)]
+        case str() if _NO_TEXT.search(value):
+            raise CannotRead("It has characters that cannot be kept.", path=path)
+        case int() if abs(value) >= _LARGEST:
+            raise CannotRead("The number is too large.", path=path, hint="Put it in quotes.")
+        case float() if not math.isfinite(value):
+            raise CannotRead("It is no number.", path=path)
         case _:
             return value
 
 
 def _key(name: Any, path: str) -> str:
     if isinstance(name, str):
+        if _NO_TEXT.search(name):
+            raise CannotRead("A key has characters that cannot be kept.", path=path)
         return name
     if isinstance(name, int) and not isinstance(name, bool):
         return str(name)

@@ -34,6 +34,16 @@ LOCKED = "This field is located on a form that is locked. You must first unlock 
 CATEGORY = "The value is not a valid category for maristat"
 FIELDS = "The following fields were not found in the project as real data fields: foo, baz"
 EVENTS = "The following values of redcap_event_name are invalid: visit_11_arm_1, visit_12_arm_1"
+REPEAT = "redcap_repeat_instance cannot have a value since this instrument or event is not a repeating one."
+REPEATS = (
+    "This field ('x') exists on a Repeating Instrument named 'fall'. However, the fields "
+    "'redcap_repeat_instance' and/or 'redcap_repeat_instrument' for this row of data have no value."
+)
+DESIGNATED = (
+    "This field ('corona_2') exists on an instrument that is not designated for the event named 'Screening "
+    "(Arm 1: Screening)'. You are not allowed to import data for this field into this event."
+)
+RIGHTS = "Insufficient user privileges: You must have 'API Export' privileges in the project."
 HTML = "<!DOCTYPE html><html><body>REDCap is currently offline</body></html>"
 
 
@@ -90,6 +100,13 @@ def line(*columns: str) -> str:
         (400, error(line("1 (visit_1_arm_1)", "wbc", "5.4", LOCKED)), Locked),
         (400, error("The record 1 is locked and cannot be modified"), Locked),
         (400, error("The entire record has been locked"), Locked),
+        (400, error(line("1", "redcap_repeat_instance", "3", REPEAT)), DictionaryChanged),
+        (400, error(line("1", "x", "3", REPEATS)), DictionaryChanged),
+        (400, "ERROR: " + line("1", "x", "3", REPEATS), DictionaryChanged),
+        (400, error(line("1", "corona_2", "2", DESIGNATED)), DictionaryChanged),
+        (400, error(f"{line('1', 'a', 'x', CATEGORY)}\n{line('2', 'b', '', DESIGNATED)}"), DictionaryChanged),
+        (400, "ERROR: " + line("1", "maristat", "9", CATEGORY), BadRows),
+        (400, error(RIGHTS), NoRights),
         (400, error("There was a problem"), Unreadable400),
         (400, "", Unreadable400),
         (400, HTML, Unreadable400),
@@ -146,6 +163,9 @@ def test_lines_are_read_with_commas_quotes_and_line_feeds_in_their_values() -> N
 def test_a_record_that_looks_like_one_with_an_event_is_itself() -> None:
     lines = [BadValue(record="7 (a)", field="x", value="", message="m")]
     assert faulty_rows(lines, ["7", "7 (a)"]) == {1: lines}
+    labelled = [BadValue(record="7 (Screening (Arm 1: A))", field="x", value="", message="m")]
+    assert faulty_rows(labelled, ["8", "7"]) == {1: labelled}
+    assert faulty_rows(labelled, ["Screening"]) is None
 
 
 def test_quotes_that_are_not_doubled_are_read_where_each_line_can_be_told_apart() -> None:

@@ -50,7 +50,7 @@ def written(name: str, field_rule: Any, dictionary: Any = CLASSIC, **more: Any) 
     """The value of one field, or why there is none."""
     [found] = targets(facts(**more), classic(fields={name: field_rule}, complete=None), dictionary)
     if isinstance(found, Unmapped):
-        assert found.path == f"instruments[0].fields.{name}"
+        assert found.path == f"$.instruments[0].fields.{name}"
         assert found.form == FORM
         return f"! {found.message}"
     assert isinstance(found, Target)
@@ -199,13 +199,13 @@ def test_a_session_that_no_instrument_takes_is_not_wanted(
 @pytest.mark.parametrize(
     ("more", "changed", "path"),
     [
-        ({"visit": "third"}, {}, "instruments[0].event"),
-        ({"visit": None}, {}, "instruments[0].event"),
-        ({}, {"event": None}, "instruments[0].event"),
-        ({}, {"event": EventChoice(always="nowhere_arm_1")}, "instruments[0].event"),
-        ({"redcap_id": "a\nb"}, {}, "project.record_id"),
-        ({"redcap_id": "x" * 101}, {}, "project.record_id"),
-        ({"id": "s\0"}, {}, "instruments[0].repeat.key_field"),
+        ({"visit": "third"}, {}, "$.instruments[0].event"),
+        ({"visit": None}, {}, "$.instruments[0].event"),
+        ({}, {"event": None}, "$.instruments[0].event"),
+        ({}, {"event": EventChoice(always="nowhere_arm_1")}, "$.instruments[0].event"),
+        ({"redcap_id": "a\nb"}, {}, "$.project.record_id"),
+        ({"redcap_id": "x" * 101}, {}, "$.project.record_id"),
+        ({"id": "s\0"}, {}, "$.instruments[0].repeat.key_field"),
         ({"status": "abandoned"}, {"statuses": ("abandoned",), "complete": None}, None),
     ],
 )
@@ -223,7 +223,7 @@ def test_a_session_has_one_answer_a_form() -> None:
     assert [type(found) for found in targets(facts(), mapping(instrument(), other), LONGITUDINAL)] == [Target]
     [both] = targets(facts(), mapping(instrument(), everything), LONGITUDINAL)
     assert both == Unmapped(
-        path="instruments[1]", message=f"another instrument takes the session to {FORM} too", form=FORM
+        path="$.instruments[1]", message=f"another instrument takes the session to {FORM} too", form=FORM
     )
 
 

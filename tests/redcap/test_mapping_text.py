@@ -75,6 +75,12 @@ FIELDS = "\n      ".join(f"cog_{n}: {{from: visit}}" for n in range(300))
         ("[" * 50, "$", "Line 1: it is nested too deeply.", None),
         ('{"a":' * 5000, "$", "", None),
         ('{"a":' * 30 + "1" + "}" * 30, "$" + ".a" * 21, "It is nested too deeply.", None),
+        ('{"a": {"b": 1e999}}', "$.a.b", "It is no number.", None),
+        ('{"a": [1, NaN]}', "$.a[1]", "It is no number.", None),
+        ('{"a": ' + "9" * 30 + "}", "$.a", "The number is too large.", "Put it in quotes."),
+        ('{"a": "x\\u0000"}', "$.a", "It has characters that cannot be kept.", None),
+        ('{"a\\ud800": 1}', "$", "A key has characters that cannot be kept.", None),
+        ("[" + "a," * 120_000 + "]", "$", "It has more than 100000 parts.", None),
         ("#" * 500_001, "$", "The text is longer than", None),
         (b"\xff\xfe\xfa", "$", "The text is not UTF-8.", None),
         ("a: \x00", "$", "It is no YAML: ", None),
@@ -114,8 +120,7 @@ def test_what_is_kept_or_shown_is_read_back(values: dict[str, Any]) -> None:
     given_["instruments"][0]["fields"]["cog_text"] = {"from": "visit", "map": values}
     try:
         found = read_mapping(given_)
-        json.dumps(values).encode()
-    except (CannotRead, UnicodeEncodeError):
+    except CannotRead:
         return
     assert read_mapping(json.dumps(kept(found))) == found
     assert read_mapping(as_yaml(found)) == found
