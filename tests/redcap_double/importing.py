@@ -173,7 +173,8 @@ class _Check:
         return names
 
     def _refuse_unknown(self, rows: list[dict[str, str]]) -> None:
-        known = {*self._columns, *self._row_columns()}
+        # Clients send the columns of rows to any project; one that has no use for them passes them over.
+        known = {*self._columns, *ROW_COLUMNS}
         unknown = [name for row in rows for name in row if name not in known]
         if unknown:
             raise Refusal(
@@ -188,10 +189,6 @@ class _Check:
             raise Refusal(
                 400, f"The following values of redcap_event_name are invalid: {', '.join(sorted(events))}"
             )
-
-    def _row_columns(self) -> tuple[str, ...]:
-        # Clients send all four to any project; in one that has no use for them they are passed over.
-        return ROW_COLUMNS
 
     def _row(self, record: str, row: Mapping[str, str]) -> Write | None:
         project = self._project

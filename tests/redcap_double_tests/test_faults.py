@@ -247,6 +247,33 @@ def test_faults_of_the_command_line_are_written_short() -> None:
         assert parse_fault(name)["fault"] == name
 
 
+def test_pycap_takes_a_lost_answer_for_a_classic_project_and_remembers_it(redcap_double: Running) -> None:
+    client = redcap_double.client()
+    redcap_double.faults.add("drop", content="formEventMapping")
+    assert not client.is_longitudinal
+    assert not client.is_longitudinal
+    assert redcap_double.requests.count("formEventMapping") == 1
+    assert client.export_project_info()["is_longitudinal"] == 1
+
+
+@pytest.mark.parametrize("name", ["lock-record", "rights-removed", "503", "html"])
+def test_pycap_hides_every_failure_of_an_import_that_wants_no_answer(
+    redcap_double: Running, name: str
+) -> None:
+    redcap_double.faults.add(name)
+    assert redcap_double.client().import_records([ROW], return_content="nothing") == [{}]
+    assert not _written(redcap_double)
+
+
+def test_pycap_raises_one_class_for_refusals_timeouts_and_pages(redcap_double: Running) -> None:
+    assert RedcapError is requests.RequestException
+    client = redcap_double.client(timeout=0.05)
+    for name in ("late", "html", "drop", "cut", "empty-500", "field-removed"):
+        redcap_double.faults.add(name, content="record")
+        with pytest.raises(RedcapError):
+            client.import_records([ROW])
+
+
 def test_a_fault_without_a_name_that_is_known_is_refused(redcap_double: Running) -> None:
     with pytest.raises(ValueError, match="no fault 'flood'; there are 401"):
         redcap_double.faults.add("flood")
