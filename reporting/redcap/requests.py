@@ -92,19 +92,6 @@ def _push_changed(
     return _enter(union(mapped, known, theirs).subquery("asked"))
 
 
-def _compiled_once() -> tuple[bytes, Mapping[str, Any]]:
-    of = (bindparam("studies", type_=ARRAY(Text)), bindparam("participants", type_=ARRAY(Text)))
-    statement = _push_changed(bindparam("site", type_=Text), bindparam("ids", type_=ARRAY(Text)), of)
-    text, parameters = compiled(statement)
-    return text.encode(), {name: value for name, value in parameters.items() if value is not None}
-
-
-_PUSH_WRITTEN, _CONSTANT = _compiled_once()
-_ANY_MAPPING: Final = compiled(
-    select(or_(exists(select(redcap_mappings.c.study)), exists(select(redcap_projects.c.project))))
-)[0].encode()
-
-
 def push_written(
     connection: psycopg.Connection,
     site: str,
@@ -175,3 +162,16 @@ def _enter(asked: FromClause) -> Insert:
             "ended_at": null(),
         },
     )
+
+
+def _compiled_once() -> tuple[bytes, Mapping[str, Any]]:
+    of = (bindparam("studies", type_=ARRAY(Text)), bindparam("participants", type_=ARRAY(Text)))
+    statement = _push_changed(bindparam("site", type_=Text), bindparam("ids", type_=ARRAY(Text)), of)
+    text, parameters = compiled(statement)
+    return text.encode(), {name: value for name, value in parameters.items() if value is not None}
+
+
+_PUSH_WRITTEN, _CONSTANT = _compiled_once()
+_ANY_MAPPING: Final = compiled(
+    select(or_(exists(select(redcap_mappings.c.study)), exists(select(redcap_projects.c.project))))
+)[0].encode()

@@ -21,8 +21,8 @@ from typing import Any, Self
 import requests
 from sqlalchemy.dialects.postgresql.psycopg import PGDialectAsync_psycopg
 
-from sync_server.jobs import redcap as handler
 from reporting.redcap.requests import KIND
+from sync_server.jobs import redcap as handler
 from sync_server.jobs.delivery import deliver
 from sync_server.logs import configure_logging
 from sync_server.redcap.pushing import push

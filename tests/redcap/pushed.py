@@ -1,4 +1,4 @@
-"""A study whose sessions are pushed to the double: rows in Postgres, and a worker for the outbox's entries."""
+"""A study whose sessions are pushed to the double: rows in Postgres, and a worker for its entries."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
