@@ -128,6 +128,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Requests a minute to one REDCap server, of all workers together. REDCap bans addresses beyond 600."""
     redcap_private_addresses: bool = False
     """REDCap may be in a private network in production too."""
+    redcap_pull_minutes: Annotated[int, Meta(ge=0, le=60 * 24 * 7)] = 15
+    """Minutes between pulls of participants from a REDCap project; 0: only when somebody asks."""
     site_configs: Mapping[str, SiteConfig] = {}
     """REDCap connections of sites, as JSON: `{"<site>": {"redcap_url": "https://…/api/", "token": "…"}}`."""
     admin_email: str | None = None

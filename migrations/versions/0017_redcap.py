@@ -174,8 +174,22 @@ def upgrade() -> None:
         sa.Column("project", sa.Text(), nullable=False),
         sa.Column("record", sa.Text(), nullable=False),
         sa.Column("participant", sa.Text(), nullable=True, comment="NULL = none was made"),
-        sa.Column("value", postgresql.JSONB(), nullable=False, comment="roster members as last taken"),
+        sa.Column(
+            "value",
+            postgresql.JSONB(),
+            nullable=False,
+            comment="roster members as last taken; of contacts fingerprints",
+        ),
         sa.Column("problem", sa.Text(), nullable=True, comment="why it was not taken, or not as a whole"),
+        sa.Column(
+            "conflicts", postgresql.JSONB(), nullable=True, comment="members that both sides have changed"
+        ),
+        sa.Column(
+            "missing_since",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="REDCap has the record no more",
+        ),
         sa.Column("pulled_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_redcap_pulled")),
         sa.UniqueConstraint("project", "record", name=op.f("uq_redcap_pulled_project_record")),
@@ -221,9 +235,21 @@ def upgrade() -> None:
             "redcap_id", sa.Text(), nullable=True, comment="their record in the study's REDCap project"
         ),
     )
+    op.create_index(
+        "ix_participants_study_redcap_id",
+        "participants",
+        ["study", "redcap_id"],
+        unique=True,
+        postgresql_where=sa.text("redcap_id IS NOT NULL"),
+    )
 
 
 def downgrade() -> None:
+    op.drop_index(
+        "ix_participants_study_redcap_id",
+        table_name="participants",
+        postgresql_where=sa.text("redcap_id IS NOT NULL"),
+    )
     op.drop_column("participants", "redcap_id")
     op.drop_table("redcap_mappings")
     op.drop_table("redcap_connections")

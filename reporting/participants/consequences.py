@@ -21,7 +21,7 @@ async def participants_changed(
     connection: AsyncConnection, study: str, codes: Sequence[str], *, left: Iterable[tuple[str, str]] = ()
 ) -> None:
     """Bring their visits up to date; publish both, at their sites and at those they `left`, (code, site);
-    have their sessions pushed to REDCap, where a mapping says so.
+    push their sessions again.
     """
     await bring_visits_up_to_date(connection, study=study, participants=codes)
     at = list(left)
@@ -43,6 +43,6 @@ async def participants_changed(
     ordered = sorted(documents, key="/".join)
     for start in range(0, len(ordered), _AT_ONCE):
         await connection.execute(publish_documents(ordered[start : start + _AT_ONCE]))
-    ordered_codes = sorted(codes)
-    for start in range(0, len(codes), _AT_ONCE):
-        await connection.execute(push_participants(study, ordered_codes[start : start + _AT_ONCE]))
+    of_roster = sorted(codes)
+    for start in range(0, len(of_roster), _AT_ONCE):
+        await connection.execute(push_participants(study, of_roster[start : start + _AT_ONCE]))

@@ -23,6 +23,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from reporting.redcap.roster_mapping import RosterMapping
+
 Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,99}$(?!\n)")]
 """Of a REDCap form or field."""
 
@@ -125,3 +127,4 @@ class Mapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     instruments: Annotated[Sequence[InstrumentMapping], Meta(min_length=1, max_length=100)]
     withdrawn: Literal["keep", "blank", "flag"] = "keep"
     withdrawn_field: Name | None = None
+    participants: RosterMapping | None = None

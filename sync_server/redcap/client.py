@@ -62,7 +62,9 @@ class _Project(Project):
 
 
 class Redcap:
-    """One project. One call at a time. `last_status` is the HTTP status of the last one, None for none."""
+    """One project. One call at a time. `last_status` is the HTTP status of the last one, None for none;
+    `last_date` the server's clock when it answered, as far as it said so.
+    """
 
     def __init__(
         self, url: str, token: str, throttle: Throttle, *, answer_seconds: float = ANSWER_SECONDS
@@ -73,6 +75,7 @@ class Redcap:
         self._throttle = throttle
         self._seconds = answer_seconds
         self.last_status: int | None = None
+        self.last_date: datetime | None = None
 
     def __repr__(self) -> str:
         return f"Redcap({self._url!r})"
@@ -171,14 +174,12 @@ class Redcap:
     async def _ask(self, ask: Callable[[_Project], Any], expected: Callable[[Any], bool]) -> Any:
         """What was answered, or a Fault. Raises NoTurn."""
         await self._throttle.turn()
-        answer, status = await asyncio.to_thread(self._asked, ask, expected)
-        self.last_status = status
+        answer, received = await asyncio.to_thread(self._asked, ask, expected)
+        self.last_status, self.last_date = received.status, received.date
         await self._throttle.note(answer if isinstance(answer, Fault) else None)
         return answer
 
-    def _asked(
-        self, ask: Callable[[_Project], Any], expected: Callable[[Any], bool]
-    ) -> tuple[Any, int | None]:
+    def _asked(self, ask: Callable[[_Project], Any], expected: Callable[[Any], bool]) -> tuple[Any, Received]:
         received = Received(self._seconds)
         project = _Project(
             self._url,
@@ -204,7 +205,7 @@ class Redcap:
             fault = UnknownOutcome(text=self.scrub(failure))
         if fault is None and not expected(answer):
             fault = UnknownOutcome(text="an answer to something else")
-        return (answer if fault is None else fault), received.status
+        return (answer if fault is None else fault), received
 
     def scrub(self, text: str | bytes) -> str:
         """The text without the token."""

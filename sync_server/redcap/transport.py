@@ -15,6 +15,8 @@ Environment proxies and `.netrc` are not used: a proxy would be whom the token i
 import socket
 import ssl
 import time
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import redcap.request
@@ -58,11 +60,13 @@ class Received:
         self.content_type = ""
         self.body = b""
         self.whole = False
+        self.date: datetime | None = None
 
     def take(self, response: requests.Response, *_: Any, **__: Any) -> None:
         """The hook that `requests` calls with an answer whose body is not read yet. Raises AnswerTooLong."""
         self.status = response.status_code
         self.content_type = response.headers.get("Content-Type", "").partition(";")[0]
+        self.date = _moment(response.headers.get("Date", ""))
         parts = []
         size = 0
         for part in response.iter_content(_CHUNK):
@@ -75,6 +79,14 @@ class Received:
         self.whole = True
         # What it would keep itself, had it read all without looking.
         response._content = self.body
+
+
+def _moment(text: str) -> datetime | None:
+    """Of an HTTP date; None where it is none."""
+    try:
+        return parsedate_to_datetime(text).replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 class _Guarded(HTTPAdapter):

@@ -4,12 +4,24 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import pytest
 
 from sync_server.jobs.resources import Resources
+from sync_server.settings import Settings
+from tests.administration.conftest import office
+from tests.administration.conftest import office_settings as slow_settings
 from tests.redcap.pushed import Study, cognition_project, drain, resources_of, settings_for
 from tests.redcap_double.double import Double
 from tests.redcap_double.running import running_in_thread
+
+__all__ = ["office", "slow_settings"]
+
+
+@pytest.fixture
+def office_settings(slow_settings: Settings) -> Settings:
+    """Requests to the double are not counted."""
+    return msgspec.structs.replace(slow_settings, redcap_requests_per_minute=60_000)
 
 
 class Pushing(NamedTuple):
