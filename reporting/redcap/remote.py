@@ -14,6 +14,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
+from reporting.redcap.comparison import is_same
 from reporting.redcap.dictionary import Dictionary, Repeat
 from reporting.redcap.target import Address
 
@@ -95,5 +96,5 @@ def differing(values: Row, found: Row) -> dict[str, str]:
     return {
         name: found.get(name, "")
         for name, value in values.items()
-        if name != GROUP and found.get(name, "") != value
+        if name != GROUP and not is_same(name, value, found.get(name, ""))
     }

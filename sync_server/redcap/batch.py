@@ -154,9 +154,7 @@ class Batch:
             item.is_concluded = True
             self.verdicts.park(item.entry, f"{item.row.form}: {reason}")
 
-    def attempt(
-        self, item: Item, action: str, outcome: str, error: str | None = None
-    ) -> Attempt:
+    def attempt(self, item: Item, action: str, outcome: str, error: str | None = None) -> Attempt:
         """What was tried on an item."""
         return Attempt(
             ledger=item.row.id,

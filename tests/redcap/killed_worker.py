@@ -21,8 +21,8 @@ from typing import Any, Self
 import requests
 from sqlalchemy.dialects.postgresql.psycopg import PGDialectAsync_psycopg
 
-import sync_server.jobs.redcap
 from reporting.redcap.requests import KIND
+from sync_server.jobs import redcap as handler
 from sync_server.jobs.delivery import deliver
 from sync_server.logs import configure_logging
 from sync_server.redcap.pushing import push
@@ -61,7 +61,7 @@ def _child(order: dict[str, Any], told: int) -> None:
     PGDialectAsync_psycopg.do_commit = steps.around(  # type: ignore[method-assign]
         PGDialectAsync_psycopg.do_commit
     )
-    sync_server.jobs.redcap.push = partial(push, answer_seconds=order.get("answer_seconds", 5.0))
+    setattr(handler, "push", partial(push, answer_seconds=order.get("answer_seconds", 5.0)))  # noqa: B010
     asyncio.run(_work(order))
     os.write(told, str(steps.count).encode())
 

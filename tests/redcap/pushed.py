@@ -1,4 +1,4 @@
-"""A study whose sessions are pushed to the double: rows in Postgres, and a worker for the outbox's entries."""
+"""A study whose sessions are pushed to the double: rows in Postgres, and a worker for its entries."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -96,7 +96,7 @@ def row_at(project: Project, record: str, instance: int, event: str = EVENT) -> 
 
 def settings_for(database_url: str, data_dir: Path, **more: Any) -> Settings:
     """A worker's."""
-    given = {
+    given: dict[str, Any] = {
         "database_url": database_url,
         "redis_url": "redis://unused",
         "data_dir": data_dir,
