@@ -56,7 +56,7 @@ from sync_server.sealing import Sealer
 
 OVERLAP: Final = timedelta(hours=12, minutes=15)
 RECONCILE_EVERY: Final = timedelta(hours=24)
-RECORDS_AT_ONCE: Final = 200
+RECORDS_AT_ONCE: Final = 500
 MOST_TOLD: Final = 1000
 
 Outcome = Literal["created", "linked", "updated", "unchanged", "conflict", "refused"]
