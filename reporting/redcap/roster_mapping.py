@@ -84,9 +84,9 @@ class RosterMapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     create_status: Literal["screened", "enrolled"] = "screened"
 
     @property
-    def pulled(self) -> dict[Member, MemberMapping]:
-        """Members that come from REDCap."""
-        return {name: each for name, each in self.fields.items() if each.direction != "push"}
+    def pushes(self) -> bool:
+        """Whether anything goes to REDCap."""
+        return any(each.direction != "pull" for each in self.fields.values())
 
     @property
     def columns(self) -> list[str]:
@@ -128,13 +128,23 @@ def read_record(
     if code is not None and not _fits(code, Code):
         problems.append(("code", f"{code[:64]!r} cannot be a participant's code."))
     values: dict[Member, str | None] = {}
-    for member, mapping in roster.pulled.items():
+    for member, mapping in roster.fields.items():
         found = _first(rows if mapping.by == "dag" else own, mapping.column or "", missing_codes)
         try:
             values[member] = None if found is None else _ours(member, mapping, found)
         except ValueError as error:
             problems.append((member, str(error)))
     return Said(record=record, code=code, values=values, problems=problems)
+
+
+def spelling(mapping: MemberMapping, value: str | None) -> str:
+    """A member as REDCap has it; empty for none. Raises ValueError where the map has no such value."""
+    if value is None or mapping.map is None:
+        return value or ""
+    for theirs, ours in mapping.map.items():
+        if ours == value:
+            return theirs
+    raise ValueError(f"{value[:80]!r} is no value of its map.")
 
 
 def by_record(rows: Sequence[Mapping[str, Any]], record_id: str) -> dict[str, list[Mapping[str, Any]]]:

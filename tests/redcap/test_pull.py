@@ -11,7 +11,8 @@ from reporting.erasure.execution import run_erasure
 from reporting.outbox.duties import run_if_due
 from sync_server.jobs.duties import duties
 from sync_server.keys import ENGINE, SEALER, SITE_DATABASES
-from sync_server.redcap.pulling import OVERLAP, CannotPull, Refused, SomebodyElse, pull
+from sync_server.redcap.pull_parts import Refused
+from sync_server.redcap.pulling import OVERLAP, CannotPull, SomebodyElse, pull
 from sync_server.redcap.study_connections import Redcaps
 from sync_server.site_erasing import CouchSiteStore
 from tests.administration.office import Office
@@ -185,7 +186,7 @@ async def test_only_what_changed_is_asked_for_and_all_of_it_once_a_day_to_find_w
 
     team.double.faults.hook(after=count, content="record", times=None)
     await pulled(team)
-    assert (seen, [row[4] for row in team.roster()]) == ([1], [None, "qu"])
+    assert (seen, [row[4] for row in team.roster()]) == ([1, 1], [None, "qu"])
     project = team.double.project
     project.records.delete("1", [Place("1", "base_arm_1")], at=clock, username="person")
     await pulled(team)
@@ -284,6 +285,56 @@ async def test_two_pulls_at_once_and_one_that_comes_late_change_nothing_twice(te
     with pytest.raises(SomebodyElse):
         await pulled(team, full=False)
     assert team.office.rows("SELECT language FROM participants WHERE code = 's1'") == [(None,)]
+
+
+async def test_member_that_goes_both_ways_is_written_to_the_record_once_and_never_over_an_edit(
+    team: Connected,
+) -> None:
+    fields = {
+        **ROSTER["fields"],
+        "language": {**ROSTER["fields"]["language"], "direction": "both"},
+        "contact.email": {"from": "email", "direction": "push"},
+    }
+    await team.map({**GIVEN, "participants": {**ROSTER, "fields": fields}})
+    team.person("15", ppt_code="s1", lang="1")
+    await pulled(team)
+    path = "/api/participants/SRO/s1"
+    mine = {"language": "qu", "contact": {"email": "mine@example.org"}}
+    assert (await team.admin.patch(path, mine, If_Match="*")).status == 200
+    report = await pulled(team, dry_run=True)
+    assert [(each.outcome, each.changes) for each in report.records] == [
+        ("pushed", ["contact.email", "language"])
+    ]
+    assert team.double.values("15", event="base_arm_1") == {"ppt_code": "s1", "lang": "1"}
+    await pulled(team)
+    there = {"ppt_code": "s1", "lang": "2", "email": "mine@example.org"}
+    assert team.double.values("15", event="base_arm_1") == there
+    imports = team.double.requests.count("record", "import")
+    await pulled(team)
+    await pulled(team, full=True)
+    assert team.double.requests.count("record", "import") == imports == 1
+    acts = team.office.rows("SELECT after FROM audit_log WHERE action = 'participant.push'")
+    assert acts == [({"record": "15", "members": ["contact.email", "language"]},)]
+    # Edited there only: taken, or listed where we are the source.
+    team.person("15", lang="1", email="theirs@example.org")
+    await pulled(team)
+    assert team.roster()[0][4] == "es"
+    assert problems(team) == {"15": "Changed here and in REDCap: contact.email."}
+    # What REDCap refuses is listed, the others are sent.
+    team.person("16", ppt_code="s2", lang="1")
+    await pulled(team)
+    for code, email in (("s1", "theirs@example.org"), ("s2", "no address")):
+        change = {"language": "qu", "contact": {"email": email}}
+        assert (await team.admin.patch(f"/api/participants/SRO/{code}", change, If_Match="*")).status == 200
+    await pulled(team)
+    assert team.double.values("15", event="base_arm_1") == {**there, "email": "theirs@example.org"}
+    assert list(problems(team)) == ["16"]
+    assert "REDCap does not take email" in (problems(team)["16"] or "")
+    everywhere = team.office.rows(
+        "SELECT 1 FROM redcap_pulled r WHERE r::text LIKE '%%example.org%%'"
+        " UNION ALL SELECT 1 FROM audit_log a WHERE a::text LIKE '%%theirs@%%' OR a::text LIKE '%%mine@%%'"
+    )
+    assert everywhere == []
 
 
 async def test_erased_participant_leaves_no_trace_and_is_not_pulled_again(team: Connected) -> None:

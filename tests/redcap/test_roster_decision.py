@@ -60,6 +60,7 @@ def test_record_says_what_its_row_of_the_event_has_and_nothing_where_it_is_empty
         "enrolled_on": "2026-01-02",
         "site": "lima",
         "contact.email": None,
+        "contact.note": None,
     }
 
 
@@ -159,7 +160,7 @@ def test_nobody_is_created_where_the_mapping_says_so() -> None:
 def test_pull_after_pull_takes_edits_of_redcap_keeps_those_here_and_lists_both() -> None:
     said = read_record(ROSTER, "15", [ROW])
     first = compare(ROSTER, said, {}, {}, prints)
-    assert first.changes == said.values
+    assert first.changes == {name: value for name, value in said.values.items() if value is not None}
     known = with_changes(Known(State(None, "enrolled"), Contact()), first.changes, "15")
     assert known.state == State("lima", "enrolled", "es", date(2026, 1, 2), "15")
     assert known.contact == Contact(email="planted@example.org")
@@ -179,6 +180,28 @@ def test_pull_after_pull_takes_edits_of_redcap_keeps_those_here_and_lists_both()
         "contact.email": Conflict("(a contact)", "(a contact)"),
     }
     assert both.taken == {**first.taken, "enrolled_on": None}
+
+
+@pytest.mark.parametrize(
+    ("last", "here", "there", "outcome"),
+    [
+        ({}, None, "theirs", ({}, {}, set())),
+        ({}, "ours", None, ({"contact.note": "ours"}, {"contact.note": None}, set())),
+        ({}, "ours", "theirs", ({}, {}, {"contact.note"})),
+        ({"contact.note": None}, "ours", None, ({"contact.note": "ours"}, {"contact.note": None}, set())),
+        ({"contact.note": None}, None, "theirs", ({}, {"contact.note": None}, {"contact.note"})),
+    ],
+)
+def test_member_that_is_pushed_only_is_never_taken(
+    last: dict[str, str | None],
+    here: str | None,
+    there: str | None,
+    outcome: tuple[dict[str, str], dict[str, str | None], set[str]],
+) -> None:
+    said = Said(record="15", code="s1", values={"contact.note": there})
+    found = compare(ROSTER, said, {"contact.note": here}, last, prints)
+    assert found.changes == {}
+    assert (found.to_push, found.taken, set(found.conflicts)) == outcome
 
 
 def test_site_is_never_taken_away() -> None:
