@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, cast
 import msgspec
 import psycopg
 from cryptography.fernet import Fernet
+from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from reporting.compiled import execute_in
@@ -138,15 +139,16 @@ class Study:
         """A connection of the study, or of a site of it."""
         sealed = Sealer((KEY,)).seal(self.token)
         self.ask(
-            "INSERT INTO redcap_connections (study, site, url, token, created_by) VALUES (%s, %s, %s, %s, 'x')",
+            "INSERT INTO redcap_connections (study, site, url, token, created_by)"
+            " VALUES (%s, %s, %s, %s, 'x')",
             *(STUDY, site, self.url, sealed),
         )
 
     def map(self, mapping: Mapping[str, Any]) -> None:
         """Save the mapping, whether or not it fits."""
         self.ask(
-            "INSERT INTO redcap_mappings (study, definition, created_by, updated_by) VALUES (%s, %s, 'x', 'x') "
-            "ON CONFLICT (study) DO UPDATE SET definition = excluded.definition",
+            "INSERT INTO redcap_mappings (study, definition, created_by, updated_by)"
+            " VALUES (%s, %s, 'x', 'x') ON CONFLICT (study) DO UPDATE SET definition = excluded.definition",
             *(STUDY, Jsonb(mapping)),
         )
 
@@ -202,7 +204,8 @@ class Study:
     def _delete(self, session: str) -> None:
         self._do("DELETE FROM sessions WHERE site = %s AND id = %s", SITE, session)
         for table in ("task_runs", "scores", "quality_flags"):
-            self._do(f"DELETE FROM {table} WHERE site = %s AND session_id = %s", SITE, session)
+            statement = sql.SQL("DELETE FROM {} WHERE site = %s AND session_id = %s")
+            self.rows.execute(statement.format(sql.Identifier(table)), (SITE, session))
 
     def resync(self) -> None:
         """Enter all."""
@@ -239,9 +242,9 @@ class Study:
         rows = self.ask("SELECT key, error FROM outbox WHERE kind = 'redcap' AND error IS NOT NULL")
         return {key.rpartition("/")[2]: error for key, error in rows}
 
-    def ledger(self, columns: str = "session_id, state, record, instance") -> list[Any]:
-        """Rows of the ledger, in order."""
-        return self.ask(f"SELECT {columns} FROM redcap_ledger ORDER BY id")
+    def ledger(self) -> list[Any]:
+        """(session, state, record, instance), in order."""
+        return self.ask("SELECT session_id, state, record, instance FROM redcap_ledger ORDER BY id")
 
 
 @asynccontextmanager

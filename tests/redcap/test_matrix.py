@@ -64,8 +64,8 @@ def arrange(study: Study, double: Double, state: str, name: str) -> None:
         was_read = was_sent and state not in ("sent", "sent-arrived", "accepted")
         told = (STUDY, SITE, name, FORM, name, EVENT, None if state == "pending" else 1)
         study.ask(
-            "INSERT INTO redcap_ledger (project, study, site, session_id, form, record, event, instance, state,"
-            " payload, accepted, fence) VALUES ('studyA', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 7)",
+            "INSERT INTO redcap_ledger (project, study, site, session_id, form, record, event, instance,"
+            " state, payload, accepted, fence) VALUES ('studyA', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 7)",
             *(*told, LEDGER_STATES.get(state, state)),
             *(Jsonb(values) if was_sent else None, Jsonb(values) if was_read else None),
         )
