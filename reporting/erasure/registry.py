@@ -5,6 +5,7 @@ that was interrupted finds the same rows again. Of a `shared` document, in which
 rows go as well and are made anew from what is left; what happened with it (ingest log, corrections) stays.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -202,23 +203,6 @@ def foreign_flags(subject: Subject) -> ColumnElement[bool]:
     return and_(~is_own, names_subject(cast(q.detail, JSONB), subject))
 
 
-def _pulled(_: Table, subject: Subject) -> ColumnElement[bool]:
-    r, p = tables.redcap_pulled.c, tables.redcap_projects.c
-    of_study = r.project.in_(select(p.project).where(p.study == subject.study))
-    own = select(tables.participants.c.redcap_id).where(
-        tables.participants.c.study == subject.study, tables.participants.c.code == subject.participant
-    )
-    # What a record's problem says may name the code where nobody was made of it.
-    named = r.problem.contains(subject.participant, autoescape=True)
-    return and_(of_study, or_(r.participant == subject.participant, r.record.in_(own), named))
-
-
-def _tried(_: Table, subject: Subject) -> ColumnElement[bool]:
-    ledger = tables.redcap_ledger
-    of_sessions = select(ledger.c.id).where(_by_session(ledger, subject))
-    return tables.redcap_attempts.c.ledger.in_(of_sessions)
-
-
 def _every_row(_: Table, __: Subject) -> ColumnElement[bool]:
     # Stored answers are sealed, so whose they are cannot be seen; they are kept for a day at most.
     return true()
@@ -244,9 +228,11 @@ def _redcap_attempts(table: Table, subject: Subject) -> ColumnElement[bool]:
 def _redcap_pulled(table: Table, subject: Subject) -> ColumnElement[bool]:
     projects = tables.redcap_projects.c
     in_study = table.c.project.in_(select(projects.project).where(projects.study == subject.study))
-    return and_(
-        in_study, or_(table.c.participant == subject.participant, table.c.record.in_(_records(subject)))
-    )
+    # Why nobody was made of a record may name the code.
+    word = rf"(^|[^A-Za-z0-9._-]){re.escape(subject.participant)}($|[^A-Za-z0-9_-])"
+    named = and_(table.c.participant.is_(None), table.c.problem.op("~")(word))
+    own = or_(table.c.participant == subject.participant, table.c.record.in_(_records(subject)))
+    return and_(in_study, or_(own, named))
 
 
 _NOBODY = Kept("about studies, sites and people of the team, not about participants")
@@ -276,9 +262,6 @@ RULES: Mapping[str, Rule] = {
     "consent_changes": Erased(_by_code),
     "idempotency_keys": Erased(_every_row),
     "visits": Erased(_by_code),
-    "redcap_attempts": Erased(_tried),
-    "redcap_ledger": Erased(_by_session),
-    "redcap_pulled": Erased(_pulled),
     "participants": Erased(_by_code),
     "outbox_attempts": Erased(_attempts),
     "outbox": Erased(_outbox),
@@ -331,10 +314,6 @@ RULES: Mapping[str, Rule] = {
     "redcap_hosts": _PROGRESS,
     "replication_jobs": _NOBODY,
     "replication_job_events": Kept("states and errors of replications, which name documents by count only"),
-    "redcap_connections": _NOBODY,
-    "redcap_mappings": _NOBODY,
-    "redcap_projects": Kept("dictionaries, pauses and positions"),
-    "redcap_hosts": _PROGRESS,
     "duties": _PROGRESS,
 }
 """By table, in the order of deletion: what is found by other rows before these. Exports do not exist yet; a

@@ -285,6 +285,9 @@ async def _plans(
         if made.change is not None and who.links and who.code is not None:
             # Another record of this chunk may have the same code.
             by_code[who.code] = of_record[one.record] = Holder(who.code, one.record)
+        if made.participant is None and last is not None:
+            # Whom it was stays known: a link that a person took away is not made again at the next pull.
+            made = msgspec.structs.replace(made, participant=last.participant)
         planned.append(made)
     return planned
 
