@@ -104,8 +104,10 @@ async def test_edit_of_either_side_is_taken_and_of_both_is_listed_and_settled(te
     assert team.roster()[0][4] == "pt"
     (listed,) = (await team.admin.get("/api/redcap/records", troubled="true")).body["data"]
     assert listed["problem"] == "Changed here and in REDCap: contact.email, language."
-    told = {name: (each["here"], each["redcap"]) for name, each in listed["conflicts"].items()}
-    assert told == {"language": ("pt", "es"), "contact.email": ("(a contact)", "(a contact)")}
+    assert listed["conflicts"] == {
+        "language": {"here": "pt", "redcap": "es"},
+        "contact.email": {"here": "(a contact)", "redcap": "(a contact)"},
+    }
     assert (await team.admin.get(PROJECT)).body["record_problems"] == 1
     settle = f"/api/redcap/records/{listed['id']}/settle"
     kept = await team.admin.post(settle, {"member": "language", "keep": "here"})

@@ -19,7 +19,7 @@ from reporting.redcap.roster_decision import (
     who_is,
     with_changes,
 )
-from reporting.redcap.roster_mapping import RosterMapping, Said, read_record
+from reporting.redcap.roster_mapping import RosterMapping, Said, by_record, read_record
 
 ROSTER = msgspec.convert(
     {
@@ -80,6 +80,20 @@ def test_value_that_cannot_be_is_a_problem_of_its_member(
     ((told, why),) = read_record(ROSTER, "15", [{**ROW, **cell}]).problems
     assert told == member
     assert sentence in why
+
+
+_cell = st.text(max_size=400) | st.text(st.characters(categories=["Cs", "Cc", "Lu"]), max_size=5)
+
+
+@given(row=st.dictionaries(st.sampled_from([*ROW, "redcap_repeat_instance"]), _cell))
+def test_whatever_a_record_has_is_read_to_what_can_be_kept_or_a_problem(row: dict[str, str]) -> None:
+    for record, rows in by_record([row, {**ROW, **row}], "record_id").items():
+        said = read_record(ROSTER, record, rows)
+        for text in [record, said.code or "", *(value or "" for value in said.values.values())]:
+            assert "\0" not in text.encode().decode()
+        known = with_changes(Known(State(None, "screened"), Contact()), said.values, record)
+        assert known.state.redcap_id == record
+        repr(said.problems).encode()
 
 
 @pytest.mark.parametrize(
