@@ -156,7 +156,39 @@ async def clinic(office: Office) -> Clinic:
         {"contact": {"name": SECRET}, "language": "es"},
         If_Match=reading.headers.get("ETag", "*"),
     )
+    push_to_redcap(office)
     return clinic
+
+
+def push_to_redcap(office: Office) -> None:
+    """What a push and a pull leave here: of the planted one and of a neighbour."""
+    office.rows("INSERT INTO redcap_projects (project, study) VALUES ('p', 'SRO')")
+    office.rows("UPDATE participants SET redcap_id = code || '-record' WHERE code = %s", PLANTED)
+    for session_id, participant in (("p-1", PLANTED), ("n-1", "neighbour")):
+        record = f"{participant}-record"
+        ((row,),) = office.rows(
+            "INSERT INTO redcap_ledger (project, study, site, session_id, form, record, payload)"
+            " VALUES ('p', 'SRO', 'lima', %s, 'f', %s, '{}') RETURNING id",
+            session_id,
+            record,
+        )
+        office.rows(
+            "INSERT INTO redcap_attempts (ledger, action, outcome, after)"
+            " VALUES (%s, 'import', 'accepted', jsonb_build_object('x', %s::text))",
+            row,
+            participant,
+        )
+        office.rows(
+            "INSERT INTO redcap_pulled (project, record, participant, value) VALUES ('p', %s, %s, '{}')",
+            record,
+            participant,
+        )
+        office.rows(
+            "INSERT INTO outbox (kind, key, study, site, payload, payload_sha256) VALUES ('redcap', %s, 'SRO',"
+            " 'lima', jsonb_build_object('site', 'lima', 'session', %s::text), '')",
+            f"SRO/lima/{session_id}",
+            session_id,
+        )
 
 
 async def test_erasure_takes_everything_from_everywhere_and_nothing_of_neighbours(clinic: Clinic) -> None:
@@ -195,6 +227,10 @@ async def test_erasure_takes_everything_from_everywhere_and_nothing_of_neighbour
         ("n-conflict", "neighbour"),
     ]
     assert PLANTED not in clinic.everything()
+    assert office.rows("SELECT session_id FROM redcap_ledger") == [("n-1",)]
+    assert office.rows("SELECT after FROM redcap_attempts") == [({"x": "neighbour"},)]
+    assert office.rows("SELECT participant FROM redcap_pulled") == [("neighbour",)]
+    assert office.rows("SELECT key FROM outbox WHERE kind = 'redcap'") == [("SRO/lima/n-1",)]
     told = office.rows("SELECT reason, after FROM audit_log WHERE action = 'participant.erased'")
     assert told[0][0] == REASON
     assert told[0][1]["requested_by"] == office.as_("admin").email

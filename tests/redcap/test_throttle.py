@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 import pytest
 from aiohttp import web
+from psycopg import sql
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from reporting.engine import async_engine
@@ -32,7 +33,7 @@ async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
 
 def ask(url: str, text: str) -> Any:
     with psycopg.connect(url, autocommit=True) as connection:
-        cursor = connection.execute(text.encode())
+        cursor = connection.execute(sql.SQL(cast(Any, text)))
         return cursor.fetchall() if cursor.description else []
 
 
@@ -100,7 +101,9 @@ async def _elsewhere(request: web.Request) -> web.Response:
 
 async def _echo(request: web.Request) -> web.Response:
     form = await request.post()
-    return web.Response(status=403, text=f"<h1>{form['token']} may not</h1>", content_type="text/html")
+    return web.Response(
+        status=403, text=f"<h1>{form.getone('token')!s} may not</h1>", content_type="text/html"
+    )
 
 
 @pytest.fixture
