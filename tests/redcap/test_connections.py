@@ -4,10 +4,14 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import msgspec
 import pytest
 import redis
 from structlog.testing import capture_logs
 
+from sync_server.redcap.pulling import pull
+from sync_server.redcap.site_configs import SiteConfig
+from sync_server.redcap.study_connections import Redcaps, connections_of
 from sync_server.settings import Settings
 from tests.administration.office import Office
 from tests.redcap.redcap_office import CONNECTIONS, GIVEN, MAPPING, Connected, connected, roster_project
@@ -169,6 +173,40 @@ async def test_mapping_is_saved_only_where_it_fits_every_project_and_enters_sess
     assert (told["project"], told["title"], told["paused_at"]) == ("sro", "Planted study", None)
     acts = team.office.rows("SELECT action FROM audit_log WHERE entity = 'redcap_mapping' ORDER BY id")
     assert acts == [("redcap_mapping.create",), ("redcap_mapping.update",)]
+
+
+async def test_sites_have_projects_of_their_own_from_the_api_or_else_from_the_settings(
+    team: Connected,
+) -> None:
+    resources = team.desk.resources
+    configs = {
+        site: SiteConfig(redcap_url=team.url, token=team.double.token) for site in ("lima", "quito", "cusco")
+    }
+    settings = msgspec.structs.replace(resources.settings, site_configs=configs)
+
+    async def chosen() -> list[tuple[str | None, str]]:
+        async with resources.engine.connect() as connection:
+            found = await connections_of(connection, "SRO", configs)
+        assert team.double.token not in repr(found)
+        return [(each.site, each.open(resources.sealer)) for each in found]
+
+    token = team.double.token
+    assert await chosen() == [("lima", token), ("quito", token)]
+    await team.connect(site="quito")
+    assert await chosen() == [("quito", token), ("lima", token)]
+    await team.map()
+    listed = (await team.admin.get("/api/redcap/projects")).body["data"]
+    assert [(each["project"], each["site"]) for each in listed] == [("sro@quito", "quito")]
+    team.person("1", "quito_clinic", ppt_code="s1")
+    report = await pull("sro@quito", Redcaps(settings, resources.engine, resources.sealer))
+    assert report.counts == {"created": 1}
+    # A site's coordinator sees its project, not another's.
+    for site, count in (("quito", 1), ("lima", 0)):
+        member = team.office.as_("coordinator", study="SRO", site=site)
+        assert len((await member.get("/api/redcap/projects")).body["data"]) == count
+        assert len((await member.get("/api/redcap/records")).body["data"]) == count
+    await team.connect()
+    assert [site for site, _ in await chosen()] == [None, "quito"]
 
 
 async def test_mapping_cannot_be_saved_while_a_project_does_not_answer(team: Connected) -> None:
