@@ -18,29 +18,6 @@ depends_on = None
 
 def upgrade() -> None:
     op.create_table(
-        "redcap_attempts",
-        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
-        sa.Column("ledger", sa.BigInteger(), nullable=False, comment="redcap_ledger.id"),
-        sa.Column(
-            "at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False
-        ),
-        sa.Column("entry", sa.BigInteger(), nullable=True, comment="outbox.id"),
-        sa.Column("action", sa.Text(), nullable=False),
-        sa.Column("outcome", sa.Text(), nullable=False),
-        sa.Column("http_status", sa.Integer(), nullable=True),
-        sa.Column("before", postgresql.JSONB(), nullable=True, comment="what REDCap had, where it was read"),
-        sa.Column("after", postgresql.JSONB(), nullable=True, comment="what was sent"),
-        sa.Column("payload_sha256", sa.LargeBinary(), nullable=True),
-        sa.Column("error", sa.Text(), nullable=True),
-        sa.CheckConstraint(
-            "action IN ('allocate', 'import', 'read_back', 'withdraw')",
-            name=op.f("ck_redcap_attempts_action_known"),
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_redcap_attempts")),
-        comment="What was tried, never changed. Never a token.",
-    )
-    op.create_index(op.f("ix_redcap_attempts_ledger"), "redcap_attempts", ["ledger"], unique=False)
-    op.create_table(
         "redcap_hosts",
         sa.Column("host", sa.Text(), nullable=False, comment="with its port"),
         sa.Column(
@@ -122,6 +99,35 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_redcap_ledger_study_state"), "redcap_ledger", ["study", "state"], unique=False)
     op.create_table(
+        "redcap_attempts",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("ledger", sa.BigInteger(), nullable=False),
+        sa.Column(
+            "at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False
+        ),
+        sa.Column("entry", sa.BigInteger(), nullable=True, comment="outbox.id"),
+        sa.Column("action", sa.Text(), nullable=False),
+        sa.Column("outcome", sa.Text(), nullable=False),
+        sa.Column("http_status", sa.Integer(), nullable=True),
+        sa.Column("before", postgresql.JSONB(), nullable=True, comment="what REDCap had, where it was read"),
+        sa.Column("after", postgresql.JSONB(), nullable=True, comment="what was sent"),
+        sa.Column("payload_sha256", sa.LargeBinary(), nullable=True),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.CheckConstraint(
+            "action IN ('allocate', 'import', 'read_back', 'withdraw')",
+            name=op.f("ck_redcap_attempts_action_known"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["ledger"],
+            ["redcap_ledger.id"],
+            name="fk_redcap_attempts_ledger",
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_redcap_attempts")),
+        comment="What was tried, never changed. Never a token.",
+    )
+    op.create_index(op.f("ix_redcap_attempts_ledger"), "redcap_attempts", ["ledger"], unique=False)
+    op.create_table(
         "redcap_projects",
         sa.Column(
             "project",
@@ -174,8 +180,22 @@ def upgrade() -> None:
         sa.Column("project", sa.Text(), nullable=False),
         sa.Column("record", sa.Text(), nullable=False),
         sa.Column("participant", sa.Text(), nullable=True, comment="NULL = none was made"),
-        sa.Column("value", postgresql.JSONB(), nullable=False, comment="roster members as last taken"),
+        sa.Column(
+            "value",
+            postgresql.JSONB(),
+            nullable=False,
+            comment="roster members as last taken; of contacts fingerprints",
+        ),
         sa.Column("problem", sa.Text(), nullable=True, comment="why it was not taken, or not as a whole"),
+        sa.Column(
+            "conflicts", postgresql.JSONB(), nullable=True, comment="members that both sides have changed"
+        ),
+        sa.Column(
+            "missing_since",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="REDCap has the record no more",
+        ),
         sa.Column("pulled_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_redcap_pulled")),
         sa.UniqueConstraint("project", "record", name=op.f("uq_redcap_pulled_project_record")),
@@ -221,19 +241,31 @@ def upgrade() -> None:
             "redcap_id", sa.Text(), nullable=True, comment="their record in the study's REDCap project"
         ),
     )
+    op.create_index(
+        "ix_participants_study_redcap_id",
+        "participants",
+        ["study", "redcap_id"],
+        unique=True,
+        postgresql_where=sa.text("redcap_id IS NOT NULL"),
+    )
 
 
 def downgrade() -> None:
+    op.drop_index(
+        "ix_participants_study_redcap_id",
+        table_name="participants",
+        postgresql_where=sa.text("redcap_id IS NOT NULL"),
+    )
     op.drop_column("participants", "redcap_id")
     op.drop_table("redcap_mappings")
     op.drop_table("redcap_connections")
     op.drop_table("redcap_pulled")
     op.drop_table("redcap_projects")
+    op.drop_index(op.f("ix_redcap_attempts_ledger"), table_name="redcap_attempts")
+    op.drop_table("redcap_attempts")
     op.drop_index(op.f("ix_redcap_ledger_study_state"), table_name="redcap_ledger")
     op.drop_index(
         "ix_redcap_ledger_session", table_name="redcap_ledger", postgresql_where=sa.text("state <> 'retired'")
     )
     op.drop_table("redcap_ledger")
     op.drop_table("redcap_hosts")
-    op.drop_index(op.f("ix_redcap_attempts_ledger"), table_name="redcap_attempts")
-    op.drop_table("redcap_attempts")

@@ -1,1 +1,1 @@
-"""What sessions are in REDCap. Pure, but for the statements of `ledger` and `requests`; see docs/REDCAP.md."""
+"""What sessions are in REDCap. Pure, but for the files with statements; see docs/REDCAP.md."""

@@ -46,7 +46,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Repeat(msgspec.Struct, frozen=True, kw_only=True):
-    """What repeats: a form in an event (`event` empty in classic projects), or a whole event (`form` empty)."""
+    """What repeats: a form in an event (`event` empty in classic projects), or an event (`form` empty)."""
 
     event: str = ""
     form: str = ""
@@ -54,7 +54,8 @@ class Repeat(msgspec.Struct, frozen=True, kw_only=True):
 
 class Dictionary(msgspec.Struct, frozen=True, kw_only=True):
     """A project. `record_id` is the field that names records, the first of the first form; `events` is empty
-    in classic projects.
+    in classic projects. `groups` are unique names of data access groups, None where they were not read;
+    `missing_codes` the project's missing data codes, which any field but a checkbox takes.
     """
 
     record_id: str
@@ -62,6 +63,8 @@ class Dictionary(msgspec.Struct, frozen=True, kw_only=True):
     forms: Sequence[str]
     events: Sequence[Event] = ()
     repeats: Sequence[Repeat] = ()
+    groups: Sequence[str] | None = None
+    missing_codes: Sequence[str] = ()
 
     @property
     def is_longitudinal(self) -> bool:

@@ -23,6 +23,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from reporting.redcap.roster_mapping import RosterMapping
+
 Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,99}$(?!\n)")]
 """Of a REDCap form or field."""
 
@@ -50,8 +52,9 @@ class FieldMapping(
     forbid_unknown_fields=True,
     rename={"source": "from", "kind": "as"},
 ):
-    """Where a field's value comes from, and how it is written. `map` and `codes` go by the source's value; what
-    is not in `map` is `default`, or parks the session where there is none. `missing` is written for null.
+    """Where a field's value comes from, and how it is written. `map` and `codes` go by the source's value;
+    what is not in `map` is `default`, or parks the session where there is none. `missing` is written for
+    null. See docs/REDCAP.md, "Mapping".
     """
 
     source: Source
@@ -95,7 +98,7 @@ class InstrumentMapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     fields: Annotated[MappingOf[Name, FieldMapping], Meta(min_length=1, max_length=2000)]
     battery: str | None = None
     visits: Sequence[str] | None = None
-    statuses: Sequence[Literal["completed", "abandoned", "in_progress"]] = ("completed",)
+    statuses: tuple[Literal["completed", "abandoned", "in_progress"], ...] = ("completed",)
     event: EventChoice | None = None
     repeat: Repeating = Repeating()
     complete: CompleteMapping | None = None
@@ -124,3 +127,4 @@ class Mapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     instruments: Annotated[Sequence[InstrumentMapping], Meta(min_length=1, max_length=100)]
     withdrawn: Literal["keep", "blank", "flag"] = "keep"
     withdrawn_field: Name | None = None
+    participants: RosterMapping | None = None

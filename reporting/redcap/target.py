@@ -11,6 +11,8 @@ class SessionFacts(msgspec.Struct, frozen=True, kw_only=True):
     """All that a mapping may read of a session and its participant, as rows have it. Times are aware, UTC.
 
     `scores` by (task, run, name), `tasks` by (task, run) to (status, number of trials); `flags` are codes.
+    `columns` has the session's row by column, and the roster's as `participant.<column>`; what is not in it
+    is null.
     """
 
     site: str
@@ -54,16 +56,20 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Unmapped(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a session cannot be written as its mapping says; it is parked with this. `path` in the mapping."""
+    """Why a session cannot be written as its mapping says; it is parked with this. `path` in the mapping,
+    `form` where it would have gone.
+    """
 
     path: str
     message: str
+    form: str = ""
 
 
 class NotWanted(msgspec.Struct, frozen=True, kw_only=True):
     """No instrument of the mapping takes this session now (another battery, still in progress, no record yet:
-    `waits`).
+    `waits`). `form` is the one it does not go to.
     """
 
     why: str
     waits: bool = False
+    form: str = ""

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Table,
     Text,
     func,
+    text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
@@ -62,6 +63,8 @@ study_sites = Table(
     comment="Which study runs where.",
 )
 
+RECORD_INDEX = "ix_participants_study_redcap_id"
+
 participants = Table(
     "participants",
     metadata,
@@ -79,6 +82,7 @@ participants = Table(
     PrimaryKeyConstraint("study", "code"),
     CheckConstraint("status IN ('screened', 'enrolled', 'withdrawn', 'completed')", name="status_known"),
     Index(None, "site"),
+    Index(RECORD_INDEX, "study", "redcap_id", unique=True, postgresql_where=text("redcap_id IS NOT NULL")),
 )
 
 batteries = Table(

@@ -21,6 +21,11 @@ from sync_server.api import (
     quarantine,
     quarantine_desk,
     receipts,
+    redcap_connections,
+    redcap_mappings,
+    redcap_previews,
+    redcap_projects,
+    redcap_sessions,
     replication_jobs,
     schedules,
     sessions,
@@ -65,6 +70,11 @@ API_ROUTES: list[Route] = [
     *webhooks.ROUTES,
     *jobs.ROUTES,
     *replication_jobs.ROUTES,
+    *redcap_connections.ROUTES,
+    *redcap_mappings.ROUTES,
+    *redcap_previews.ROUTES,
+    *redcap_projects.ROUTES,
+    *redcap_sessions.ROUTES,
     *audit.ROUTES,
 ]
 API_ROUTES += openapi.describing(API_ROUTES)

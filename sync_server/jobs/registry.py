@@ -9,7 +9,9 @@ To add a kind, add a line to KINDS. Queues and what workers listen to are derive
 | `webhook` | `event`, or a person's test | a signed POST was taken |
 | `mail` | accounts | a message was handed to the mail server |
 | `erasure` | an approved request | a participant's data are gone |
+| `redcap_pull` | `reporting.redcap.pulled` | what REDCap says of participants is on the roster |
 | `replication` | `reporting.replication_jobs.requests` | replications run as wanted, and are looked at |
+| `redcap` | `reporting.redcap.requests` | a session has one instance in REDCap, with the values of now |
 """
 
 from collections.abc import Mapping
@@ -21,6 +23,8 @@ import msgspec
 from reporting.erasure.requests import KIND as ERASURE
 from reporting.outbox.policy import Policy
 from reporting.publication.requests import KIND as PUBLICATION
+from reporting.redcap.pulled import KIND as REDCAP_PULL
+from reporting.redcap.requests import KIND as REDCAP
 from reporting.replication_jobs.requests import KIND as REPLICATION
 from reporting.webhooks.events import KIND as EVENT
 from reporting.webhooks.fan_out import KIND as WEBHOOK
@@ -30,6 +34,8 @@ from sync_server.jobs.handlers import Handler, one_by_one
 from sync_server.jobs.mail import KIND as MAIL
 from sync_server.jobs.mail import deliver_mail
 from sync_server.jobs.publication import deliver_publications
+from sync_server.jobs.redcap import push_sessions
+from sync_server.jobs.redcap_pull import deliver_pull
 from sync_server.jobs.replication import look_after_jobs
 from sync_server.jobs.webhooks import deliver_webhook
 
@@ -60,12 +66,17 @@ KINDS: Final[Mapping[str, Kind]] = {
         Kind(name=WEBHOOK, queue="webhooks", handler=one_by_one(deliver_webhook), policy=WEBHOOKS, batch=16),
         Kind(name=MAIL, queue="mail", handler=one_by_one(deliver_mail), batch=20),
         Kind(name=ERASURE, queue="erasures", handler=one_by_one(deliver_erasure), batch=1),
+        Kind(name=REDCAP_PULL, queue="redcap", handler=one_by_one(deliver_pull, at_once=1), batch=1),
         Kind(name=REPLICATION, queue="replications", handler=one_by_one(look_after_jobs), batch=1),
+        Kind(name=REDCAP, queue="redcap", handler=push_sessions, batch=100),
     )
 }
 
 QUEUES: Final[tuple[str, ...]] = tuple(sorted({kind.queue for kind in KINDS.values()}))
 """Every queue that has a kind."""
+
+SLOW_QUEUES: Final = ("redcap",)
+"""Whose jobs wait for other systems: they have a worker of their own, so that nothing waits behind them."""
 
 KEPT_FOR_EVER: Final = frozenset({EVENT})
 """Kinds whose done entries keep their key (not their payload): it is what makes them happen once."""
