@@ -5,6 +5,7 @@ that was interrupted finds the same rows again. Of a `shared` document, in which
 rows go as well and are made anew from what is left; what happened with it (ingest log, corrections) stays.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -227,9 +228,11 @@ def _redcap_attempts(table: Table, subject: Subject) -> ColumnElement[bool]:
 def _redcap_pulled(table: Table, subject: Subject) -> ColumnElement[bool]:
     projects = tables.redcap_projects.c
     in_study = table.c.project.in_(select(projects.project).where(projects.study == subject.study))
-    return and_(
-        in_study, or_(table.c.participant == subject.participant, table.c.record.in_(_records(subject)))
-    )
+    # Why nobody was made of a record may name the code.
+    word = rf"(^|[^A-Za-z0-9._-]){re.escape(subject.participant)}($|[^A-Za-z0-9_-])"
+    named = and_(table.c.participant.is_(None), table.c.problem.op("~")(word))
+    own = or_(table.c.participant == subject.participant, table.c.record.in_(_records(subject)))
+    return and_(in_study, or_(own, named))
 
 
 _NOBODY = Kept("about studies, sites and people of the team, not about participants")

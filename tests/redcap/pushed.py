@@ -212,10 +212,10 @@ class Study:
         with self.rows.transaction():
             execute_in(self.rows, resync(STUDY))
 
-    def claim(self, limit: int = 100) -> list[tuple[int, int]]:
+    def claim(self, limit: int = 100, *, kind: str = KIND) -> list[tuple[int, int]]:
         """What is due, as a relay claims it."""
         with self.engine.begin() as connection:
-            claimed = connection.execute(claim(KIND, limit=limit, lease=timedelta(seconds=60)))
+            claimed = connection.execute(claim(kind, limit=limit, lease=timedelta(seconds=60)))
             return [(row.id, row.lease) for row in claimed]
 
     def bury(self) -> None:
