@@ -27,6 +27,7 @@ from reporting.participants.roster import (
     select_participants,
     today_at,
 )
+from reporting.reminders.planning import note_timezones
 from reporting.tables import participants
 from reporting.webhooks.events import Event, announce
 
@@ -83,6 +84,8 @@ async def apply_changes(
         part = ordered[start : start + _AT_ONCE]
         await _insert(connection, study, [each for each in part if each.before is None], seal)
         await _update(connection, study, [each for each in part if each.before is not None], seal)
+        moved = [each for each in part if _timezone_before(each) != each.after.contact.timezone]
+        await note_timezones(connection, study, [(each.code, each.after.contact.timezone) for each in moved])
         entries = [audit_entry(study, change, entry) for change in part]
         await connection.execute(record_entries(), entries_parameters(entries))
         events = await _events(connection, study, part)
@@ -139,6 +142,10 @@ async def _update(connection: AsyncConnection, study: str, changed: Sequence[Cha
             )
         )
         await connection.execute(statement, rows)
+
+
+def _timezone_before(change: Change) -> str | None:
+    return None if change.before is None else change.before.contact.timezone
 
 
 _VALUES = ("site", "status", "language", "enrolled_on", "contact")

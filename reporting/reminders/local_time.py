@@ -37,6 +37,11 @@ class Quiet(NamedTuple):
         return clock >= self.start or clock < self.end
 
 
+def is_known(timezone: str) -> bool:
+    """Whether there is such a timezone."""
+    return zone_named(timezone) is not UTC
+
+
 def moment_of(day: date, clock: time, timezone: str) -> datetime | None:
     """The moment (UTC) at which it is that time of that day there; None outside the calendar."""
     try:

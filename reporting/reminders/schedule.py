@@ -22,7 +22,7 @@ from collections.abc import Iterable, Iterator
 from datetime import date, datetime, time, timedelta
 from typing import Final, Literal, NamedTuple
 
-from reporting.reminders.local_time import Quiet, first_of_day, moment_of, next_allowed
+from reporting.reminders.local_time import Quiet, first_of_day, is_known, moment_of, next_allowed
 from reporting.visits.schedule import State, days_later
 
 Moment = Literal["before_due", "on_due", "overdue"]
@@ -97,8 +97,9 @@ class Person(NamedTuple):
 
     def clock(self, settings: Settings) -> str:
         """The timezone by which they are reminded."""
-        own = self.timezone if settings.clock == "participant" else None
-        return own or self.site_timezone
+        if settings.clock == "participant" and self.timezone is not None and is_known(self.timezone):
+            return self.timezone
+        return self.site_timezone
 
 
 class Visit(NamedTuple):
