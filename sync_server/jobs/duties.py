@@ -20,6 +20,7 @@ from reporting.outbox.claims import (
 from reporting.outbox.duties import Duty
 from reporting.outbox.policy import Failed
 from reporting.publication.requests import publish_sites
+from reporting.reminders.due import queue_due
 from reporting.replication_jobs.requests import ask_for_look
 from reporting.replication_jobs.rows import anything_to_watch
 from reporting.tables import sites
@@ -53,7 +54,9 @@ def duties(settings: Settings) -> tuple[Duty, ...]:
         Duty("identity prune", timedelta(hours=1), prune_what_ran_out),
         Duty("publication drift", timedelta(hours=1), repair_drift),
         Duty("replication watch", timedelta(seconds=30), watch_replication_jobs),
+        # After the visits: what they have become is what is reminded of.
         Duty("visits", timedelta(minutes=1), advance_visits),
+        Duty("reminders", timedelta(seconds=15), queue_due),
     )
 
 
