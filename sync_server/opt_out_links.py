@@ -1,7 +1,7 @@
 """The link in a reminder by which its participant ends reminders, without an account.
 
-Its token is the reminder's number and what only the keys of `DATA_ENCRYPTION_KEYS` make of it: it names nobody,
-opens nothing else, and works for as long as one of the keys is there. A reminder that was erased is nobody's.
+Its token is the reminder's number and what only the keys of `DATA_ENCRYPTION_KEYS` make of it: it names
+nobody, opens nothing else, and works for as long as the key is there. A reminder that was erased is nobody's.
 """
 
 import base64

@@ -85,6 +85,8 @@ async def create_study(call: Call[Nothing, NewStudy]) -> StudyRow:
     """
     call.caller.require_everywhere("studies.create")
     wanted = call.body
+    if wanted.code in NO_STUDY:
+        raise InvalidRequest(f"{wanted.code} is no study's code.", details={"path": "$.code"})
     template = None
     if wanted.template is not None:
         template = TEMPLATES.get(wanted.template)

@@ -11,7 +11,7 @@ else; nothing of them is in an error, a log or the entry.
 | no address or phone number; no gateway; a broken template | cancelled, or failed; the reminder says why |
 | the mail server or gateway refuses for good | the reminder has failed, the entry is given up |
 | … is away, or refuses for now | again later, while it is useful |
-| nobody knows whether the mail was taken, or this process dies | once more with the same Message-ID, counted |
+| nobody knows whether the mail was taken, or this process dies | once more, same Message-ID, counted |
 | … again | failed, `uncertain`: no third time |
 | … of a webhook | sent again with the same `webhook-id`, counted |
 | Postgres is away when it was taken | the same as if the process had died |
@@ -36,7 +36,7 @@ from reporting.participants.contact import Contact, open_contact
 from reporting.reminders import sending
 from reporting.reminders.local_time import is_known
 from reporting.reminders.planning import note_timezones, replanned
-from reporting.reminders.sending import Facts, Go, Leave, Message, Row, Wait, judge
+from reporting.reminders.sending import Facts, Leave, Message, Row, Wait, judge
 from reporting.reminders.texts import Template, UnknownPlaceholder, Words, chosen, filled_in
 from reporting.steps import perform
 from reporting.tables import reminder_timezones, users
@@ -49,6 +49,7 @@ from sync_server.mail.smtp import Accepted, Refused, hand_over
 from sync_server.mail.texts import Text
 from sync_server.opt_out_links import opt_out_link
 from sync_server.sealing import CannotOpen
+from sync_server.settings import Settings
 
 NO_MAIL_SERVER: Final = Postponed("SMTP_URL and MAIL_FROM are not set.", timedelta(minutes=15))
 
@@ -111,26 +112,29 @@ async def _prepare(
         return Postponed(decision.why, decision.until - now)
     if isinstance(decision, Leave):
         return await _leave(connection, row, decision)
-    if row.key.channel == "email" and (settings.smtp_url is None or settings.mail_from is None):
-        return NO_MAIL_SERVER
     message = Message(*(await connection.execute(sending.select_message(row))).one())
     contact = open_contact(message.contact, resources.sealer.open)
     to = _recipient(row, contact)
-    if to is None:
-        return await _leave(connection, row, Leave("There is no address.", "cancelled", "no_address"))
-    if row.key.channel != "email" and (message.gateway_url is None or message.gateway_secret is None):
-        return await _leave(connection, row, Leave("There is no gateway.", "cancelled", "no_gateway"))
+    lacking = _lacking(row, message, settings)
+    if isinstance(lacking, Postponed):
+        return lacking
+    if to is None or lacking is not None:
+        why = lacking or Leave("There is no address.", "cancelled", "no_address")
+        return await _leave(connection, row, why)
     try:
         said = await _say(connection, facts, message, contact, resources)
     except UnknownPlaceholder as error:
         return await _leave(connection, row, Leave(f"The template is broken: {error}", "failed", "template"))
     message_id = _message_id(row, settings.mail_from or "")
-    await connection.execute(sending.begin(row, message_id, is_repeat=_is_repeat(decision)))
+    await connection.execute(sending.begin(row, message_id, is_repeat=decision.is_repeat))
     return Ready(row, message_id, to, said, message)
 
 
-def _is_repeat(decision: Go) -> bool:
-    return decision.is_repeat
+def _lacking(row: Row, message: Message, settings: Settings) -> Leave | Postponed | None:
+    if row.key.channel != "email":
+        has_gateway = message.gateway_url is not None and message.gateway_secret is not None
+        return None if has_gateway else Leave("There is no gateway.", "cancelled", "no_gateway")
+    return NO_MAIL_SERVER if settings.smtp_url is None or settings.mail_from is None else None
 
 
 async def _leave(connection: AsyncConnection, row: Row, decision: Leave) -> Outcome:

@@ -15,7 +15,7 @@ the recipient's address:
 |---|---|
 | the server took it | `Accepted` |
 | no connection, no login, an answer of 4xx | `Refused` |
-| an answer of 5xx | `Refused`, for good |
+| an answer of 5xx to the recipient or the mail | `Refused`, for good |
 | the connection ends while the mail itself is told | `Unknown`: it may have been taken |
 """
 
@@ -76,25 +76,28 @@ def hand_over(
         server = _connected(smtp_url)
         _greet(server, smtp_url)
         server.send_message(message, from_addr=sender, to_addrs=[recipient])
-    except smtplib.SMTPAuthenticationError as error:
-        return Refused(f"The mail server refused the login ({error.smtp_code}).")
-    except smtplib.SMTPRecipientsRefused as error:
-        code = next(iter(error.recipients.values()), (0, b""))[0]
-        return Refused(f"The mail server refused the recipient ({code}).", final=code >= 500)
-    except smtplib.SMTPResponseException as error:
-        final = error.smtp_code >= 500
-        return Refused(f"The mail server refused the mail ({error.smtp_code}).", final=final)
-    except smtplib.SMTPNotSupportedError:
-        return Refused("The mail server cannot do what this mail or SMTP_URL needs.", final=True)
-    except (OSError, smtplib.SMTPException) as error:
-        told = type(error).__name__
-        if server is not None and server.has_begun:
-            return Unknown(f"The mail server did not say whether it took the mail ({told}).")
-        return Refused(f"The mail server was not reached ({told}).")
+    except (OSError, smtplib.SMTPException, ValueError) as error:
+        return _told(error, is_unknown=server is not None and server.has_begun)
     finally:
         if server is not None:
             _leave(server)
     return Accepted()
+
+
+def _told(error: Exception, *, is_unknown: bool) -> Refused | Unknown:
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        code = next(iter(error.recipients.values()), (0, b""))[0]
+        return Refused(f"The mail server refused the recipient ({code}).", final=code >= 500)
+    if isinstance(error, smtplib.SMTPResponseException):
+        # Of the mail itself 5xx is for good; a login, a sender, a greeting may be mended.
+        final = isinstance(error, smtplib.SMTPDataError) and error.smtp_code >= 500
+        return Refused(f"The mail server refused ({type(error).__name__}, {error.smtp_code}).", final=final)
+    if isinstance(error, (smtplib.SMTPNotSupportedError, ValueError)):
+        final = not isinstance(error, smtplib.SMTPNotSupportedError) or "SMTPUTF8" in str(error)
+        return Refused("The mail server cannot do what this mail or SMTP_URL needs.", final=final)
+    if is_unknown:
+        return Unknown(f"The mail server did not say whether it took the mail ({type(error).__name__}).")
+    return Refused(f"The mail server was not reached ({type(error).__name__}).")
 
 
 def _connected(smtp_url: str) -> _Telling:
