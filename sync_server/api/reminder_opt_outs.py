@@ -1,8 +1,8 @@
 """Who wants no reminders: as the team notes it, and as participants say by the link in their mails.
 
-The link opens a page that asks; nothing is changed by looking at it, since mail programs and their guards do.
-A POST ends reminders: the page's, or the mail program's own (`List-Unsubscribe=One-Click`, RFC 8058). What was
-planned is cancelled in the same transaction; what is being sent at that moment may still arrive.
+The link opens a page that asks; nothing is changed by looking at it, since mail programs and their guards
+do. A POST ends reminders: the page's, or the mail program's own (`List-Unsubscribe=One-Click`, RFC 8058).
+What was planned is cancelled in the same transaction; what is being sent at that moment may still arrive.
 
 | what happens | answer |
 |---|---|
@@ -191,7 +191,9 @@ def _page(content: str) -> web.Response:
 
 
 async def _named(call: Call[Any, Any]) -> tuple[str, str, str, str | None]:
-    """Study, participant, channel and the participant's site; they are locked. Raises NotFound, NotAllowed."""
+    """Study, participant, channel and the participant's site; they are locked. Raises NotFound, NotAllowed,
+    InvalidRequest.
+    """
     study, participant, channel = (call.path(name) for name in ("study", "participant", "channel"))
     await call.connection.execute(lock_participants([(study, participant)]))
     person = (await call.connection.execute(select_of_participant(study, participant))).one_or_none()

@@ -89,7 +89,9 @@ class PlannedReminder(msgspec.Struct, frozen=True):
 
 
 class RuleChanged(msgspec.Struct, frozen=True):
-    """A rule as it is (`dry_run`: would be), how many reminders it plans and cancels, the first 100 planned."""
+    """A rule as it is (`dry_run`: would be), how many reminders it plans and cancels, and the first 100 of
+    those planned.
+    """
 
     rule: RuleRow
     dry_run: bool
@@ -346,8 +348,14 @@ async def _save_gateway(
     study = before.study
     await call.connection.execute(upsert_settings(study, gateway_url=url, gateway_secret=sealed))
     action = "reminder_gateway.put" if url is not None else "reminder_gateway.delete"
-    told = {"before": {"url": before.gateway_url}, "after": {"url": url}}
-    await call.record(action, "reminder_settings", study, study=study, **told)
+    await call.record(
+        action,
+        "reminder_settings",
+        study,
+        study=study,
+        before={"url": before.gateway_url},
+        after={"url": url},
+    )
     after = await read_settings_row(call, study)
     return GatewayWithSecret(url or "", secret, after.row_version)
 

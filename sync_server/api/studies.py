@@ -28,6 +28,9 @@ from sync_server.api.route import Route, get, patch, post
 from sync_server.api.study_rows import lock, publish_study, read_study
 from sync_server.errors import InvalidRequest, NotFound, NotPossible, Taken
 
+NO_STUDY = ("reminders",)
+"""Codes that paths have another meaning for."""
+
 Title = Annotated[str, Meta(max_length=200)]
 Description = Annotated[str, Meta(max_length=10_000)]
 
