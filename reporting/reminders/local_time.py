@@ -53,9 +53,9 @@ def moment_of(day: date, clock: time, timezone: str) -> datetime | None:
 def clock_at(moment: datetime, timezone: str) -> time:
     """What the local clock shows."""
     try:
-        return moment.astimezone(zone_named(timezone)).time()
+        return moment.astimezone(zone_named(timezone)).timetz().replace(tzinfo=None)
     except (OverflowError, ValueError):
-        return moment.time()
+        return moment.timetz().replace(tzinfo=None)
 
 
 def is_quiet(moment: datetime, timezone: str, quiet: Quiet | None) -> bool:

@@ -57,6 +57,8 @@ def stable_message_id(key: str, ticket: int, *, sender: str) -> str:
 
 def _address(address: str, shown: str = "") -> Address:
     name, _, host = address.rpartition("@")
+    if not name or not host or len(address.split()) != 1:
+        raise UnusableAddress
     try:
         return Address(display_name=shown, username=name, domain=host)
     # IndexError: the library's parser at some addresses that are none.
