@@ -153,11 +153,12 @@ async def cancel_reminder(call: Call[Nothing, Cancellation]) -> ReminderRow:
     await call.record(
         "reminder.cancel",
         "reminder",
-        str(number),
+        # As visits are named: whoever erases the participant finds it.
+        f"{before.study}/{before.participant}/{before.visit}",
         study=before.study,
         site=before.site,
         reason=call.body.reason,
-        before={"state": before.state, "visit": before.visit, "rule": before.rule},
+        before={"reminder": number, "state": before.state, "rule": before.rule},
     )
     return ReminderRow(
         *(await call.connection.execute(select_one(call.caller.scope("visits.read"), number))).one()

@@ -43,7 +43,7 @@ class MailServer:
         assert isinstance(message, EmailMessage)
         self.mails.append(message)
         if self.answer is None:
-            assert server.transport is not None
+            assert isinstance(server.transport, asyncio.Transport)
             server.transport.abort()
             return "250 nobody hears"
         return self.answer if self.answer.startswith("250") else f"{self.answer} {envelope.rcpt_tos[0]}"

@@ -104,7 +104,7 @@ async def test_a_late_session_cancels_what_is_planned_and_what_waits_to_be_sent(
     office: Office, desk: Desk, mails: MailServer
 ) -> None:
     every_day = {"moment": "overdue", "days": 1, "repeat_every_days": 1, "repeat_times": 4}
-    team = await a_study(office, ("overdue", {**every_day, "useful_hours": 23, "send_at": "00:00"}))
+    team = await a_study(office, ("overdue", {**every_day, "useful_hours": 24, "send_at": "00:00"}))
     await office.gateway.open_site("lima")
     token = await office.gateway.enrol("lima", "tab-1")
     await enrol(team, "s012", due=-2)
