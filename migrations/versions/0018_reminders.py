@@ -154,6 +154,12 @@ def upgrade() -> None:
             nullable=False,
             comment="handed over again, answer unknown",
         ),
+        sa.Column(
+            "waits_until",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="quiet hours, the day's limit, a paused study",
+        ),
         sa.Column("cancelled_reason", sa.Text(), nullable=True, comment="in the person's words"),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),

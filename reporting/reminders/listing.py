@@ -10,13 +10,14 @@ from reporting.queries.rows import columns_of
 from reporting.reminders.reconcile import OPEN, State
 from reporting.reminders.schedule import Channel
 from reporting.scope import Scope, within
-from reporting.tables import participants, reminders
+from reporting.tables import participants, reminders, studies
 
 _r = reminders.c
 
 
 class ReminderRow(msgspec.Struct, frozen=True):
-    """A reminder. `reason`: why it was cancelled or has failed. `sending_at`: when it was last handed over;
+    """A reminder. `reason`: why it was cancelled or has failed. `waits_until`: it is due and not sent before
+    then (quiet hours, the day's limit, a paused study). `sending_at`: when it was last handed over;
     `repeats`: how often it was because nobody knew what had come of it. `message_id` is the mail's, or the
     webhook's, at every attempt.
     """
@@ -33,6 +34,7 @@ class ReminderRow(msgspec.Struct, frozen=True):
     useful_until: datetime
     state: State
     reason: str | None
+    waits_until: datetime | None
     cancelled_reason: str | None
     message_id: str | None
     sending_at: datetime | None
@@ -103,7 +105,9 @@ def cancel_by_person(number: int, reason: str) -> Update:
 
 
 class ReminderNumbers(msgspec.Struct, frozen=True):
-    """In one state. `late_s`: for how many seconds the longest waiting one has been due; 0 = none is."""
+    """In one state. `late_s`: for how many seconds the longest waiting one of an active study has been due,
+    or has not waited any more; 0 = none is.
+    """
 
     state: str
     reminders: int
@@ -113,8 +117,9 @@ class ReminderNumbers(msgspec.Struct, frozen=True):
 
 def select_reminder_numbers() -> Select[*tuple[Any, ...]]:
     """Statement: the fields of ReminderNumbers, by state."""
-    is_due = and_(_r.state.in_(OPEN), _r.planned_at <= func.now())
-    waited = func.max(case((is_due, func.extract("epoch", func.now() - _r.planned_at))))
+    since = func.greatest(_r.planned_at, func.coalesce(_r.waits_until, _r.planned_at))
+    is_due = and_(_r.state.in_(OPEN), since <= func.now(), studies.c.status == "active")
+    waited = func.max(case((is_due, func.extract("epoch", func.now() - since))))
     return (
         select(
             _r.state,
@@ -122,6 +127,7 @@ def select_reminder_numbers() -> Select[*tuple[Any, ...]]:
             func.coalesce(func.sum(_r.repeats), 0),
             cast(func.coalesce(waited, 0), Float),
         )
+        .join(studies, studies.c.code == _r.study)
         .group_by(_r.state)
         .order_by(_r.state)
     )

@@ -97,10 +97,10 @@ def judge(facts: Facts, now: datetime) -> Wait | Leave | Go:
     if isinstance(wish, Unwanted):
         return Leave(f"It is not to be sent: {wish.reason}.", "cancelled", wish.reason)
     if wish.planned_at > now:
-        # Planned anew while it was being sent: nobody knows whether it was.
-        return (
-            Leave("It was planned anew.", "failed", "uncertain") if is_repeat else Leave("It is due later.")
-        )
+        if is_repeat:
+            # Planned anew while it was being sent: nobody knows whether it was.
+            return Leave("It was planned anew.", "failed", "uncertain")
+        return Wait("It is due later.", wish.planned_at)
     if facts.study_status != "active":
         return Wait(f"The study is {facts.study_status}.", now + STUDY_WAITS)
     if is_repeat and row.key.channel == "email" and row.repeats + 1 >= MOST_HANDED_OVER:
@@ -216,8 +216,14 @@ def begin(row: Row, message_id: str, *, is_repeat: bool) -> Update:
         state="sending",
         message_id=message_id,
         sending_at=func.now(),
+        waits_until=None,
         repeats=_r.repeats + int(is_repeat),
     )
+
+
+def wait(row: Row, until: datetime) -> Update:
+    """Statement: it is not sent before then, and nothing is wrong with that."""
+    return _change(row.id, ("queued", "sending"), waits_until=until)
 
 
 def leave(row: Row, state: str, reason: Reason) -> Update:

@@ -135,6 +135,7 @@ def plan(study: str, wanted: Sequence[tuple[str, Planned]]) -> Insert:
             "useful_until": inserted.excluded.useful_until,
             "state": "planned",
             "reason": None,
+            "waits_until": None,
             "updated_at": func.now(),
         },
         where=_r.state.in_(("planned", "queued", "cancelled")),

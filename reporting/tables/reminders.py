@@ -121,6 +121,7 @@ reminders = Table(
     Column(
         "repeats", Integer, nullable=False, server_default="0", comment="handed over again, answer unknown"
     ),
+    Column("waits_until", Timestamp, comment="quiet hours, the day's limit, a paused study"),
     Column("cancelled_reason", Text, comment="in the person's words"),
     Column("created_at", Timestamp, nullable=False, server_default=func.now()),
     Column("updated_at", Timestamp, nullable=False, server_default=func.now()),

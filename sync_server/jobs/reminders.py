@@ -14,7 +14,8 @@ else; nothing of them is in an error, a log or the entry.
 | nobody knows whether the mail was taken, or this process dies | once more, same Message-ID, counted |
 | … again | failed, `uncertain`: no third time |
 | … of a webhook | sent again with the same `webhook-id`, counted |
-| Postgres is away when it was taken | the same as if the process had died |
+| Postgres is away when it was taken | it is waited for; then the same as if the process had died |
+| this worker was asleep until another had the entry | nothing: the other one sends it |
 
 A person's test, `{"test": {…}}`, goes to their own address and has nothing of a participant.
 """
@@ -28,9 +29,10 @@ from typing import Any, Final
 import msgspec
 import structlog
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from reporting.outbox.claims import Started
+from reporting.outbox.claims import Started, still_held
 from reporting.outbox.policy import Done, Dropped, Failed, Outcome, Postponed
 from reporting.participants.contact import Contact, open_contact
 from reporting.reminders import sending
@@ -52,6 +54,7 @@ from sync_server.sealing import CannotOpen
 from sync_server.settings import Settings
 
 NO_MAIL_SERVER: Final = Postponed("SMTP_URL and MAIL_FROM are not set.", timedelta(minutes=15))
+TRIES_TO_END: Final = 6
 
 log = structlog.get_logger()
 
@@ -78,6 +81,9 @@ async def deliver_reminder(entry: Started, resources: Resources) -> Outcome:
             facts = await connection.run_sync(perform, sending.facts_of(number, now))
             if facts is None:
                 return Dropped("There is no such reminder any more.")
+            # What says `sending` is then an attempt that is over, and not another worker's.
+            if await connection.scalar(still_held(entry)) is None:
+                return Dropped("Another worker has it now.")
             ready = await _prepare(connection, facts, now, resources)
     except CannotOpen as error:
         return Failed(str(error))
@@ -109,6 +115,7 @@ async def _prepare(
     row, settings = facts.row, resources.settings
     decision = judge(facts, now)
     if isinstance(decision, Wait):
+        await connection.execute(sending.wait(row, decision.until))
         return Postponed(decision.why, decision.until - now)
     if isinstance(decision, Leave):
         return await _leave(connection, row, decision)
@@ -233,8 +240,17 @@ def _body(ready: Ready) -> bytes:
 
 
 async def _end(resources: Resources, statement: Any) -> None:
-    async with resources.engine.begin() as connection:
-        await connection.execute(statement)
+    """Write down what came of it. Postgres may be away for a moment: what is not written down is repeated."""
+    for attempt in range(1, TRIES_TO_END + 1):
+        try:
+            async with resources.engine.begin() as connection:
+                await connection.execute(statement)
+        except OperationalError:
+            if attempt == TRIES_TO_END:
+                raise
+            await asyncio.sleep(0.1 * 2**attempt)
+        else:
+            return
 
 
 async def _send_test(entry: Started, test: Mapping[str, Any], resources: Resources) -> Outcome:

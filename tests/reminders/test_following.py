@@ -1,10 +1,21 @@
 """Reminders follow what they depend on, in the transaction of its change: the API's, the projector's."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg
+
+from reporting.compiled import execute_in
+from reporting.engine import sync_engine
+from reporting.outbox.claims import Started, claim, start
+from reporting.outbox.policy import Dropped
+from reporting.visits.statements import lock_participants
+from sync_server.jobs.reminders import deliver_reminder
+from sync_server.keys import SETTINGS
 from tests.administration.desk import Desk
 from tests.administration.office import Office
+from tests.administration.test_relay_processes import until
 from tests.administration.test_visits_completion import sitting
 from tests.reminders.mail_server import MailServer
 from tests.reminders.world import STUDY, TODAY, a_study, enrol, queue, remind, reminders, try_again
@@ -154,3 +165,43 @@ async def test_a_timezone_that_was_not_known_is_when_the_contact_is_opened(
     assert reminders(office, "planned_at") == before
     # Planned anew: the next turn sends it, if it is due then.
     assert mails.mails == []
+
+
+async def test_who_completes_a_visit_while_a_worker_looks_at_its_reminder_comes_first(
+    office: Office, desk: Desk, mails: MailServer
+) -> None:
+    team = await a_study(office, ("due", {"moment": "on_due"}))
+    await enrol(team, "p1")
+    queue(office)
+    desk.relay.turn()
+    with psycopg.connect(office.gateway.app[SETTINGS].database_url) as projector:
+        execute_in(projector, lock_participants([("SRO", "p1")]))
+        working = asyncio.create_task(desk.work())
+        waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        await until(lambda: bool(office.rows(waiting)))
+        projector.execute("UPDATE visits SET state = 'completed'")
+        projector.commit()
+        await working
+    assert reminders(office, "state, reason") == [("cancelled", "completed")]
+    assert mails.mails == []
+
+
+async def test_a_worker_that_slept_until_another_has_the_entry_leaves_it_alone(
+    office: Office, desk: Desk, mails: MailServer
+) -> None:
+    team = await a_study(office, ("due", {"moment": "on_due"}))
+    await enrol(team, "p1")
+    queue(office)
+    engine, lease = sync_engine(office.gateway.app[SETTINGS].database_url), timedelta(minutes=1)
+    with engine.begin() as connection:
+        [claimed] = connection.execute(claim("reminder", limit=1, lease=lease)).all()
+        [begun] = connection.execute(start([(claimed.id, claimed.lease)], lease=lease)).all()
+    engine.dispose()
+    entry = Started(*begun)
+    # Planned anew meanwhile, and asked for again.
+    office.rows("UPDATE reminders SET state = 'planned'")
+    queue(office)
+    assert await deliver_reminder(entry, desk.resources) == Dropped("Another worker has it now.")
+    assert (mails.mails, reminders(office, "state")) == ([], [("queued",)])
+    await desk.drain()
+    assert (len(mails.mails), reminders(office, "state, repeats")) == (1, [("sent", 0)])

@@ -104,6 +104,10 @@ async def test_a_day_has_so_many_reminders_over_all_channels_and_the_rest_waits_
     tomorrow = datetime.now(UTC).date() + timedelta(days=1)
     assert at.astimezone(UTC).strftime("%Y-%m-%d %H:%M") == f"{tomorrow} 00:00"
     assert len(mails.mails) == 1
+    waits = (await team.get("/api/schedules/reminders", state="queued")).body["data"]
+    assert [each["waits_until"] for each in waits] == [f"{tomorrow}T00:00:00Z"]
+    # Who waits for the next day is not late.
+    assert "metricis_reminders_late_seconds 0.0" in (await office.api.get("/api/metrics")).body
 
 
 async def test_quiet_hours_and_a_paused_study_postpone_what_waits_already(
