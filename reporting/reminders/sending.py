@@ -93,21 +93,22 @@ def judge(facts: Facts, now: datetime) -> Wait | Leave | Go:
     row, wish = facts.row, facts.wish
     if row.state not in ("queued", "sending"):
         return Leave(f"It is {row.state}.")
-    is_repeat = row.state == "sending"
     if isinstance(wish, Unwanted):
         return Leave(f"It is not to be sent: {wish.reason}.", "cancelled", wish.reason)
+    is_repeat = row.state == "sending"
+    if is_repeat and wish.planned_at > now:
+        return Leave("It was planned anew while it was being sent.", "failed", "uncertain")
+    if is_repeat and row.key.channel == "email" and row.repeats + 1 >= MOST_HANDED_OVER:
+        return Leave(HANDED_OVER_TWICE, "failed", "uncertain")
+    return _not_yet(facts, wish, now) or _allowed(facts, wish, now) or Go(is_repeat)
+
+
+def _not_yet(facts: Facts, wish: Planned, now: datetime) -> Wait | None:
     if wish.planned_at > now:
-        if is_repeat:
-            # Planned anew while it was being sent: nobody knows whether it was.
-            return Leave("It was planned anew.", "failed", "uncertain")
         return Wait("It is due later.", wish.planned_at)
     if facts.study_status != "active":
         return Wait(f"The study is {facts.study_status}.", now + STUDY_WAITS)
-    if is_repeat and row.key.channel == "email" and row.repeats + 1 >= MOST_HANDED_OVER:
-        return Leave(
-            "It was handed over twice, and nobody knows whether it was taken.", "failed", "uncertain"
-        )
-    return _allowed(facts, wish, now) or Go(is_repeat)
+    return None
 
 
 def _allowed(facts: Facts, wish: Planned, now: datetime) -> Wait | Leave | None:
