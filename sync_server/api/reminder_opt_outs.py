@@ -8,6 +8,7 @@ What was planned is cancelled in the same transaction; what is being sent at tha
 |---|---|
 | a token that is none of ours | 404 |
 | the participant was erased meanwhile | 404 |
+| a POST of another body, or none | the reminder's channel ends |
 | said again | the same answer; who said so first counts |
 """
 
@@ -37,7 +38,7 @@ from reporting.tables import participants, reminder_opt_outs, reminders
 from reporting.visits.listing import select_of_participant
 from reporting.visits.statements import lock_participants
 from sync_server.api.acts import Reason
-from sync_server.api.bodies import read_form
+from sync_server.api.bodies import read_loose_form
 from sync_server.api.call import Call, ListQuery, Nothing, PageOf
 from sync_server.api.parameters import read_query
 from sync_server.api.reminder_rules import require_seen
@@ -48,7 +49,7 @@ from sync_server.keys import ENGINE, SEALER
 from sync_server.opt_out_links import PATH, reminder_of_token
 from sync_server.request_ids import REQUEST_ID
 
-FORM_LIMIT: Final = 1024
+FORM_LIMIT: Final = 4096
 
 _HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; "
@@ -146,7 +147,8 @@ async def show_opt_out(request: web.Request) -> web.Response:
 async def take_opt_out(request: web.Request) -> web.Response:
     """End reminders, as a participant says by the link in one of theirs. Needs no login."""
     number = _reminder(request)
-    form = await read_form(request, OptOutForm, limit=FORM_LIMIT)
+    # Mail programs send a form in parts, or URL-encoded: whatever it is, somebody wants no reminders.
+    is_all = ("channel", "all") in await read_loose_form(request, limit=FORM_LIMIT)
     async with request.app[ENGINE].begin() as connection:
         r, p = reminders.c, participants.c
         found = await connection.execute(
@@ -158,7 +160,7 @@ async def take_opt_out(request: web.Request) -> web.Response:
         if row is None:
             raise NotFound("There is no such link.")
         study, participant, own_channel, site = row
-        channel = form.channel or own_channel
+        channel = "all" if is_all else own_channel
         await connection.execute(lock_participants([(study, participant)]))
         await connection.execute(opt_out(study, participant, channel, "participant"))
         await _follow(connection, study, participant)
@@ -225,7 +227,6 @@ ROUTES: list[Route] = [
         body=OptOutForm,
         consumes=_FORM,
         produces="text/html",
-        errors=(415,),
         limit=FORM_LIMIT,
         repeatable=True,
     ),

@@ -92,8 +92,10 @@ def _told(error: Exception, *, is_unknown: bool) -> Refused | Unknown:
         # Of the mail itself 5xx is for good; a login, a sender, a greeting may be mended.
         final = isinstance(error, smtplib.SMTPDataError) and error.smtp_code >= 500
         return Refused(f"The mail server refused ({type(error).__name__}, {error.smtp_code}).", final=final)
-    if isinstance(error, (smtplib.SMTPNotSupportedError, ValueError)):
-        final = not isinstance(error, smtplib.SMTPNotSupportedError) or "SMTPUTF8" in str(error)
+    # A certificate that is not trusted is a ValueError too, and an OSError.
+    cannot_be_written = not isinstance(error, OSError)
+    if cannot_be_written or isinstance(error, smtplib.SMTPNotSupportedError):
+        final = cannot_be_written or "SMTPUTF8" in str(error)
         return Refused("The mail server cannot do what this mail or SMTP_URL needs.", final=final)
     if is_unknown:
         return Unknown(f"The mail server did not say whether it took the mail ({type(error).__name__}).")
