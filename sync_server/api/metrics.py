@@ -20,6 +20,7 @@ from prometheus_client.registry import Collector
 from reporting.outbox.jobs import OutboxNumbers, select_numbers
 from reporting.queries.metrics import SiteNumbers, read_numbers
 from reporting.queries.snapshot import snapshot
+from reporting.reminders.listing import ReminderNumbers, select_reminder_numbers
 from reporting.replication_jobs.rows import JobNumbers, select_job_numbers
 from sync_server.api.route import plain
 from sync_server.following import AWAY, said
@@ -87,6 +88,34 @@ REPLICATION_GAUGES: Final = {
 """By member of JobNumbers."""
 
 
+REMINDER_GAUGES: Final = {
+    "reminders": ("metricis_reminders", "Reminders by what became of them."),
+    "repeats": (
+        "metricis_reminders_repeated",
+        "Times that a reminder was handed over again because nobody knew what had come of it.",
+    ),
+    "late_s": ("metricis_reminders_late_seconds", "Since the oldest reminder was due that was not sent yet."),
+}
+"""By member of ReminderNumbers."""
+
+
+class _Reminders(Collector):
+    def __init__(self, numbers: Iterable[ReminderNumbers]) -> None:
+        self._numbers = list(numbers)
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        states = GaugeMetricFamily(*REMINDER_GAUGES["reminders"], labels=["state"])
+        for each in self._numbers:
+            states.add_metric([each.state], each.reminders)
+        yield states
+        repeated = GaugeMetricFamily(*REMINDER_GAUGES["repeats"])
+        repeated.add_metric([], sum(each.repeats for each in self._numbers))
+        yield repeated
+        late = GaugeMetricFamily(*REMINDER_GAUGES["late_s"])
+        late.add_metric([], max((each.late_s for each in self._numbers), default=0.0))
+        yield late
+
+
 class _Replication(Collector):
     def __init__(self, numbers: Iterable[JobNumbers]) -> None:
         self._numbers = list(numbers)
@@ -123,17 +152,21 @@ async def get_metrics(request: web.Request) -> web.Response:
     sites: list[SiteNumbers] = []
     kinds: list[OutboxNumbers] = []
     jobs: list[JobNumbers] = []
+    reminders: list[ReminderNumbers] = []
     try:
         async with asyncio.timeout(_PATIENCE_S), snapshot(request.app[ENGINE]) as connection:
             sites = await read_numbers(connection)
             kinds = [OutboxNumbers(*row) for row in await connection.execute(select_numbers())]
             jobs = [JobNumbers(*row) for row in await connection.execute(select_job_numbers())]
+            numbers = await connection.execute(select_reminder_numbers())
+            reminders = [ReminderNumbers(*row) for row in numbers]
         is_up.set(1)
     except AWAY as error:
         log.warning("metrics without Postgres", error=said(error))
     registry.register(_Sites(sites))
     registry.register(_Outbox(kinds))
     registry.register(_Replication(jobs))
+    registry.register(_Reminders(reminders))
     body = generate_latest(registry) + generate_latest(request.app[TRAFFIC].registry)
     return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
