@@ -61,6 +61,8 @@ def demo(port: int, sessions: int, *, exit_after: bool) -> None:
     data_dir = Path(tempfile.mkdtemp(prefix=PREFIX))
     password = secrets.token_urlsafe(12)
     os.environ.update(ADMIN_EMAIL=ADMIN, ADMIN_PASSWORD=password, LOG_LEVEL="WARNING")
+    # A person does not look every half second.
+    os.environ.setdefault("RATE_LIMIT_PER_MINUTE", "1000")
 
     async def start(system: EmbeddedSystem) -> None:
         console.print("Postgres and Valkey are up, the schema is migrated.")

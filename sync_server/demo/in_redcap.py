@@ -57,7 +57,7 @@ async def pushed(team: StudyTeam, count: int) -> None:
             return
         if time.monotonic() > deadline:
             raise DemoFailed(f"Only {ended} of {count} sessions were pushed in {PATIENCE_S:.0f} s.")
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.5)
 
 
 async def told(team: StudyTeam, http: aiohttp.ClientSession, project: RedcapProject) -> list[Table]:

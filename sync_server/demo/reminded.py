@@ -89,7 +89,7 @@ async def sent(team: StudyTeam) -> None:
             return
         if time.monotonic() > deadline:
             raise DemoFailed(f"{len(due)} reminders were not sent in {PATIENCE_S:.0f} s.")
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.5)
 
 
 def _is_due(row: Mapping[str, Any], now: datetime) -> bool:

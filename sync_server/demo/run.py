@@ -62,7 +62,7 @@ async def run_demo(
                 await in_redcap.connect(team, redcap, console)
             if mails:
                 await reminded.plan(team, SITE, console)
-                documents.append(reminded.late_session(SITE, SEED))
+                documents.append(reminded.late_session(SITE, SEED + 1))
             await _pulled(http, enrolment, documents, console)
             await _sync(http, enrolment, documents, console)
             await _projected(engine, len(documents), console)
