@@ -13,7 +13,13 @@ import click
 import pytest
 import yaml
 
-from sync_server.api.metrics import GAUGES, OUTBOX_GAUGES, REDCAP_GAUGES, REPLICATION_GAUGES
+from sync_server.api.metrics import (
+    GAUGES,
+    OUTBOX_GAUGES,
+    REDCAP_GAUGES,
+    REMINDER_GAUGES,
+    REPLICATION_GAUGES,
+)
 from sync_server.cli import main
 from sync_server.jobs.registry import QUEUES, SLOW_QUEUES
 from sync_server.settings import SETTING_NAMES, read_settings
@@ -40,7 +46,8 @@ def _expressions() -> Iterator[str]:
 
 
 def _metric_names() -> set[str]:
-    asked = (*GAUGES.values(), *OUTBOX_GAUGES.values(), *REPLICATION_GAUGES.values(), *REDCAP_GAUGES.values())
+    groups = (GAUGES, OUTBOX_GAUGES, REDCAP_GAUGES, REMINDER_GAUGES, REPLICATION_GAUGES)
+    asked = [about for group in groups for about in group.values()]
     names = {name for name, _ in asked} | {"metricis_postgres_up"}
     endings = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum")}
     for family in Traffic().registry.collect():

@@ -133,6 +133,15 @@ def renew(claims: Sequence[Claim], *, lease: timedelta) -> Update:
     return update(outbox).where(outbox.c.id == locked.c.id).values(leased_until=_from_now(lease))
 
 
+def still_held(entry: Started) -> Select[int]:
+    """Statement: the entry's id, if what this worker has begun still counts; nobody else begins it until the
+    transaction ends. No row: its lease ran out, or it was asked for again and is another's now.
+    """
+    row = outbox.c
+    counts = (row.id == entry.id, row.lease == entry.lease, row.ticket == entry.ticket)
+    return select(row.id).where(*counts, row.state == "leased").with_for_update(read=True)
+
+
 def ending(entry: Started, outcome: Outcome, policy: Policy, *, now: datetime) -> Ended:
     """What becomes of the entry. Pure."""
     if isinstance(outcome, Done):

@@ -30,6 +30,7 @@ from reporting.participants.roster import (
     select_participants,
     today_at,
 )
+from reporting.reminders.planning import note_timezones
 from reporting.tables import participants
 from reporting.tables.studies import RECORD_INDEX
 from reporting.webhooks.events import Event, announce
@@ -102,6 +103,8 @@ async def apply_changes(
             if isinstance(error.orig, psycopg.Error) and error.orig.diag.constraint_name == RECORD_INDEX:
                 raise RecordTaken from error
             raise
+        moved = [each for each in part if _timezone_before(each) != each.after.contact.timezone]
+        await note_timezones(connection, study, [(each.code, each.after.contact.timezone) for each in moved])
         entries = [audit_entry(study, change, entry) for change in part]
         await connection.execute(record_entries(), entries_parameters(entries))
         events = await _events(connection, study, part)
@@ -158,6 +161,10 @@ async def _update(connection: AsyncConnection, study: str, changed: Sequence[Cha
             )
         )
         await connection.execute(statement, rows)
+
+
+def _timezone_before(change: Change) -> str | None:
+    return None if change.before is None else change.before.contact.timezone
 
 
 _VALUES = ("site", "status", "language", "enrolled_on", "redcap_id", "contact")

@@ -18,6 +18,7 @@ two sessions. `site` is always the *database's* site, never the member that the 
 | `visits` | visit definitions, visits | people, the projector |
 | `enrolment` | codes, labels and activity of devices | people, the gateway |
 | `redcap` | connections, mappings, the ledger of what was pushed | people; workers |
+| `reminders` | rules, templates, opt-outs; what became of each reminder | people; planning, workers |
 | `requests` | what was answered to requests that may be sent twice | the API |
 | `hubs` | site hubs, and what they have to purge | hubs, the erasure |
 | `erasures` | requests, steps, and what stays blocked | two people, and the erasure |
@@ -68,6 +69,14 @@ from reporting.tables.redcap import (
     redcap_mappings,
     redcap_projects,
     redcap_pulled,
+)
+from reporting.tables.reminders import (
+    reminder_opt_outs,
+    reminder_rules,
+    reminder_settings,
+    reminder_templates,
+    reminder_timezones,
+    reminders,
 )
 from reporting.tables.replication import replication_job_events, replication_jobs
 from reporting.tables.requests import idempotency_keys
@@ -173,6 +182,12 @@ __all__ = [
     "redcap_projects",
     "redcap_pulled",
     "refresh_tokens",
+    "reminder_opt_outs",
+    "reminder_rules",
+    "reminder_settings",
+    "reminder_templates",
+    "reminder_timezones",
+    "reminders",
     "replays",
     "replication_job_events",
     "replication_jobs",

@@ -27,7 +27,8 @@ import psycopg
 from reporting.compiled import execute_in
 from reporting.quality import RULES
 from reporting.quality.clock import FIRST_TABLETS
-from reporting.visits.generation import perform_in, up_to_date_everywhere
+from reporting.steps import perform_in
+from reporting.visits.generation import up_to_date_everywhere
 from reporting.visits.statements import lock_participants, pages
 
 CODE: Final = "visit_completed_twice"

@@ -23,6 +23,7 @@ from reporting.queries.snapshot import snapshot
 from reporting.redcap.hosts import HostNumbers, select_host_numbers
 from reporting.redcap.ledger import LedgerNumbers, select_ledger_numbers
 from reporting.redcap.projects import ProjectNumbers, select_project_numbers
+from reporting.reminders.listing import ReminderNumbers, select_reminder_numbers
 from reporting.replication_jobs.rows import JobNumbers, select_job_numbers
 from sync_server.api.route import plain
 from sync_server.following import AWAY, said
@@ -88,6 +89,34 @@ REPLICATION_GAUGES: Final = {
     "stuck": ("metricis_replication_stuck", "Replication jobs that somebody has to look after."),
 }
 """By member of JobNumbers."""
+
+
+REMINDER_GAUGES: Final = {
+    "reminders": ("metricis_reminders", "Reminders by what became of them."),
+    "repeats": (
+        "metricis_reminders_repeated",
+        "Times that a reminder was handed over again because nobody knew what had come of it.",
+    ),
+    "late_s": ("metricis_reminders_late_seconds", "Since the oldest reminder was due that was not sent yet."),
+}
+"""By member of ReminderNumbers."""
+
+
+class _Reminders(Collector):
+    def __init__(self, numbers: Iterable[ReminderNumbers]) -> None:
+        self._numbers = list(numbers)
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        states = GaugeMetricFamily(*REMINDER_GAUGES["reminders"], labels=["state"])
+        for each in self._numbers:
+            states.add_metric([each.state], each.reminders)
+        yield states
+        repeated = GaugeMetricFamily(*REMINDER_GAUGES["repeats"])
+        repeated.add_metric([], sum(each.repeats for each in self._numbers))
+        yield repeated
+        late = GaugeMetricFamily(*REMINDER_GAUGES["late_s"])
+        late.add_metric([], max((each.late_s for each in self._numbers), default=0.0))
+        yield late
 
 
 class _Replication(Collector):
@@ -159,6 +188,7 @@ async def get_metrics(request: web.Request) -> web.Response:
     kinds: list[OutboxNumbers] = []
     jobs: list[JobNumbers] = []
     redcap = _Redcap((), (), ())
+    reminders: list[ReminderNumbers] = []
     try:
         async with asyncio.timeout(_PATIENCE_S), snapshot(request.app[ENGINE]) as connection:
             sites = await read_numbers(connection)
@@ -169,6 +199,8 @@ async def get_metrics(request: web.Request) -> web.Response:
                 [ProjectNumbers(*row) for row in await connection.execute(select_project_numbers())],
                 [HostNumbers(*row) for row in await connection.execute(select_host_numbers())],
             )
+            numbers = await connection.execute(select_reminder_numbers())
+            reminders = [ReminderNumbers(*row) for row in numbers]
         is_up.set(1)
     except AWAY as error:
         log.warning("metrics without Postgres", error=said(error))
@@ -176,6 +208,7 @@ async def get_metrics(request: web.Request) -> web.Response:
     registry.register(_Outbox(kinds))
     registry.register(_Replication(jobs))
     registry.register(redcap)
+    registry.register(_Reminders(reminders))
     body = generate_latest(registry) + generate_latest(request.app[TRAFFIC].registry)
     return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 

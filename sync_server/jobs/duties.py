@@ -21,6 +21,7 @@ from reporting.outbox.duties import Duty
 from reporting.outbox.policy import Failed
 from reporting.publication.requests import publish_sites
 from reporting.redcap.pulled import ask_for_pull, select_due
+from reporting.reminders.due import queue_due
 from reporting.replication_jobs.requests import ask_for_look
 from reporting.replication_jobs.rows import anything_to_watch
 from reporting.tables import sites
@@ -62,8 +63,10 @@ def duties(settings: Settings) -> tuple[Duty, ...]:
         Duty("identity prune", timedelta(hours=1), prune_what_ran_out),
         Duty("publication drift", timedelta(hours=1), repair_drift),
         Duty("replication watch", timedelta(seconds=30), watch_replication_jobs),
+        # After the visits: what they have become is what is reminded of.
         Duty("visits", timedelta(minutes=1), advance_visits),
         *(pulls if pull_every else ()),
+        Duty("reminders", timedelta(seconds=15), queue_due),
     )
 
 

@@ -20,16 +20,31 @@ class UnusableAddress(ValueError):
         super().__init__(self.__doc__)
 
 
-def compose(text: Text, *, sender: str, recipient: str, message_id: str, now: datetime) -> EmailMessage:
-    """The mail. Raises UnusableAddress."""
+def compose(
+    text: Text,
+    *,
+    sender: str,
+    recipient: str,
+    message_id: str,
+    now: datetime,
+    sender_name: str = "",
+    unsubscribe: str | None = None,
+) -> EmailMessage:
+    """The mail. `unsubscribe`: a link that takes a POST without asking anything (RFC 8058).
+
+    Raises UnusableAddress.
+    """
     message = EmailMessage()
     message["Subject"] = text.subject
-    message["From"] = _address(sender)
+    message["From"] = _address(sender, sender_name)
     message["To"] = _address(recipient)
     message["Date"] = format_datetime(now)
     message["Message-ID"] = message_id
     # Nobody answers an answering machine that knows itself spoken to by one (RFC 3834).
     message["Auto-Submitted"] = "auto-generated"
+    if unsubscribe is not None:
+        message["List-Unsubscribe"] = f"<{unsubscribe}>"
+        message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     message.set_content(text.body)
     return message
 
@@ -40,10 +55,12 @@ def stable_message_id(key: str, ticket: int, *, sender: str) -> str:
     return f"<{digest}@{sender.rpartition('@')[2]}>"
 
 
-def _address(address: str) -> Address:
+def _address(address: str, shown: str = "") -> Address:
     name, _, host = address.rpartition("@")
+    if not name or not host or len(address.split()) != 1:
+        raise UnusableAddress
     try:
-        return Address(username=name, domain=host)
+        return Address(display_name=shown, username=name, domain=host)
     # IndexError: the library's parser at some addresses that are none.
     except (ValueError, IndexError) as error:
         raise UnusableAddress from error

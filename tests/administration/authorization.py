@@ -100,6 +100,9 @@ WORLD: list[str] = [
     "INSERT INTO checkpoints (site, database, epoch, batch, since, rereading)"
     " SELECT site, 'site-' || site, 'e', 1, '1', false FROM study_sites",
     "INSERT INTO visit_definitions (study, code, anchor) VALUES ('SRO', 'baseline', 'enrolment')",
+    "INSERT INTO reminder_rules (study, code, moment, days, channel, send_at, useful_hours)"
+    " VALUES ('SRO', 'before', 'before_due', 1, 'email', '09:00', 12)",
+    "INSERT INTO reminder_templates (study, rule, language, text) VALUES ('SRO', 'before', 'en', 'Come.')",
     "INSERT INTO participants (study, code, site, status, enrolled_on)"
     " SELECT study, 'v-' || site, site, 'enrolled', '2999-01-01' FROM study_sites",
     "INSERT INTO visits (study, participant, code, site, state, due_on, window_from, window_to, anchor,"
@@ -150,6 +153,9 @@ WORLD: list[str] = [
             " ({number}, 'key@{site}', 'SRO', '{site}', 's-{site}', 'cog', '1', 'retired')",
             "INSERT INTO redcap_pulled (id, project, record, value) OVERRIDING SYSTEM VALUE VALUES"
             " ({number}, 'key@{site}', '1', '{{}}')",
+            "INSERT INTO reminders (id, study, participant, visit, rule, channel, occurrence, planned_at,"
+            " useful_until, state) OVERRIDING SYSTEM VALUE VALUES ({number}, 'SRO', 'v-{site}', 'baseline',"
+            " 'before', 'email', 0, '2026-01-01', '2026-01-02', 'sent')",
             "INSERT INTO outbox (id, kind, key, study, site, payload, payload_sha256, state)"
             " OVERRIDING SYSTEM VALUE VALUES"
             " ({number}, 'publication', '{site}/1', 'SRO', '{site}', 'null', '', 'done'),"

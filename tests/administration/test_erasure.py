@@ -129,6 +129,13 @@ async def clinic(office: Office) -> Clinic:
         " ('SRO', 'neighbour', 'lima', 'enrolled')",
         PLANTED,
     )
+    office.rows(
+        "INSERT INTO reminders (study, participant, visit, rule, channel, occurrence, planned_at,"
+        " useful_until) VALUES ('SRO', %s, 'v', 'r', 'email', 0, now(), now())",
+        PLANTED,
+    )
+    office.rows("INSERT INTO reminder_opt_outs VALUES ('SRO', %s, 'sms', now(), 'participant')", PLANTED)
+    office.rows("INSERT INTO reminder_timezones VALUES ('SRO', %s, 'UTC')", PLANTED)
     await office.gateway.open_site("lima")
     tablet = await office.gateway.enrol("lima", "lima-tab-1")
     clinic = Clinic(office, tablet, await office.gateway.enrol("lima", "lima-hub", role="hub"))
