@@ -21,6 +21,7 @@ class MailServer:
 
     def __init__(self) -> None:
         self.mails: list[EmailMessage] = []
+        self.taken: list[EmailMessage] = []
         self.answer: str | None = "250 OK"
         self.recipient = "250 OK"
         self.held = False
@@ -42,6 +43,8 @@ class MailServer:
         message = message_from_bytes(envelope.content, policy=policy.default)
         assert isinstance(message, EmailMessage)
         self.mails.append(message)
+        if self.answer is not None and self.answer.startswith("250"):
+            self.taken.append(message)
         if self.answer is None:
             assert isinstance(server.transport, asyncio.Transport)
             server.transport.abort()
