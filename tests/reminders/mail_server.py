@@ -22,6 +22,7 @@ class MailServer:
     def __init__(self) -> None:
         self.mails: list[EmailMessage] = []
         self.taken: list[EmailMessage] = []
+        self.connections: list[asyncio.Transport] = []
         self.answer: str | None = "250 OK"
         self.recipient = "250 OK"
         self.held = False
@@ -32,7 +33,8 @@ class MailServer:
     async def handle_RCPT(  # noqa: N802 (aiosmtpd's name)
         self, server: Any, session: Any, envelope: Any, address: str, options: Any
     ) -> str:
-        _ = server, session, options
+        _ = session, options
+        self.connections.append(server.transport)
         if self.recipient.startswith("250"):
             envelope.rcpt_tos.append(address)
         # As servers do: with the address in it.
@@ -58,6 +60,12 @@ class MailServer:
             await asyncio.to_thread(self.release.wait)
         return "221 Bye"
 
+    async def hang_up(self) -> None:
+        """Whoever was killed in the middle has not closed their end in time."""
+        for connection in self.connections:
+            connection.abort()
+        await asyncio.sleep(0)
+
     @property
     def message_ids(self) -> list[str]:
         return [str(mail["Message-ID"]) for mail in self.mails]
@@ -76,4 +84,5 @@ def mail_server() -> Iterator[MailServer]:
         yield server
     finally:
         server.release.set()
+        asyncio.run_coroutine_threadsafe(server.hang_up(), controller.loop).result(10)
         controller.stop()
