@@ -22,7 +22,7 @@ class MailServer:
     def __init__(self) -> None:
         self.mails: list[EmailMessage] = []
         self.taken: list[EmailMessage] = []
-        self.connections: list[asyncio.Transport] = []
+        self.connections: list[SMTP] = []
         self.answer: str | None = "250 OK"
         self.recipient = "250 OK"
         self.held = False
@@ -33,8 +33,7 @@ class MailServer:
     async def handle_RCPT(  # noqa: N802 (aiosmtpd's name)
         self, server: Any, session: Any, envelope: Any, address: str, options: Any
     ) -> str:
-        _ = session, options
-        self.connections.append(server.transport)
+        _ = server, session, options
         if self.recipient.startswith("250"):
             envelope.rcpt_tos.append(address)
         # As servers do: with the address in it.
@@ -60,15 +59,27 @@ class MailServer:
             await asyncio.to_thread(self.release.wait)
         return "221 Bye"
 
+    def connected(self, **options: Any) -> SMTP:
+        """The protocol of another connection."""
+        self.connections.append(SMTP(self, **options))
+        return self.connections[-1]
+
     async def hang_up(self) -> None:
-        """Whoever was killed in the middle has not closed their end in time."""
+        """Whoever was killed in the middle, or is slow, has not closed their end in time."""
         for connection in self.connections:
-            connection.abort()
-        await asyncio.sleep(0)
+            if isinstance(connection.transport, asyncio.Transport):
+                connection.transport.abort()
+        await asyncio.sleep(0.05)
 
     @property
     def message_ids(self) -> list[str]:
         return [str(mail["Message-ID"]) for mail in self.mails]
+
+
+class _Controller(Controller):
+    def factory(self) -> SMTP:
+        handler: MailServer = self.handler
+        return handler.connected(**self.SMTP_kwargs)
 
 
 @contextmanager
@@ -77,7 +88,7 @@ def mail_server() -> Iterator[MailServer]:
     server = MailServer()
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = int(probe.getsockname()[1])
-    controller = Controller(server, hostname="127.0.0.1", port=port)
+    controller = _Controller(server, hostname="127.0.0.1", port=port)
     controller.start()
     server.url = f"smtp://127.0.0.1:{port}"
     try:
