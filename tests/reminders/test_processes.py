@@ -22,7 +22,7 @@ from tests.reminders.mail_server import MailServer
 from tests.reminders.world import a_study, enrol, reminders
 
 ON_DUE: dict[str, Any] = {"moment": "on_due"}
-N = 30
+N = 24
 
 
 @contextmanager
