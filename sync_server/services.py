@@ -26,6 +26,7 @@ from sync_server.feed import CouchFeed
 from sync_server.identity.signing_key_file import load_or_create_signing_key
 from sync_server.jobs.duties import duties
 from sync_server.jobs.queues import RedisQueues
+from sync_server.jobs.registry import QUEUES, SLOW_QUEUES
 from sync_server.jobs.relay import Relay
 from sync_server.keys import CA_FINGERPRINT
 from sync_server.lifespan import STORE_CLIENT_TIMEOUT
@@ -146,7 +147,7 @@ def run_relay(settings: Settings) -> None:
 async def start_services(
     system: EmbeddedSystem, *, host: str, port: int, tls: Mapping[str, str] | None = None
 ) -> None:
-    """Start server, projector, relay and a worker as children of a running embedded system.
+    """Start server, projector, relay and two workers as children of a running embedded system.
 
     `tls` are the settings of the service's TLS, LOCAL_PORT among them; None: without.
     """
@@ -154,8 +155,13 @@ async def start_services(
     environment = {"HOST": host, "PORT": str(port), "STORE_URL": f"{base_url}/db", **(tls or {})}
     command = [sys.executable, "-m", "sync_server"]
     await system.start_service("serve", [*command, "serve"], environment, ready=partial(_answers, base_url))
-    for name in ("project", "relay", "work"):
+    for name in ("project", "relay"):
         await system.start_service(name, [*command, name], environment)
+    # A push waits for REDCap's permission to go on; publications must not wait behind it.
+    quick = [queue for queue in QUEUES if queue not in SLOW_QUEUES]
+    for name, queues in (("work", quick), ("work-redcap", SLOW_QUEUES)):
+        queued = [*command, "work", "--queues", ",".join(queues)]
+        await system.start_service(name, queued, environment)
     system.announce(base_url)
 
 

@@ -18,29 +18,6 @@ depends_on = None
 
 def upgrade() -> None:
     op.create_table(
-        "redcap_attempts",
-        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
-        sa.Column("ledger", sa.BigInteger(), nullable=False, comment="redcap_ledger.id"),
-        sa.Column(
-            "at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False
-        ),
-        sa.Column("entry", sa.BigInteger(), nullable=True, comment="outbox.id"),
-        sa.Column("action", sa.Text(), nullable=False),
-        sa.Column("outcome", sa.Text(), nullable=False),
-        sa.Column("http_status", sa.Integer(), nullable=True),
-        sa.Column("before", postgresql.JSONB(), nullable=True, comment="what REDCap had, where it was read"),
-        sa.Column("after", postgresql.JSONB(), nullable=True, comment="what was sent"),
-        sa.Column("payload_sha256", sa.LargeBinary(), nullable=True),
-        sa.Column("error", sa.Text(), nullable=True),
-        sa.CheckConstraint(
-            "action IN ('allocate', 'import', 'read_back', 'withdraw')",
-            name=op.f("ck_redcap_attempts_action_known"),
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_redcap_attempts")),
-        comment="What was tried, never changed. Never a token.",
-    )
-    op.create_index(op.f("ix_redcap_attempts_ledger"), "redcap_attempts", ["ledger"], unique=False)
-    op.create_table(
         "redcap_hosts",
         sa.Column("host", sa.Text(), nullable=False, comment="with its port"),
         sa.Column(
@@ -121,6 +98,35 @@ def upgrade() -> None:
         postgresql_where=sa.text("state <> 'retired'"),
     )
     op.create_index(op.f("ix_redcap_ledger_study_state"), "redcap_ledger", ["study", "state"], unique=False)
+    op.create_table(
+        "redcap_attempts",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("ledger", sa.BigInteger(), nullable=False),
+        sa.Column(
+            "at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False
+        ),
+        sa.Column("entry", sa.BigInteger(), nullable=True, comment="outbox.id"),
+        sa.Column("action", sa.Text(), nullable=False),
+        sa.Column("outcome", sa.Text(), nullable=False),
+        sa.Column("http_status", sa.Integer(), nullable=True),
+        sa.Column("before", postgresql.JSONB(), nullable=True, comment="what REDCap had, where it was read"),
+        sa.Column("after", postgresql.JSONB(), nullable=True, comment="what was sent"),
+        sa.Column("payload_sha256", sa.LargeBinary(), nullable=True),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.CheckConstraint(
+            "action IN ('allocate', 'import', 'read_back', 'withdraw')",
+            name=op.f("ck_redcap_attempts_action_known"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["ledger"],
+            ["redcap_ledger.id"],
+            name="fk_redcap_attempts_ledger",
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_redcap_attempts")),
+        comment="What was tried, never changed. Never a token.",
+    )
+    op.create_index(op.f("ix_redcap_attempts_ledger"), "redcap_attempts", ["ledger"], unique=False)
     op.create_table(
         "redcap_projects",
         sa.Column(
@@ -255,11 +261,11 @@ def downgrade() -> None:
     op.drop_table("redcap_connections")
     op.drop_table("redcap_pulled")
     op.drop_table("redcap_projects")
+    op.drop_index(op.f("ix_redcap_attempts_ledger"), table_name="redcap_attempts")
+    op.drop_table("redcap_attempts")
     op.drop_index(op.f("ix_redcap_ledger_study_state"), table_name="redcap_ledger")
     op.drop_index(
         "ix_redcap_ledger_session", table_name="redcap_ledger", postgresql_where=sa.text("state <> 'retired'")
     )
     op.drop_table("redcap_ledger")
     op.drop_table("redcap_hosts")
-    op.drop_index(op.f("ix_redcap_attempts_ledger"), table_name="redcap_attempts")
-    op.drop_table("redcap_attempts")

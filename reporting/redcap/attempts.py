@@ -8,16 +8,23 @@ Values are REDCap's strings, as sent and as found; never a token.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
-from sqlalchemy import Select, func, select
-from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy import BigInteger, Integer, Select, Text, cast, column, func, select, values
+from sqlalchemy.dialects.postgresql import JSONB, Insert, insert
 
 from reporting.documents.text import without_nul
-from reporting.tables import redcap_attempts
+from reporting.tables import redcap_attempts, redcap_ledger
 
 LONGEST_ERROR = 2000
+
+_TYPES: Final[Mapping[str, Any]] = {"ledger": BigInteger, "entry": BigInteger, "http_status": Integer}
+_CASTS: Final[Mapping[str, Any]] = {
+    "before": lambda text: cast(cast(text, Text), JSONB),
+    "after": lambda text: cast(cast(text, Text), JSONB),
+    "payload_sha256": lambda text: func.decode(cast(text, Text), "hex"),
+}
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
@@ -47,14 +54,31 @@ def payload_digest(values: Mapping[str, str]) -> bytes:
 
 
 def record_attempts(attempts: Sequence[Attempt]) -> Insert:
-    """Statement: at least one."""
-    rows = []
-    for each in attempts:
-        row = msgspec.structs.asdict(each)
-        if each.error is not None:
-            row["error"] = without_nul(each.error)[:LONGEST_ERROR]
-        rows.append(row)
-    return insert(redcap_attempts).values(rows)
+    """Statement: of rows that there still are: one that is erased meanwhile has no history. At least one."""
+    names = Attempt.__struct_fields__
+    told = values(*(column(name, _TYPES.get(name, Text)) for name in names), name="told").data(
+        [tuple(_told(name, getattr(each, name)) for name in names) for each in attempts]
+    )
+    columns = [
+        _CASTS[name](told.c[name]) if name in _CASTS else cast(told.c[name], _TYPES.get(name, Text))
+        for name in names
+    ]
+    of_rows = (
+        select(*columns)
+        .select_from(told.join(redcap_ledger, redcap_ledger.c.id == told.c.ledger))
+        .with_for_update(key_share=True, read=True, of=redcap_ledger)
+    )
+    return insert(redcap_attempts).from_select(list(names), of_rows)
+
+
+def _told(name: str, value: Any) -> Any:
+    if value is None:
+        return None
+    if name in ("before", "after"):
+        return without_nul(payload_text(value))
+    if name == "error":
+        return without_nul(value)[:LONGEST_ERROR]
+    return value.hex() if name == "payload_sha256" else value
 
 
 def select_attempts(ledger: int, *, limit: int = 200) -> Select[*tuple[Any, ...]]:

@@ -54,7 +54,7 @@ _FROM: Final = {
     "date": ("moment", "date"),
     "datetime": ("moment",),
     "choice": ("text", "whole", "number", "date"),
-    "yesno": ("text", "whole", "number"),
+    "yesno": ("text",),
 }
 """Which kinds of values an `as` can write, where no map stands between."""
 

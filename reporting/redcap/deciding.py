@@ -8,8 +8,8 @@ The key field tells whose an instance is. What has to be told apart:
 | our uid, other values | | Write |
 | nothing | | Write; to another instance where our uid is there: Moved |
 | somebody else's uid | | Moved where our uid is elsewhere, else Lost: another instance |
-| no uid, but values | was never read back as ours | Lost: a person has taken the number meanwhile |
-| no uid, but values | was ours | Write: somebody has blanked the key |
+| an instance without uid | was never read back as ours | Lost: a person has taken the number meanwhile |
+| an instance without uid | was ours | Write: somebody has blanked the key |
 | (to be withdrawn) not ours, or nothing | | Gone: there is nothing to take away |
 
 Forms that do not repeat have no key: what is there is ours.
@@ -79,7 +79,7 @@ def decide(
             ]
             if elsewhere:
                 return Moved(elsewhere[0])
-            if uid or (row.accepted is None and found is not None and is_filled(found, dictionary)):
+            if uid or (row.accepted is None and _is_taken(found, target, dictionary)):
                 return Lost()
     elif withdraws and (found is None or not is_filled(found, dictionary)):
         return Gone()
@@ -87,3 +87,12 @@ def decide(
         return Write({})
     differs = differing(target.values, found)
     return Write(differs) if differs else Equal()
+
+
+def _is_taken(found: Row | None, target: Target, dictionary: Dictionary) -> bool:
+    """An instance of a form is there for its values, whether or not they were asked for; one of an event may
+    be there for another form.
+    """
+    if found is None:
+        return False
+    return target.repeat == "instrument" or is_filled(found, dictionary)

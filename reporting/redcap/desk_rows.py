@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, Text, and_, cast, func, literal, select
+from sqlalchemy import ColumnElement, Select, Text, and_, cast, column, func, literal, select
 from sqlalchemy.dialects.postgresql import JSONB
 
 from reporting.redcap.requests import KIND
@@ -187,7 +187,14 @@ class RecordView(msgspec.Struct, frozen=True):
 
 
 _r = redcap_pulled.c
-_record = {"study": _p.study, "site": SITE}
+_each = func.jsonb_each(_r.conflicts).table_valued("key", column("value", JSONB), name="each")
+_told = (
+    select(func.jsonb_object_agg(_each.c.key, _each.c.value.op("-")("ours").op("-")("theirs"), type_=JSONB))
+    .select_from(_each)
+    .correlate(redcap_pulled)
+    .scalar_subquery()
+)
+_record = {"study": _p.study, "site": SITE, "conflicts": _told}
 RECORD_COLUMNS: Final = [
     _record[name] if name in _record else _r[name] for name in RecordView.__struct_fields__
 ]

@@ -20,6 +20,7 @@ from sqlalchemy import (
     ARRAY,
     BigInteger,
     FromClause,
+    Integer,
     Select,
     Text,
     Update,
@@ -98,23 +99,37 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     instance: int | None = None
 
 
-def open_row(opened: Opened) -> ReturningInsert[Any]:
-    """Statement: a row of its own; the fields of LedgerRow. No row: the session has one already, or another
-    session has the instance.
+def open_rows(opened: Sequence[Opened]) -> ReturningInsert[Any]:
+    """Statement: a row of its own each; the fields of LedgerRow. No row: the session has one already, or
+    another session has the instance. At least one.
     """
-    told = {
-        "project": opened.project,
-        "study": opened.study,
-        "site": opened.site,
-        "session_id": opened.session_id,
-        "form": opened.address.form,
-        "record": opened.address.record,
-        "event": opened.address.event,
-        "instance": opened.instance,
-        "state": "pending" if opened.instance is None else "allocated",
-        "fence": 1,
-    }
-    return insert(redcap_ledger).values(told).on_conflict_do_nothing().returning(*_COLUMNS)
+    given = _unnested(
+        project=(Text, [each.project for each in opened]),
+        study=(Text, [each.study for each in opened]),
+        site=(Text, [each.site for each in opened]),
+        session_id=(Text, [each.session_id for each in opened]),
+        form=(Text, [each.address.form for each in opened]),
+        record=(Text, [each.address.record for each in opened]),
+        event=(Text, [each.address.event for each in opened]),
+        instance=(Integer, [each.instance for each in opened]),
+    )
+    state = case((given.c.instance.is_(None), "pending"), else_="allocated")
+    names = [column.name for column in given.c]
+    rows = select(*given.c, state, literal(1))
+    inserted = insert(redcap_ledger).from_select([*names, "state", "fence"], rows)
+    return inserted.on_conflict_do_nothing().returning(*_COLUMNS)
+
+
+def select_retired(project: str, sessions: Collection[Session]) -> Select[*tuple[Any, ...]]:
+    """Statement: (site, session id, record, event, form) where a retired row of a session has an instance."""
+    r = redcap_ledger.c
+    given = _sessions(sessions)
+    return (
+        select(r.site, r.session_id, r.record, r.event, r.form)
+        .join(given, and_(r.site == given.c.site, r.session_id == given.c.session_id))
+        .where(r.project == project, r.state == "retired", r.instance.is_not(None))
+        .distinct()
+    )
 
 
 def take(project: str, sessions: Collection[Session]) -> Update:
@@ -197,6 +212,22 @@ def change(row: LedgerRow, **to: Any) -> Update:
     )
 
 
+def give_instances(rows: Sequence[tuple[LedgerRow, int]]) -> Update:
+    """Statement: the instances are these rows', where they are still the taker's; their ids. At least one."""
+    r = redcap_ledger.c
+    given = _unnested(
+        id=(BigInteger, [row.id for row, _ in rows]),
+        fence=(BigInteger, [row.fence for row, _ in rows]),
+        instance=(Integer, [instance for _, instance in rows]),
+    )
+    return (
+        update(redcap_ledger)
+        .where(r.id == given.c.id, r.fence == given.c.fence)
+        .values(instance=given.c.instance, state="allocated", updated_at=func.now())
+        .returning(r.id)
+    )
+
+
 def change_all(rows: Sequence[LedgerRow], **to: Any) -> Update:
     """Statement: change all that are still the taker's, alike; their ids. At least one."""
     r = redcap_ledger.c
@@ -214,15 +245,11 @@ def mark_sent(rows: Sequence[tuple[LedgerRow, str, bytes]]) -> Update:
     the taker's. At least one.
     """
     r = redcap_ledger.c
-    given = (
-        func.unnest(
-            literal([row.id for row, _, _ in rows], ARRAY(BigInteger)),
-            literal([row.fence for row, _, _ in rows], ARRAY(BigInteger)),
-            literal([payload for _, payload, _ in rows], ARRAY(Text)),
-            literal([digest.hex() for _, _, digest in rows], ARRAY(Text)),
-        )
-        .table_valued("id", "fence", "payload", "digest", name="given")
-        .render_derived()
+    given = _unnested(
+        id=(BigInteger, [row.id for row, _, _ in rows]),
+        fence=(BigInteger, [row.fence for row, _, _ in rows]),
+        payload=(Text, [payload for _, payload, _ in rows]),
+        digest=(Text, [digest.hex() for _, _, digest in rows]),
     )
     return (
         update(redcap_ledger)
@@ -293,22 +320,18 @@ def select_ledger_numbers() -> Select[*tuple[Any, ...]]:
 
 def _sessions(sessions: Collection[Session]) -> FromClause:
     ordered = sorted(sessions)
-    return (
-        func.unnest(
-            literal([site for site, _ in ordered], ARRAY(Text)),
-            literal([session for _, session in ordered], ARRAY(Text)),
-        )
-        .table_valued("site", "session_id", name="given")
-        .render_derived()
+    return _unnested(
+        site=(Text, [site for site, _ in ordered]), session_id=(Text, [session for _, session in ordered])
     )
 
 
 def _held(rows: Sequence[LedgerRow]) -> FromClause:
-    return (
-        func.unnest(
-            literal([row.id for row in rows], ARRAY(BigInteger)),
-            literal([row.fence for row in rows], ARRAY(BigInteger)),
-        )
-        .table_valued("id", "fence", name="given")
-        .render_derived()
+    return _unnested(
+        id=(BigInteger, [row.id for row in rows]), fence=(BigInteger, [row.fence for row in rows])
     )
+
+
+def _unnested(**columns: tuple[Any, list[Any]]) -> FromClause:
+    """Rows from columns: as many parameters as columns, however many rows."""
+    arrays = (literal(values, ARRAY(kind)) for kind, values in columns.values())
+    return func.unnest(*arrays).table_valued(*columns, name="given").render_derived()

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Select, Update, and_, exists, func, null, or_, select, update
-from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy import Select, Update, and_, cast, exists, func, literal, null, or_, select, update
+from sqlalchemy.dialects.postgresql import JSONB, Insert, insert
 
 from reporting.outbox.entry import Entry, enter_again
 from reporting.redcap.roster_plan import Planned
@@ -97,6 +97,35 @@ def select_holders(
     q = participants.c
     return select(q.code, q.redcap_id).where(
         q.study == study, or_(q.redcap_id.in_(sorted(records)), q.code.in_(sorted(codes)))
+    )
+
+
+def select_edited(project: str, study: str) -> Select[str]:
+    """Statement: records whose participants were changed here since they were last looked at."""
+    q = participants.c
+    same = and_(q.study == study, q.redcap_id == _r.record, q.code == _r.participant)
+    return (
+        select(_r.record)
+        .join(participants, same)
+        .where(_r.project == project, _r.missing_since.is_(None), q.updated_at > _r.pulled_at)
+        .order_by(_r.record)
+    )
+
+
+def keep_pushed(project: str, record: str, value: Any) -> Update:
+    """Statement: REDCap has been given these members, and has them."""
+    merged = _r.value.op("||")(cast(literal(value, JSONB), JSONB))
+    return (
+        update(redcap_pulled)
+        .where(_r.project == project, _r.record == record)
+        .values(value=merged, pulled_at=func.now())
+    )
+
+
+def keep_problem(project: str, record: str, problem: str) -> Update:
+    """Statement: why REDCap did not take a member."""
+    return (
+        update(redcap_pulled).where(_r.project == project, _r.record == record).values(problem=problem[:2000])
     )
 
 

@@ -14,6 +14,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
+from reporting.redcap.comparison import is_same
 from reporting.redcap.dictionary import Dictionary, Repeat
 from reporting.redcap.target import Address
 
@@ -47,12 +48,18 @@ def forms_beside(dictionary: Dictionary, event: str, form: str) -> list[str]:
     return list(of_event[0]) if of_event else list(dictionary.forms)
 
 
-def places(rows: Iterable[Row], dictionary: Dictionary, forms: Iterable[str]) -> dict[Place, Row]:
-    """What is at each place of these forms. A row that stands for several of them is at each place."""
+def places(
+    rows: Iterable[Row], dictionary: Dictionary, forms: Iterable[str], records: Iterable[str] = ()
+) -> dict[Place, Row]:
+    """What is at each place of these forms and records. A row that stands for several forms is at each place.
+    REDCap takes `ab1` and `AB1` for one record: places have `records`' spelling.
+    """
     wanted = list(forms)
+    spelled = {record.casefold(): record for record in records}
     found: dict[Place, Row] = {}
     for row in rows:
-        record = row.get(dictionary.record_id, "")
+        told = row.get(dictionary.record_id, "")
+        record = spelled.get(told.casefold(), told)
         event = row.get(EVENT, "")
         instrument, number = row.get(INSTRUMENT, ""), row.get(INSTANCE, "")
         instance = int(number) if number.isascii() and number.isdecimal() else 1
@@ -95,5 +102,5 @@ def differing(values: Row, found: Row) -> dict[str, str]:
     return {
         name: found.get(name, "")
         for name, value in values.items()
-        if name != GROUP and found.get(name, "") != value
+        if name != GROUP and not is_same(name, value, found.get(name, ""))
     }

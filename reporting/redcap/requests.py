@@ -12,16 +12,17 @@ session that has gone is asked for where the ledger knows it: what becomes of it
 `withdrawn`. Studies without a mapping cost one look at an empty index.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
+import psycopg
 from sqlalchemy import (
     ARRAY,
     ColumnElement,
     FromClause,
-    Select,
     Text,
     and_,
+    bindparam,
     exists,
     func,
     literal,
@@ -32,6 +33,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB, Insert, insert
 
+from reporting.compiled import compiled
 from reporting.outbox.entry import Entry, enter_again
 from reporting.tables import outbox, redcap_ledger, redcap_mappings, redcap_projects, sessions
 
@@ -54,8 +56,13 @@ def push_again(asked: Iterable[tuple[str, str, str]]) -> Insert:
 
 def push_changed(site: str, session_ids: Collection[str]) -> Insert:
     """Statement: of these sessions of a site, those that a mapping is, or was, about."""
-    given = func.unnest(literal(sorted(session_ids), ARRAY(Text))).table_valued("id", name="given")
-    rows = given.render_derived()
+    return _push_changed(literal(site, Text), literal(sorted(session_ids), ARRAY(Text)), None)
+
+
+def _push_changed(
+    site: ColumnElement[str], ids: ColumnElement[Any], people: tuple[Any, Any] | None
+) -> Insert:
+    rows = func.unnest(ids).table_valued("id", name="given").render_derived()
     s, m, r, p = sessions.c, redcap_mappings.c, redcap_ledger.c, redcap_projects.c
     mapped = (
         select(s.study, s.site, s.id)
@@ -73,12 +80,39 @@ def push_changed(site: str, session_ids: Collection[str]) -> Insert:
             and_(r.project == p.project, r.site == site, r.session_id == rows.c.id, r.state != "retired"),
         )
     )
-    return _enter(union(mapped, known).subquery("asked"))
+    if people is None:
+        return _enter(union(mapped, known).subquery("asked"))
+    named = func.unnest(*people).table_valued("study", "participant", name="named").render_derived()
+    theirs = (
+        select(s.study, s.site, s.id)
+        .select_from(named)
+        .join(sessions, and_(s.study == named.c.study, s.participant == named.c.participant))
+        .join(redcap_mappings, m.study == s.study)
+    )
+    return _enter(union(mapped, known, theirs).subquery("asked"))
 
 
-def any_mapping() -> Select[Any]:
-    """Statement: whether any study has a mapping, or ever had a project."""
-    return select(or_(exists(select(redcap_mappings.c.study)), exists(select(redcap_projects.c.project))))
+def push_written(
+    connection: psycopg.Connection,
+    site: str,
+    session_ids: Collection[str],
+    people: Collection[tuple[str, str]] = (),
+) -> None:
+    """In the transaction that has written rows or flags of these sessions, or of sessions of these (study,
+    participant): ask for those that a mapping is, or was, about.
+    """
+    if not session_ids and not people:
+        return
+    row = connection.execute(_ANY_MAPPING).fetchone()
+    if row is not None and row[0]:
+        ordered = sorted(people)
+        asked = {
+            "site": site,
+            "ids": sorted(session_ids),
+            "studies": [study for study, _ in ordered],
+            "participants": [participant for _, participant in ordered],
+        }
+        connection.execute(_PUSH_WRITTEN, {**_CONSTANT, **asked})
 
 
 def resync(study: str, *, site: str | None = None) -> Insert:
@@ -128,3 +162,16 @@ def _enter(asked: FromClause) -> Insert:
             "ended_at": null(),
         },
     )
+
+
+def _compiled_once() -> tuple[bytes, Mapping[str, Any]]:
+    of = (bindparam("studies", type_=ARRAY(Text)), bindparam("participants", type_=ARRAY(Text)))
+    statement = _push_changed(bindparam("site", type_=Text), bindparam("ids", type_=ARRAY(Text)), of)
+    text, parameters = compiled(statement)
+    return text.encode(), {name: value for name, value in parameters.items() if value is not None}
+
+
+_PUSH_WRITTEN, _CONSTANT = _compiled_once()
+_ANY_MAPPING: Final = compiled(
+    select(or_(exists(select(redcap_mappings.c.study)), exists(select(redcap_projects.c.project))))
+)[0].encode()

@@ -24,6 +24,9 @@ Each member, by what was last taken from REDCap, what is here, and what REDCap h
 | as here | | another | `take`; a site or status is never taken away |
 | neither | | | `conflict`: both were edited |
 
+By direction: `pull` is as above. `both`: what is kept goes to REDCap. `push`: likewise, and what would be
+taken is a conflict, or left alone where there is nothing here.
+
 What is kept of contacts is a fingerprint: nobody can read it, and it tells whether a text is the same.
 """
 
@@ -137,7 +140,13 @@ def compare(
         told = _teller(member, fingerprints)
         kept = last.get(member)
         judged = verdict(kept, here, there, ever=member in last, told=told)
-        if judged == "take" and there is None and member in ("site", "status"):
+        direction = roster.fields[member].direction
+        stays = judged == "take" and there is None and member in ("site", "status")
+        if judged == "take" and direction == "push":
+            if member not in last:
+                continue
+            judged = "conflict"
+        elif stays:
             judged = "keep"
         if judged == "conflict":
             secret = member.startswith("contact.")
@@ -148,7 +157,7 @@ def compare(
         taken[member] = None if there is None else told(there)[0]
         if judged == "take":
             changes[member] = there
-        elif judged == "keep" and roster.fields[member].direction == "both":
+        elif judged == "keep" and direction != "pull" and not stays:
             to_push[member] = here
     return Taking(changes=changes, taken=taken, conflicts=conflicts, to_push=to_push)
 

@@ -15,7 +15,7 @@
 |---|---|
 | an empty field, one of the project's missing data codes | nothing of that member |
 | rows of several events | the row of `event`; without one, the first row in which the field is not empty |
-| rows of repeats | passed over |
+| rows of repeats, records whose names cannot be kept here | passed over |
 | a value that is not in `map`, no day, no language tag | a problem: nothing of the record is taken |
 """
 
@@ -27,7 +27,7 @@ import msgspec
 from msgspec import Meta
 
 from reporting.participants.contact import Contact
-from reporting.participants.rules import Code, Language, Status
+from reporting.participants.rules import Code, Language, RedcapId, Status
 
 FieldName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,99}$(?!\n)")]
 
@@ -84,9 +84,9 @@ class RosterMapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     create_status: Literal["screened", "enrolled"] = "screened"
 
     @property
-    def pulled(self) -> dict[Member, MemberMapping]:
-        """Members that come from REDCap."""
-        return {name: each for name, each in self.fields.items() if each.direction != "push"}
+    def pushes(self) -> bool:
+        """Whether anything goes to REDCap."""
+        return any(each.direction != "pull" for each in self.fields.values())
 
     @property
     def columns(self) -> list[str]:
@@ -128,7 +128,7 @@ def read_record(
     if code is not None and not _fits(code, Code):
         problems.append(("code", f"{code[:64]!r} cannot be a participant's code."))
     values: dict[Member, str | None] = {}
-    for member, mapping in roster.pulled.items():
+    for member, mapping in roster.fields.items():
         found = _first(rows if mapping.by == "dag" else own, mapping.column or "", missing_codes)
         try:
             values[member] = None if found is None else _ours(member, mapping, found)
@@ -137,17 +137,36 @@ def read_record(
     return Said(record=record, code=code, values=values, problems=problems)
 
 
+def spelling(mapping: MemberMapping, value: str | None) -> str:
+    """A member as REDCap has it; empty for none. Raises ValueError where the map has no such value."""
+    if value is None or mapping.map is None:
+        return value or ""
+    for theirs, ours in mapping.map.items():
+        if ours == value:
+            return theirs
+    raise ValueError(f"{value[:80]!r} is no value of its map.")
+
+
 def by_record(rows: Sequence[Mapping[str, Any]], record_id: str) -> dict[str, list[Mapping[str, Any]]]:
-    """Rows of an export by record, in the order in which they came."""
+    """Rows of an export by record, in the order in which they came; without records whose names cannot
+    be kept here (NUL, half a character, longer than REDCap's).
+    """
     found: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
-        found.setdefault(str(row[record_id]), []).append(row)
+        name = str(row.get(record_id, ""))
+        if _fits(name, RedcapId) and _storable(name) == name:
+            found.setdefault(name, []).append(row)
     return found
+
+
+def _storable(text: str) -> str:
+    """Without what no stored text has."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 def _first(rows: Sequence[Mapping[str, Any]], column: str, missing: frozenset[str]) -> str | None:
     for row in rows:
-        value = str(row.get(column, "")).strip()
+        value = _storable(str(row.get(column, ""))).strip()
         if value and value not in missing:
             return value
     return None

@@ -44,6 +44,8 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     conflicts: Mapping[str, Conflict]
     problem: str | None
     told: Sequence[str] = ()
+    to_push: Mapping[Member, str | None] = {}
+    """Members that go to REDCap, with what is here."""
     waiting: Mapping[str, Any] = {}
     """Of members in conflict, what either side would be kept as."""
 
@@ -84,6 +86,7 @@ def plan(  # noqa: PLR0917 (a record and what it meets)
         problem=problem,
         told=sorted([*taking.changes, *(["redcap_id"] if who.links else [])]),
         waiting=_waiting(said, local, taking, fingerprints),
+        to_push=taking.to_push,
     )
 
 

@@ -131,7 +131,7 @@ redcap_attempts = Table(
     "redcap_attempts",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
-    Column("ledger", BigInteger, nullable=False, comment="redcap_ledger.id"),
+    Column("ledger", BigInteger, nullable=False),
     Column("at", Timestamp, nullable=False, server_default=func.clock_timestamp()),
     Column("entry", BigInteger, comment="outbox.id"),
     Column("action", Text, nullable=False),
@@ -141,6 +141,10 @@ redcap_attempts = Table(
     Column("after", JSONB, comment="what was sent"),
     Column("payload_sha256", LargeBinary),
     Column("error", Text),
+    # An attempt that is recorded while its row is erased goes with it.
+    ForeignKeyConstraint(
+        ["ledger"], ["redcap_ledger.id"], ondelete="CASCADE", name="fk_redcap_attempts_ledger"
+    ),
     CheckConstraint("action IN ('allocate', 'import', 'read_back', 'withdraw')", name="action_known"),
     Index(None, "ledger"),
     comment="What was tried, never changed. Never a token.",

@@ -31,6 +31,7 @@ EventName = Literal[
     "replication.stuck",
     "replication.recovered",
     "redcap.banned",
+    "redcap.parked",
     "redcap.paused",
 ]
 

@@ -30,7 +30,8 @@ from sync_server.cli.target import data_dir_option, fail, target
 from sync_server.cli.transaction import transaction
 from sync_server.redcap.connections import Unusable
 from sync_server.redcap.locking import Busy
-from sync_server.redcap.pulling import CannotPull, PullReport, Refused, SomebodyElse, pull
+from sync_server.redcap.pull_parts import Refused
+from sync_server.redcap.pulling import CannotPull, PullReport, SomebodyElse, pull
 from sync_server.redcap.study_connections import Redcaps, told_fault
 from sync_server.redcap.throttle import NoTurn
 from sync_server.sealing import CannotOpen

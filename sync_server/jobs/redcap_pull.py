@@ -25,7 +25,8 @@ from sync_server.jobs.resources import Resources
 from sync_server.redcap.connections import Unusable
 from sync_server.redcap.locking import Busy
 from sync_server.redcap.pausing import pause_and_tell
-from sync_server.redcap.pulling import CannotPull, Refused, SomebodyElse, pull
+from sync_server.redcap.pull_parts import Refused
+from sync_server.redcap.pulling import CannotPull, SomebodyElse, pull
 from sync_server.redcap.study_connections import Redcaps, told_fault
 from sync_server.redcap.throttle import NoTurn
 from sync_server.sealing import CannotOpen

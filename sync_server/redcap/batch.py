@@ -18,7 +18,7 @@ from typing import NoReturn
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from reporting.outbox.policy import Done, Failed, Outcome
-from reporting.redcap.attempts import Attempt, record_attempts
+from reporting.redcap.attempts import Attempt, payload_digest, record_attempts
 from reporting.redcap.dictionary import Dictionary
 from reporting.redcap.ledger import LedgerRow, change
 from reporting.redcap.mapping import Mapping as StudyMapping
@@ -154,9 +154,7 @@ class Batch:
             item.is_concluded = True
             self.verdicts.park(item.entry, f"{item.row.form}: {reason}")
 
-    def attempt(
-        self, item: Item, action: str, outcome: str, error: str | None = None
-    ) -> Attempt:
+    def attempt(self, item: Item, action: str, outcome: str, error: str | None = None) -> Attempt:
         """What was tried on an item."""
         return Attempt(
             ledger=item.row.id,
@@ -166,6 +164,7 @@ class Batch:
             http_status=self.client.last_status,
             before=item.before,
             after=item.target.values if action in ("import", "withdraw") else None,
+            payload_sha256=payload_digest(item.target.values) if action in ("import", "withdraw") else None,
             error=error,
         )
 

@@ -29,11 +29,12 @@ from reporting.redcap.ledger import (
     change,
     free_instance,
     ledger_row,
-    open_row,
     revive,
     select_holder,
+    select_retired,
     take,
 )
+from reporting.redcap.ledger import open_rows as ledger_open_rows
 from reporting.redcap.remote import repeat_of
 from reporting.redcap.target import NotWanted, SessionFacts, Target, Unmapped
 from sync_server.redcap.batch import Batch, Item
@@ -132,9 +133,35 @@ async def _withdraw(
 
 async def open_rows(batch: Batch, wanted: Sequence[Wanted]) -> None:
     """Rows for what is wanted, where nothing of the session is in the way any more."""
+    if not wanted:
+        return
     async with batch.engine.begin() as connection:
+        sessions = {batch.sessions[each.entry] for each in wanted}
+        retired = set(map(tuple, await connection.execute(select_retired(batch.project, sessions))))
+        new = [each for each in wanted if (*batch.sessions[each.entry], *each.target.address) not in retired]
+        opened: dict[tuple[str, str, str], LedgerRow] = {}
+        if new:
+            rows = await connection.execute(ledger_open_rows([_opened(batch, each) for each in new]))
+            for row in map(ledger_row, rows):
+                opened[*row.session, row.form] = row
         for each in wanted:
-            await _open(connection, batch, each)
+            found = opened.get((*batch.sessions[each.entry], each.target.address.form))
+            if found is not None:
+                batch.items.append(Item(each.entry, found, each.target))
+            else:
+                await _open(connection, batch, each)
+
+
+def _opened(batch: Batch, wanted: Wanted) -> Opened:
+    site, session_id = batch.sessions[wanted.entry]
+    return Opened(
+        project=batch.project,
+        study=batch.study,
+        site=site,
+        session_id=session_id,
+        address=wanted.target.address,
+        instance=1 if wanted.target.repeat == "none" else None,
+    )
 
 
 async def _open(connection: AsyncConnection, batch: Batch, wanted: Wanted) -> None:
@@ -144,15 +171,8 @@ async def _open(connection: AsyncConnection, batch: Batch, wanted: Wanted) -> No
     if revived is not None:
         batch.items.append(Item(entry, ledger_row(revived), target))
         return
-    opened = Opened(
-        project=batch.project,
-        study=batch.study,
-        site=session[0],
-        session_id=session[1],
-        address=target.address,
-        instance=1 if target.repeat == "none" else None,
-    )
-    row = (await connection.execute(open_row(opened))).one_or_none()
+    opened = [_opened(batch, wanted)]
+    row = (await connection.execute(ledger_open_rows(opened))).one_or_none()
     if row is None and target.repeat == "none":
         holder = (await connection.execute(select_holder(batch.project, target.address, 1))).one_or_none()
         if holder is not None and holder.state != "retired":
@@ -160,7 +180,7 @@ async def _open(connection: AsyncConnection, batch: Batch, wanted: Wanted) -> No
             batch.verdicts.park(entry, f"{target.address.form}: the form has session {other} already")
             return
         await connection.execute(free_instance(batch.project, target.address))
-        row = (await connection.execute(open_row(opened))).one_or_none()
+        row = (await connection.execute(ledger_open_rows(opened))).one_or_none()
     if row is None:
         # A worker that was cut off has opened it since.
         batch.verdicts.later(entry, Postponed("Another worker is at the session.", LOOK_AGAIN))

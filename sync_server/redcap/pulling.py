@@ -27,11 +27,10 @@ import msgspec
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from reporting.audit import AuditEntry
 from reporting.erasure.blocked import select_subjects
 from reporting.erasure.names import subject_text
 from reporting.participants.changing import apply_changes, load_known, read_study_sites
-from reporting.redcap.faults import Fault, TooBig
+from reporting.redcap.faults import TooBig
 from reporting.redcap.projects import project_row, read_mapping, select_mapping, select_project
 from reporting.redcap.pulled import (
     Kept,
@@ -40,26 +39,28 @@ from reporting.redcap.pulled import (
     keep_pulled,
     mark_missing,
     move_watermark,
+    select_edited,
     select_holders,
     select_present,
     select_pull_state,
     select_pulled,
 )
 from reporting.redcap.roster_decision import Conflict, Holder, who_is
-from reporting.redcap.roster_mapping import RosterMapping, Said, by_record, read_record
-from reporting.redcap.roster_plan import REASON, Planned, Where, plan
-from sync_server.redcap.client import Redcap
+from reporting.redcap.roster_mapping import Said, by_record, read_record
+from reporting.redcap.roster_plan import Planned, Where, plan
 from sync_server.redcap.connections import project_of
 from sync_server.redcap.locking import project_lock
+from sync_server.redcap.pull_parts import Pulling, Refused, asked, entry_by, sealer_prints
+from sync_server.redcap.pushing_back import push_back
 from sync_server.redcap.study_connections import Redcaps, connections_of
 from sync_server.sealing import Sealer
 
 OVERLAP: Final = timedelta(hours=12, minutes=15)
 RECONCILE_EVERY: Final = timedelta(hours=24)
-RECORDS_AT_ONCE: Final = 200
+RECORDS_AT_ONCE: Final = 500
 MOST_TOLD: Final = 1000
 
-Outcome = Literal["created", "linked", "updated", "unchanged", "conflict", "refused"]
+Outcome = Literal["created", "linked", "updated", "pushed", "unchanged", "conflict", "refused"]
 Tell = Callable[[int, int], None]
 
 
@@ -74,16 +75,8 @@ class SomebodyElse(Exception):
         super().__init__(self.__doc__)
 
 
-class Refused(Exception):
-    """REDCap did not answer, or not as it should."""
-
-    def __init__(self, fault: Fault) -> None:
-        self.fault = fault
-        super().__init__(type(fault).__name__)
-
-
 class RecordFate(msgspec.Struct, frozen=True):
-    """What became of a record; `changes`: which members."""
+    """What became of a record; `changes`: which members, here or (`pushed`) in REDCap."""
 
     record: str
     participant: str | None
@@ -105,17 +98,6 @@ class PullReport(msgspec.Struct, frozen=True, kw_only=True):
     records: Sequence[RecordFate]
 
 
-class _Pull(msgspec.Struct, frozen=True):
-    state: PullState
-    roster: RosterMapping
-    record_id: str
-    missing_codes: frozenset[str]
-    client: Redcap
-    redcaps: Redcaps
-    full: bool
-    dry_run: bool
-
-
 async def pull(
     project: str,
     redcaps: Redcaps,
@@ -130,7 +112,7 @@ async def pull(
         return await _pulled(this, tell)
 
 
-async def _prepared(project: str, redcaps: Redcaps, *, full: bool, dry_run: bool) -> _Pull:
+async def _prepared(project: str, redcaps: Redcaps, *, full: bool, dry_run: bool) -> Pulling:
     async with redcaps.engine.connect() as connection:
         row = (await connection.execute(select_pull_state(project))).one_or_none()
         if row is None:
@@ -153,7 +135,7 @@ async def _prepared(project: str, redcaps: Redcaps, *, full: bool, dry_run: bool
     due = state.reconciled_at is None or (now is not None and now - state.reconciled_at >= RECONCILE_EVERY)
     everything = full or due or state.pulled_until is None
     client = redcaps.client(own[0])
-    return _Pull(
+    return Pulling(
         state,
         mapping.participants,
         known.dictionary.record_id,
@@ -165,32 +147,37 @@ async def _prepared(project: str, redcaps: Redcaps, *, full: bool, dry_run: bool
     )
 
 
-async def _pulled(this: _Pull, tell: Tell) -> PullReport:
+async def _pulled(this: Pulling, tell: Tell) -> PullReport:
     fates: list[RecordFate] = []
     counts: dict[str, int] = {}
     clock: datetime | None = None
     ids: list[str] | None = None
+    edited: frozenset[str] = frozenset()
     if this.full:
-        rows = await _asked(this, records=None, fields=[])
+        rows = await asked(this, records=None, fields=[])
         clock = this.client.last_date
         ids = sorted(by_record(rows, this.record_id))
         total = len(ids)
         parts = _in_chunks(this, ids)
     else:
+        # With the record's name only: what was edited here is asked for together with it.
         begin = (this.state.pulled_until or datetime.now(UTC)) - OVERLAP
-        rows = await _asked(this, records=None, fields=this.roster.columns, begin=begin)
+        rows = await asked(this, records=None, fields=[], begin=begin)
         clock = this.client.last_date
-        changed = by_record(rows, this.record_id)
+        edited = await _edited(this)
+        changed = sorted({*by_record(rows, this.record_id), *edited})
         total = len(changed)
-        parts = _in_parts(changed)
-    erased = await _erased(this)
+        parts = _in_chunks(this, changed)
     done = 0
     async for part in parts:
         said = [
             read_record(this.roster, record, rows, missing_codes=this.missing_codes)
             for record, rows in part.items()
         ]
-        for planned in await _take(this, said, erased):
+        taken = await _take(this, said, edited)
+        if not this.dry_run:
+            await push_back(this, taken)
+        for planned in taken:
             fate = _fate(planned)
             counts[fate.outcome] = counts.get(fate.outcome, 0) + 1
             if fate.outcome != "unchanged" and len(fates) < MOST_TOLD:
@@ -212,13 +199,13 @@ async def _pulled(this: _Pull, tell: Tell) -> PullReport:
 _Rows = dict[str, list[Mapping[str, Any]]]
 
 
-async def _in_chunks(this: _Pull, ids: Sequence[str]) -> AsyncIterator[_Rows]:
+async def _in_chunks(this: Pulling, ids: Sequence[str]) -> AsyncIterator[_Rows]:
     size = RECORDS_AT_ONCE
     start = 0
     while start < len(ids):
         part = ids[start : start + size]
         try:
-            rows = await _asked(this, records=part, fields=this.roster.columns)
+            rows = await asked(this, records=part, fields=this.roster.columns)
         except Refused as error:
             if not isinstance(error.fault, TooBig) or len(part) == 1:
                 raise
@@ -228,28 +215,15 @@ async def _in_chunks(this: _Pull, ids: Sequence[str]) -> AsyncIterator[_Rows]:
         start += len(part)
 
 
-async def _in_parts(changed: _Rows) -> AsyncIterator[_Rows]:
-    names = list(changed)
-    for start in range(0, len(names), RECORDS_AT_ONCE):
-        yield {name: changed[name] for name in names[start : start + RECORDS_AT_ONCE]}
+async def _edited(this: Pulling) -> frozenset[str]:
+    if not this.roster.pushes:
+        return frozenset()
+    async with this.redcaps.engine.connect() as connection:
+        records = await connection.scalars(select_edited(this.state.project, this.state.study))
+        return frozenset(records.all())
 
 
-async def _asked(
-    this: _Pull, *, records: Sequence[str] | None, fields: Sequence[str], begin: datetime | None = None
-) -> list[dict[str, str]]:
-    answer = await this.client.read_rows(
-        this.record_id,
-        fields=fields,
-        records=records,
-        begin=None if begin is None else begin.astimezone(UTC).replace(tzinfo=None),
-        groups=this.roster.takes_groups,
-    )
-    if not isinstance(answer, list):
-        raise Refused(answer)
-    return answer
-
-
-async def _take(this: _Pull, said: Sequence[Said], erased: frozenset[bytes]) -> list[Planned]:
+async def _take(this: Pulling, said: Sequence[Said], edited: frozenset[str]) -> list[Planned]:
     """One chunk: all of it is taken, or nothing."""
     study, project = this.state.study, this.state.project
     async with this.redcaps.engine.begin() as connection:
@@ -261,25 +235,26 @@ async def _take(this: _Pull, said: Sequence[Said], erased: frozenset[bytes]) -> 
                 for row in await connection.execute(select_pulled(project, [one.record for one in said]))
             )
         }
-        planned = await _plans(this, connection, said, kept, erased)
+        planned = await _plans(this, connection, said, kept)
         if this.dry_run:
             await connection.rollback()
             return planned
         changes = [each.change for each in planned if each.change is not None]
         if changes:
-            await apply_changes(connection, study, changes, this.redcaps.sealer.seal, _entry_by(project))
-        new = [each for each in planned if not is_as_kept(each, kept.get(each.record))]
+            await apply_changes(connection, study, changes, this.redcaps.sealer.seal, entry_by(project))
+        new = [
+            each for each in planned if each.record in edited or not is_as_kept(each, kept.get(each.record))
+        ]
         if new:
             await connection.execute(keep_pulled(project, new))
     return planned
 
 
 async def _plans(
-    this: _Pull,
+    this: Pulling,
     connection: AsyncConnection,
     said: Sequence[Said],
     kept: Mapping[str, Kept],
-    erased: frozenset[bytes],
 ) -> list[Planned]:
     study, sealer = this.state.study, this.redcaps.sealer
     codes = {one.code for one in said if one.code is not None}
@@ -290,6 +265,7 @@ async def _plans(
     # As they are now that they are locked.
     by_code = {code: Holder(code, each.state.redcap_id) for code, each in known.items()}
     of_record = {each.redcap_id: each for each in by_code.values() if each.redcap_id is not None}
+    erased = frozenset(bytes(each) for each in await connection.scalars(select_subjects()))
     sites = await read_study_sites(connection, study)
     where = Where(sites.days, sites.closed)
     planned = []
@@ -309,11 +285,14 @@ async def _plans(
         if made.change is not None and who.links and who.code is not None:
             # Another record of this chunk may have the same code.
             by_code[who.code] = of_record[one.record] = Holder(who.code, one.record)
+        if made.participant is None and last is not None:
+            # Whom it was stays known: a link that a person took away is not made again at the next pull.
+            made = msgspec.structs.replace(made, participant=last.participant)
         planned.append(made)
     return planned
 
 
-async def _finish(this: _Pull, clock: datetime | None, ids: Sequence[str] | None) -> list[str]:
+async def _finish(this: Pulling, clock: datetime | None, ids: Sequence[str] | None) -> list[str]:
     project = this.state.project
     async with this.redcaps.engine.begin() as connection:
         await _require_ours(this, connection)
@@ -329,7 +308,7 @@ async def _finish(this: _Pull, clock: datetime | None, ids: Sequence[str] | None
     return missing
 
 
-async def _require_ours(this: _Pull, connection: AsyncConnection) -> None:
+async def _require_ours(this: Pulling, connection: AsyncConnection) -> None:
     """Raises SomebodyElse where another pull has ended since this one began, or the project was paused."""
     row = (
         await connection.execute(select_pull_state(this.state.project, lock=not this.dry_run))
@@ -339,31 +318,8 @@ async def _require_ours(this: _Pull, connection: AsyncConnection) -> None:
         raise SomebodyElse
 
 
-async def _erased(this: _Pull) -> frozenset[bytes]:
-    async with this.redcaps.engine.connect() as connection:
-        return frozenset(bytes(each) for each in await connection.scalars(select_subjects()))
-
-
 def _is_erased(study: str, code: str, sealer: Sealer, erased: frozenset[bytes]) -> bool:
     return bool(erased) and not erased.isdisjoint(sealer.fingerprints(subject_text(study, code)))
-
-
-def sealer_prints(sealer: Sealer) -> Callable[[str], list[str]]:
-    """What is kept of a contact: by it one tells whether a text is the same, and nobody can read it."""
-
-    def prints(text: str) -> list[str]:
-        return [each.hex() for each in sealer.fingerprints(f"redcap contact\0{text}")]
-
-    return prints
-
-
-def _entry_by(project: str) -> Callable[..., AuditEntry]:
-    def entry(**about: Any) -> AuditEntry:
-        return AuditEntry(
-            actor=f"redcap:{project}", actor_kind="process", entity="participant", reason=REASON, **about
-        )
-
-    return entry
 
 
 def _fate(planned: Planned) -> RecordFate:
@@ -377,11 +333,13 @@ def _fate(planned: Planned) -> RecordFate:
         outcome = "created"
     elif change is not None:
         outcome = "linked" if "redcap_id" in planned.told else "updated"
+    elif planned.to_push:
+        outcome = "pushed"
     return RecordFate(
         planned.record,
         planned.participant,
         outcome,
-        planned.told if change is not None else [],
+        planned.told if change is not None else sorted(planned.to_push),
         planned.conflicts,
         planned.problem,
     )

@@ -34,7 +34,8 @@ async def read_values(batch: Batch, items: Sequence[Item]) -> dict[Place, Row]:
             batch.dictionary.record_id, fields=list(dict.fromkeys(fields)), records=records, events=events
         )
 
-    return places(await _all(batch, _records(items), read), batch.dictionary, forms)
+    rows = await _all(batch, _records(items), read)
+    return places(rows, batch.dictionary, forms, _records(items))
 
 
 async def read_keys(batch: Batch, items: Sequence[Item]) -> dict[Place, Row]:
@@ -55,7 +56,8 @@ async def read_keys(batch: Batch, items: Sequence[Item]) -> dict[Place, Row]:
             forms=list(dict.fromkeys(beside)),
         )
 
-    return places(await _all(batch, _records(items), read), batch.dictionary, forms)
+    rows = await _all(batch, _records(items), read)
+    return places(rows, batch.dictionary, forms, _records(items))
 
 
 async def _all(batch: Batch, records: Sequence[str], read: Read) -> Rows:

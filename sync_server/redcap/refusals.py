@@ -20,9 +20,10 @@ from reporting.redcap.dictionary import Dictionary
 from reporting.redcap.faults import BadRows, Banned, DictionaryChanged, Fault, NoRights
 from reporting.redcap.known import Known
 from reporting.redcap.mapping import Mapping as StudyMapping
-from reporting.redcap.projects import Cause, pause, store_dictionary
+from reporting.redcap.projects import Cause, store_dictionary
 from sync_server.redcap.batch import Batch, halt
 from sync_server.redcap.client import About
+from sync_server.redcap.pausing import pause_and_tell
 from sync_server.redcap.throttle import BAN_LOOK
 
 PAUSED_LOOK: Final = timedelta(minutes=15)
@@ -52,9 +53,7 @@ async def stop(batch: Batch, fault: Fault) -> NoReturn:
 async def pause_project(batch: Batch, cause: Cause, reason: str) -> NoReturn:
     """Raises Halt: the sessions wait until a person has mended it."""
     async with batch.engine.begin() as connection:
-        paused = await connection.execute(pause(batch.project, batch.study, cause, reason))
-        if paused.scalar_one_or_none() is not None:
-            log.error("redcap paused", project=batch.project, cause=cause, reason=reason)
+        await pause_and_tell(connection, batch.project, batch.study, cause, reason)
     halt(Postponed(f"The project is paused ({cause}): {reason}", PAUSED_LOOK))
 
 

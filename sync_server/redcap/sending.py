@@ -64,23 +64,27 @@ async def send(batch: Batch, items: Sequence[Item]) -> tuple[list[Item], list[It
             accepted += [item for item in part if not item.is_concluded]
             continue
         await _tell(batch, part, fault)
-        if isinstance(fault, TooBig):
-            too_big += 1
-            smaller = halves(part)
-            if smaller is None or too_big > MOST_TOO_BIG:
-                for item in part:
-                    later(batch, item, Failed(f"REDCap: {fault.text}"))
-            else:
-                waiting[:0] = smaller
-        elif isinstance(fault, BadRows | Locked | Unreadable400):
-            waiting[:0] = await _without_refused(batch, part, fault)
-        elif isinstance(fault, UnknownOutcome):
+        if isinstance(fault, UnknownOutcome):
             for item in _flat(waiting):
                 later(batch, item, AFTER_FAILURE)
             return accepted, part
-        else:
-            await stop(batch, fault)
+        too_big += isinstance(fault, TooBig)
+        waiting[:0] = await _smaller(batch, part, fault, may_halve=too_big <= MOST_TOO_BIG)
     return accepted, []
+
+
+async def _smaller(batch: Batch, items: Sequence[Item], fault: Fault, *, may_halve: bool) -> list[list[Item]]:
+    """What is sent instead. Raises Halt, NoTurn."""
+    if isinstance(fault, BadRows | Locked | Unreadable400):
+        return await _without_refused(batch, items, fault)
+    if not isinstance(fault, TooBig):
+        await stop(batch, fault)
+    smaller = halves(items)
+    if smaller is not None and may_halve:
+        return list(smaller)
+    for item in items:
+        later(batch, item, Failed(f"REDCap: {fault.text}"))
+    return []
 
 
 async def _import(batch: Batch, items: Sequence[Item]) -> Fault | None:

@@ -20,6 +20,7 @@ from reporting.redcap.ledger import (
     settle,
     unsettle,
 )
+from reporting.redcap.ledger import give_instances as ledger_give_instances
 from reporting.redcap.remote import Place, Row, repeat_of
 from reporting.redcap.requests import push_again
 from reporting.redcap.target import Address
@@ -75,9 +76,12 @@ async def give_instances(batch: Batch, items: Sequence[Item], values: Mapping[Pl
             chosen.append((item, allocation.instances[uid], uid in allocation.adopted, told))
     async with batch.engine.begin() as connection:
         attempts = []
+        held: set[int] = set()
+        if chosen:
+            giving = ledger_give_instances([(item.row, instance) for item, instance, _, _ in chosen])
+            held = set((await connection.execute(giving)).scalars())
         for item, instance, adopted, told in chosen:
-            changed = await connection.execute(change(item.row, instance=instance, state="allocated"))
-            if changed.scalar_one_or_none() is None:
+            if item.row.id not in held:
                 later(batch, item, OUTDATED)
                 continue
             item.row = _with_instance(item.row, instance)

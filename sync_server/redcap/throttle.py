@@ -60,13 +60,15 @@ class Throttle:
         self._engine = engine
         self._host = host
         self._spacing = timedelta(minutes=1) / per_minute
+        # A job has to come further than its first request, however slow the rate is.
+        self._patience = max(PATIENCE, 3 * self._spacing)
         self._sleep = sleep
         self._failures = 0
 
-    async def turn(self, *, patience: timedelta = PATIENCE) -> None:
+    async def turn(self) -> None:
         """Wait for it. Raises NoTurn."""
         async with self._engine.begin() as connection:
-            taking = take_turn(self._host, spacing=self._spacing, patience=patience)
+            taking = take_turn(self._host, spacing=self._spacing, patience=self._patience)
             taken = (await connection.execute(taking)).one_or_none()
             if taken is None:
                 await connection.execute(know_host(self._host))

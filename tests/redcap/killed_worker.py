@@ -7,6 +7,7 @@ there are. What it has not committed or sent by then is lost, as with any `kill 
 """
 
 import asyncio
+import importlib
 import json
 import os
 import signal
@@ -21,8 +22,8 @@ from typing import Any, Self
 import requests
 from sqlalchemy.dialects.postgresql.psycopg import PGDialectAsync_psycopg
 
-import sync_server.jobs.redcap
 from reporting.redcap.requests import KIND
+from sync_server.jobs import redcap as handler
 from sync_server.jobs.delivery import deliver
 from sync_server.logs import configure_logging
 from sync_server.redcap.pushing import push
@@ -52,7 +53,7 @@ class _Steps:
 async def _work(order: dict[str, Any]) -> None:
     settings = settings_for(order["database_url"], Path(order["data_dir"]))
     async with resources_of(settings, order["key"]) as resources:
-        await deliver(KIND, [tuple(claim) for claim in order["claims"]], resources)
+        await deliver(order.get("kind", KIND), [tuple(claim) for claim in order["claims"]], resources)
 
 
 def _child(order: dict[str, Any], told: int) -> None:
@@ -61,7 +62,10 @@ def _child(order: dict[str, Any], told: int) -> None:
     PGDialectAsync_psycopg.do_commit = steps.around(  # type: ignore[method-assign]
         PGDialectAsync_psycopg.do_commit
     )
-    sync_server.jobs.redcap.push = partial(push, answer_seconds=order.get("answer_seconds", 5.0))
+    setattr(handler, "push", partial(push, answer_seconds=order.get("answer_seconds", 5.0)))  # noqa: B010
+    for name, value in order.get("constants", {}).items():
+        module, _, attribute = name.rpartition(".")
+        setattr(importlib.import_module(module), attribute, value)
     asyncio.run(_work(order))
     os.write(told, str(steps.count).encode())
 
@@ -95,7 +99,7 @@ class KilledWorkers:
     """The process that forks them."""
 
     def __init__(self, **order: Any) -> None:
-        """What every order has: `database_url`, `data_dir`, `key`."""
+        """What every order has: `database_url`, `data_dir`, `key`; `kind` of entries, `constants` by name."""
         self._order = order
         command = [sys.executable, "-m", "tests.redcap.killed_worker"]
         self._process = subprocess.Popen(

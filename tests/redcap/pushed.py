@@ -1,4 +1,4 @@
-"""A study whose sessions are pushed to the double: rows in Postgres, and a worker for the outbox's entries."""
+"""A study whose sessions are pushed to the double: rows in Postgres, and a worker for its entries."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, cast
 import msgspec
 import psycopg
 from cryptography.fernet import Fernet
+from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from reporting.compiled import execute_in
@@ -96,7 +97,7 @@ def row_at(project: Project, record: str, instance: int, event: str = EVENT) -> 
 
 def settings_for(database_url: str, data_dir: Path, **more: Any) -> Settings:
     """A worker's."""
-    given = {
+    given: dict[str, Any] = {
         "database_url": database_url,
         "redis_url": "redis://unused",
         "data_dir": data_dir,
@@ -138,15 +139,16 @@ class Study:
         """A connection of the study, or of a site of it."""
         sealed = Sealer((KEY,)).seal(self.token)
         self.ask(
-            "INSERT INTO redcap_connections (study, site, url, token, created_by) VALUES (%s, %s, %s, %s, 'x')",
+            "INSERT INTO redcap_connections (study, site, url, token, created_by)"
+            " VALUES (%s, %s, %s, %s, 'x')",
             *(STUDY, site, self.url, sealed),
         )
 
     def map(self, mapping: Mapping[str, Any]) -> None:
         """Save the mapping, whether or not it fits."""
         self.ask(
-            "INSERT INTO redcap_mappings (study, definition, created_by, updated_by) VALUES (%s, %s, 'x', 'x') "
-            "ON CONFLICT (study) DO UPDATE SET definition = excluded.definition",
+            "INSERT INTO redcap_mappings (study, definition, created_by, updated_by)"
+            " VALUES (%s, %s, 'x', 'x') ON CONFLICT (study) DO UPDATE SET definition = excluded.definition",
             *(STUDY, Jsonb(mapping)),
         )
 
@@ -202,17 +204,18 @@ class Study:
     def _delete(self, session: str) -> None:
         self._do("DELETE FROM sessions WHERE site = %s AND id = %s", SITE, session)
         for table in ("task_runs", "scores", "quality_flags"):
-            self._do(f"DELETE FROM {table} WHERE site = %s AND session_id = %s", SITE, session)
+            statement = sql.SQL("DELETE FROM {} WHERE site = %s AND session_id = %s")
+            self.rows.execute(statement.format(sql.Identifier(table)), (SITE, session))
 
     def resync(self) -> None:
         """Enter all."""
         with self.rows.transaction():
             execute_in(self.rows, resync(STUDY))
 
-    def claim(self, limit: int = 100) -> list[tuple[int, int]]:
+    def claim(self, limit: int = 100, *, kind: str = KIND) -> list[tuple[int, int]]:
         """What is due, as a relay claims it."""
         with self.engine.begin() as connection:
-            claimed = connection.execute(claim(KIND, limit=limit, lease=timedelta(seconds=60)))
+            claimed = connection.execute(claim(kind, limit=limit, lease=timedelta(seconds=60)))
             return [(row.id, row.lease) for row in claimed]
 
     def bury(self) -> None:
@@ -239,9 +242,9 @@ class Study:
         rows = self.ask("SELECT key, error FROM outbox WHERE kind = 'redcap' AND error IS NOT NULL")
         return {key.rpartition("/")[2]: error for key, error in rows}
 
-    def ledger(self, columns: str = "session_id, state, record, instance") -> list[Any]:
-        """Rows of the ledger, in order."""
-        return self.ask(f"SELECT {columns} FROM redcap_ledger ORDER BY id")
+    def ledger(self) -> list[Any]:
+        """(session, state, record, instance), in order."""
+        return self.ask("SELECT session_id, state, record, instance FROM redcap_ledger ORDER BY id")
 
 
 @asynccontextmanager

@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
+from sync_server.redcap.pulling import pull
+from sync_server.redcap.study_connections import Redcaps
 from tests.administration.desk import Desk, at_desk
 from tests.administration.office import Member, Office
 from tests.redcap_double.building import build_project
@@ -14,6 +16,15 @@ from tests.redcap_double.running import running_in_thread
 
 FAST = 60_000
 CONNECTIONS, MAPPING = "/api/redcap/connections", "/api/redcap/mappings/SRO"
+PROJECT = "/api/redcap/projects/sro"
+
+S1: Mapping[str, str] = {
+    "ppt_code": "s1",
+    "lang": "1",
+    "consented_on": "2026-01-02",
+    "email": "planted@example.org",
+}
+"""A participant, as somebody types them into REDCap."""
 
 ROSTER: Mapping[str, Any] = {
     "code": {"from": "ppt_code"},
@@ -102,6 +113,22 @@ class Connected:
     def hurry(self) -> None:
         """Time passes: everything that waits is due."""
         self.office.rows("UPDATE outbox SET next_attempt_at = now() WHERE state = 'pending'")
+
+
+async def pulled(team: Connected, **options: Any) -> Any:
+    """A pull through its job, or with options by itself; with `dry_run` its report."""
+    if options:
+        resources = team.desk.resources
+        return await pull("sro", Redcaps(resources.settings, resources.engine, resources.sealer), **options)
+    assert (await team.admin.post(f"{PROJECT}/pull", {})).status == 202
+    await team.desk.drain()
+    return None
+
+
+def problems(team: Connected) -> dict[str, str]:
+    """Records that were not taken as a whole, and why."""
+    rows = team.office.rows("SELECT record, problem FROM redcap_pulled ORDER BY record")
+    return {record: problem for record, problem in rows if problem is not None}
 
 
 @asynccontextmanager

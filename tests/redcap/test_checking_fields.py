@@ -174,6 +174,7 @@ SRT = "scores.simple_reaction_time.avg_rt"
             None,
         ),
         ("cog_text", rule("visit", default="x"), ".default", "default says nothing without a map.", None),
+        ("cog_gone", rule("scores.stroop.acc", "yesno"), ".as", "scores.stroop.acc is a number", None),
         ("cog_gone", rule("literal.perhaps", "yesno"), "", "'perhaps' is neither yes nor no.", None),
         ("cog_trials", rule("literal.many"), "", "cog_trials (integer) does not take 'many'.", None),
     ],

@@ -4,10 +4,14 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import msgspec
 import pytest
 import redis
 from structlog.testing import capture_logs
 
+from sync_server.redcap.pulling import pull
+from sync_server.redcap.site_configs import SiteConfig
+from sync_server.redcap.study_connections import Redcaps, connections_of
 from sync_server.settings import Settings
 from tests.administration.office import Office
 from tests.redcap.redcap_office import CONNECTIONS, GIVEN, MAPPING, Connected, connected, roster_project
@@ -167,8 +171,48 @@ async def test_mapping_is_saved_only_where_it_fits_every_project_and_enters_sess
     assert team.office.rows("SELECT ticket FROM outbox WHERE kind = 'redcap'") == [(2,)]
     (told,) = (await team.admin.get("/api/redcap/projects")).body["data"]
     assert (told["project"], told["title"], told["paused_at"]) == ("sro", "Planted study", None)
+    # Paused for the mapping's sake, it goes on once that is checked again; for another's it does not.
+    for cause, is_paused, ticket in (("dictionary", False, 3), ("person", True, 3)):
+        team.office.rows("UPDATE redcap_projects SET paused_at = now(), paused_cause = %s", cause)
+        assert (await team.admin.post(f"{MAPPING}/check", {})).body["fits"] is True
+        assert team.office.rows("SELECT paused_at IS NOT NULL FROM redcap_projects") == [(is_paused,)]
+        assert team.office.rows("SELECT ticket FROM outbox WHERE kind = 'redcap'") == [(ticket,)]
     acts = team.office.rows("SELECT action FROM audit_log WHERE entity = 'redcap_mapping' ORDER BY id")
-    assert acts == [("redcap_mapping.create",), ("redcap_mapping.update",)]
+    assert acts == [(f"redcap_mapping.{act}",) for act in ("create", "update", "check")]
+
+
+async def test_sites_have_projects_of_their_own_from_the_api_or_else_from_the_settings(
+    team: Connected,
+) -> None:
+    resources = team.desk.resources
+    configs = {
+        site: SiteConfig(redcap_url=team.url, token=team.double.token) for site in ("lima", "quito", "cusco")
+    }
+    settings = msgspec.structs.replace(resources.settings, site_configs=configs)
+
+    async def chosen() -> list[tuple[str | None, str]]:
+        async with resources.engine.connect() as connection:
+            found = await connections_of(connection, "SRO", configs)
+        assert team.double.token not in repr(found)
+        return [(each.site, each.open(resources.sealer)) for each in found]
+
+    token = team.double.token
+    assert await chosen() == [("lima", token), ("quito", token)]
+    await team.connect(site="quito")
+    assert await chosen() == [("quito", token), ("lima", token)]
+    await team.map()
+    listed = (await team.admin.get("/api/redcap/projects")).body["data"]
+    assert [(each["project"], each["site"]) for each in listed] == [("sro@quito", "quito")]
+    team.person("1", "quito_clinic", ppt_code="s1")
+    report = await pull("sro@quito", Redcaps(settings, resources.engine, resources.sealer))
+    assert report.counts == {"created": 1}
+    # A site's coordinator sees its project, not another's.
+    for site, count in (("quito", 1), ("lima", 0)):
+        member = team.office.as_("coordinator", study="SRO", site=site)
+        assert len((await member.get("/api/redcap/projects")).body["data"]) == count
+        assert len((await member.get("/api/redcap/records")).body["data"]) == count
+    await team.connect()
+    assert [site for site, _ in await chosen()] == [None, "quito"]
 
 
 async def test_mapping_cannot_be_saved_while_a_project_does_not_answer(team: Connected) -> None:

@@ -116,7 +116,7 @@ def _case(of_project: Field, rule: FieldMapping) -> tuple[Mapping, Dictionary]:
 
 
 @given(fields_of_project(), rules, sessions())
-@settings(max_examples=600)
+@settings(max_examples=300)
 def test_a_session_is_filled_with_what_redcap_takes_or_it_is_said_why_not(
     of_project: Field, rule: FieldMapping, session: SessionFacts
 ) -> None:
@@ -155,7 +155,7 @@ PLAIN: list[Any] = [
     st.one_of(st.none(), st.dictionaries(st.sampled_from(["baseline", "completed"]), codes)),
     st.one_of(st.none(), st.dictionaries(st.sampled_from(["timing_gap", "merged"]), codes)),
 )
-@settings(max_examples=600)
+@settings(max_examples=300)
 def test_a_mapping_without_problems_fills_an_ordinary_session(
     of_project: Field,
     rule: FieldMapping,

@@ -118,6 +118,11 @@ async def test_preview_says_what_is_blocked_and_what_cannot_be_compared(team: Co
     blocked = (await team.admin.post(PREVIEW, {"site": "lima"})).body
     assert kinds(blocked) == {"x": "blocked"}
     assert blocked["rows"][0]["reason"].startswith("$.instruments[0].fields.cog_srt")
+    await push(team)
+    told = team.office.rows(
+        "SELECT key, payload->'data'->>'session' FROM outbox WHERE payload->>'name' = 'redcap.parked'"
+    )
+    assert told == [("redcap.parked:lima/session:x/1", "x")]
 
 
 async def test_commands_check_preview_push_pull_pause_and_tell(

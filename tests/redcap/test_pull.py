@@ -9,17 +9,24 @@ import pytest
 
 from reporting.outbox.duties import run_if_due
 from sync_server.jobs.duties import duties
-from sync_server.redcap.pulling import OVERLAP, CannotPull, Refused, SomebodyElse, pull
-from sync_server.redcap.study_connections import Redcaps
+from sync_server.redcap.pull_parts import Refused
+from sync_server.redcap.pulling import OVERLAP, CannotPull, SomebodyElse
 from tests.administration.office import Office
-from tests.redcap.redcap_office import GIVEN, ROSTER, Connected, connected, roster_project
+from tests.redcap.redcap_office import (
+    GIVEN,
+    PROJECT,
+    ROSTER,
+    S1,
+    Connected,
+    connected,
+    problems,
+    pulled,
+    roster_project,
+)
 from tests.redcap_double.answers import Answer
 from tests.redcap_double.double import Double
 from tests.redcap_double.faults import Call
 from tests.redcap_double.records import Place
-
-PROJECT = "/api/redcap/projects/sro"
-S1 = {"ppt_code": "s1", "lang": "1", "consented_on": "2026-01-02", "email": "planted@example.org"}
 
 
 @pytest.fixture
@@ -30,21 +37,6 @@ async def team(office: Office) -> AsyncIterator[Connected]:
         await made.connect()
         await made.map()
         yield made
-
-
-async def pulled(team: Connected, **options: Any) -> Any:
-    """A pull through its job, or with options by itself; with `dry_run` its report."""
-    if options:
-        resources = team.desk.resources
-        return await pull("sro", Redcaps(resources.settings, resources.engine, resources.sealer), **options)
-    assert (await team.admin.post(f"{PROJECT}/pull", {})).status == 202
-    await team.desk.drain()
-    return None
-
-
-def problems(team: Connected) -> dict[str, str | None]:
-    rows = team.office.rows("SELECT record, problem FROM redcap_pulled ORDER BY record")
-    return {record: problem for record, problem in rows if problem is not None}
 
 
 async def test_records_become_participants_with_visits_documents_and_the_project_as_actor(
@@ -63,7 +55,8 @@ async def test_records_become_participants_with_visits_documents_and_the_project
         ("s1", "2026-01-02"),
         ("s2", today),
     ]
-    assert "participant:SRO/s1" in await team.desk.documents("lima")
+    published = (await team.desk.documents("lima"))["participant:SRO/s1"]
+    assert "redcap_id" not in published
     acts = team.office.rows(
         "SELECT actor, actor_kind, action, entity_id FROM audit_log WHERE entity = 'participant' ORDER BY id"
     )
@@ -77,41 +70,6 @@ async def test_records_become_participants_with_visits_documents_and_the_project
     assert everywhere == []
     await pulled(team)
     assert [row[-1] for row in team.roster()] == [1, 1]
-
-
-async def test_edit_of_either_side_is_taken_and_of_both_is_listed_and_settled(team: Connected) -> None:
-    team.person("15", **S1)
-    await pulled(team)
-    team.person("15", lang="2")
-    await pulled(team)
-    assert team.roster()[0][4] == "qu"
-    path = "/api/participants/SRO/s1"
-    mine = {"language": "pt", "contact": {"email": "mine@example.org"}}
-    assert (await team.admin.patch(path, mine, If_Match="*")).status == 200
-    team.person("15", consented_on="2026-01-03")
-    await pulled(team)
-    # What was edited here stays, what REDCap did not change.
-    assert team.roster()[0][4:6] == ("pt", "2026-01-03")
-    assert problems(team) == {}
-    team.person("15", lang="1", email="theirs@example.org")
-    await pulled(team)
-    assert team.roster()[0][4] == "pt"
-    (listed,) = (await team.admin.get("/api/redcap/records", troubled="true")).body["data"]
-    assert listed["problem"] == "Changed here and in REDCap: contact.email, language."
-    told = {name: (each["here"], each["redcap"]) for name, each in listed["conflicts"].items()}
-    assert told == {"language": ("pt", "es"), "contact.email": ("(a contact)", "(a contact)")}
-    assert (await team.admin.get(PROJECT)).body["record_problems"] == 1
-    settle = f"/api/redcap/records/{listed['id']}/settle"
-    kept = await team.admin.post(settle, {"member": "language", "keep": "here"})
-    assert kept.body["problem"] == "Changed here and in REDCap: contact.email."
-    taken = await team.admin.post(settle, {"member": "contact.email", "keep": "redcap"})
-    assert (taken.body["problem"], taken.body["conflicts"]) == (None, None)
-    again = await team.admin.post(settle, {"member": "language", "keep": "here"})
-    assert again.error == (409, "already_done")
-    await team.desk.drain()
-    detail = (await team.admin.get(path, contact="true")).body
-    assert (detail["language"], detail["contact"]) == ("pt", {"email": "theirs@example.org"})
-    assert problems(team) == {}
 
 
 async def test_participant_who_is_there_is_linked_and_what_cannot_be_taken_is_listed_with_why(
@@ -152,9 +110,14 @@ async def test_participant_who_is_there_is_linked_and_what_cannot_be_taken_is_li
     assert (
         await team.admin.patch("/api/participants/SRO/s1", {"redcap_id": None}, If_Match="*")
     ).status == 200
+    for _ in range(2):
+        await pulled(team)
+        assert problems(team)["1"] == "Somebody took the record from s1 here: set it again to go on."
+        assert team.roster()[0][1] is None
+    again = await team.admin.patch("/api/participants/SRO/s1", {"redcap_id": "1"}, If_Match="*")
+    assert again.status == 200
     await pulled(team)
-    assert problems(team)["1"] == "Somebody took the record from s1 here: set it again to go on."
-    assert team.roster()[0][1] is None
+    assert "1" not in problems(team)
 
 
 async def test_only_what_changed_is_asked_for_and_all_of_it_once_a_day_to_find_what_is_gone(
@@ -180,7 +143,7 @@ async def test_only_what_changed_is_asked_for_and_all_of_it_once_a_day_to_find_w
 
     team.double.faults.hook(after=count, content="record", times=None)
     await pulled(team)
-    assert (seen, [row[4] for row in team.roster()]) == ([1], [None, "qu"])
+    assert (seen, [row[4] for row in team.roster()]) == ([1, 1], [None, "qu"])
     project = team.double.project
     project.records.delete("1", [Place("1", "base_arm_1")], at=clock, username="person")
     await pulled(team)

@@ -19,7 +19,7 @@ from reporting.redcap.roster_decision import (
     who_is,
     with_changes,
 )
-from reporting.redcap.roster_mapping import RosterMapping, Said, read_record
+from reporting.redcap.roster_mapping import RosterMapping, Said, by_record, read_record
 
 ROSTER = msgspec.convert(
     {
@@ -60,6 +60,7 @@ def test_record_says_what_its_row_of_the_event_has_and_nothing_where_it_is_empty
         "enrolled_on": "2026-01-02",
         "site": "lima",
         "contact.email": None,
+        "contact.note": None,
     }
 
 
@@ -79,6 +80,20 @@ def test_value_that_cannot_be_is_a_problem_of_its_member(
     ((told, why),) = read_record(ROSTER, "15", [{**ROW, **cell}]).problems
     assert told == member
     assert sentence in why
+
+
+_cell = st.text(max_size=400) | st.text(st.characters(categories=["Cs", "Cc", "Lu"]), max_size=5)
+
+
+@given(row=st.dictionaries(st.sampled_from([*ROW, "redcap_repeat_instance"]), _cell))
+def test_whatever_a_record_has_is_read_to_what_can_be_kept_or_a_problem(row: dict[str, str]) -> None:
+    for record, rows in by_record([row, {**ROW, **row}], "record_id").items():
+        said = read_record(ROSTER, record, rows)
+        for text in [record, said.code or "", *(value or "" for value in said.values.values())]:
+            assert "\0" not in text.encode().decode()
+        known = with_changes(Known(State(None, "screened"), Contact()), said.values, record)
+        assert known.state.redcap_id == record
+        repr(said.problems).encode()
 
 
 @pytest.mark.parametrize(
@@ -159,7 +174,7 @@ def test_nobody_is_created_where_the_mapping_says_so() -> None:
 def test_pull_after_pull_takes_edits_of_redcap_keeps_those_here_and_lists_both() -> None:
     said = read_record(ROSTER, "15", [ROW])
     first = compare(ROSTER, said, {}, {}, prints)
-    assert first.changes == said.values
+    assert first.changes == {name: value for name, value in said.values.items() if value is not None}
     known = with_changes(Known(State(None, "enrolled"), Contact()), first.changes, "15")
     assert known.state == State("lima", "enrolled", "es", date(2026, 1, 2), "15")
     assert known.contact == Contact(email="planted@example.org")
@@ -179,6 +194,28 @@ def test_pull_after_pull_takes_edits_of_redcap_keeps_those_here_and_lists_both()
         "contact.email": Conflict("(a contact)", "(a contact)"),
     }
     assert both.taken == {**first.taken, "enrolled_on": None}
+
+
+@pytest.mark.parametrize(
+    ("last", "here", "there", "outcome"),
+    [
+        ({}, None, "theirs", ({}, {}, set())),
+        ({}, "ours", None, ({"contact.note": "ours"}, {"contact.note": None}, set())),
+        ({}, "ours", "theirs", ({}, {}, {"contact.note"})),
+        ({"contact.note": None}, "ours", None, ({"contact.note": "ours"}, {"contact.note": None}, set())),
+        ({"contact.note": None}, None, "theirs", ({}, {"contact.note": None}, {"contact.note"})),
+    ],
+)
+def test_member_that_is_pushed_only_is_never_taken(
+    last: dict[str, str | None],
+    here: str | None,
+    there: str | None,
+    outcome: tuple[dict[str, str], dict[str, str | None], set[str]],
+) -> None:
+    said = Said(record="15", code="s1", values={"contact.note": there})
+    found = compare(ROSTER, said, {"contact.note": here}, last, prints)
+    assert found.changes == {}
+    assert (found.to_push, found.taken, set(found.conflicts)) == outcome
 
 
 def test_site_is_never_taken_away() -> None:
