@@ -1,6 +1,6 @@
 """What a study's mapping may speak of on our side, as statements: batteries with their tasks, visits.
 
-`batteries.tasks` are those without which a session is not complete; optional ones stand in the definition only.
+`batteries.tasks` are those without which a session is not complete; optional ones are in the definition only.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +10,6 @@ from sqlalchemy import Select, select
 
 from reporting.redcap.known import Known
 from reporting.tables import batteries, visit_definitions
-
 
 OfBattery = tuple[str, Sequence[str] | None, Mapping[str, Any] | None]
 """Id, required tasks, definition; of one version."""
