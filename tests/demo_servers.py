@@ -2,16 +2,19 @@
 
     python -m tests.demo_servers sync-server demo --exit
 
-The command finds both in its environment (`REDCAP_DEMO_URL`, `REDCAP_DEMO_TOKEN`, `SMTP_URL`, `MAIL_FROM`). The
-REDCap project is empty, with the form of the demo's battery, as `sync-server redcap dictionary` writes it. The
-mail server takes every mail, tells a line of it, and forgets it.
+The command finds both in its environment: `REDCAP_DEMO_URL`, `REDCAP_DEMO_TOKEN`, `SMTP_URL`, `MAIL_FROM`.
+The REDCap project is empty; its form is the demo battery's, as `sync-server redcap dictionary` writes it.
+The mail server takes every mail, tells a line of it, and forgets it.
+
+The command is in a process group of its own, which a terminal's Ctrl-C does not reach: we pass it on, once.
 
 | what happens | what follows |
 |---|---|
 | the command ends | its exit code is ours; 128 and the signal's number where a signal ended it |
-| SIGINT, SIGTERM, SIGHUP to us | passed on, once: the command is in a process group of its own, which the terminal does not reach |
+| SIGINT, SIGTERM, SIGHUP to us | passed on |
 | `kill -9` of us | the command's lifeline is cut: it ends as by SIGTERM |
 | the command cannot be started | a line, exit code 127 |
+| no command is given | how to, exit code 1 |
 """
 
 import asyncio
@@ -48,9 +51,12 @@ def demo_project() -> Project:
 class MailSink:
     """Takes every mail and tells a line of it."""
 
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 (aiosmtpd's name)
+    async def handle_DATA(  # noqa: N802 (aiosmtpd's name)
+        self, server: Any, session: Any, envelope: Any
+    ) -> str:
+        _ = server, session
         subject = message_from_bytes(envelope.content, policy=policy.default)["Subject"]
-        print(f"✉ {', '.join(envelope.rcpt_tos)}: {subject}", flush=True)
+        print(f"Mail to {', '.join(envelope.rcpt_tos)}: {subject}", flush=True)
         return "250 OK"
 
 
@@ -77,6 +83,7 @@ async def run(command: Sequence[str]) -> int:
             "SMTP_URL": smtp_url,
             "MAIL_FROM": "demo@study.example",
         }
+        print(f"A double of REDCap is at {address.url}\nand a mail server that tells its mails.", flush=True)
         return await _run(command, given)
 
 
@@ -106,4 +113,6 @@ async def _run(command: Sequence[str], given: Mapping[str, str]) -> int:
 
 
 if __name__ == "__main__":
+    if not sys.argv[1:]:
+        sys.exit("python -m tests.demo_servers COMMAND [ARGUMENT]...")
     sys.exit(asyncio.run(run(sys.argv[1:])))

@@ -1,6 +1,6 @@
 """What a study's mapping may speak of on our side, as statements: batteries with their tasks, visits.
 
-`batteries.tasks` are those without which a session is not complete; optional ones stand in the definition only.
+`batteries.tasks` are those without which a session is not complete; optional ones are in the definition only.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -2,7 +2,7 @@
 
 | the environment has | then also |
 |---|---|
-| `REDCAP_DEMO_URL`, `REDCAP_DEMO_TOKEN`: an empty project with the battery's form, repeating | sessions are pushed there |
+| `REDCAP_DEMO_URL`, `REDCAP_DEMO_TOKEN`: a project with the battery's form, repeating | sessions go there |
 | `SMTP_URL`, `MAIL_FROM` | made-up people are reminded of visits, at addresses that end in `.example` |
 
 `make demo` starts both on this machine. Whoever started this process may hold its lifeline: when that is cut,
@@ -70,7 +70,7 @@ def demo(port: int, sessions: int, *, exit_after: bool) -> None:
         record = running_system(data_dir)
         await run_demo(record, sessions, console, email=ADMIN, password=password, redcap=redcap, mails=mails)
         if redcap is None or not mails:
-            console.print("REDCap and reminders are shown by `make demo`, or see `sync-server demo --help`.")
+            console.print("`make demo` shows REDCap and reminders too; or see `sync-server demo --help`.")
         console.print(f"Service   {record.base_url}")
         console.print(f"Postgres  {record.database_url}", soft_wrap=True)
         console.print(f"Admin     {ADMIN}   password {password}")

@@ -8,6 +8,7 @@ import pytest
 from reporting.redcap.checking import MOST_PROBLEMS, problems
 from reporting.redcap.dictionary import Dictionary, Repeat
 from reporting.redcap.known import Known
+from reporting.redcap.known_rows import known_of
 from reporting.redcap.mapping import CompleteMapping, EventChoice, Repeating
 from reporting.redcap.problem import Problem
 from tests.redcap.cases import CLASSIC, FORM, LONGITUDINAL, classic, instrument, mapping, rule
@@ -184,3 +185,12 @@ def test_the_field_of_withdrawn_sessions_takes_a_flag(more: dict[str, Any], mess
 def test_a_mapping_in_which_all_is_wrong_has_only_so_many_problems() -> None:
     fields = {f"nothing_{n}": rule("nowhere") for n in range(1000)}
     assert len(found(mapping(instrument(fields=fields)))) == MOST_PROBLEMS
+
+
+def test_optional_tasks_are_known_and_where_one_version_is_not_known_nothing_is() -> None:
+    definition = {"tasks": [{"task": "stroop", "optional": True}, {"task": "simon"}]}
+    versions = [("a", ["simon"], definition), ("a", ["n_back"], None), ("b", [], definition)]
+    unknown = [("c", ["stroop"], None), ("c", None, None)]
+    found = known_of([*versions, *unknown], ["baseline"])
+    assert found.batteries == {"a": {"stroop", "simon", "n_back"}, "b": {"stroop", "simon"}, "c": None}
+    assert found.visits == {"baseline"}
