@@ -187,46 +187,28 @@ async def get_metrics(request: web.Request) -> web.Response:
     sites: list[SiteNumbers] = []
     kinds: list[OutboxNumbers] = []
     jobs: list[JobNumbers] = []
-<<<<<<< HEAD
     redcap = _Redcap((), (), ())
     reminders: list[ReminderNumbers] = []
-=======
-    reminders: list[ReminderNumbers] = []
-    redcap = _Redcap((), (), ())
->>>>>>> s5-x
     try:
         async with asyncio.timeout(_PATIENCE_S), snapshot(request.app[ENGINE]) as connection:
             sites = await read_numbers(connection)
             kinds = [OutboxNumbers(*row) for row in await connection.execute(select_numbers())]
             jobs = [JobNumbers(*row) for row in await connection.execute(select_job_numbers())]
-<<<<<<< HEAD
-=======
-            numbers = await connection.execute(select_reminder_numbers())
-            reminders = [ReminderNumbers(*row) for row in numbers]
->>>>>>> s5-x
             redcap = _Redcap(
                 [LedgerNumbers(*row) for row in await connection.execute(select_ledger_numbers())],
                 [ProjectNumbers(*row) for row in await connection.execute(select_project_numbers())],
                 [HostNumbers(*row) for row in await connection.execute(select_host_numbers())],
             )
-<<<<<<< HEAD
             numbers = await connection.execute(select_reminder_numbers())
             reminders = [ReminderNumbers(*row) for row in numbers]
-=======
->>>>>>> s5-x
         is_up.set(1)
     except AWAY as error:
         log.warning("metrics without Postgres", error=said(error))
     registry.register(_Sites(sites))
     registry.register(_Outbox(kinds))
     registry.register(_Replication(jobs))
-<<<<<<< HEAD
     registry.register(redcap)
     registry.register(_Reminders(reminders))
-=======
-    registry.register(_Reminders(reminders))
-    registry.register(redcap)
->>>>>>> s5-x
     body = generate_latest(registry) + generate_latest(request.app[TRAFFIC].registry)
     return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
