@@ -62,6 +62,7 @@ def test_the_demo_shows_what_is_in_redcap_and_who_is_reminded_and_leaves_no_proc
     # Six of one, one of another, and one of somebody who is reminded.
     assert ("cog_session", "done", "8", "3") in rows, text
     assert {row[1] for row in rows if row[0] == "cog_visit"} == {"baseline"}
+    assert "Record 1, instance 1, as REDCap has it" in text
     assert ("cancelled", "completed", "overdue", "baseline", "2") in rows, text
     assert ("cancelled", "opted_out", "overdue", "baseline", "2") in rows, text
     assert ("planned", "–", "ahead", "retest", "1") in rows, text

@@ -12,7 +12,7 @@ import aiohttp
 from rich.console import Console
 from rich.table import Table
 
-from reporting.redcap.dictionary_file import design, mapping_of
+from reporting.redcap.dictionary_file import RECORD_ID, design, mapping_of
 from reporting.redcap.mapping_text import as_yaml
 from sync_server.demo.failure import PATIENCE_S, DemoFailed
 from sync_server.demo.task_runs import TASKS
@@ -97,6 +97,8 @@ async def _sample(http: aiohttp.ClientSession, project: RedcapProject) -> Table:
         "format": "json",
         "type": "flat",
         "records[0]": "1",
+        # With the record's own field, rows say which instance they are.
+        "fields[0]": RECORD_ID,
         "forms[0]": FORM,
     }
     async with http.post(project.url, data=form) as response:
@@ -106,7 +108,7 @@ async def _sample(http: aiohttp.ClientSession, project: RedcapProject) -> Table:
     row = next((row for row in rows if row.get(_DESIGN.key_field)), {})
     names = [each.field.name for each in _DESIGN.drawn]
     scored = [name for name in names[1:] if row.get(name) and "___" not in name]
-    table = Table(title=f"Record 1, instance {row.get('redcap_repeat_instance', '–')}, as REDCap has it")
+    table = Table(title=f"Record 1, instance {row.get('redcap_repeat_instance') or '–'}, as REDCap has it")
     table.add_column("field", no_wrap=True)
     table.add_column("value", overflow="fold")
     # The session's own first, and then of its scores.
