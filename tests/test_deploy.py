@@ -15,7 +15,7 @@ import yaml
 
 from sync_server.api.metrics import GAUGES, OUTBOX_GAUGES, REDCAP_GAUGES, REMINDER_GAUGES, REPLICATION_GAUGES
 from sync_server.cli import main
-from sync_server.jobs.registry import QUEUES, SLOW_QUEUES
+from sync_server.jobs.queue_names import QUEUES, SLOW_QUEUES
 from sync_server.settings import SETTING_NAMES, read_settings
 from sync_server.traffic import Traffic
 

@@ -85,11 +85,5 @@ KINDS: Final[Mapping[str, Kind]] = {
     )
 }
 
-QUEUES: Final[tuple[str, ...]] = tuple(sorted({kind.queue for kind in KINDS.values()}))
-"""Every queue that has a kind."""
-
-SLOW_QUEUES: Final = ("redcap",)
-"""Whose jobs wait for other systems: they have a worker of their own, so that nothing waits behind them."""
-
 KEPT_FOR_EVER: Final = frozenset({EVENT})
 """Kinds whose done entries keep their key (not their payload): it is what makes them happen once."""
