@@ -33,8 +33,8 @@ async def start_services(
     await system.start_service("serve", [*command, "serve"], no_admin, ready=partial(_answers, base_url))
     for name in ("project", "relay"):
         await system.start_service(name, [*command, name], no_admin)
-    # A push waits for REDCap's permission to go on; publications must not wait behind it. The quick one purges
-    # what is erased, which takes CouchDB's admin.
+    # A push waits for REDCap's permission to go on; publications must not wait behind it. The quick one
+    # purges what is erased, which takes CouchDB's admin.
     for name, queues, settings in (
         ("work", QUICK_QUEUES, environment),
         ("work-redcap", SLOW_QUEUES, no_admin),
