@@ -8,10 +8,13 @@
 """
 
 import uuid
+from collections import defaultdict
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
+from sqlalchemy import select
 
 from reporting.outbox.entry import Entry, enter_once
 from reporting.reminders.due import KIND
@@ -27,6 +30,7 @@ from reporting.reminders.listing import (
 from reporting.reminders.local_time import is_known
 from reporting.reminders.planning import look, read_rules, read_settings
 from reporting.reminders.reconcile import State
+from reporting.reminders.rows import select_templates
 from reporting.reminders.schedule import (
     Channel,
     Person,
@@ -39,10 +43,10 @@ from reporting.reminders.schedule import (
     Wish,
     wanted,
 )
-from reporting.reminders.sending import select_templates
-from reporting.reminders.texts import Template, Words, chosen, filled_in
+from reporting.reminders.texts import Template, UnknownPlaceholder, Words, chosen, filled_in
 from reporting.steps import perform
-from reporting.tables import outbox
+from reporting.tables import outbox, participants
+from reporting.visits.definitions import select_definitions
 from reporting.visits.listing import select_of_participant
 from reporting.visits.schedule import zone_named
 from sync_server.api import acts
@@ -54,6 +58,7 @@ from sync_server.errors import InvalidRequest, NotFound, NotPossible
 from sync_server.keys import SETTINGS
 from sync_server.opt_out_links import PATH
 
+SHOWN = 500
 UNTOLD = "…"
 """In previews, in place of what only the participant is told."""
 
@@ -80,7 +85,9 @@ class Cancellation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PreviewQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Of a participant as things are, or of a visit due on `due_on`. Without `rule`: of all rules."""
+    """Of a participant as things are, in their language unless told otherwise, or of a visit due on `due_on`.
+    Without `rule`: of all rules.
+    """
 
     participant: Text | None = None
     due_on: date | None = None
@@ -107,9 +114,10 @@ class Previewed(msgspec.Struct, frozen=True):
 
 
 class Preview(msgspec.Struct, frozen=True):
-    """What would be sent, by the clock of `timezone`."""
+    """What would be sent, by the clock of `timezone`; of `total` the first 500."""
 
     timezone: str
+    total: int
     reminders: list[Previewed]
 
 
@@ -181,13 +189,18 @@ async def preview(call: Call[PreviewQuery, Nothing]) -> Preview:
         rules = [rule for rule in rules if rule.code == query.rule]
         if not rules:
             raise NotFound(f"{study} has no rule {query.rule}.")
+    language: str | None = query.language
     if query.participant is None:
         person, visits, wishes = _of_day(query, rules, settings, now)
     else:
         person, visits, wishes = await _of_participant(call, query.participant, rules, settings, now)
+        p = participants.c
+        own = select(p.language).where(p.study == study, p.code == query.participant)
+        language = language or await call.connection.scalar(own)
     zone = person.clock(settings)
-    told = [await _previewed(call, wish, visits[wish.key.visit], zone) for wish in wishes]
-    return Preview(zone, told)
+    texts = await _texts(call)
+    told = [_previewed(texts, wish, visits[wish.key.visit], zone, language) for wish in wishes[:SHOWN]]
+    return Preview(zone, len(wishes), told)
 
 
 async def send_test(call: Call[Nothing, TestSend]) -> Sent:
@@ -198,7 +211,8 @@ async def send_test(call: Call[Nothing, TestSend]) -> Sent:
     if rule not in {each.code for each in rules}:
         raise NotFound(f"{study} has no rule {rule}.")
     today = datetime.now(UTC).date()
-    said = await _said(call, rule, call.body.language, Visit("a visit", "due", today, today))
+    texts = await _texts(call)
+    said = texts.said(rule, call.body.language, Visit("a visit", "due", today, today))
     settings = await read_settings_row(call, study)
     test = {
         "person": call.caller.person.id,
@@ -210,6 +224,25 @@ async def send_test(call: Call[Nothing, TestSend]) -> Sent:
     number = await call.connection.scalar(enter_once([entry]).returning(outbox.c.id))
     await call.record("reminder.test", "reminder_rule", f"{study}/{rule}", study=study)
     return Sent(number or 0)
+
+
+class _Texts(NamedTuple):
+    """What a study says, read once."""
+
+    by_rule: Mapping[str, list[Template]]
+    fallback: str
+    titles: Mapping[str, str]
+    stop: str
+
+    def said(self, rule: str, language: str | None, visit: Visit) -> Template:
+        """A rule's reminder about a visit, without what only the participant is told."""
+        template = chosen(self.by_rule.get(rule, ()), language, self.fallback)
+        title = self.titles.get(visit.code) or visit.code
+        words = Words(UNTOLD, title, visit.due_on, visit.window_to, UNTOLD, self.stop)
+        try:
+            return filled_in(template, words, with_stop=True)
+        except UnknownPlaceholder:
+            return template
 
 
 _Found = tuple[Person, dict[str, Visit], list[Wish]]
@@ -240,8 +273,8 @@ async def _of_participant(
     return known.people[participant], dict(known.visits[participant]), wishes
 
 
-async def _previewed(call: Call[PreviewQuery, Any], wish: Wish, visit: Visit, zone: str) -> Previewed:
-    said = await _said(call, wish.key.rule, call.query.language, visit)
+def _previewed(texts: _Texts, wish: Wish, visit: Visit, zone: str, language: str | None) -> Previewed:
+    said = texts.said(wish.key.rule, language, visit)
     planned = wish if isinstance(wish, Planned) else None
     return Previewed(
         *wish.key,
@@ -257,14 +290,15 @@ async def _previewed(call: Call[PreviewQuery, Any], wish: Wish, visit: Visit, zo
     )
 
 
-async def _said(call: Call[Any, Any], rule: str, language: str | None, visit: Visit) -> Template:
+async def _texts(call: Call[Any, Any]) -> _Texts:
     study = call.path("study")
-    rows = await call.connection.execute(select_templates(study, rule))
+    by_rule: dict[str, list[Template]] = defaultdict(list)
+    for row in await call.connection.execute(select_templates(study)):
+        by_rule[row.rule].append(Template(row.language, row.subject, row.text))
+    titles = {row.code: row.title for row in await call.connection.execute(select_definitions(study))}
     fallback = (await read_settings_row(call, study)).language
-    template = chosen((Template(*row) for row in rows), language, fallback)
     stop = f"{call.request.app[SETTINGS].base_url}{PATH}?token={UNTOLD}"
-    words = Words(UNTOLD, visit.code, visit.due_on, visit.window_to, UNTOLD, stop)
-    return filled_in(template, words, with_stop=True)
+    return _Texts(by_rule, fallback, titles, stop)
 
 
 _STUDY = "/api/schedules/reminders/{study}"

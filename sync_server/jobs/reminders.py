@@ -67,6 +67,8 @@ class Ready(msgspec.Struct, frozen=True):
     to: str
     said: Template
     message: Message
+    secret: str
+    """What a gateway's messages are signed with; empty for mails."""
 
 
 async def deliver_reminder(entry: Started, resources: Resources) -> Outcome:
@@ -132,9 +134,11 @@ async def _prepare(
         said = await _say(connection, facts, message, contact, resources)
     except UnknownPlaceholder as error:
         return await _leave(connection, row, Leave(f"The template is broken: {error}", "failed", "template"))
+    sealed = message.gateway_secret
+    secret = resources.sealer.open(bytes(sealed)) if row.key.channel != "email" and sealed is not None else ""
     message_id = _message_id(row, settings.mail_from or "")
     await connection.execute(sending.begin(row, message_id, is_repeat=decision.is_repeat))
-    return Ready(row, message_id, to, said, message)
+    return Ready(row, message_id, to, said, message, secret)
 
 
 def _lacking(row: Row, message: Message, settings: Settings) -> Leave | Postponed | None:
@@ -214,9 +218,9 @@ async def _tell(ready: Ready, resources: Resources) -> Outcome:
     if refusal := refusal_of_url(url, reach):
         outcome: Outcome = Failed(refusal, final=True)
     else:
-        secret = resources.sealer.open(bytes(ready.message.gateway_secret or b""))
         body = _body(ready)
-        headers = signed_headers(secret, message_id=ready.message_id, timestamp=int(time.time()), body=body)
+        now = int(time.time())
+        headers = signed_headers(ready.secret, message_id=ready.message_id, timestamp=now, body=body)
         outcome = await post(url, body, headers, reach)
     if isinstance(outcome, Done):
         await _end(resources, sending.taken(row.id))

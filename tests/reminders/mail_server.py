@@ -21,6 +21,8 @@ class MailServer:
 
     def __init__(self) -> None:
         self.mails: list[EmailMessage] = []
+        self.taken: list[EmailMessage] = []
+        self.connections: list[SMTP] = []
         self.answer: str | None = "250 OK"
         self.recipient = "250 OK"
         self.held = False
@@ -42,6 +44,8 @@ class MailServer:
         message = message_from_bytes(envelope.content, policy=policy.default)
         assert isinstance(message, EmailMessage)
         self.mails.append(message)
+        if self.answer is not None and self.answer.startswith("250"):
+            self.taken.append(message)
         if self.answer is None:
             assert isinstance(server.transport, asyncio.Transport)
             server.transport.abort()
@@ -55,9 +59,27 @@ class MailServer:
             await asyncio.to_thread(self.release.wait)
         return "221 Bye"
 
+    def connected(self, **options: Any) -> SMTP:
+        """The protocol of another connection."""
+        self.connections.append(SMTP(self, **options))
+        return self.connections[-1]
+
+    async def hang_up(self) -> None:
+        """Whoever was killed in the middle, or is slow, has not closed their end in time."""
+        for connection in self.connections:
+            if isinstance(connection.transport, asyncio.Transport):
+                connection.transport.abort()
+        await asyncio.sleep(0.05)
+
     @property
     def message_ids(self) -> list[str]:
         return [str(mail["Message-ID"]) for mail in self.mails]
+
+
+class _Controller(Controller):
+    def factory(self) -> SMTP:
+        handler: MailServer = self.handler
+        return handler.connected(**self.SMTP_kwargs)
 
 
 @contextmanager
@@ -66,11 +88,12 @@ def mail_server() -> Iterator[MailServer]:
     server = MailServer()
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = int(probe.getsockname()[1])
-    controller = Controller(server, hostname="127.0.0.1", port=port)
+    controller = _Controller(server, hostname="127.0.0.1", port=port)
     controller.start()
     server.url = f"smtp://127.0.0.1:{port}"
     try:
         yield server
     finally:
         server.release.set()
+        asyncio.run_coroutine_threadsafe(server.hang_up(), controller.loop).result(10)
         controller.stop()

@@ -10,7 +10,6 @@ from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
-from aiosmtpd.smtp import SMTP
 
 from sync_server.mail.message import UnusableAddress, compose
 from sync_server.mail.smtp import Accepted, Refused, Unknown, hand_over, send
@@ -38,7 +37,7 @@ async def listening(
 ) -> AsyncIterator[str]:
     starttls = context if scheme == "smtp+starttls" else None
     server = await asyncio.get_running_loop().create_server(
-        lambda: SMTP(handler, tls_context=starttls, require_starttls=starttls is not None),
+        lambda: handler.connected(tls_context=starttls, require_starttls=starttls is not None),
         "127.0.0.1",
         0,
         ssl=context if scheme == "smtps" else None,
@@ -47,7 +46,7 @@ async def listening(
         yield f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
         server.close()
-        await server.wait_closed()
+        await handler.hang_up()
 
 
 async def handed(url: str, message: EmailMessage | None = None) -> Accepted | Refused | Unknown:

@@ -58,8 +58,11 @@ async def test_a_preview_says_what_would_be_sent_when_and_opens_no_contact(offic
     assert (one["planned_at"], one["local_time"]) == ("2126-05-07T14:00:00Z", "2126-05-07 09:00")
     assert one["subject"] == "visit le vendredi 10 mai 2126"
     assert one["text"].startswith("Bonjour …!\n\nPour ne plus recevoir de rappels")
-    await enrol(team, "p1", due=2)
+    await enrol(team, "p1", due=2, language="fr")
     told = (await team.get(f"{STUDY}/preview", participant="p1")).body["reminders"]
+    assert {each["language"] for each in told} == {"fr"}
+    assert told[1]["subject"].startswith("Votre visite")
+    assert "« Baseline »" in told[1]["text"]
     reasons = [(each["rule"], each["occurrence"], each["reason"]) for each in told]
     assert reasons == [("before", 0, "too_late"), ("overdue", 0, None), ("overdue", 1, "window")]
     assert "Ada" not in str(told)
