@@ -151,8 +151,10 @@ def take(project: str, sessions: Collection[Session]) -> Update:
     )
 
 
-def revive(project: str, session: Session, address: Address) -> Update:
-    """Statement: a retired row of the session at this address counts again; the fields of LedgerRow."""
+def revive(project: str, session: Session, address: Address, *, only: int | None = None) -> Update:
+    """Statement: a retired row of the session at this address counts again; the fields of LedgerRow. `only`
+    one with that instance.
+    """
     r = redcap_ledger.c
     newest = (
         select(func.max(r.id))
@@ -162,7 +164,7 @@ def revive(project: str, session: Session, address: Address) -> Update:
             r.session_id == session[1],
             tuple_(r.record, r.event, r.form) == tuple_(*map(literal, address)),
             r.state == "retired",
-            r.instance.is_not(None),
+            r.instance.is_not(None) if only is None else r.instance == only,
         )
         .scalar_subquery()
     )

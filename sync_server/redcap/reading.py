@@ -11,6 +11,7 @@ from reporting.outbox.policy import Failed
 from reporting.redcap.batching import halves
 from reporting.redcap.faults import Fault, TooBig
 from reporting.redcap.remote import Place, Row, exported_fields, forms_beside, places
+from reporting.redcap.withdrawing import known_columns
 from sync_server.redcap.batch import Batch, Item, halt
 from sync_server.redcap.refusals import stop
 
@@ -26,6 +27,7 @@ async def read_values(batch: Batch, items: Sequence[Item]) -> dict[Place, Row]:
     forms = _forms(items)
     columns = [name for item in items for name in item.target.values]
     columns += [item.target.key_field for item in items if item.target.key_field is not None]
+    columns += [name for item in items for name in known_columns(item.row, batch.dictionary)]
     fields = [*exported_fields(columns), *(f"{form}_complete" for form in forms)]
     events = _events(items)
 
