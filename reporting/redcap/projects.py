@@ -43,6 +43,11 @@ def project_key(mapping: Mapping, site: str | None) -> str:
     return key if site is None else f"{key}@{site}"
 
 
+def site_of(project: str) -> str | None:
+    """Whose project it is; None: the whole study's."""
+    return project.partition("@")[2] or None
+
+
 def select_mapping(study: str) -> Select[Any]:
     """Statement: the study's mapping, as JSON."""
     return select(redcap_mappings.c.definition).where(redcap_mappings.c.study == study)

@@ -5,7 +5,7 @@
 | Banned | the throttle has noted it: nothing more, the sessions wait |
 | NoRights | the project is paused, `rights` |
 | DictionaryChanged | the dictionary is read anew: another one that fits → again; else paused, `dictionary` |
-| UnknownOutcome, TooBig where nothing was sent | the sessions wait, however long: the host is away, they are well |
+| UnknownOutcome, TooBig where nothing was sent | the sessions wait, however long: they are well |
 | what is about rows, where no row was sent | failed |
 """
 
