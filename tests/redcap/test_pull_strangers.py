@@ -77,10 +77,15 @@ async def test_what_redcap_says_of_a_contact_is_in_no_job_log_pause_or_webhook(
     assert not [text for text in (*texts(team.office), repr(logs)) if SECRET in text]
 
 
-async def test_half_an_export_of_contacts_is_in_no_job_or_log(team: Connected) -> None:
+async def test_a_spoiled_export_of_contacts_is_in_no_job_or_log(team: Connected) -> None:
     await _edit(team, s0=SECRET)
     team.person("0", email=SECRET)
-    team.double.faults.add("cut", nth=2, content="record", action="export")
+    team.double.faults.hook(
+        after=lambda _, answer: Answer(200, b"Warning: " + answer.body),
+        nth=2,
+        content="record",
+        action="export",
+    )
     with capture_logs() as logs:
         await pulled(team)
     assert team.office.rows("SELECT outcome FROM outbox_attempts WHERE error IS NOT NULL") == [("failed",)]
