@@ -3,7 +3,8 @@
 A double of REDCap's API answers in a thread of this process, with REDCap's own limit of 600 requests a minute
 an address. Half of the sessions are of a second visit, so that each record gets two. Then all are asked for
 again, as after a change of the mapping that changes no value. The ratio is the time that the throttle asks
-for so many requests, by the time that it took: 1 means that nothing else was waited for. `cpu_s` is this process's, the double's share included.
+for so many requests, by the time that it took: 1 means that nothing else was waited for. `cpu_s` is this
+process's, the double's share included.
 """
 
 import asyncio

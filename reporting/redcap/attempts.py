@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
-from sqlalchemy import BigInteger, Integer, Select, Text, cast, column, func, select, values
+from sqlalchemy import ARRAY, BigInteger, Integer, Select, Text, cast, func, literal, select
 from sqlalchemy.dialects.postgresql import JSONB, Insert, insert
 
 from reporting.documents.text import without_nul
@@ -21,9 +21,9 @@ LONGEST_ERROR = 2000
 
 _TYPES: Final[Mapping[str, Any]] = {"ledger": BigInteger, "entry": BigInteger, "http_status": Integer}
 _CASTS: Final[Mapping[str, Any]] = {
-    "before": lambda text: cast(cast(text, Text), JSONB),
-    "after": lambda text: cast(cast(text, Text), JSONB),
-    "payload_sha256": lambda text: func.decode(cast(text, Text), "hex"),
+    "before": lambda text: cast(text, JSONB),
+    "after": lambda text: cast(text, JSONB),
+    "payload_sha256": lambda text: func.decode(text, "hex"),
 }
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
@@ -55,14 +55,14 @@ def payload_digest(values: Mapping[str, str]) -> bytes:
 
 def record_attempts(attempts: Sequence[Attempt]) -> Insert:
     """Statement: of rows that there still are: one that is erased meanwhile has no history. At least one."""
+    # Columns as arrays: one statement, prepared once, however many attempts there are.
     names = Attempt.__struct_fields__
-    told = values(*(column(name, _TYPES.get(name, Text)) for name in names), name="told").data(
-        [tuple(_told(name, getattr(each, name)) for name in names) for each in attempts]
-    )
-    columns = [
-        _CASTS[name](told.c[name]) if name in _CASTS else cast(told.c[name], _TYPES.get(name, Text))
+    arrays = [
+        literal([_told(name, getattr(each, name)) for each in attempts], ARRAY(_TYPES.get(name, Text)))
         for name in names
     ]
+    told = func.unnest(*arrays).table_valued(*names, name="told").render_derived()
+    columns = [_CASTS[name](told.c[name]) if name in _CASTS else told.c[name] for name in names]
     of_rows = (
         select(*columns)
         .select_from(told.join(redcap_ledger, redcap_ledger.c.id == told.c.ledger))

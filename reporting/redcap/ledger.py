@@ -26,14 +26,12 @@ from sqlalchemy import (
     Update,
     and_,
     case,
-    column,
     func,
     literal,
     null,
     select,
     tuple_,
     update,
-    values,
 )
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql.dml import ReturningInsert
@@ -295,8 +293,11 @@ def given_instances(project: str, addresses: Collection[Address]) -> Select[*tup
     these addresses. At least one.
     """
     r = redcap_ledger.c
-    given = values(column("record", Text), column("event", Text), column("form", Text), name="given").data(
-        [tuple(address) for address in addresses]
+    ordered = sorted(addresses)
+    given = _unnested(
+        record=(Text, [each.record for each in ordered]),
+        event=(Text, [each.event for each in ordered]),
+        form=(Text, [each.form for each in ordered]),
     )
     at = and_(r.record == given.c.record, r.event == given.c.event, r.form == given.c.form)
     return (

@@ -122,8 +122,10 @@ async def check_mapping(call: Call[Nothing, CheckedMapping]) -> CheckReport:
     report = CheckReport(all(each.fits for each, _ in checked), [each for each, _ in checked])
     if call.body.mapping is None:
         for each, about in checked:
-            if each.fits and about is not None:
-                await _pin(call, study, each, about)
+            if each.fits and about is not None and await _pin(call, study, each, about):
+                await call.connection.execute(resync(study, site=each.site))
+                told = {"project": each.project, "goes_on": True}
+                await call.record("redcap_mapping.check", "redcap_mapping", study, study=study, after=told)
         await call.connection.commit()
     return report
 
@@ -193,11 +195,13 @@ async def _save(
     return _saved(MappingRow(*row))
 
 
-async def _pin(call: Call[Any, Any], study: str, checked: Checked, about: About) -> None:
+async def _pin(call: Call[Any, Any], study: str, checked: Checked, about: About) -> bool:
+    """Whether the project goes on by it."""
     await call.connection.execute(
         store_dictionary(checked.project, study, about.dictionary, title=about.title, version=about.version)
     )
-    await call.connection.execute(resume_where_checked(checked.project))
+    resumed = await call.connection.execute(resume_where_checked(checked.project))
+    return resumed.rowcount > 0
 
 
 async def _require_key(call: Call[Any, Any], study: str, before: MappingRow | None, mapping: Mapping) -> None:

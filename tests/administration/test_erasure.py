@@ -13,6 +13,7 @@ from sync_server.jobs.pruning import prune_what_ran_out
 from sync_server.keys import ENGINE, ERASED, SEALER, SETTINGS, SITE_DATABASES
 from sync_server.site_erasing import CouchSiteStore
 from tests.administration.office import Office
+from tests.administration.redcap_traces import push_to_redcap
 from tests.api.calls import Answer
 
 PLANTED = "s012planted"
@@ -156,39 +157,8 @@ async def clinic(office: Office) -> Clinic:
         {"contact": {"name": SECRET}, "language": "es"},
         If_Match=reading.headers.get("ETag", "*"),
     )
-    push_to_redcap(office)
+    push_to_redcap(office, PLANTED)
     return clinic
-
-
-def push_to_redcap(office: Office) -> None:
-    """What a push and a pull leave here: of the planted one and of a neighbour."""
-    office.rows("INSERT INTO redcap_projects (project, study) VALUES ('p', 'SRO')")
-    office.rows("UPDATE participants SET redcap_id = code || '-record' WHERE code = %s", PLANTED)
-    for session_id, participant in (("p-1", PLANTED), ("n-1", "neighbour")):
-        record = f"{participant}-record"
-        ((row,),) = office.rows(
-            "INSERT INTO redcap_ledger (project, study, site, session_id, form, record, payload)"
-            " VALUES ('p', 'SRO', 'lima', %s, 'f', %s, '{}') RETURNING id",
-            session_id,
-            record,
-        )
-        office.rows(
-            "INSERT INTO redcap_attempts (ledger, action, outcome, after)"
-            " VALUES (%s, 'import', 'accepted', jsonb_build_object('x', %s::text))",
-            row,
-            participant,
-        )
-        office.rows(
-            "INSERT INTO redcap_pulled (project, record, participant, value) VALUES ('p', %s, %s, '{}')",
-            record,
-            participant,
-        )
-        office.rows(
-            "INSERT INTO outbox (kind, key, study, site, payload, payload_sha256) VALUES ('redcap', %s, 'SRO',"
-            " 'lima', jsonb_build_object('site', 'lima', 'session', %s::text), '')",
-            f"SRO/lima/{session_id}",
-            session_id,
-        )
 
 
 async def test_erasure_takes_everything_from_everywhere_and_nothing_of_neighbours(clinic: Clinic) -> None:

@@ -171,8 +171,14 @@ async def test_mapping_is_saved_only_where_it_fits_every_project_and_enters_sess
     assert team.office.rows("SELECT ticket FROM outbox WHERE kind = 'redcap'") == [(2,)]
     (told,) = (await team.admin.get("/api/redcap/projects")).body["data"]
     assert (told["project"], told["title"], told["paused_at"]) == ("sro", "Planted study", None)
+    # Paused for the mapping's sake, it goes on once that is checked again; for another's it does not.
+    for cause, is_paused, ticket in (("dictionary", False, 3), ("person", True, 3)):
+        team.office.rows("UPDATE redcap_projects SET paused_at = now(), paused_cause = %s", cause)
+        assert (await team.admin.post(f"{MAPPING}/check", {})).body["fits"] is True
+        assert team.office.rows("SELECT paused_at IS NOT NULL FROM redcap_projects") == [(is_paused,)]
+        assert team.office.rows("SELECT ticket FROM outbox WHERE kind = 'redcap'") == [(ticket,)]
     acts = team.office.rows("SELECT action FROM audit_log WHERE entity = 'redcap_mapping' ORDER BY id")
-    assert acts == [("redcap_mapping.create",), ("redcap_mapping.update",)]
+    assert acts == [(f"redcap_mapping.{act}",) for act in ("create", "update", "check")]
 
 
 async def test_sites_have_projects_of_their_own_from_the_api_or_else_from_the_settings(
