@@ -130,6 +130,19 @@ def select_retired(project: str, sessions: Collection[Session]) -> Select[*tuple
     )
 
 
+def select_elsewhere(project: str, study: str, sessions: Collection[Session]) -> Select[str, str, str]:
+    """Statement: (site, session id, project) of rows of these that are not retired, in another project of the
+    study. At least one session.
+    """
+    r = redcap_ledger.c
+    given = _sessions(sessions)
+    return (
+        select(r.site, r.session_id, r.project)
+        .join(given, and_(r.site == given.c.site, r.session_id == given.c.session_id))
+        .where(r.study == study, r.project != project, r.state != "retired")
+    )
+
+
 def take(project: str, sessions: Collection[Session]) -> Update:
     """Statement: these sessions' rows that are not retired, from now on the taker's; the fields of LedgerRow.
     At least one session.

@@ -2,6 +2,7 @@
 
     read values ─▶ equal? ─▶ done                                      ┌─ equal ─▶ done
          └─▶ (no instance: read keys, choose) ─▶ send ─▶ read values ──┼─ differs ─▶ once more, then parked
+                                                                       ├─ another's ─▶ later: a new instance
                                                                        └─ not there ─▶ later
 
 One read for all that the batch's records have: it finds our uids wherever they are, tells what a restart has
@@ -110,8 +111,12 @@ async def _read_back(
     for item in items:
         found = values.get(Place(item.row.address, item.row.instance or 0))
         differs = differing(item.target.values, found or {})
+        key = item.target.key_field
+        uid = "" if found is None or key is None else found.get(key, "").strip()
         if not differs and (found is not None or item.withdraws):
             equal.append(item)
+        elif uid not in ("", item.row.uid):
+            later(batch, item, Failed(f"Its instance has been given to {uid[:200]} meanwhile."))
         elif item in unknown:
             later(batch, item, Failed("REDCap did not answer, and has not got it."))
         elif item.sends < MOST_SENDS:

@@ -11,6 +11,7 @@
 | a row | another record or event, no repeats any more | it is withdrawn; then as where there is no row |
 | a row | nothing of that form, or the session is gone | the row is withdrawn |
 | any | a value that cannot be written | parked |
+| a row in another project of the study | | parked: connections were changed, and it would be there twice |
 
 Withdrawn by `keep` is retired at once; by `blank` and `flag` when REDCap has taken it.
 """
@@ -30,6 +31,7 @@ from reporting.redcap.ledger import (
     free_instance,
     ledger_row,
     revive,
+    select_elsewhere,
     select_holder,
     select_retired,
     take,
@@ -56,8 +58,13 @@ async def plan(batch: Batch) -> list[Wanted]:
         for row in map(ledger_row, taken):
             rows.setdefault(row.session, {})[row.form] = row
         facts = await _read_facts(connection, batch)
+        there = select_elsewhere(batch.project, batch.study, batch.sessions.values())
+        elsewhere = {(row.site, row.session_id): row.project for row in await connection.execute(there)}
         wanted: list[Wanted] = []
         for entry, session in batch.sessions.items():
+            if session in elsewhere:
+                batch.verdicts.park(entry, f"It is in {elsewhere[session]}: here it would be a second time.")
+                continue
             wanted += await _plan_session(connection, batch, entry, facts.get(session), rows.get(session, {}))
     return wanted
 

@@ -293,3 +293,37 @@ async def test_session_on_its_way_is_listed_with_what_was_tried_and_tried_again(
     assert (await team.admin.post(f"{path}/{gone['id']}/retry")).error == (409, "not_possible")
     (project,) = team.office.rows("SELECT key FROM outbox WHERE kind = 'redcap'")
     assert project == ("SRO/lima/x",)
+
+
+async def test_connection_that_would_put_sessions_into_a_second_project_is_refused(team: Connected) -> None:
+    await team.connect()
+    await team.map()
+    team.office.rows(
+        "INSERT INTO redcap_ledger (project, study, site, session_id, form, record, state)"
+        " VALUES ('sro', 'SRO', 'lima', 'x', 'cog', '1', 'done'),"
+        " ('sro', 'SRO', 'quito', 'y', 'cog', '2', 'retired')"
+    )
+    own = {"study": "SRO", "site": "lima", "url": team.url, "token": OTHER_TOKEN}
+    twice = await team.admin.post(CONNECTIONS, own)
+    assert (twice.error, twice.details) == ((409, "not_possible"), {"path": "$.site"})
+    assert (await team.admin.post(CONNECTIONS, {**own, "site": "quito"})).status == 201
+
+
+async def test_another_token_may_be_of_another_project_and_has_all_looked_at_again(team: Connected) -> None:
+    number = (await team.connect())["id"]
+    await team.map()
+    await pull("sro", Redcaps(*_asking(team)), full=True)
+    team.office.rows(
+        "INSERT INTO sessions (site, id, study, participant, status, started_at, rev)"
+        " VALUES ('lima', 'x', 'SRO', 's1', 'completed', now(), '1-a')"
+    )
+    assert team.office.rows("SELECT reconciled_at IS NULL FROM redcap_projects") == [(False,)]
+    path = f"{CONNECTIONS}/{number}"
+    assert (await team.admin.patch(path, {"token": OTHER_TOKEN}, If_Match="*")).status == 200
+    assert team.office.rows("SELECT reconciled_at IS NULL FROM redcap_projects") == [(True,)]
+    assert team.office.rows("SELECT key FROM outbox WHERE kind = 'redcap'") == [("SRO/lima/x",)]
+
+
+def _asking(team: Connected) -> tuple[Any, Any, Any]:
+    resources = team.desk.resources
+    return resources.settings, resources.engine, resources.sealer

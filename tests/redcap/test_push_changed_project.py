@@ -4,7 +4,9 @@ from typing import Any
 
 from tests.redcap.conftest import Pushing
 from tests.redcap.pushed import EVENT, FORM, MAPPING, instances_of, row_at
+from tests.redcap_double.answers import Answer
 from tests.redcap_double.dictionary import Dictionary, Field
+from tests.redcap_double.faults import Call
 from tests.redcap_double.project import Event
 
 OTHER_FORM = {
@@ -131,3 +133,39 @@ async def test_a_form_that_does_not_repeat_any_more_has_one_session_and_no_other
     assert states.pop(first) == "done", study.errors()
     assert set(states.values()) == {"dead"}
     assert (double.values("1", event=EVENT) or {})["cog_srt_ms"] == {"a": "1.0", "b": "2.0"}[first]
+
+
+async def test_an_instance_that_another_uid_has_when_it_is_read_back_is_left_and_another_one_chosen(
+    pushing: Pushing,
+) -> None:
+    study, double = pushing.study, pushing.double
+
+    def overtake(call: Call, answer: Answer) -> Answer:
+        values = {"cog_session_uid": "other/x", "cog_srt_ms": "9.0"}
+        call.write("1", values, event=EVENT, form=FORM, instance=1)
+        return answer
+
+    double.faults.hook(after=overtake, content="record", action="import")
+    study.write("a")
+    await pushing.drain()
+    assert row_at(double.project, "1", 1)["cog_session_uid"] == "other/x"
+    assert row_at(double.project, "1", 1)["cog_srt_ms"] == "9.0"
+    assert [here.instance for here in instances_of(double.project, "a")] == [2]
+    assert study.states() == {"a": "done"}
+
+
+async def test_a_session_that_is_in_another_project_of_its_study_is_not_put_into_a_second_one(
+    pushing: Pushing,
+) -> None:
+    study, double = pushing.study, pushing.double
+    study.write("a")
+    study.write("b", None)
+    await pushing.drain()
+    study.connect("lima")
+    study.write("a", srt=1.0)
+    study.write("new", "2")
+    await pushing.drain()
+    assert study.states() == {"a": "dead", "b": "discarded", "new": "done"}
+    assert "studyA" in study.errors()["a"]
+    assert [here.values["cog_srt_ms"] for here in instances_of(double.project, "a")] == ["300.0"]
+    assert study.ask("SELECT project FROM redcap_ledger WHERE session_id = 'a'") == [("studyA",)]
