@@ -12,10 +12,11 @@ to know of rows that were sent, and is what a refusal's line is compared with.
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from reporting.outbox.policy import Failed
+from reporting.outbox.policy import Failed, Postponed
 from reporting.redcap.deciding import Equal, Gone, Lost, Moved, Write, decide
 from reporting.redcap.remote import Place, Row, differing
 from sync_server.redcap.batch import Batch, Item
+from sync_server.redcap.locking import LOOK_AGAIN
 from sync_server.redcap.reading import read_values
 from sync_server.redcap.sending import send
 from sync_server.redcap.settling import conclude, give_instances, later, move, read_given
@@ -26,6 +27,7 @@ MOST_SENDS: Final = 2
 
 async def bring_about(batch: Batch, items: Sequence[Item]) -> None:
     """REDCap has these, or it is told why not. Raises Halt, NoTurn."""
+    items = _of_one_spelling(batch, items)
     if not items:
         return
     values = await read_values(batch, items)
@@ -39,6 +41,19 @@ async def bring_about(batch: Batch, items: Sequence[Item]) -> None:
             return
         values = await read_values(batch, looked_at)
         to_send = await _read_back(batch, looked_at, unknown, values)
+
+
+def _of_one_spelling(batch: Batch, items: Sequence[Item]) -> list[Item]:
+    """Without those whose record REDCap takes for another one's of the batch, `AB1` for `ab1`: what each is
+    given there has to be seen by the other.
+    """
+    spelled: dict[str, str] = {}
+    for item in items:
+        first = spelled.setdefault(item.row.record.casefold(), item.row.record)
+        if first != item.row.record:
+            why = f"Its record is spelled {first} too, and that one is at work."
+            later(batch, item, Postponed(why, LOOK_AGAIN))
+    return _open(items)
 
 
 async def _compare(

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.redcap.conftest import Pushing
-from tests.redcap.pushed import EVENT, FORM, MAPPING, instances_of, row_at
+from tests.redcap.pushed import EVENT, FORM, MAPPING, instances_of, row_at, work
 from tests.redcap_double.answers import Answer
 from tests.redcap_double.dictionary import Dictionary, Field
 from tests.redcap_double.faults import Call
@@ -169,3 +169,16 @@ async def test_a_session_that_is_in_another_project_of_its_study_is_not_put_into
     assert "studyA" in study.errors()["a"]
     assert [here.values["cog_srt_ms"] for here in instances_of(double.project, "a")] == ["300.0"]
     assert study.ask("SELECT project FROM redcap_ledger WHERE session_id = 'a'") == [("studyA",)]
+
+
+async def test_two_spellings_of_what_redcap_takes_for_one_record_are_not_in_one_job(pushing: Pushing) -> None:
+    study, double = pushing.study, pushing.double
+    study.write("a", "ab1")
+    study.write("b", "AB1")
+    await work(study, pushing.resources)
+    assert sorted(study.states().values()) == ["done", "pending"]
+    assert "spelled" in "".join(study.errors().values())
+    assert sum(len(instances_of(double.project, each)) for each in "ab") == 1
+    study.hurry()
+    await pushing.drain()
+    assert set(study.states().values()) == {"done"}
