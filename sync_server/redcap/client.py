@@ -45,10 +45,10 @@ class About(NamedTuple):
 
 
 def host_of(url: str) -> str:
-    """Whose throttle it is: the host, with its port."""
+    """Whose throttle it is: the host, with its port; with a dot at the end it is the same."""
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
-    return f"{(parts.hostname or '').lower()}:{port}"
+    return f"{(parts.hostname or '').lower().rstrip('.')}:{port}"
 
 
 class _Project(Project):

@@ -9,6 +9,9 @@ import pytest
 import redis
 from structlog.testing import capture_logs
 
+from reporting.redcap.dictionary import Dictionary
+from reporting.redcap.projects import store_dictionary
+from sync_server.redcap.client import host_of
 from sync_server.redcap.pulling import pull
 from sync_server.redcap.site_configs import SiteConfig
 from sync_server.redcap.study_connections import Redcaps, connections_of
@@ -327,3 +330,18 @@ async def test_another_token_may_be_of_another_project_and_has_all_looked_at_aga
 def _asking(team: Connected) -> tuple[Any, Any, Any]:
     resources = team.desk.resources
     return resources.settings, resources.engine, resources.sealer
+
+
+async def test_two_studies_that_save_one_key_at_once_do_not_both_have_it(team: Connected) -> None:
+    await team.connect()
+    await team.map()
+    # The other one has looked for the key before it was saved.
+    dictionary = Dictionary(record_id="record_id", fields=[], forms=[])
+    async with team.desk.resources.engine.begin() as connection:
+        stored = await connection.execute(store_dictionary("sro", "ABC", dictionary))
+        assert stored.first() is None
+    assert team.office.rows("SELECT study FROM redcap_projects") == [("SRO",)]
+
+
+def test_a_host_has_one_throttle_however_its_name_ends() -> None:
+    assert host_of("https://Redcap.example.org./api/") == host_of("https://redcap.example.org:443/api/")
