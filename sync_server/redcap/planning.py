@@ -41,6 +41,7 @@ from reporting.redcap.target import NotWanted, SessionFacts, Target, Unmapped
 from reporting.redcap.withdrawing import away, is_in_place
 from sync_server.redcap.batch import Batch, Item
 from sync_server.redcap.locking import LOOK_AGAIN
+from sync_server.redcap.settling import make_room
 
 
 class Wanted(NamedTuple):
@@ -125,6 +126,7 @@ async def _withdraw(
     target = away(row, batch.mapping, batch.dictionary)
     if target is None:
         await connection.execute(change(row, state="retired", reason=reason))
+        await make_room(connection, batch, row)
     else:
         batch.items.append(Item(entry, row, target, withdraws=True))
 
