@@ -45,3 +45,28 @@ async def test_a_row_that_the_host_cannot_bear_is_sent_alone_in_the_end_and_othe
     assert states.pop("poison") == "pending"
     assert set(states.values()) == {"done"}, study.errors()
     assert all(len(instances_of(double.project, name)) == (name != "poison") for name in names)
+
+
+async def test_a_worker_whose_lock_was_lost_sends_nothing_more_and_the_next_one_goes_on(
+    pushing: Pushing,
+) -> None:
+    study, double = pushing.study, pushing.double
+    study.write("a")
+    study.write("b")
+
+    def lose(_: object) -> None:
+        lost = study.ask(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND database ="
+            " (SELECT oid FROM pg_database WHERE datname = current_database())"
+        )
+        assert lost == [(True,)]
+
+    double.faults.hook(before=lose, content="record", action="import")
+    await work(study, pushing.resources)
+    assert double.requests.count("record", "import") == 1
+    assert set(study.states().values()) == {"pending"}
+    assert "lost" in "".join(study.errors().values())
+    study.hurry()
+    await pushing.drain()
+    assert set(study.states().values()) == {"done"}, study.errors()
+    assert sorted(here.instance for each in "ab" for here in instances_of(double.project, each)) == [1, 2]
