@@ -5,12 +5,12 @@ from datetime import datetime
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Delete, Select, Update, delete, func, select, update
+from sqlalchemy import Delete, Select, Update, delete, exists, func, null, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql.dml import ReturningInsert
 
 from reporting.scope import Scope, within
-from reporting.tables import redcap_connections
+from reporting.tables import redcap_connections, redcap_ledger, redcap_projects
 
 _c = redcap_connections.c
 
@@ -35,6 +35,26 @@ def select_connections(scope: Scope, *, study: str | None = None) -> Select[*tup
     """Statement: the fields of ConnectionRow."""
     statement = select(*COLUMNS).where(within(scope, study=_c.study, site=_c.site))
     return statement if study is None else statement.where(_c.study == study)
+
+
+def select_in_another_project(study: str, site: str | None) -> Select[str]:
+    """Statement: projects that have sessions which a new connection, of the site or the study (None), would
+    put into a second one.
+    """
+    r = redcap_ledger.c
+    live = select(r.project).where(r.study == study, r.state != "retired").distinct().order_by(r.project)
+    if site is not None:
+        return live.where(r.site == site, ~r.project.endswith(f"@{site}", autoescape=True))
+    own = exists().where(_c.study == study, _c.site == r.site)
+    return live.where(r.project.contains("@"), ~own)
+
+
+def look_at_all(study: str, site: str | None) -> Update:
+    """Statement: the next pull of the connection's project looks at all records."""
+    p = redcap_projects.c
+    is_its = p.project.contains("@") if site is None else p.project.endswith(f"@{site}", autoescape=True)
+    is_its = ~is_its if site is None else is_its
+    return update(redcap_projects).where(p.study == study, is_its).values(reconciled_at=null())
 
 
 def select_sealed(number: int) -> Select[bytes]:

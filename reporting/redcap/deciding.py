@@ -8,8 +8,8 @@ The key field tells whose an instance is. What has to be told apart:
 | our uid, other values | | Write |
 | nothing | | Write; to another instance where our uid is there: Moved |
 | somebody else's uid | | Moved where our uid is elsewhere, else Lost: another instance |
-| an instance without uid | was never read back as ours | Lost: a person has taken the number meanwhile |
-| an instance without uid | was ours | Write: somebody has blanked the key |
+| an instance without uid | has what we wrote else, all of it | Write: somebody has blanked the key |
+| an instance without uid | any other | Lost: a person's, meanwhile or since REDCap was restored |
 | (to be withdrawn) not ours, or nothing | | Gone: there is nothing to take away |
 
 Forms that do not repeat have no key: what is there is ours.
@@ -19,6 +19,7 @@ from collections.abc import Collection, Mapping
 
 import msgspec
 
+from reporting.redcap.comparison import is_same
 from reporting.redcap.dictionary import Dictionary
 from reporting.redcap.ledger import LedgerRow
 from reporting.redcap.remote import Row, differing, is_filled
@@ -79,7 +80,7 @@ def decide(
             ]
             if elsewhere:
                 return Moved(elsewhere[0])
-            if uid or (row.accepted is None and _is_taken(found, target, dictionary)):
+            if uid or _is_taken(row, found, target, dictionary):
                 return Lost()
     elif withdraws and (found is None or not is_filled(found, dictionary)):
         return Gone()
@@ -89,10 +90,25 @@ def decide(
     return Write(differs) if differs else Equal()
 
 
-def _is_taken(found: Row | None, target: Target, dictionary: Dictionary) -> bool:
+def _is_taken(row: LedgerRow, found: Row | None, target: Target, dictionary: Dictionary) -> bool:
     """An instance of a form is there for its values, whether or not they were asked for; one of an event may
     be there for another form.
     """
-    if found is None:
+    if found is None or _is_as_left(row, found):
         return False
     return target.repeat == "instrument" or is_filled(found, dictionary)
+
+
+def _is_as_left(row: LedgerRow, found: Row) -> bool:
+    """Whether it has our uid under a former key field, or all that we have written but for the key. A form's
+    status tells nothing: everybody's is 2 in the end.
+    """
+    ours = {
+        column: value
+        for column, value in (row.accepted or {}).items()
+        if column in found and value not in ("", "0") and not column.endswith("_complete")
+    }
+    if any(value == row.uid and is_same(column, value, found[column]) for column, value in ours.items()):
+        return True
+    told = {column: value for column, value in ours.items() if value != row.uid}
+    return bool(told) and all(is_same(column, value, found[column]) for column, value in told.items())

@@ -58,6 +58,9 @@ _FIELD: Final = re.compile(r"([a-z][a-z0-9_]*)?")
 _LOOSE_LINE: Final = re.compile(r'"([^"]*)","((?:[a-z][a-z0-9_]*)?)","(.*)","([^"]*)"')
 
 
+NOT_KEPT: Final = "what it said may name contacts, and is not kept"
+
+
 class BadValue(msgspec.Struct, frozen=True, kw_only=True):
     """One line of a refusal. REDCap names no instance. `locked`: the cause is a lock, not the value."""
 
@@ -188,6 +191,22 @@ def classify(
     if not is_success or answer is None:
         return _no_answer(status, text if error is None else str(error), content_type)
     return None
+
+
+def without_words(fault: Fault) -> Fault:
+    """The same without what was said of values, where these are of contacts: texts quote them, cut or
+    spelled otherwise, so nothing of a text is kept; of lines, record, field and message.
+    """
+    if isinstance(fault, BadRows):
+        return BadRows(lines=[_without_value(line) for line in fault.lines])
+    if isinstance(fault, Locked):
+        return Locked(text=NOT_KEPT, lines=[_without_value(line) for line in fault.lines])
+    return type(fault)(text=NOT_KEPT)
+
+
+def _without_value(line: BadValue) -> BadValue:
+    told = line.message.replace(line.value, "…") if line.value else line.message
+    return msgspec.structs.replace(line, value="…", message=told)
 
 
 def faulty_rows(lines: Sequence[BadValue], records: Sequence[str]) -> dict[int, list[BadValue]] | None:

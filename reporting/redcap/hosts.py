@@ -7,6 +7,7 @@
 | free | at its turn |
 | taken for longer than the asker can wait | refused: the turn is nobody's |
 | failing, breaker open | refused until `open_until`; then one request at a time finds out |
+| taken or failing until a moment that is too far away | as if it were free: the clock was set back |
 | banned us | refused, until a person lifts the ban |
 
 Times are Postgres's clock, at the moment of the statement: workers' clocks do not matter.
@@ -47,6 +48,10 @@ PROBE: Final = timedelta(minutes=2)
 """For how long an open breaker waits for what became of the one request that it let through."""
 
 
+FURTHEST: Final = LONGEST_OPEN + timedelta(minutes=5)
+"""No turn and no opening of a breaker is further away than that."""
+
+
 class HostState(msgspec.Struct, frozen=True):
     """`open_s`: seconds until the breaker lets a request through, 0 = it does; `wait_s`: until it is free."""
 
@@ -67,7 +72,9 @@ def take_turn(host: str, *, spacing: timedelta, patience: timedelta) -> Update:
     """
     h = redcap_hosts.c
     now = func.clock_timestamp()
-    begins = func.greatest(h.free_at, now)
+    # A moment that nobody can have given was given before the clock was set back, or in another time.
+    never = now + literal(FURTHEST, Interval)
+    begins = case((h.free_at > never, now), else_=func.greatest(h.free_at, now))
     # Failing hosts get one request, and nothing else until its outcome is known.
     is_failing = h.failures >= FAILURES_TO_OPEN
     return (
@@ -75,8 +82,8 @@ def take_turn(host: str, *, spacing: timedelta, patience: timedelta) -> Update:
         .where(
             h.host == host,
             h.banned_at.is_(None),
-            or_(h.open_until.is_(None), h.open_until <= now),
-            h.free_at <= now + literal(patience, Interval),
+            or_(h.open_until.is_(None), h.open_until <= now, h.open_until > never),
+            or_(h.free_at <= now + literal(patience, Interval), h.free_at > never),
         )
         .values(
             free_at=begins + literal(spacing, Interval),

@@ -130,6 +130,19 @@ def select_retired(project: str, sessions: Collection[Session]) -> Select[*tuple
     )
 
 
+def select_elsewhere(project: str, study: str, sessions: Collection[Session]) -> Select[str, str, str]:
+    """Statement: (site, session id, project) of rows of these that are not retired, in another project of the
+    study. At least one session.
+    """
+    r = redcap_ledger.c
+    given = _sessions(sessions)
+    return (
+        select(r.site, r.session_id, r.project)
+        .join(given, and_(r.site == given.c.site, r.session_id == given.c.session_id))
+        .where(r.study == study, r.project != project, r.state != "retired")
+    )
+
+
 def take(project: str, sessions: Collection[Session]) -> Update:
     """Statement: these sessions' rows that are not retired, from now on the taker's; the fields of LedgerRow.
     At least one session.
@@ -149,8 +162,10 @@ def take(project: str, sessions: Collection[Session]) -> Update:
     )
 
 
-def revive(project: str, session: Session, address: Address) -> Update:
-    """Statement: a retired row of the session at this address counts again; the fields of LedgerRow."""
+def revive(project: str, session: Session, address: Address, *, only: int | None = None) -> Update:
+    """Statement: a retired row of the session at this address counts again; the fields of LedgerRow. `only`
+    one with that instance.
+    """
     r = redcap_ledger.c
     newest = (
         select(func.max(r.id))
@@ -160,7 +175,7 @@ def revive(project: str, session: Session, address: Address) -> Update:
             r.session_id == session[1],
             tuple_(r.record, r.event, r.form) == tuple_(*map(literal, address)),
             r.state == "retired",
-            r.instance.is_not(None),
+            r.instance.is_not(None) if only is None else r.instance == only,
         )
         .scalar_subquery()
     )

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import msgspec
 from sqlalchemy import Integer, Select, Update, cast, func, null, select, update
-from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql.dml import ReturningInsert
 
 from reporting.redcap.dictionary import Dictionary
@@ -41,6 +41,11 @@ def project_key(mapping: Mapping, site: str | None) -> str:
     """A project as the ledger names it; `site` where the connection is that site's own."""
     key = mapping.project.key
     return key if site is None else f"{key}@{site}"
+
+
+def site_of(project: str) -> str | None:
+    """Whose project it is; None: the whole study's."""
+    return project.partition("@")[2] or None
 
 
 def select_mapping(study: str) -> Select[Any]:
@@ -85,8 +90,8 @@ def project_row(row: Any) -> ProjectRow:
 
 def store_dictionary(
     project: str, study: str, dictionary: Dictionary, *, title: str = "", version: str | None = None
-) -> Insert:
-    """Statement: the mapping was checked with this dictionary, and fits."""
+) -> ReturningInsert[str]:
+    """Statement: the mapping was checked with this dictionary, and fits. No row: it is another study's."""
     told: dict[str, Any] = {
         "study": study,
         "dictionary": msgspec.to_builtins(dictionary),
@@ -98,7 +103,9 @@ def store_dictionary(
     if version is not None:
         told["redcap_version"] = version
     made = insert(redcap_projects).values(project=project, **told)
-    return made.on_conflict_do_update(index_elements=["project"], set_=told)
+    p = redcap_projects.c
+    kept = made.on_conflict_do_update(index_elements=["project"], set_=told, where=p.study == study)
+    return kept.returning(p.project)
 
 
 def pause(project: str, study: str, cause: Cause, reason: str) -> ReturningInsert[Any]:

@@ -5,6 +5,7 @@
 | sessions: written, corrected, scored or flagged anew, deleted, quarantined, gone | the projector | these |
 | a mapping was saved, a project goes on | `resync` | all of the study |
 | a participant got a record, another one, or changed | `push_participants` | theirs |
+| a session left a form that does not repeat: another one may have it | `push_others_of` | its participant's |
 | a worker that was cut off has sent something | `push_again` | those of its rows |
 
 One entry a session, entered again: whoever delivers it brings about what the session is at that moment. A
@@ -35,7 +36,7 @@ from sqlalchemy.dialects.postgresql import JSONB, Insert, insert
 
 from reporting.compiled import compiled
 from reporting.outbox.entry import Entry, enter_again
-from reporting.tables import outbox, redcap_ledger, redcap_mappings, redcap_projects, sessions
+from reporting.tables import outbox, participants, redcap_ledger, redcap_mappings, redcap_projects, sessions
 
 KIND: Final = "redcap"
 
@@ -131,6 +132,22 @@ def push_participants(study: str, codes: Collection[str]) -> Insert:
         select(s.study, s.site, s.id)
         .join(redcap_mappings, m.study == s.study)
         .where(s.study == study, s.participant == func.any(literal(sorted(codes), ARRAY(Text))))
+    )
+    return _enter(theirs.subquery("asked"))
+
+
+def push_others_of(study: str, record: str, session: tuple[str, str]) -> Insert:
+    """Statement: the sessions of a record's participant, but for this one (site, session id)."""
+    s, m, p = sessions.c, redcap_mappings.c, participants.c
+    theirs = (
+        select(s.study, s.site, s.id)
+        .join(redcap_mappings, m.study == s.study)
+        .outerjoin(participants, and_(p.study == s.study, p.code == s.participant))
+        .where(
+            s.study == study,
+            or_(p.redcap_id == record, s.participant == record),
+            or_(s.site != session[0], s.id != session[1]),
+        )
     )
     return _enter(theirs.subquery("asked"))
 

@@ -11,6 +11,7 @@ Who it is:
 | nobody | of a participant with another record | not taken |
 | nobody | nobody's | is created, where the mapping says so |
 | nobody | erased, or none | not taken |
+| somebody of another site than the project's own | | not taken: sites name records alike |
 
 Each member, by what was last taken from REDCap, what is here, and what REDCap has now:
 
@@ -73,10 +74,15 @@ class Who(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Holder(msgspec.Struct, frozen=True):
-    """A participant that the roster has, and the record that it is."""
+    """A participant that the roster has, the record that it is, and whose site's."""
 
     code: str
     redcap_id: str | None
+    site: str | None = None
+
+    def is_of_another(self, site: str | None) -> bool:
+        """Than the site's whose project it is; None: the study's, which has all."""
+        return site is not None and self.site not in (None, site)
 
 
 def who_is(  # noqa: PLR0911 (a table)
@@ -87,8 +93,13 @@ def who_is(  # noqa: PLR0911 (a table)
     of_code: Holder | None,
     was: str | None,
     is_erased: Callable[[str], bool],
+    own_site: str | None = None,
 ) -> Who:
-    """Who it is; `was`: whom the last pull found it to be."""
+    """Who it is; `was`: whom the last pull found it to be; `own_site`: whose project it is."""
+    if of_record is not None and of_record.is_of_another(own_site):
+        return Who(problem="The record of its name is of a participant of another site.")
+    if of_code is not None and of_code.is_of_another(own_site):
+        return Who(problem=f"{said.code} is of another site.")
     if of_record is not None:
         if said.code in (None, of_record.code):
             return Who(code=of_record.code)

@@ -28,10 +28,13 @@ REASON: Final = "As REDCap has it."
 
 
 class Where(msgspec.Struct, frozen=True):
-    """The sites at which the study runs: the day that it is there, and which are archived."""
+    """The sites at which the study runs: the day that it is there, and which are archived. `own`: the site
+    whose project it is, None: the study's.
+    """
 
     days: Mapping[str, date]
     closed: frozenset[str]
+    own: str | None = None
 
 
 class Planned(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,6 +121,8 @@ def _enrolled(known: Known | None, state: State, where: Where) -> State:
 
 
 def _refusal(was: State | None, state: State, where: Where) -> str | None:
+    if where.own is not None and state.site not in (None, where.own):
+        return f"site: {str(state.site)[:64]} is another site than the project's."
     if state.site is not None and needs_its_site(was, state):
         if state.site not in where.days:
             return f"site: The study does not run at {state.site[:64]}."

@@ -8,6 +8,8 @@ that it is sent to nobody it was not given for.
 | the study, or that site of it, has one | 409 `taken` |
 | the study does not run at the site | 422 |
 | another URL without a token | 422 |
+| sessions are in another project of the study, and would be in this one too | 409 `not_possible` |
+| another token | all sessions are entered again, all records looked at: it may be another project |
 | REDCap does not answer when it is tested | 200, `works` false and why: the test is what was asked for |
 """
 
@@ -21,10 +23,14 @@ from reporting.redcap.connection_rows import (
     ConnectionRow,
     delete_connection,
     insert_connection,
+    look_at_all,
     select_connections,
+    select_in_another_project,
     select_sealed,
     update_connection,
 )
+from reporting.redcap.projects import select_mapping
+from reporting.redcap.requests import resync
 from reporting.tables import redcap_connections, study_sites
 from sync_server.api.call import Call, ListQuery, Nothing, PageOf
 from sync_server.api.names import SiteCode, StudyCode
@@ -32,7 +38,7 @@ from sync_server.api.parameters import Text
 from sync_server.api.redcap_parts import redcaps_of
 from sync_server.api.route import Route, delete, get, patch, post
 from sync_server.api.study_rows import require_study
-from sync_server.errors import InvalidRequest, NotFound, Taken
+from sync_server.errors import InvalidRequest, NotFound, NotPossible, Taken
 from sync_server.keys import SEALER, SETTINGS
 from sync_server.policy import Right
 from sync_server.redcap.connections import Chosen, reach_of
@@ -96,6 +102,12 @@ async def create_connection(call: Call[Nothing, NewConnection]) -> ConnectionRow
         )
         if (await call.connection.execute(runs.with_for_update(read=True))).first() is None:
             raise InvalidRequest(f"{body.study} does not run at {body.site}.", details={"path": "$.site"})
+    there = await call.connection.scalar(select_in_another_project(body.study, body.site).limit(1))
+    if there is not None:
+        raise NotPossible(
+            f"Sessions are in {there}: by this connection they would be in REDCap twice.",
+            details={"path": "$.site"},
+        )
     made = (
         await call.connection.execute(
             insert_connection(
@@ -141,6 +153,10 @@ async def change_connection(call: Call[Nothing, ConnectionChanges]) -> Connectio
     if not changes:
         return before
     after = ConnectionRow(*(await call.connection.execute(update_connection(before.id, changes))).one())
+    # A token is one project's: it may be another one, or one that was restored.
+    await call.connection.execute(look_at_all(before.study, before.site))
+    if await call.connection.scalar(select_mapping(before.study)) is not None:
+        await call.connection.execute(resync(before.study, site=before.site))
     told = {**_told(after), "token_changed": "token" in changes}
     await _record(call, "redcap_connection.update", after, before=_told(before), after=told)
     return after

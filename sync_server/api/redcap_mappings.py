@@ -197,9 +197,11 @@ async def _save(
 
 async def _pin(call: Call[Any, Any], study: str, checked: Checked, about: About) -> bool:
     """Whether the project goes on by it."""
-    await call.connection.execute(
-        store_dictionary(checked.project, study, about.dictionary, title=about.title, version=about.version)
+    stored = store_dictionary(
+        checked.project, study, about.dictionary, title=about.title, version=about.version
     )
+    if (await call.connection.execute(stored)).first() is None:
+        raise _taken(checked.project.partition("@")[0])
     resumed = await call.connection.execute(resume_where_checked(checked.project))
     return resumed.rowcount > 0
 
@@ -209,7 +211,7 @@ async def _require_key(call: Call[Any, Any], study: str, before: MappingRow | No
     is_ours = (p.project == key) | p.project.startswith(f"{key}@", autoescape=True)
     others = select(p.study).where(is_ours, p.study != study).limit(1)
     if (await call.connection.scalar(others)) is not None:
-        raise Taken(f"Another study has the project key {key}.", details={"path": "$.project.key"})
+        raise _taken(key)
     old = None if before is None else before.definition["project"]["key"]
     if old is None or old == key:
         return
@@ -220,6 +222,10 @@ async def _require_key(call: Call[Any, Any], study: str, before: MappingRow | No
             details={"path": "$.project.key"},
         )
     await call.connection.execute(forget_projects(study, old))
+
+
+def _taken(key: str) -> Taken:
+    return Taken(f"Another study has the project key {key}.", details={"path": "$.project.key"})
 
 
 def _saved(row: MappingRow) -> SavedMapping:

@@ -104,10 +104,11 @@ class Batch:
         mapping: StudyMapping,
         dictionary: Dictionary,
         sessions: Mapping[int, tuple[str, str]],
+        attempts: Mapping[int, int] | None = None,
         until: float = math.inf,
     ) -> None:
-        """`sessions`: (site, session id) by entry of the outbox. After `until`, by `time.monotonic`, nothing
-        new is sent.
+        """`sessions`: (site, session id) by entry of the outbox; `attempts` that have failed, likewise. After
+        `until`, by `time.monotonic`, nothing new is sent.
         """
         self.engine = engine
         self.client = client
@@ -117,6 +118,7 @@ class Batch:
         self.mapping = mapping
         self.dictionary = dictionary
         self.sessions = sessions
+        self.attempts: Mapping[int, int] = attempts or {}
         self.items: list[Item] = []
         self.verdicts = Verdicts(sessions)
         self.unopened: set[int] = set(sessions)

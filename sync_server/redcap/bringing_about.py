@@ -2,6 +2,7 @@
 
     read values ─▶ equal? ─▶ done                                      ┌─ equal ─▶ done
          └─▶ (no instance: read keys, choose) ─▶ send ─▶ read values ──┼─ differs ─▶ once more, then parked
+                                                                       ├─ another's ─▶ later: a new instance
                                                                        └─ not there ─▶ later
 
 One read for all that the batch's records have: it finds our uids wherever they are, tells what a restart has
@@ -11,10 +12,11 @@ to know of rows that were sent, and is what a refusal's line is compared with.
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from reporting.outbox.policy import Failed
+from reporting.outbox.policy import Failed, Postponed
 from reporting.redcap.deciding import Equal, Gone, Lost, Moved, Write, decide
 from reporting.redcap.remote import Place, Row, differing
 from sync_server.redcap.batch import Batch, Item
+from sync_server.redcap.locking import LOOK_AGAIN
 from sync_server.redcap.reading import read_values
 from sync_server.redcap.sending import send
 from sync_server.redcap.settling import conclude, give_instances, later, move, read_given
@@ -25,6 +27,7 @@ MOST_SENDS: Final = 2
 
 async def bring_about(batch: Batch, items: Sequence[Item]) -> None:
     """REDCap has these, or it is told why not. Raises Halt, NoTurn."""
+    items = _of_one_spelling(batch, items)
     if not items:
         return
     values = await read_values(batch, items)
@@ -38,6 +41,19 @@ async def bring_about(batch: Batch, items: Sequence[Item]) -> None:
             return
         values = await read_values(batch, looked_at)
         to_send = await _read_back(batch, looked_at, unknown, values)
+
+
+def _of_one_spelling(batch: Batch, items: Sequence[Item]) -> list[Item]:
+    """Without those whose record REDCap takes for another one's of the batch, `AB1` for `ab1`: what each is
+    given there has to be seen by the other.
+    """
+    spelled: dict[str, str] = {}
+    for item in items:
+        first = spelled.setdefault(item.row.record.casefold(), item.row.record)
+        if first != item.row.record:
+            why = f"Its record is spelled {first} too, and that one is at work."
+            later(batch, item, Postponed(why, LOOK_AGAIN))
+    return _open(items)
 
 
 async def _compare(
@@ -110,8 +126,12 @@ async def _read_back(
     for item in items:
         found = values.get(Place(item.row.address, item.row.instance or 0))
         differs = differing(item.target.values, found or {})
+        key = item.target.key_field
+        uid = "" if found is None or key is None else found.get(key, "").strip()
         if not differs and (found is not None or item.withdraws):
             equal.append(item)
+        elif uid not in ("", item.row.uid):
+            later(batch, item, Failed(f"Its instance has been given to {uid[:200]} meanwhile."))
         elif item in unknown:
             later(batch, item, Failed("REDCap did not answer, and has not got it."))
         elif item.sends < MOST_SENDS:

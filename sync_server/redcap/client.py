@@ -9,6 +9,7 @@ here, before PyCap does; `reporting.redcap.faults` says what it means. Calls run
 | anything else | a `Fault`; the breaker and the ban are noted before it is handed on |
 | the host is not to be asked now | NoTurn, nothing is sent |
 | an error text has the token in it | scrubbed: it is in no log, error or repr |
+| an error may quote a contact, or be half of an export that has some | nothing of its text is kept |
 | a worker dies in the middle | REDCap may have taken the request; the ledger said so before it was sent |
 """
 
@@ -23,7 +24,7 @@ from redcap.project import Project
 
 from reporting.redcap.dictionary import Dictionary
 from reporting.redcap.dictionary_answers import dictionary_of, is_set
-from reporting.redcap.faults import Fault, UnknownOutcome, classify
+from reporting.redcap.faults import Fault, UnknownOutcome, classify, without_words
 from sync_server.redcap.throttle import Throttle
 from sync_server.redcap.transport import CONNECT_SECONDS, Received
 
@@ -44,10 +45,10 @@ class About(NamedTuple):
 
 
 def host_of(url: str) -> str:
-    """Whose throttle it is: the host, with its port."""
+    """Whose throttle it is: the host, with its port; with a dot at the end it is the same."""
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
-    return f"{(parts.hostname or '').lower()}:{port}"
+    return f"{(parts.hostname or '').lower().rstrip('.')}:{port}"
 
 
 class _Project(Project):
@@ -121,11 +122,12 @@ class Redcap:
         begin: datetime | None = None,
         end: datetime | None = None,
         groups: bool = False,
+        has_contacts: bool = False,
     ) -> list[dict[str, str]] | Fault:
         """Rows as REDCap exports them, raw, all values as text; `record_id` is the field that names records.
 
         `records` None: all. `begin` and `end` are REDCap's clock: records created or changed between them.
-        `groups`: with `redcap_data_access_group`.
+        `groups`: with `redcap_data_access_group`. `has_contacts`: a fault has nothing of what came back.
         """
         wanted = list(dict.fromkeys([record_id, *fields]))
 
@@ -142,7 +144,7 @@ class Redcap:
 
         if records is not None and not records:
             return []
-        rows = await self._ask(ask, _are_rows)
+        rows = await self._ask(ask, _are_rows, has_contacts=has_contacts)
         return rows if isinstance(rows, Fault) else [_as_text(row) for row in rows]
 
     async def read_keys(
@@ -160,22 +162,31 @@ class Redcap:
         fields = [*key_fields, *(f"{form}_complete" for form in forms)]
         return await self.read_rows(record_id, fields=fields, records=records, events=events)
 
-    async def import_rows(self, rows: Sequence[Row]) -> list[str] | Fault:
+    async def import_rows(self, rows: Sequence[Row], *, has_contacts: bool = False) -> list[str] | Fault:
         """Write them; empty values blank what is there. The records that REDCap says it has written. All rows
-        are taken or none, as far as REDCap keeps its word.
+        are taken or none, as far as REDCap keeps its word. `has_contacts`: see `read_rows`.
         """
         given = [dict(row) for row in rows]
         ids = await self._ask(
             lambda project: project.import_records(given, return_content="ids", overwrite="overwrite"),
             _are_names,
+            has_contacts=has_contacts,
         )
         return ids if isinstance(ids, Fault) else [str(name) for name in ids]
 
-    async def _ask(self, ask: Callable[[_Project], Any], expected: Callable[[Any], bool]) -> Any:
+    async def _ask(
+        self,
+        ask: Callable[[_Project], Any],
+        expected: Callable[[Any], bool],
+        *,
+        has_contacts: bool = False,
+    ) -> Any:
         """What was answered, or a Fault. Raises NoTurn."""
         await self._throttle.turn()
         answer, received = await asyncio.to_thread(self._asked, ask, expected)
         self.last_status, self.last_date = received.status, received.date
+        if has_contacts and isinstance(answer, Fault):
+            answer = without_words(answer)
         await self._throttle.note(answer if isinstance(answer, Fault) else None)
         return answer
 

@@ -8,9 +8,10 @@
 |---|---|---|
 | no row | a target | a row is opened; a retired one of the same address counts again |
 | a row | the same address | it is written |
-| a row | another record or event | the row is withdrawn; then as where there is no row |
+| a row | another record or event, no repeats any more | it is withdrawn; then as where there is no row |
 | a row | nothing of that form, or the session is gone | the row is withdrawn |
 | any | a value that cannot be written | parked |
+| a row in another project of the study | | parked: connections were changed, and it would be there twice |
 
 Withdrawn by `keep` is retired at once; by `blank` and `flag` when REDCap has taken it.
 """
@@ -22,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reporting.outbox.policy import Dropped, Postponed
 from reporting.redcap.facts import select_facts, session_facts
-from reporting.redcap.filling import targets, withdrawal
+from reporting.redcap.filling import targets
 from reporting.redcap.ledger import (
     LedgerRow,
     Opened,
@@ -30,15 +31,17 @@ from reporting.redcap.ledger import (
     free_instance,
     ledger_row,
     revive,
+    select_elsewhere,
     select_holder,
     select_retired,
     take,
 )
 from reporting.redcap.ledger import open_rows as ledger_open_rows
-from reporting.redcap.remote import repeat_of
 from reporting.redcap.target import NotWanted, SessionFacts, Target, Unmapped
+from reporting.redcap.withdrawing import away, is_in_place
 from sync_server.redcap.batch import Batch, Item
 from sync_server.redcap.locking import LOOK_AGAIN
+from sync_server.redcap.settling import make_room
 
 
 class Wanted(NamedTuple):
@@ -56,8 +59,13 @@ async def plan(batch: Batch) -> list[Wanted]:
         for row in map(ledger_row, taken):
             rows.setdefault(row.session, {})[row.form] = row
         facts = await _read_facts(connection, batch)
+        there = select_elsewhere(batch.project, batch.study, batch.sessions.values())
+        elsewhere = {(row.site, row.session_id): row.project for row in await connection.execute(there)}
         wanted: list[Wanted] = []
         for entry, session in batch.sessions.items():
+            if session in elsewhere:
+                batch.verdicts.park(entry, f"It is in {elsewhere[session]}: here it would be a second time.")
+                continue
             wanted += await _plan_session(connection, batch, entry, facts.get(session), rows.get(session, {}))
     return wanted
 
@@ -84,7 +92,7 @@ async def _plan_session(
             await _park(connection, batch, entry, each, rows.get(each.form))
         elif isinstance(each, Target):
             row = rows.get(each.address.form)
-            if row is not None and row.address == each.address:
+            if row is not None and is_in_place(row, each):
                 kept.add(row.form)
                 batch.items.append(Item(entry, row, each))
             else:
@@ -115,20 +123,12 @@ async def _park(
 async def _withdraw(
     connection: AsyncConnection, batch: Batch, entry: int, row: LedgerRow, reason: str
 ) -> None:
-    known = row.accepted if row.accepted is not None else row.payload
-    values = withdrawal(batch.mapping, batch.dictionary, row.form, known or {})
-    if known is None or row.instance is None or not values:
+    target = away(row, batch.mapping, batch.dictionary)
+    if target is None:
         await connection.execute(change(row, state="retired", reason=reason))
-        return
-    key_fields = [each.repeat.key_field for each in batch.mapping.instruments if each.form == row.form]
-    repeat = repeat_of(batch.dictionary, row.event, row.form)
-    target = Target(
-        address=row.address,
-        repeat=repeat,
-        key_field=key_fields[0] if key_fields and repeat != "none" else None,
-        values=values,
-    )
-    batch.items.append(Item(entry, row, target, withdraws=True))
+        await make_room(connection, batch, row)
+    else:
+        batch.items.append(Item(entry, row, target, withdraws=True))
 
 
 async def open_rows(batch: Batch, wanted: Sequence[Wanted]) -> None:
@@ -167,7 +167,9 @@ def _opened(batch: Batch, wanted: Wanted) -> Opened:
 async def _open(connection: AsyncConnection, batch: Batch, wanted: Wanted) -> None:
     entry, target = wanted
     session = batch.sessions[entry]
-    revived = (await connection.execute(revive(batch.project, session, target.address))).one_or_none()
+    only = 1 if target.repeat == "none" else None
+    reviving = revive(batch.project, session, target.address, only=only)
+    revived = (await connection.execute(reviving)).one_or_none()
     if revived is not None:
         batch.items.append(Item(entry, ledger_row(revived), target))
         return

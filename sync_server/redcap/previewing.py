@@ -22,13 +22,14 @@ from reporting.redcap.deciding import Lost, Moved, decide
 from reporting.redcap.dictionary import Dictionary
 from reporting.redcap.facts import select_facts, session_facts
 from reporting.redcap.faults import Fault
-from reporting.redcap.filling import targets, withdrawal
+from reporting.redcap.filling import targets
 from reporting.redcap.ledger import LedgerRow, Session, ledger_row
 from reporting.redcap.mapping import Mapping as StudyMapping
 from reporting.redcap.preview_rows import select_known
 from reporting.redcap.projects import project_row, select_project
-from reporting.redcap.remote import Place, Row, exported_fields, places, repeat_of
+from reporting.redcap.remote import Place, Row, exported_fields, places
 from reporting.redcap.target import NotWanted, SessionFacts, Target, Unmapped
+from reporting.redcap.withdrawing import away, is_in_place, known_columns
 from sync_server.redcap.client import About
 from sync_server.redcap.connections import Chosen, Unusable, choose, project_of
 from sync_server.redcap.study_connections import Redcaps, told_fault
@@ -148,6 +149,7 @@ async def _of_part(
         forms = list(dict.fromkeys(each.row.form for each in wanted))
         columns = [name for each in wanted for name in each.target.values]
         columns += [each.target.key_field for each in wanted if each.target.key_field is not None]
+        columns += [name for each in wanted for name in known_columns(each.row, dictionary)]
         exported = _read(
             await client.read_rows(
                 dictionary.record_id,
@@ -193,7 +195,7 @@ def _wanted(
                 told.append(blocked(*session, filled))
             else:
                 there = rows.get(filled.address.form)
-                if there is not None and there.address == filled.address:
+                if there is not None and is_in_place(there, filled):
                     kept.add(there.form)
                     wanted.append(_Wanted(there, filled))
                 else:
@@ -224,14 +226,8 @@ def _new_row(part: _Part, session: Session, target: Target) -> LedgerRow:
 
 def _away(row: LedgerRow, mapping: StudyMapping, dictionary: Dictionary) -> list[_Wanted]:
     """What is taken away of a session that has no place there any more; nothing, where it stays."""
-    values = withdrawal(mapping, dictionary, row.form, row.accepted or {})
-    if not values or row.instance is None:
-        return []
-    keys = [each.repeat.key_field for each in mapping.instruments if each.form == row.form]
-    repeat = repeat_of(dictionary, row.event, row.form)
-    key_field = keys[0] if keys and repeat != "none" else None
-    target = Target(address=row.address, repeat=repeat, key_field=key_field, values=values)
-    return [_Wanted(row, target, withdraws=True)]
+    target = away(row, mapping, dictionary)
+    return [] if target is None else [_Wanted(row, target, withdraws=True)]
 
 
 def _compared(wanted: _Wanted, there: Mapping[Place, Row], dictionary: Dictionary) -> RowComparison:

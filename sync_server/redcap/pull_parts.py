@@ -47,6 +47,7 @@ async def asked(
         records=records,
         begin=None if begin is None else begin.astimezone(UTC).replace(tzinfo=None),
         groups=this.roster.takes_groups,
+        has_contacts=bool(fields),
     )
     if not isinstance(answer, list):
         raise Refused(answer)

@@ -31,7 +31,13 @@ from reporting.erasure.blocked import select_subjects
 from reporting.erasure.names import subject_text
 from reporting.participants.changing import apply_changes, load_known, read_study_sites
 from reporting.redcap.faults import TooBig
-from reporting.redcap.projects import project_row, read_mapping, select_mapping, select_project
+from reporting.redcap.projects import (
+    project_row,
+    read_mapping,
+    select_mapping,
+    select_project,
+    site_of,
+)
 from reporting.redcap.pulled import (
     Kept,
     PullState,
@@ -263,11 +269,12 @@ async def _plans(
     holders = {code: Holder(code, record) for code, record in rows}
     known = await load_known(connection, study, sorted(holders), sealer.open)
     # As they are now that they are locked.
-    by_code = {code: Holder(code, each.state.redcap_id) for code, each in known.items()}
+    by_code = {code: Holder(code, each.state.redcap_id, each.state.site) for code, each in known.items()}
     of_record = {each.redcap_id: each for each in by_code.values() if each.redcap_id is not None}
     erased = frozenset(bytes(each) for each in await connection.scalars(select_subjects()))
     sites = await read_study_sites(connection, study)
-    where = Where(sites.days, sites.closed)
+    own_site = site_of(this.state.project)
+    where = Where(sites.days, sites.closed, own_site)
     planned = []
     for one in said:
         last = kept.get(one.record)
@@ -278,13 +285,16 @@ async def _plans(
             of_code=None if one.code is None else by_code.get(one.code),
             was=None if last is None else last.participant,
             is_erased=lambda code: _is_erased(study, code, sealer, erased),
+            own_site=own_site,
         )
         found = None if who.code is None else known.get(who.code)
         value = {} if last is None else last.value
         made = plan(this.roster, one, who, found, value, where, sealer_prints(sealer))
         if made.change is not None and who.links and who.code is not None:
             # Another record of this chunk may have the same code.
-            by_code[who.code] = of_record[one.record] = Holder(who.code, one.record)
+            by_code[who.code] = of_record[one.record] = Holder(
+                who.code, one.record, None if found is None else found.state.site
+            )
         if made.participant is None and last is not None:
             # Whom it was stays known: a link that a person took away is not made again at the next pull.
             made = msgspec.structs.replace(made, participant=last.participant)

@@ -55,6 +55,7 @@ async def push(
     """What came of each entry."""
     outcomes: dict[int, Outcome] = {}
     groups: dict[tuple[str, str], dict[int, tuple[str, str]]] = {}
+    attempts = {entry.id: entry.attempts for entry in entries}
     for entry in entries:
         site, session = entry.payload.get("site"), entry.payload.get("session")
         if entry.study is None or not isinstance(site, str) or not isinstance(session, str):
@@ -64,7 +65,13 @@ async def push(
     for (study, site), sessions in groups.items():
         try:
             found = await _push_group(
-                resources, study, site, sessions, work_seconds=work_seconds, answer_seconds=answer_seconds
+                resources,
+                study,
+                site,
+                sessions,
+                attempts,
+                work_seconds=work_seconds,
+                answer_seconds=answer_seconds,
             )
         except Halt as stopped:
             found = dict.fromkeys(sessions, stopped.outcome)
@@ -77,6 +84,7 @@ async def _push_group(
     study: str,
     site: str,
     sessions: Mapping[int, tuple[str, str]],
+    attempts: Mapping[int, int],
     *,
     work_seconds: float,
     answer_seconds: float,
@@ -107,6 +115,7 @@ async def _push_group(
                 mapping=mapping,
                 dictionary=dictionary or Dictionary(record_id="", fields=[], forms=[]),
                 sessions=sessions,
+                attempts=attempts,
                 until=time.monotonic() + work_seconds,
             )
             try:

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from reporting.audit import record_entry
-from reporting.redcap.faults import BadRows, Locked
+from reporting.redcap.faults import BadRows, Locked, faulty_rows
 from reporting.redcap.pulled import keep_problem, keep_pushed
 from reporting.redcap.remote import EVENT
 from reporting.redcap.roster_mapping import by_record, spelling
@@ -57,17 +57,20 @@ def _row(this: Pulling, planned: Planned) -> Row:
 async def _send(this: Pulling, rows: Mapping[str, tuple[Planned, Row]]) -> None:
     waiting = dict(rows)
     while waiting:
-        answer = await this.client.import_rows([row for _, row in waiting.values()])
+        given = [row for _, row in waiting.values()]
+        answer = await this.client.import_rows(given, has_contacts=True)
         if isinstance(answer, list):
             await _read_back(this, waiting)
             return
         lines = answer.lines if isinstance(answer, BadRows | Locked) else ()
-        refused = {line.record: line for line in lines if line.record in waiting}
+        names = list(waiting)
+        refused = faulty_rows(lines, names)
         if not refused:
             raise Refused(answer)
-        for record, line in refused.items():
-            del waiting[record]
-            await _tell(this, record, f"REDCap does not take {line.field}: {line.message}")
+        for index, of_record in refused.items():
+            del waiting[names[index]]
+            told = "; ".join(f"{line.field}: {line.message}" for line in of_record)
+            await _tell(this, names[index], f"REDCap does not take {told}")
 
 
 async def _read_back(this: Pulling, rows: Mapping[str, tuple[Planned, Row]]) -> None:

@@ -7,18 +7,19 @@ an instance is chosen two reads have to agree on what is there.
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from reporting.outbox.policy import Failed
+from reporting.outbox.policy import Postponed
 from reporting.redcap.batching import halves
 from reporting.redcap.faults import Fault, TooBig
 from reporting.redcap.remote import Place, Row, exported_fields, forms_beside, places
+from reporting.redcap.withdrawing import known_columns
 from sync_server.redcap.batch import Batch, Item, halt
-from sync_server.redcap.refusals import stop
+from sync_server.redcap.refusals import AWAY_LOOK, stop
 
 Rows = list[dict[str, str]]
 Read = Callable[[Sequence[str]], Awaitable[Rows | Fault]]
 
 MOST_HALVINGS: Final = 12
-"""Of a read, before it is a failure: a proxy that times out says the same as one that has too much."""
+"""Of a read, before it is left: a proxy that times out says the same as one that has too much."""
 
 
 async def read_values(batch: Batch, items: Sequence[Item]) -> dict[Place, Row]:
@@ -26,6 +27,7 @@ async def read_values(batch: Batch, items: Sequence[Item]) -> dict[Place, Row]:
     forms = _forms(items)
     columns = [name for item in items for name in item.target.values]
     columns += [item.target.key_field for item in items if item.target.key_field is not None]
+    columns += [name for item in items for name in known_columns(item.row, batch.dictionary)]
     fields = [*exported_fields(columns), *(f"{form}_complete" for form in forms)]
     events = _events(items)
 
@@ -71,7 +73,8 @@ async def _all(batch: Batch, records: Sequence[str], read: Read) -> Rows:
             smaller = halves(part)
             halvings += 1
             if smaller is None or halvings > MOST_HALVINGS:
-                halt(Failed(f"REDCap: {rows.text}"))
+                # A proxy says so too of a server that is away.
+                halt(Postponed(f"REDCap cannot be read: {rows.text}", AWAY_LOOK))
             waiting += smaller
         elif isinstance(rows, Fault):
             await stop(batch, rows)

@@ -5,7 +5,7 @@
 | Banned | the throttle has noted it: nothing more, the sessions wait |
 | NoRights | the project is paused, `rights` |
 | DictionaryChanged | the dictionary is read anew: another one that fits → again; else paused, `dictionary` |
-| UnknownOutcome, TooBig for one row | failed: again later, with backoff |
+| UnknownOutcome, TooBig where nothing was sent | the sessions wait, however long: they are well |
 | what is about rows, where no row was sent | failed |
 """
 
@@ -17,7 +17,15 @@ import structlog
 from reporting.outbox.policy import Failed, Postponed
 from reporting.redcap.checking import problems
 from reporting.redcap.dictionary import Dictionary
-from reporting.redcap.faults import BadRows, Banned, DictionaryChanged, Fault, NoRights
+from reporting.redcap.faults import (
+    BadRows,
+    Banned,
+    DictionaryChanged,
+    Fault,
+    NoRights,
+    TooBig,
+    UnknownOutcome,
+)
 from reporting.redcap.known import Known
 from reporting.redcap.mapping import Mapping as StudyMapping
 from reporting.redcap.projects import Cause, store_dictionary
@@ -28,6 +36,9 @@ from sync_server.redcap.throttle import BAN_LOOK
 
 PAUSED_LOOK: Final = timedelta(minutes=15)
 """After which a session of a paused project looks again; going on enters it at once."""
+
+AWAY_LOOK: Final = timedelta(seconds=30)
+"""After which a host is asked again that did not answer; the breaker makes it longer."""
 
 log = structlog.get_logger()
 
@@ -47,6 +58,8 @@ async def stop(batch: Batch, fault: Fault) -> NoReturn:
         await pause_project(batch, "rights", fault.text)
     if isinstance(fault, DictionaryChanged):
         await _look_again(batch, fault)
+    if isinstance(fault, UnknownOutcome | TooBig):
+        halt(Postponed(f"REDCap does not answer: {fault.text}", AWAY_LOOK))
     halt(Failed(f"REDCap: {text_of(fault)}"))
 
 

@@ -10,6 +10,7 @@ twice is written once.
 | refused, and it cannot be read for which | halved, until one row stands alone: that one is parked |
 | too big | halved; a single row fails |
 | nothing that is known | no more is sent in this batch: what is not there at the read-back is tried later |
+| … three times for a row | it is sent alone, after the others: the row may be what the host cannot bear |
 | the project or the host refuses | `refusals.stop` |
 """
 
@@ -37,15 +38,21 @@ from sync_server.redcap.settling import accept, later, mark
 MOST_TOO_BIG: Final = 10
 """In a batch: a proxy that times out says the same as a server that has too much at once."""
 
+ALONE_AFTER: Final = 3
+"""Attempts that failed."""
+
 NEXT_JOB: Final = Postponed("The job was long enough; another goes on.", timedelta())
 AFTER_FAILURE: Final = Postponed("REDCap did not answer for another session.", timedelta(seconds=10))
 
 
 async def send(batch: Batch, items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
     """Those that REDCap says it has, and those of which it is not known. Raises Halt, NoTurn."""
+    alone = [item for item in items if batch.attempts.get(item.entry, 0) >= ALONE_AFTER]
+    together = [item for item in items if batch.attempts.get(item.entry, 0) < ALONE_AFTER]
     waiting = batches(
-        items, record=lambda item: item.row.record, size=lambda item: json_bytes(_row(batch, item))
+        together, record=lambda item: item.row.record, size=lambda item: json_bytes(_row(batch, item))
     )
+    waiting += [[item] for item in alone]
     accepted: list[Item] = []
     too_big = 0
     first = True

@@ -8,6 +8,8 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from reporting.outbox.policy import Failed, Postponed
 from reporting.redcap.allocation import allocate
 from reporting.redcap.attempts import payload_digest, payload_text
@@ -22,7 +24,7 @@ from reporting.redcap.ledger import (
 )
 from reporting.redcap.ledger import give_instances as ledger_give_instances
 from reporting.redcap.remote import Place, Row, repeat_of
-from reporting.redcap.requests import push_again
+from reporting.redcap.requests import push_again, push_others_of
 from reporting.redcap.target import Address
 from sync_server.redcap.batch import Batch, Item
 from sync_server.redcap.locking import LOOK_AGAIN
@@ -144,12 +146,20 @@ async def conclude(batch: Batch, items: Sequence[Item]) -> None:
             rows = [item.row for item in withdrawn]
             retired = change_all(rows, state="retired", reason=batch.mapping.withdrawn)
             held |= set((await connection.execute(retired)).scalars())
+            for item in withdrawn:
+                await make_room(connection, batch, item.row)
         await batch.record(connection, [batch.attempt(item, "read_back", "equal") for item in items])
     for item in _held(batch, items, held):
         item.is_concluded = True
         item.is_done = not (item.withdraws and item.in_flight)
         if item.in_flight:
             later(batch, item, Postponed("An answer was lost: it is looked at once more.", ONCE_MORE))
+
+
+async def make_room(connection: AsyncConnection, batch: Batch, row: LedgerRow) -> None:
+    """Where a form does not repeat, another session was parked for the one that has left it, perhaps."""
+    if repeat_of(batch.dictionary, row.event, row.form) == "none":
+        await connection.execute(push_others_of(batch.study, row.record, row.session))
 
 
 def later(batch: Batch, item: Item, outcome: Failed | Postponed) -> None:

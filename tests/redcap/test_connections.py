@@ -9,6 +9,9 @@ import pytest
 import redis
 from structlog.testing import capture_logs
 
+from reporting.redcap.dictionary import Dictionary
+from reporting.redcap.projects import store_dictionary
+from sync_server.redcap.client import host_of
 from sync_server.redcap.pulling import pull
 from sync_server.redcap.site_configs import SiteConfig
 from sync_server.redcap.study_connections import Redcaps, connections_of
@@ -293,3 +296,52 @@ async def test_session_on_its_way_is_listed_with_what_was_tried_and_tried_again(
     assert (await team.admin.post(f"{path}/{gone['id']}/retry")).error == (409, "not_possible")
     (project,) = team.office.rows("SELECT key FROM outbox WHERE kind = 'redcap'")
     assert project == ("SRO/lima/x",)
+
+
+async def test_connection_that_would_put_sessions_into_a_second_project_is_refused(team: Connected) -> None:
+    await team.connect()
+    await team.map()
+    team.office.rows(
+        "INSERT INTO redcap_ledger (project, study, site, session_id, form, record, state)"
+        " VALUES ('sro', 'SRO', 'lima', 'x', 'cog', '1', 'done'),"
+        " ('sro', 'SRO', 'quito', 'y', 'cog', '2', 'retired')"
+    )
+    own = {"study": "SRO", "site": "lima", "url": team.url, "token": OTHER_TOKEN}
+    twice = await team.admin.post(CONNECTIONS, own)
+    assert (twice.error, twice.details) == ((409, "not_possible"), {"path": "$.site"})
+    assert (await team.admin.post(CONNECTIONS, {**own, "site": "quito"})).status == 201
+
+
+async def test_another_token_may_be_of_another_project_and_has_all_looked_at_again(team: Connected) -> None:
+    number = (await team.connect())["id"]
+    await team.map()
+    await pull("sro", Redcaps(*_asking(team)), full=True)
+    team.office.rows(
+        "INSERT INTO sessions (site, id, study, participant, status, started_at, rev)"
+        " VALUES ('lima', 'x', 'SRO', 's1', 'completed', now(), '1-a')"
+    )
+    assert team.office.rows("SELECT reconciled_at IS NULL FROM redcap_projects") == [(False,)]
+    path = f"{CONNECTIONS}/{number}"
+    assert (await team.admin.patch(path, {"token": OTHER_TOKEN}, If_Match="*")).status == 200
+    assert team.office.rows("SELECT reconciled_at IS NULL FROM redcap_projects") == [(True,)]
+    assert team.office.rows("SELECT key FROM outbox WHERE kind = 'redcap'") == [("SRO/lima/x",)]
+
+
+def _asking(team: Connected) -> tuple[Any, Any, Any]:
+    resources = team.desk.resources
+    return resources.settings, resources.engine, resources.sealer
+
+
+async def test_two_studies_that_save_one_key_at_once_do_not_both_have_it(team: Connected) -> None:
+    await team.connect()
+    await team.map()
+    # The other one has looked for the key before it was saved.
+    dictionary = Dictionary(record_id="record_id", fields=[], forms=[])
+    async with team.desk.resources.engine.begin() as connection:
+        stored = await connection.execute(store_dictionary("sro", "ABC", dictionary))
+        assert stored.first() is None
+    assert team.office.rows("SELECT study FROM redcap_projects") == [("SRO",)]
+
+
+def test_a_host_has_one_throttle_however_its_name_ends() -> None:
+    assert host_of("https://Redcap.example.org./api/") == host_of("https://redcap.example.org:443/api/")

@@ -147,3 +147,18 @@ async def test_a_token_goes_nowhere_else_and_is_told_nobody(
         guard(Reach(production=False))
     assert isinstance(refused, UnknownOutcome)
     assert "no public address" in refused.text
+
+
+async def test_a_clock_that_was_set_back_does_not_keep_a_host_from_being_asked(
+    engine: AsyncEngine, database_url: str
+) -> None:
+    throttle = Throttle(engine, HOST, per_minute=FAST)
+    await throttle.turn()
+    ahead = "now() + interval '3 hours'"
+    ask(database_url, f"UPDATE redcap_hosts SET free_at = {ahead}, open_until = {ahead}, failures = 9")  # noqa: S608
+    await throttle.turn()
+    ((is_near,),) = ask(database_url, "SELECT free_at < now() + interval '1 minute' FROM redcap_hosts")
+    assert is_near
+    # Its outcome is waited for, as of any host that has failed.
+    with pytest.raises(NoTurn):
+        await throttle.turn()
