@@ -15,7 +15,7 @@ knows it by its id. A visit that is completed meanwhile ends it without a repeat
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal, NamedTuple
 
-from sqlalchemy import Select, Update, and_, func, select, update
+from sqlalchemy import Select, Update, and_, case, func, select, update
 
 from reporting.reminders.local_time import first_of_day, is_quiet, next_allowed
 from reporting.reminders.planning import look, read_rules, read_settings
@@ -233,13 +233,15 @@ def leave(row: Row, state: str, reason: Reason) -> Update:
 
 
 def taken(number: int) -> Update:
-    """Statement: its receiver has it; also where another attempt has given it up meanwhile."""
-    return _change(number, ("sending", "failed"), state="sent", reason=None, sent_at=func.now())
+    """Statement: its receiver has it, whatever another attempt has made of it meanwhile."""
+    others = ("planned", "queued", "sending", "cancelled", "failed")
+    return _change(number, others, state="sent", reason=None, waits_until=None, sent_at=func.now())
 
 
 def refused(number: int) -> Update:
-    """Statement: it was not taken, and may be another time."""
-    return _change(number, ("sending",), state="queued")
+    """Statement: it was not taken, and may be another time. Nobody has it, unless an earlier attempt was taken."""
+    earlier = case((_r.repeats > 0, _r.sending_at))
+    return _change(number, ("sending",), state="queued", sending_at=earlier)
 
 
 def failed(number: int, reason: Reason) -> Update:

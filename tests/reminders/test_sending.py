@@ -181,3 +181,25 @@ async def test_sms_and_push_go_to_the_gateway_signed_under_one_id(office: Office
     assert "token=" not in sent["sms"]["text"]
     [(stored,)] = office.rows("SELECT gateway_secret FROM reminder_settings")
     assert told.body["secret"].encode() not in stored
+
+
+async def test_a_mail_that_may_have_been_taken_is_not_planned_again_when_its_visit_comes_back(
+    office: Office, desk: Desk, mails: MailServer
+) -> None:
+    team = await a_study(office, ON_DUE)
+    await enrol(team, "p1")
+    visit = "/api/visits/SRO/p1/baseline"
+    mails.answer = "451 come again"
+    await remind(office, desk)
+    for mails.answer, came_back in (("451 come again", "planned"), (None, "planned"), ("250 OK", "cancelled")):
+        gone = {"state": "cancelled", "reason": "ill"}
+        assert (await team.patch(visit, gone, If_Match="*")).status == 200
+        try_again(office)
+        await desk.drain()
+        assert reminders(office, "state, reason") == [("cancelled", "visit_cancelled")]
+        back = {"state": "restored", "reason": "well again"}
+        assert (await team.patch(visit, back, If_Match="*")).status == 200
+        assert [state for (state,) in reminders(office, "state")] == [came_back]
+        await remind(office, desk)
+    # Two were refused; of the third nobody knows.
+    assert len(mails.mails) == 3
