@@ -151,11 +151,13 @@ def read_stored(rows: Iterable[Sequence[Any]]) -> dict[str, dict[Key, Stored]]:
 async def note_timezones(
     connection: AsyncConnection, study: str, zones: Iterable[tuple[str, str | None]]
 ) -> None:
-    """These participants' contacts have these timezones now; what is no timezone counts as none."""
+    """These participants' contacts have these timezones now; what is no timezone counts as none. Their locks
+    are held (`lock_participants`).
+    """
     known = {code: zone if zone is not None and is_known(zone) else None for code, zone in zones}
     there = [(code, zone) for code, zone in sorted(known.items()) if zone is not None]
-    if there:
-        await connection.execute(statements.upsert_timezones(study, there))
+    for some in pages(there, _PAGE):
+        await connection.execute(statements.upsert_timezones(study, some))
     if gone := [code for code, zone in known.items() if zone is None]:
         await connection.execute(statements.delete_timezones(study, gone))
 

@@ -150,19 +150,12 @@ async def take_opt_out(request: web.Request) -> web.Response:
     # Mail programs send a form in parts, or URL-encoded: whatever it is, somebody wants no reminders.
     is_all = ("channel", "all") in await read_loose_form(request, limit=FORM_LIMIT)
     async with request.app[ENGINE].begin() as connection:
-        r, p = reminders.c, participants.c
-        found = await connection.execute(
-            select(r.study, r.participant, r.channel, p.site)
-            .join(participants, (p.study == r.study) & (p.code == r.participant))
-            .where(r.id == number)
-        )
-        row = found.one_or_none()
-        if row is None:
-            raise NotFound("There is no such link.")
-        study, participant, own_channel, site = row
+        study, participant, own_channel, site = await _of_link(connection, number)
         channel = "all" if is_all else own_channel
-        await connection.execute(lock_participants([(study, participant)]))
-        await connection.execute(opt_out(study, participant, channel, "participant"))
+        said = await connection.scalar(opt_out(study, participant, channel, "participant"))
+        if said is None:
+            # Said already, however often the link is followed: nothing is left to do or to record.
+            return _page(_DONE)
         await _follow(connection, study, participant)
         entry = AuditEntry(
             actor="reminder link",
@@ -178,6 +171,25 @@ async def take_opt_out(request: web.Request) -> web.Response:
         )
         await connection.execute(record_entry(entry))
     return _page(_DONE)
+
+
+async def _of_link(connection: AsyncConnection, number: int) -> tuple[str, str, str, str | None]:
+    """Study, participant, channel and site of a reminder; the participant is locked. Raises NotFound."""
+    r, p = reminders.c, participants.c
+    statement = (
+        select(r.study, r.participant, r.channel, p.site)
+        .join(participants, (p.study == r.study) & (p.code == r.participant))
+        .where(r.id == number)
+    )
+    found = (await connection.execute(statement)).one_or_none()
+    if found is not None:
+        await connection.execute(lock_participants([(found[0], found[1])]))
+        # They may have been erased until the lock was there.
+        found = (await connection.execute(statement)).one_or_none()
+    if found is None:
+        raise NotFound("There is no such link.")
+    study, participant, channel, site = found
+    return study, participant, channel, site
 
 
 def _reminder(request: web.Request) -> int:

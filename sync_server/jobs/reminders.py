@@ -42,6 +42,7 @@ from reporting.reminders.sending import Facts, Leave, Message, Row, Wait, judge
 from reporting.reminders.texts import Template, UnknownPlaceholder, Words, chosen, filled_in
 from reporting.steps import perform
 from reporting.tables import reminder_timezones, users
+from reporting.visits.statements import lock_participants
 from reporting.webhooks.addresses import refusal_of_url
 from reporting.webhooks.signature import signed_headers
 from sync_server.jobs.resources import Resources
@@ -98,10 +99,16 @@ async def deliver_reminder(entry: Started, resources: Resources) -> Outcome:
 
 async def _know_timezone(connection: AsyncConnection, number: int, resources: Resources) -> None:
     """What the contact says counts; where it was not known, the participant's reminders are planned anew."""
-    found = (await connection.execute(sending.select_contact(number))).one_or_none()
+    named = (await connection.execute(sending.select_participant(number))).one_or_none()
+    if named is None:
+        return
+    study, participant = named
+    # Before the contact is read: whoever changes or erases it has done so, or waits.
+    await connection.execute(lock_participants([(study, participant)]))
+    found = (await connection.execute(sending.select_contact(study, participant))).one_or_none()
     if found is None:
         return
-    study, participant, sealed = found
+    [sealed] = found
     timezone = open_contact(sealed, resources.sealer.open).timezone
     told = timezone if timezone is not None and is_known(timezone) else None
     z = reminder_timezones.c

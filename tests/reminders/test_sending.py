@@ -191,7 +191,11 @@ async def test_a_mail_that_may_have_been_taken_is_not_planned_again_when_its_vis
     visit = "/api/visits/SRO/p1/baseline"
     mails.answer = "451 come again"
     await remind(office, desk)
-    for mails.answer, came_back in (("451 come again", "planned"), (None, "planned"), ("250 OK", "cancelled")):
+    for mails.answer, came_back in (
+        ("451 come again", "planned"),
+        (None, "planned"),
+        ("250 OK", "cancelled"),
+    ):
         gone = {"state": "cancelled", "reason": "ill"}
         assert (await team.patch(visit, gone, If_Match="*")).status == 200
         try_again(office)
