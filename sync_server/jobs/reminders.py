@@ -21,6 +21,7 @@ A person's test, `{"test": {…}}`, goes to their own address and has nothing of
 """
 
 import asyncio
+import hashlib
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -181,15 +182,23 @@ async def _say(
         due_on=None if visit is None else visit.due_on,
         window_to=None if visit is None else visit.window_to,
         site=message.site,
-        stop=opt_out_link(resources.sealer, resources.settings.base_url, row.id),
+        stop=_stop_link(row, resources),
     )
     return filled_in(template, words, with_stop=row.key.channel == "email")
 
 
+def _stop_link(row: Row, resources: Resources) -> str:
+    return opt_out_link(resources.sealer, resources.settings.base_url, row.id, row.study, row.participant)
+
+
 def _message_id(row: Row, mail_from: str) -> str:
+    """By what makes the reminder the only one: its number may be another's after a backup was restored, and
+    who has that id already would take the message for the other.
+    """
+    name = "\0".join(["reminder", row.study, row.participant, *map(str, row.key)])
     if row.key.channel == "email":
-        return stable_message_id(f"reminder/{row.id}", 1, sender=mail_from)
-    return f"msg_reminder_{row.id}"
+        return stable_message_id(name, 1, sender=mail_from)
+    return f"msg_reminder_{hashlib.sha256(name.encode()).hexdigest()[:32]}"
 
 
 async def _mail(ready: Ready, resources: Resources) -> Outcome:
@@ -203,7 +212,7 @@ async def _mail(ready: Ready, resources: Resources) -> Outcome:
             message_id=ready.message_id,
             now=datetime.now(UTC),
             sender_name=ready.message.sender_name,
-            unsubscribe=opt_out_link(resources.sealer, settings.base_url, row.id),
+            unsubscribe=_stop_link(row, resources),
         )
     except UnusableAddress as error:
         await _end(resources, sending.failed(row.id, "no_address"))

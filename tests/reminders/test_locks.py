@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
 from reporting.compiled import execute_in
 from reporting.visits.statements import lock_participants
@@ -35,7 +36,7 @@ async def first(office: Office, act: Awaitable[Any]) -> AsyncIterator[psycopg.Co
 
 def erase(holder: psycopg.Connection[Any]) -> None:
     for table in ("reminders", "reminder_opt_outs", "reminder_timezones", "visits", "participants"):
-        holder.execute(f"DELETE FROM {table}".encode())
+        holder.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
 
 
 async def test_who_is_erased_while_a_worker_looks_leaves_no_timezone(
@@ -56,7 +57,7 @@ async def test_who_is_erased_while_they_opt_out_leaves_no_opt_out(office: Office
     team = await a_study(office, ON_DUE)
     await enrol(team, "p1")
     [(number,)] = office.rows("SELECT id FROM reminders")
-    token = opt_out_token(desk.resources.sealer, number)
+    token = opt_out_token(desk.resources.sealer, number, "SRO", "p1")
     said = asyncio.ensure_future(office.api.call("POST", f"{REMINDERS}/opt-out?token={token}", data={}))
     async with first(office, said) as eraser:
         erase(eraser)

@@ -207,3 +207,22 @@ async def test_a_mail_that_may_have_been_taken_is_not_planned_again_when_its_vis
         await remind(office, desk)
     # Two were refused; of the third nobody knows.
     assert len(mails.mails) == 3
+
+
+async def test_after_a_restored_backup_a_reused_number_is_no_link_and_no_message_of_somebody_else(
+    office: Office, desk: Desk, mails: MailServer
+) -> None:
+    team = await a_study(office, ON_DUE)
+    await enrol(team, "p1")
+    await remind(office, desk)
+    link = str(mails.mails[0]["List-Unsubscribe"]).strip("<>").removeprefix("https://sync.clinic.example")
+    # The number goes to another participant's.
+    await enrol(team, "p2")
+    office.rows("DELETE FROM reminders WHERE participant = 'p2'")
+    office.rows("UPDATE reminders SET participant = 'p2', state = 'planned', sending_at = NULL")
+    path, token = link.split("?token=")
+    assert (await office.api.get(path, token=token)).status == 404
+    assert (await office.api.call("POST", link, data={})).status == 404
+    assert office.rows("SELECT * FROM reminder_opt_outs") == []
+    await remind(office, desk)
+    assert len(set(mails.message_ids)) == 2
