@@ -56,6 +56,7 @@ from sync_server.sealing import CannotOpen
 from sync_server.settings import Settings
 
 NO_MAIL_SERVER: Final = Postponed("SMTP_URL and MAIL_FROM are not set.", timedelta(minutes=15))
+A_TEST_WAITS: Final = timedelta(days=1)
 TRIES_TO_END: Final = 6
 
 log = structlog.get_logger()
@@ -276,7 +277,8 @@ async def _end(resources: Resources, statement: Any) -> None:
 async def _send_test(entry: Started, test: Mapping[str, Any], resources: Resources) -> Outcome:
     settings, u = resources.settings, users.c
     if settings.smtp_url is None or settings.mail_from is None:
-        return NO_MAIL_SERVER
+        is_forgotten = datetime.now(UTC) - entry.created_at > A_TEST_WAITS
+        return Dropped(NO_MAIL_SERVER.why) if is_forgotten else NO_MAIL_SERVER
     async with resources.engine.connect() as connection:
         recipient = await connection.scalar(select(u.email).where(u.id == int(test["person"]), u.active))
     if recipient is None:
