@@ -33,6 +33,7 @@ from reporting.participants.roster import (
 from reporting.reminders.planning import note_timezones
 from reporting.tables import participants
 from reporting.tables.studies import RECORD_INDEX
+from reporting.visits.statements import lock_participants
 from reporting.webhooks.events import Event, announce
 
 _AT_ONCE = 500
@@ -103,13 +104,12 @@ async def apply_changes(
             if isinstance(error.orig, psycopg.Error) and error.orig.diag.constraint_name == RECORD_INDEX:
                 raise RecordTaken from error
             raise
-        moved = [each for each in part if _timezone_before(each) != each.after.contact.timezone]
-        await note_timezones(connection, study, [(each.code, each.after.contact.timezone) for each in moved])
         entries = [audit_entry(study, change, entry) for change in part]
         await connection.execute(record_entries(), entries_parameters(entries))
         events = await _events(connection, study, part)
         if events:
             await connection.execute(announce(*events))
+    await _note_timezones(connection, study, ordered)
     left = [
         (each.code, each.before.state.site)
         for each in ordered
@@ -161,6 +161,14 @@ async def _update(connection: AsyncConnection, study: str, changed: Sequence[Cha
             )
         )
         await connection.execute(statement, rows)
+
+
+async def _note_timezones(connection: AsyncConnection, study: str, changes: Sequence[Change]) -> None:
+    moved = [each for each in changes if _timezone_before(each) != each.after.contact.timezone]
+    if moved:
+        # All that are needed further on, at once: part by part they would be taken in another order.
+        await connection.execute(lock_participants((study, each.code) for each in changes))
+        await note_timezones(connection, study, [(each.code, each.after.contact.timezone) for each in moved])
 
 
 def _timezone_before(change: Change) -> str | None:

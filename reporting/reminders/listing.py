@@ -17,9 +17,9 @@ _r = reminders.c
 
 class ReminderRow(msgspec.Struct, frozen=True):
     """A reminder. `reason`: why it was cancelled or has failed. `waits_until`: it is due and not sent before
-    then (quiet hours, the day's limit, a paused study). `sending_at`: when it was last handed over;
-    `repeats`: how often it was because nobody knew what had come of it. `message_id` is the mail's, or the
-    webhook's, at every attempt.
+    then (quiet hours, the day's limit, a paused study). `sending_at`: when it was last
+    handed over, unless it was refused for now; `repeats`: how often it was because nobody knew what had come
+    of it. `message_id` is the mail's, or the webhook's, at every attempt.
     """
 
     id: int

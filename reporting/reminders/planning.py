@@ -33,6 +33,10 @@ from reporting.steps import Steps
 from reporting.visits.statements import lock_participants, pages, select_people_at
 
 _PAGE: Final = 500
+_OCCURRENCES_AT_ONCE: Final = 3000
+"""Of each visit of a page's participants. While they are looked at, the process does nothing else, and its
+transaction is idle: Postgres ends one that is for half a minute.
+"""
 
 
 class Known(NamedTuple):
@@ -66,7 +70,7 @@ def replanned(
     if not is_trial:
         yield lock_participants((study, code) for code in participants)
     settings = yield from read_settings(study)
-    for codes in pages(participants, _PAGE):
+    for codes in pages(participants, people_at_once(rules)):
         known = yield from look(study, codes, rules, settings, now)
         stored = read_stored((yield statements.select_stored(study, codes)))
         differing = [(code, changes(known.wishes[code].values(), stored[code])) for code in known.people]
@@ -85,6 +89,12 @@ def replanned_at_site(site: str, now: datetime) -> Steps[None]:
         yield lock_participants((study, code) for study in by_study for code in by_study[study])
     for study, codes in sorted(by_study.items()):
         yield from replanned(study, codes, now)
+
+
+def people_at_once(rules: Iterable[Rule]) -> int:
+    """How many participants are looked at together: fewer, the more the rules say of each visit."""
+    occurrences = sum(len(rule.occurrences) for rule in rules)
+    return max(1, min(_PAGE, _OCCURRENCES_AT_ONCE // max(1, occurrences)))
 
 
 def look(
@@ -151,11 +161,13 @@ def read_stored(rows: Iterable[Sequence[Any]]) -> dict[str, dict[Key, Stored]]:
 async def note_timezones(
     connection: AsyncConnection, study: str, zones: Iterable[tuple[str, str | None]]
 ) -> None:
-    """These participants' contacts have these timezones now; what is no timezone counts as none."""
+    """These participants' contacts have these timezones now; what is no timezone counts as none. Their locks
+    are held (`lock_participants`).
+    """
     known = {code: zone if zone is not None and is_known(zone) else None for code, zone in zones}
     there = [(code, zone) for code, zone in sorted(known.items()) if zone is not None]
-    if there:
-        await connection.execute(statements.upsert_timezones(study, there))
+    for some in pages(there, _PAGE):
+        await connection.execute(statements.upsert_timezones(study, some))
     if gone := [code for code, zone in known.items() if zone is None]:
         await connection.execute(statements.delete_timezones(study, gone))
 

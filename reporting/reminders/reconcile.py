@@ -10,6 +10,7 @@
 | … | at the same time | nothing |
 | cancelled for another reason | planned | planned again |
 | being sent, sent, failed | whatever | nothing: nobody is reminded twice |
+| cancelled, and somebody may have it: nobody knows what came of handing it over | whatever | nothing |
 
 The same twice changes nothing the second time.
 """
@@ -35,6 +36,8 @@ class Stored(NamedTuple):
     useful_until: datetime
     state: State
     reason: str | None
+    may_be_there: bool = False
+    """It was handed over, and not refused."""
 
 
 class Changes(NamedTuple):
@@ -62,6 +65,8 @@ def is_news(wish: Planned, before: Stored | None) -> bool:
     """Whether the row has to be planned (anew)."""
     if before is None:
         return True
+    if before.state == "cancelled" and before.may_be_there:
+        return False
     if before.state == "cancelled" and before.reason not in _ONLY_AT_ANOTHER_TIME:
         return before.reason != "person"
     is_same = (before.planned_at, before.useful_until) == (wish.planned_at, wish.useful_until)

@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import ColumnElement, Delete, Select, Update, and_, delete, func, select, update
 from sqlalchemy.dialects.postgresql import Insert, insert
-from sqlalchemy.sql.dml import ReturningDelete
+from sqlalchemy.sql.dml import ReturningDelete, ReturningInsert
 
 from reporting.queries.rows import columns_of
 from reporting.reminders.schedule import Channel, Moment
@@ -156,10 +156,12 @@ def select_opt_outs(study: str, scope: Scope) -> Select[*tuple[Any, ...]]:
     )
 
 
-def opt_out(study: str, participant: str, channel: str, by_whom: str) -> Insert:
-    """Statement: they want none by this channel; who said so first counts."""
+def opt_out(study: str, participant: str, channel: str, by_whom: str) -> ReturningInsert[str]:
+    """Statement: they want none by this channel; its row, unless it was said before: who said so first
+    counts.
+    """
     told = {"study": study, "participant": participant, "channel": channel, "by_whom": by_whom}
-    return insert(reminder_opt_outs).values(told).on_conflict_do_nothing()
+    return insert(reminder_opt_outs).values(told).on_conflict_do_nothing().returning(_out.channel)
 
 
 def opt_in(study: str, participant: str, channel: str) -> ReturningDelete[str]:

@@ -15,7 +15,7 @@ knows it by its id. A visit that is completed meanwhile ends it without a repeat
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal, NamedTuple
 
-from sqlalchemy import Select, Update, and_, func, select, update
+from sqlalchemy import Select, Update, and_, case, func, select, update
 
 from reporting.reminders.local_time import first_of_day, is_quiet, next_allowed
 from reporting.reminders.planning import look, read_rules, read_settings
@@ -130,7 +130,7 @@ def _allowed(facts: Facts, wish: Planned, now: datetime) -> Wait | Leave | None:
 
 def facts_of(number: int, now: datetime) -> Steps[Facts | None]:
     """Steps: lock the participant and the row, and read what there is; None where the reminder is gone."""
-    found = yield select(_r.study, _r.participant).where(_r.id == number)
+    found = yield select_participant(number)
     if not found:
         return None
     [(study, participant)] = found
@@ -199,14 +199,15 @@ def select_templates(study: str, rule: str) -> Select[Any]:
     return select(t.language, t.subject, t.text).where(t.study == study, t.rule == rule)
 
 
-def select_contact(number: int) -> Select[Any]:
-    """Statement: (study, participant, sealed contact) of a reminder's participant."""
+def select_participant(number: int) -> Select[Any]:
+    """Statement: (study, participant) of a reminder."""
+    return select(_r.study, _r.participant).where(_r.id == number)
+
+
+def select_contact(study: str, participant: str) -> Select[Any]:
+    """Statement: the sealed contact of a participant."""
     p = participants.c
-    return (
-        select(p.study, p.code, p.contact)
-        .join(reminders, and_(_r.study == p.study, _r.participant == p.code))
-        .where(_r.id == number)
-    )
+    return select(p.contact).where(p.study == study, p.code == participant)
 
 
 def begin(row: Row, message_id: str, *, is_repeat: bool) -> Update:
@@ -233,13 +234,15 @@ def leave(row: Row, state: str, reason: Reason) -> Update:
 
 
 def taken(number: int) -> Update:
-    """Statement: its receiver has it; also where another attempt has given it up meanwhile."""
-    return _change(number, ("sending", "failed"), state="sent", reason=None, sent_at=func.now())
+    """Statement: its receiver has it, whatever another attempt has made of it meanwhile."""
+    others = ("planned", "queued", "sending", "cancelled", "failed")
+    return _change(number, others, state="sent", reason=None, waits_until=None, sent_at=func.now())
 
 
 def refused(number: int) -> Update:
-    """Statement: it was not taken, and may be another time."""
-    return _change(number, ("sending",), state="queued")
+    """Statement: it was not taken, and may be another time. Nobody has it, unless of an earlier attempt."""
+    earlier = case((_r.repeats > 0, _r.sending_at))
+    return _change(number, ("sending",), state="queued", sending_at=earlier)
 
 
 def failed(number: int, reason: Reason) -> Update:

@@ -11,11 +11,13 @@ from sqlalchemy import (
     Select,
     Text,
     Update,
+    and_,
     any_,
     bindparam,
     delete,
     func,
     literal,
+    or_,
     select,
     update,
 )
@@ -99,16 +101,17 @@ def select_visits(study: str, codes: Sequence[str]) -> Select[Any]:
 
 
 def select_stored(study: str, codes: Sequence[str]) -> Select[Any]:
-    """Statement: (participant, id, fields of Key, planned_at, useful_until, state, reason)."""
+    """Statement: (participant, id, fields of Key, planned_at, useful_until, state, reason, may_be_there)."""
     key = (_r[name] for name in Key._fields)
-    return select(_r.participant, _r.id, *key, _r.planned_at, _r.useful_until, _r.state, _r.reason).where(
+    columns = (_r.planned_at, _r.useful_until, _r.state, _r.reason, _r.sending_at.is_not(None))
+    return select(_r.participant, _r.id, *key, *columns).where(
         _r.study == study, _r.participant == any_(_texts(codes))
     )
 
 
 def plan(study: str, wanted: Sequence[tuple[str, Planned]]) -> Insert:
-    """Statement: these (participant, reminder) are planned, unless they are being sent or were; one
-    parameter, however many.
+    """Statement: these (participant, reminder) are planned, unless they are being sent, were, or
+    somebody may have them; one parameter, however many.
     """
     rows = [
         {
@@ -138,7 +141,9 @@ def plan(study: str, wanted: Sequence[tuple[str, Planned]]) -> Insert:
             "waits_until": None,
             "updated_at": func.now(),
         },
-        where=_r.state.in_(("planned", "queued", "cancelled")),
+        where=or_(
+            _r.state.in_(("planned", "queued")), and_(_r.state == "cancelled", _r.sending_at.is_(None))
+        ),
     )
 
 

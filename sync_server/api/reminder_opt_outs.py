@@ -46,7 +46,7 @@ from sync_server.api.route import Route, delete, get, plain, put
 from sync_server.caller_address import caller_address
 from sync_server.errors import InvalidRequest, NotFound
 from sync_server.keys import ENGINE, SEALER
-from sync_server.opt_out_links import PATH, reminder_of_token
+from sync_server.opt_out_links import PATH, is_token_of, named_reminder
 from sync_server.request_ids import REQUEST_ID
 
 FORM_LIMIT: Final = 4096
@@ -140,29 +140,25 @@ async def delete_opt_out(call: Call[Nothing, OptingIn]) -> None:
 
 async def show_opt_out(request: web.Request) -> web.Response:
     """The page behind the link in a reminder: it asks whether to end them, and changes nothing."""
-    _reminder(request)
+    async with request.app[ENGINE].connect() as connection:
+        await _of_link(connection, request)
     return _page(_ASK)
 
 
 async def take_opt_out(request: web.Request) -> web.Response:
     """End reminders, as a participant says by the link in one of theirs. Needs no login."""
-    number = _reminder(request)
     # Mail programs send a form in parts, or URL-encoded: whatever it is, somebody wants no reminders.
     is_all = ("channel", "all") in await read_loose_form(request, limit=FORM_LIMIT)
     async with request.app[ENGINE].begin() as connection:
-        r, p = reminders.c, participants.c
-        found = await connection.execute(
-            select(r.study, r.participant, r.channel, p.site)
-            .join(participants, (p.study == r.study) & (p.code == r.participant))
-            .where(r.id == number)
-        )
-        row = found.one_or_none()
-        if row is None:
-            raise NotFound("There is no such link.")
-        study, participant, own_channel, site = row
-        channel = "all" if is_all else own_channel
+        study, participant, *_ = await _of_link(connection, request)
         await connection.execute(lock_participants([(study, participant)]))
-        await connection.execute(opt_out(study, participant, channel, "participant"))
+        # They may have been erased, or moved, until the lock was there.
+        study, participant, own_channel, site = await _of_link(connection, request)
+        channel = "all" if is_all else own_channel
+        said = await connection.scalar(opt_out(study, participant, channel, "participant"))
+        if said is None:
+            # Said already, however often the link is followed: nothing is left to do or to record.
+            return _page(_DONE)
         await _follow(connection, study, participant)
         entry = AuditEntry(
             actor="reminder link",
@@ -180,12 +176,21 @@ async def take_opt_out(request: web.Request) -> web.Response:
     return _page(_DONE)
 
 
-def _reminder(request: web.Request) -> int:
+async def _of_link(connection: AsyncConnection, request: web.Request) -> tuple[str, str, str, str | None]:
+    """Study, participant, channel and site of the reminder whose link this is. Raises NotFound."""
     token = read_query(request, OptOutQuery).token
-    number = reminder_of_token(request.app[SEALER], token)
-    if number is None:
+    number = named_reminder(token)
+    r, p = reminders.c, participants.c
+    found = await connection.execute(
+        select(r.study, r.participant, r.channel, p.site)
+        .join(participants, (p.study == r.study) & (p.code == r.participant))
+        .where(r.id == number)
+    )
+    row = found.one_or_none()
+    if row is None or number is None or not is_token_of(request.app[SEALER], token, number, *row[:2]):
         raise NotFound("There is no such link.")
-    return number
+    study, participant, channel, site = row
+    return study, participant, channel, site
 
 
 def _page(content: str) -> web.Response:

@@ -4,7 +4,7 @@
 |---|---|
 | a reminder is cancelled that is being sent, was sent, or is cancelled | 409 |
 | a preview of neither a participant nor a due date | 422 |
-| a test, and this system sends no mails | 202; the job waits, and says so |
+| a test, and this system sends no mails | 202; the job waits a day, and says so |
 """
 
 import uuid

@@ -21,6 +21,7 @@ A person's test, `{"test": {…}}`, goes to their own address and has nothing of
 """
 
 import asyncio
+import hashlib
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -42,6 +43,7 @@ from reporting.reminders.sending import Facts, Leave, Message, Row, Wait, judge
 from reporting.reminders.texts import Template, UnknownPlaceholder, Words, chosen, filled_in
 from reporting.steps import perform
 from reporting.tables import reminder_timezones, users
+from reporting.visits.statements import lock_participants
 from reporting.webhooks.addresses import refusal_of_url
 from reporting.webhooks.signature import signed_headers
 from sync_server.jobs.resources import Resources
@@ -54,6 +56,7 @@ from sync_server.sealing import CannotOpen
 from sync_server.settings import Settings
 
 NO_MAIL_SERVER: Final = Postponed("SMTP_URL and MAIL_FROM are not set.", timedelta(minutes=15))
+A_TEST_WAITS: Final = timedelta(days=1)
 TRIES_TO_END: Final = 6
 
 log = structlog.get_logger()
@@ -98,10 +101,16 @@ async def deliver_reminder(entry: Started, resources: Resources) -> Outcome:
 
 async def _know_timezone(connection: AsyncConnection, number: int, resources: Resources) -> None:
     """What the contact says counts; where it was not known, the participant's reminders are planned anew."""
-    found = (await connection.execute(sending.select_contact(number))).one_or_none()
+    named = (await connection.execute(sending.select_participant(number))).one_or_none()
+    if named is None:
+        return
+    study, participant = named
+    # Before the contact is read: whoever changes or erases it has done so, or waits.
+    await connection.execute(lock_participants([(study, participant)]))
+    found = (await connection.execute(sending.select_contact(study, participant))).one_or_none()
     if found is None:
         return
-    study, participant, sealed = found
+    [sealed] = found
     timezone = open_contact(sealed, resources.sealer.open).timezone
     told = timezone if timezone is not None and is_known(timezone) else None
     z = reminder_timezones.c
@@ -174,15 +183,23 @@ async def _say(
         due_on=None if visit is None else visit.due_on,
         window_to=None if visit is None else visit.window_to,
         site=message.site,
-        stop=opt_out_link(resources.sealer, resources.settings.base_url, row.id),
+        stop=_stop_link(row, resources),
     )
     return filled_in(template, words, with_stop=row.key.channel == "email")
 
 
+def _stop_link(row: Row, resources: Resources) -> str:
+    return opt_out_link(resources.sealer, resources.settings.base_url, row.id, row.study, row.participant)
+
+
 def _message_id(row: Row, mail_from: str) -> str:
+    """By what makes the reminder the only one: its number may be another's after a backup was restored, and
+    who has that id already would take the message for the other.
+    """
+    name = "\0".join(["reminder", row.study, row.participant, *map(str, row.key)])
     if row.key.channel == "email":
-        return stable_message_id(f"reminder/{row.id}", 1, sender=mail_from)
-    return f"msg_reminder_{row.id}"
+        return stable_message_id(name, 1, sender=mail_from)
+    return f"msg_reminder_{hashlib.sha256(name.encode()).hexdigest()[:32]}"
 
 
 async def _mail(ready: Ready, resources: Resources) -> Outcome:
@@ -196,7 +213,7 @@ async def _mail(ready: Ready, resources: Resources) -> Outcome:
             message_id=ready.message_id,
             now=datetime.now(UTC),
             sender_name=ready.message.sender_name,
-            unsubscribe=opt_out_link(resources.sealer, settings.base_url, row.id),
+            unsubscribe=_stop_link(row, resources),
         )
     except UnusableAddress as error:
         await _end(resources, sending.failed(row.id, "no_address"))
@@ -260,7 +277,8 @@ async def _end(resources: Resources, statement: Any) -> None:
 async def _send_test(entry: Started, test: Mapping[str, Any], resources: Resources) -> Outcome:
     settings, u = resources.settings, users.c
     if settings.smtp_url is None or settings.mail_from is None:
-        return NO_MAIL_SERVER
+        is_forgotten = datetime.now(UTC) - entry.created_at > A_TEST_WAITS
+        return Dropped(NO_MAIL_SERVER.why) if is_forgotten else NO_MAIL_SERVER
     async with resources.engine.connect() as connection:
         recipient = await connection.scalar(select(u.email).where(u.id == int(test["person"]), u.active))
     if recipient is None:

@@ -5,12 +5,19 @@ whether it had gone, is the same mail to every program that looks.
 """
 
 import hashlib
+import re
 from datetime import datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime
 
 from sync_server.mail.texts import Text
+
+_NAME = re.compile(r"[^\s\x00-\x20\x7f<>()\[\],;:\\\"@]{1,64}")
+_HOST = re.compile(r"\w[\w-]{0,62}(\.\w[\w-]{0,62}){0,9}")
+"""What mail servers and the library's parsers read alike: quotes, comments and lists of addresses may lead
+the mail elsewhere than its header says, or break the header.
+"""
 
 
 class UnusableAddress(ValueError):
@@ -35,7 +42,7 @@ def compose(
     Raises UnusableAddress.
     """
     message = EmailMessage()
-    message["Subject"] = text.subject
+    message["Subject"] = _shown(text.subject)
     message["From"] = _address(sender, sender_name)
     message["To"] = _address(recipient)
     message["Date"] = format_datetime(now)
@@ -57,10 +64,16 @@ def stable_message_id(key: str, ticket: int, *, sender: str) -> str:
 
 def _address(address: str, shown: str = "") -> Address:
     name, _, host = address.rpartition("@")
-    if not name or not host or len(address.split()) != 1:
+    is_read_alike = _NAME.fullmatch(name) and _HOST.fullmatch(host) and "=?" not in name
+    if not is_read_alike or not address.isprintable():
         raise UnusableAddress
     try:
-        return Address(display_name=shown, username=name, domain=host)
+        return Address(display_name=_shown(shown), username=name, domain=host)
     # IndexError: the library's parser at some addresses that are none.
     except (ValueError, IndexError) as error:
         raise UnusableAddress from error
+
+
+def _shown(text: str) -> str:
+    """On one line. What looks like an encoded word would be decoded, line ends in it too."""
+    return " ".join(text.split()).replace("=?", "= ?")

@@ -76,7 +76,8 @@ def hand_over(
         server = _connected(smtp_url)
         _greet(server, smtp_url)
         server.send_message(message, from_addr=sender, to_addrs=[recipient])
-    except (OSError, smtplib.SMTPException, ValueError) as error:
+    except Exception as error:  # noqa: BLE001
+        # Of writing the mail the library raises anything, with words of it.
         return _told(error, is_unknown=server is not None and server.has_begun)
     finally:
         if server is not None:
@@ -93,7 +94,7 @@ def _told(error: Exception, *, is_unknown: bool) -> Refused | Unknown:
         final = isinstance(error, smtplib.SMTPDataError) and error.smtp_code >= 500
         return Refused(f"The mail server refused ({type(error).__name__}, {error.smtp_code}).", final=final)
     # A certificate that is not trusted is a ValueError too, and an OSError.
-    cannot_be_written = not isinstance(error, OSError)
+    cannot_be_written = not isinstance(error, OSError) and not is_unknown
     if cannot_be_written or isinstance(error, smtplib.SMTPNotSupportedError):
         final = cannot_be_written or "SMTPUTF8" in str(error)
         return Refused("The mail server cannot do what this mail or SMTP_URL needs.", final=final)

@@ -6,6 +6,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from email import message_from_bytes
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -97,8 +98,52 @@ async def test_what_is_known_of_a_mail_is_said_without_what_the_server_said() ->
     assert await handed(url) == Refused("The mail server was not reached (ConnectionRefusedError).")
 
 
+@pytest.mark.parametrize("address", ["ada@home.example", "a.d+a_1=x@home.example", "zoë@bücher.example"])
+def test_a_mail_is_handed_over_for_the_address_in_its_header(address: str) -> None:
+    composed = mail(address, sender_name="SRO\u2028\x85 Étude")
+    [to] = composed["To"].addresses
+    assert smtplib.quoteaddr(address) == f"<{to.addr_spec}>" == f"<{address}>"
+    assert str(composed["From"]) == f"SRO Étude <{SENDER}>"
+
+
+def test_what_looks_like_an_encoded_line_end_in_a_name_ends_no_header() -> None:
+    said = "=?utf-8?q?=0aBcc=3A_eve=40else.example?="
+    composed = compose(
+        Text(said, "Come."),
+        sender=SENDER,
+        recipient=RECIPIENT,
+        message_id="<1@clinic.example>",
+        now=datetime(2026, 5, 10, tzinfo=UTC),
+        sender_name=said,
+    )
+    head = composed.as_bytes().partition(b"\n\n")[0]
+    told = [line.partition(b":")[0] for line in head.split(b"\n") if b"else.example" in line]
+    assert told == [b"Subject", b"From"]
+    assert {"Subject", "From", "To", "Message-ID"} <= set(message_from_bytes(composed.as_bytes()).keys())
+
+
 @pytest.mark.parametrize(
-    "address", ["", "ada", "@home.example", "ada@", "a b@home.example", "a@b\r\nBcc: c@d.example"]
+    "address",
+    [
+        "",
+        "ada",
+        "@home.example",
+        "ada@",
+        "a b@home.example",
+        "a@b\r\nBcc: c@d.example",
+        "ada@home.example ",
+        "ada@home.example,eve@else.example",
+        # The envelope would name another than the header.
+        "x<eve@else.example>@home.example",
+        "ada@home.example;eve",
+        '"ada"@home.example',
+        "ada(c)@home.example",
+        "=?utf-8?q?=0a?=@home.example",
+        "ada@[\t",
+        "ada@" + "x" * 80 + "(<a",
+        "ada@home\u2028.example",
+        "\u202eada@home.example",
+    ],
 )
 def test_what_is_no_address_is_told_without_it(address: str) -> None:
     with pytest.raises(UnusableAddress) as told:

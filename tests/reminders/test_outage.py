@@ -9,6 +9,7 @@ from tests.administration.desk import Desk, at_desk
 from tests.administration.office import Office
 from tests.reminders.mail_server import MailServer
 from tests.reminders.world import (
+    STUDY,
     a_study,
     enrol,
     entries,
@@ -154,3 +155,15 @@ async def test_what_nobody_has_said_the_end_of_is_ended_once_it_is_of_no_use(
     assert reminders(office, "state, reason") == [ended[silent]]
     listed = (await team.get("/api/schedules/reminders", reason=ended[silent][1])).body["data"]
     assert [row["participant"] for row in listed] == ["p1"]
+
+
+async def test_a_test_waits_a_day_for_a_mail_server_and_not_for_ever(office: Office) -> None:
+    team = await a_study(office, ("due", ON_DUE))
+    assert (await team.post(f"{STUDY}/test", {"rule": "due"})).status == 202
+    async with at_desk(office, smtp_url=None) as without:
+        await without.drain()
+        assert [state for state, *_ in entries(office)] == ["pending"]
+        office.rows("UPDATE outbox SET created_at = now() - interval '25 hours' WHERE kind = 'reminder'")
+        try_again(office)
+        await without.drain()
+    assert entries(office) == [("discarded", 1, "SMTP_URL and MAIL_FROM are not set.")]

@@ -8,6 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from reporting.reminders.local_time import Quiet, is_quiet, moment_of, next_allowed
+from reporting.reminders.planning import people_at_once
 from reporting.reminders.reconcile import Changes, Stored, changes
 from reporting.reminders.schedule import (
     CHANNELS,
@@ -238,3 +239,11 @@ def _apply(stored: dict[Key, Stored], found: Changes) -> None:
     for each in found.plan:
         number = stored[each.key].id if each.key in stored else len(stored) + 1
         stored[each.key] = Stored(number, each.key, each.planned_at, each.useful_until, "planned", None)
+
+
+def test_the_more_rules_say_of_a_visit_the_fewer_participants_are_looked_at_together() -> None:
+    rule = Rule("r", "overdue", 1, "email", time(9), 12, 1, 20)
+    assert people_at_once([rule._replace(repeat_times=0)]) == 500
+    assert people_at_once([rule] * 50) == 2
+    assert people_at_once([rule] * 500) == 1
+    assert people_at_once([]) == 500
