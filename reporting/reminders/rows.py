@@ -46,7 +46,9 @@ class RuleRow(msgspec.Struct, frozen=True):
 
 
 class SettingsRow(msgspec.Struct, frozen=True):
-    """What a study says of all its reminders. `row_version` 0: the defaults. Quiet hours null: none."""
+    """What a study says of all its reminders. `row_version` 0: the defaults. Quiet hours null: none. Of the
+    gateway's URL only the host is told: the rest may have a key in it.
+    """
 
     study: str
     quiet_from: str | None
@@ -55,7 +57,7 @@ class SettingsRow(msgspec.Struct, frozen=True):
     most_per_day: int
     sender_name: str
     language: str
-    gateway_url: str | None
+    gateway_host: str | None
     row_version: int
 
 
@@ -90,6 +92,9 @@ OPT_OUT_SORTABLE = {name: _out[name] for name in ("participant", "channel", "at"
 OPT_OUT_KEY = [_out.participant, _out.channel]
 
 
+_ORIGIN: Final = "^https?://([^/?#]+)"
+
+
 def default_settings(study: str) -> SettingsRow:
     """Of a study that has said nothing."""
     return SettingsRow(study, "21:00", "08:00", "participant", 3, "", "en", None, 0)
@@ -117,7 +122,8 @@ def retire_rule(study: str, code: str) -> Update:
 
 def select_settings(study: str) -> Select[*tuple[Any, ...]]:
     """Statement: the fields of SettingsRow."""
-    besides = [_clock(_set[name]).label(name) for name in ("quiet_from", "quiet_to")]
+    host = func.substring(_set.gateway_url, _ORIGIN).label("gateway_host")
+    besides = [host, *(_clock(_set[name]).label(name) for name in ("quiet_from", "quiet_to"))]
     return select(*columns_of(SettingsRow, reminder_settings, besides=besides)).where(_set.study == study)
 
 

@@ -347,16 +347,16 @@ async def _save_gateway(
 ) -> GatewayWithSecret:
     study = before.study
     await call.connection.execute(upsert_settings(study, gateway_url=url, gateway_secret=sealed))
+    after = await read_settings_row(call, study)
     action = "reminder_gateway.put" if url is not None else "reminder_gateway.delete"
     await call.record(
         action,
         "reminder_settings",
         study,
         study=study,
-        before={"url": before.gateway_url},
-        after={"url": url},
+        before={"host": before.gateway_host},
+        after={"host": after.gateway_host},
     )
-    after = await read_settings_row(call, study)
     return GatewayWithSecret(url or "", secret, after.row_version)
 
 

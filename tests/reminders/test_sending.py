@@ -162,8 +162,13 @@ async def test_sms_and_push_go_to_the_gateway_signed_under_one_id(office: Office
         ("push", {"moment": "on_due", "channel": "push"}),
     )
     async with receiving() as gateway:
-        told = await office.as_("admin").put(f"{STUDY}/gateway", {"url": gateway.url}, If_Match="*")
+        url = f"{gateway.url}?key=secret"
+        told = await office.as_("admin").put(f"{STUDY}/gateway", {"url": url}, If_Match="*")
         assert told.status == 200
+        shown = (await team.get(f"{STUDY}/settings")).body
+        assert shown["gateway_host"] == url.split("/")[2]
+        audited = office.rows("SELECT before, after FROM audit_log")
+        assert "key=secret" not in f"{shown}{audited}"
         assert (await team.put(f"{STUDY}/gateway", {"url": gateway.url}, If_Match="*")).status == 403
         await enrol(team, "p1", contact={"phone": "+51 1 234"})
         gateway.status = 503
