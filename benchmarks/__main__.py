@@ -12,6 +12,7 @@ from rich.console import Console
 from benchmarks import gateway as gateway_benchmark
 from benchmarks import projection as projection_benchmark
 from benchmarks import quality as quality_table
+from benchmarks import redcap as redcap_benchmark
 from benchmarks import replication as replication_benchmark
 from benchmarks import trials_table as trials_table_benchmark
 from benchmarks.end_to_end import measure, tables
@@ -122,6 +123,24 @@ def projection(rounds: int, large: int, json_file: Path | None) -> None:
     figures = projection_benchmark.measure(rounds, large, console)
     for table in projection_benchmark.tables(figures):
         console.print(table)
+    _written(figures, json_file)
+
+
+@main.command("redcap")
+@click.option("--sessions", type=click.IntRange(2), default=5_000, show_default=True, help="To push.")
+@click.option(
+    "--per-minute",
+    type=click.IntRange(1, 600),
+    default=600,
+    show_default=True,
+    help="Requests: the throttle.",
+)
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures to this file.")
+def redcap(sessions: int, per_minute: int, json_file: Path | None) -> None:
+    """Sessions to a double of REDCap: requests and seconds, against what the throttle allows."""
+    console = Console()
+    figures = redcap_benchmark.measure(sessions, per_minute, console)
+    console.print(redcap_benchmark.table(figures))
     _written(figures, json_file)
 
 

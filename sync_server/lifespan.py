@@ -46,9 +46,7 @@ from sync_server.keys import (
 )
 from sync_server.replication_jobs.credentials import look_up_with
 from sync_server.sealing import load_sealer
-from sync_server.store_client import store_client, store_login
-
-STORE_CLIENT_TIMEOUT = aiohttp.ClientTimeout(total=60, connect=5)
+from sync_server.store_client import STORE_CLIENT_TIMEOUT, store_client, store_login
 
 FIRST_READING_SECONDS = 3.0
 

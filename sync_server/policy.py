@@ -77,6 +77,8 @@ Right = Literal[
     "webhooks.manage",
     "replication.read",
     "replication.manage",
+    "redcap.read",
+    "redcap.manage",
     "jobs.read",
     "jobs.manage",
 ]
@@ -114,6 +116,8 @@ RIGHTS: Mapping[Right, frozenset[Role]] = {
     "webhooks.manage": _ADMINS,
     "replication.read": _TEAM,
     "replication.manage": _ADMINS,
+    "redcap.read": _TEAM,
+    "redcap.manage": _ADMINS,
     "jobs.read": _TEAM,
     "jobs.manage": _ADMINS,
 }

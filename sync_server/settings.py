@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
+from sync_server.redcap.site_configs import SiteConfig, read_site_configs
+
 # Refused in production, below. Long enough for every algorithm.
 DEVELOPMENT_JWT_SECRET = "development-only-never-in-production-" * 2
 
@@ -122,6 +124,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Minutes after which a replication job that crashes or does nothing is stuck."""
     webhook_private_addresses: bool = False
     """Webhooks may point into private networks in production too."""
+    redcap_requests_per_minute: Annotated[int, Meta(ge=1, le=600)] = 60
+    """Requests a minute to one REDCap server, of all workers together. REDCap bans addresses beyond 600."""
+    redcap_private_addresses: bool = False
+    """REDCap may be in a private network in production too."""
+    redcap_pull_minutes: Annotated[int, Meta(ge=0, le=60 * 24 * 7)] = 15
+    """Minutes between pulls of participants from a REDCap project; 0: only when somebody asks."""
+    site_configs: Mapping[str, SiteConfig] = {}
+    """REDCap connections of sites, as JSON: `{"<site>": {"redcap_url": "https://…/api/", "token": "…"}}`."""
     admin_email: str | None = None
     """With `ADMIN_PASSWORD`: the first admin, created at boot while there is none."""
     admin_password: str | None = None
@@ -180,6 +190,10 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     given: dict[str, object] = {name: environ[name] for name in SETTING_NAMES if environ.get(name)}
     if "LOG_LEVEL" in given:
         given["LOG_LEVEL"] = environ["LOG_LEVEL"].upper()
+    configs, wrong_configs = read_site_configs(environ.get("SITE_CONFIGS", ""))
+    given.pop("SITE_CONFIGS", None)
+    if not wrong_configs:
+        given["SITE_CONFIGS"] = {site: msgspec.structs.asdict(config) for site, config in configs.items()}
     for name in _LISTS & given.keys():
         given[name] = [part.strip() for part in environ[name].split(",") if part.strip()]
     problems = [
@@ -187,6 +201,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         for name in ("DATABASE_URL", "REDIS_URL", "DATA_DIR")
         if name not in given
     ]
+    problems += wrong_configs
     # One member at a time, so that every problem is told in one go.
     for name, value in list(given.items()):
         try:

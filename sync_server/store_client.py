@@ -16,6 +16,8 @@ from replication.client import CouchClient, basic_login
 from sync_server.identity.device_credentials import SigningKey
 from sync_server.service_credential import service_headers
 
+STORE_CLIENT_TIMEOUT = aiohttp.ClientTimeout(total=60, connect=5)
+
 
 class StoreLogin(NamedTuple):
     """Base URL under which `/<database>` answers, without a login, and the headers of each request."""

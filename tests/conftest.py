@@ -17,6 +17,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from sync_server.embedded.postgres import DATABASE, OWNER
+from tests.cheap_passwords import CHEAPEST, passwords_at
 from tests.embedded.supervised import SupervisedSystem
 from tests.run_files import let_children_keep_bytecode, make_run_directory
 
@@ -42,6 +43,13 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     directory = session.config.stash.get(RUN_DIRECTORY, None)
     if directory is not None and exitstatus == pytest.ExitCode.OK:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cheap_passwords() -> Iterator[None]:
+    """Hashing a password costs nothing worth measuring in this process."""
+    with passwords_at(CHEAPEST):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -13,8 +13,9 @@ import click
 import pytest
 import yaml
 
-from sync_server.api.metrics import GAUGES, OUTBOX_GAUGES, REPLICATION_GAUGES
+from sync_server.api.metrics import GAUGES, OUTBOX_GAUGES, REDCAP_GAUGES, REMINDER_GAUGES, REPLICATION_GAUGES
 from sync_server.cli import main
+from sync_server.jobs.queue_names import QUEUES, SLOW_QUEUES
 from sync_server.settings import SETTING_NAMES, read_settings
 from sync_server.traffic import Traffic
 
@@ -39,7 +40,8 @@ def _expressions() -> Iterator[str]:
 
 
 def _metric_names() -> set[str]:
-    asked = (*GAUGES.values(), *OUTBOX_GAUGES.values(), *REPLICATION_GAUGES.values())
+    groups = (GAUGES, OUTBOX_GAUGES, REDCAP_GAUGES, REMINDER_GAUGES, REPLICATION_GAUGES)
+    asked = [about for group in groups for about in group.values()]
     names = {name for name, _ in asked} | {"metricis_postgres_up"}
     endings = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum")}
     for family in Traffic().registry.collect():
@@ -84,6 +86,16 @@ def test_workers_may_purge_what_is_erased_and_what_is_reached_from_outside_is_no
     admin, service = urlsplit(settings.purging_url), urlsplit(settings.feed_url)
     assert (admin.username, service.username) == ("admin", "metricis")
     assert (admin.hostname, admin.port) == (service.hostname, service.port)
+
+
+def test_every_queue_is_worked_on_and_what_waits_for_others_has_a_worker_of_its_own() -> None:
+    queues = [
+        service["command"].split("--queues ")[1].split(",")
+        for service in OWN.values()
+        if service["command"].startswith("work")
+    ]
+    assert sorted(name for names in queues for name in names) == sorted(QUEUES)
+    assert list(SLOW_QUEUES) in queues
 
 
 def test_what_others_wait_for_says_when_it_is_well() -> None:

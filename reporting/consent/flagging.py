@@ -27,6 +27,7 @@ from reporting.consent.state import form_states
 from reporting.projection import quality_statements
 from reporting.publication.requests import WHOLE_SITE, participant_document, publish_documents
 from reporting.quality import RULES
+from reporting.redcap.requests import push_written
 from reporting.tables import quality_flags, sessions, studies
 
 CODE: Final = "no_valid_consent"
@@ -182,11 +183,16 @@ def _look_at(connection: psycopg.Connection, site: str, changes: Sequence[_Chang
     with connection.transaction():
         if connection.execute(quality_statements.LOCK_SITE, {"site": site}).fetchone() is None:
             return None
-        return _flag_pages(connection, site, _CONCERNED, _parameters(changes))
+        return _flag_pages(connection, site, _CONCERNED, _parameters(changes), is_news=True)
 
 
 def _flag_pages(
-    connection: psycopg.Connection, site: str, statement: str, parameters: dict[str, object]
+    connection: psycopg.Connection,
+    site: str,
+    statement: str,
+    parameters: dict[str, object],
+    *,
+    is_news: bool = False,
 ) -> int:
     changed = 0
     after = ""
@@ -197,6 +203,8 @@ def _flag_pages(
             return changed
         before = connection.execute(_DROP, {"site": site, "session_ids": page}).rowcount
         changed += abs(flag_written(connection, site, page) - before)
+        if is_news:
+            push_written(connection, site, page)
         after = page[-1]
 
 

@@ -5,6 +5,7 @@ that was interrupted finds the same rows again. Of a `shared` document, in which
 rows go as well and are made anew from what is left; what happened with it (ingest log, corrections) stays.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -207,10 +208,40 @@ def _every_row(_: Table, __: Subject) -> ColumnElement[bool]:
     return true()
 
 
+def _redcap_ledger(table: Table, subject: Subject) -> ColumnElement[bool]:
+    of_session = tuple_(table.c.site, table.c.session_id).in_(touched_sessions(subject))
+    return or_(of_session, and_(table.c.study == subject.study, table.c.record.in_(_records(subject))))
+
+
+def _records(subject: Subject) -> Select[str]:
+    p = tables.participants.c
+    return select(p.redcap_id).where(
+        p.study == subject.study, p.code == subject.participant, p.redcap_id.is_not(None)
+    )
+
+
+def _redcap_attempts(table: Table, subject: Subject) -> ColumnElement[bool]:
+    ledger = tables.redcap_ledger
+    return table.c.ledger.in_(select(ledger.c.id).where(_redcap_ledger(ledger, subject)))
+
+
+def _redcap_pulled(table: Table, subject: Subject) -> ColumnElement[bool]:
+    projects = tables.redcap_projects.c
+    in_study = table.c.project.in_(select(projects.project).where(projects.study == subject.study))
+    # Why nobody was made of a record may name the code.
+    word = rf"(^|[^A-Za-z0-9._-]){re.escape(subject.participant)}($|[^A-Za-z0-9_-])"
+    named = and_(table.c.participant.is_(None), table.c.problem.op("~")(word))
+    own = or_(table.c.participant == subject.participant, table.c.record.in_(_records(subject)))
+    return and_(in_study, or_(own, named))
+
+
 _NOBODY = Kept("about studies, sites and people of the team, not about participants")
 _PROGRESS = Kept("positions and counts")
 
 RULES: Mapping[str, Rule] = {
+    "redcap_attempts": Erased(_redcap_attempts),
+    "redcap_ledger": Erased(_redcap_ledger),
+    "redcap_pulled": Erased(_redcap_pulled),
     "sessions": Erased(_sessions),
     "task_runs": Erased(_by_session),
     "trial_rows": Erased(_by_session),
@@ -231,6 +262,9 @@ RULES: Mapping[str, Rule] = {
     "consent_changes": Erased(_by_code),
     "idempotency_keys": Erased(_every_row),
     "visits": Erased(_by_code),
+    "reminders": Erased(_by_code),
+    "reminder_opt_outs": Erased(_by_code),
+    "reminder_timezones": Erased(_by_code),
     "participants": Erased(_by_code),
     "outbox_attempts": Erased(_attempts),
     "outbox": Erased(_outbox),
@@ -262,6 +296,9 @@ RULES: Mapping[str, Rule] = {
     "consent_forms": _NOBODY,
     "consent_form_drafts": _NOBODY,
     "visit_definitions": _NOBODY,
+    "reminder_rules": _NOBODY,
+    "reminder_settings": _NOBODY,
+    "reminder_templates": _NOBODY,
     "users": _NOBODY,
     "memberships": _NOBODY,
     "logins": _NOBODY,
@@ -277,11 +314,17 @@ RULES: Mapping[str, Rule] = {
     "device_activity": _NOBODY,
     "enrolment_codes": _NOBODY,
     "webhooks": _NOBODY,
+    "redcap_connections": _NOBODY,
+    "redcap_mappings": _NOBODY,
+    "redcap_projects": _NOBODY,
+    "redcap_hosts": _PROGRESS,
     "replication_jobs": _NOBODY,
     "replication_job_events": Kept("states and errors of replications, which name documents by count only"),
     "duties": _PROGRESS,
 }
-"""By table. Exports do not exist yet; a table of them belongs here too."""
+"""By table, in the order of deletion: what is found by other rows before these. Exports do not exist yet; a
+table of them belongs here too.
+"""
 
 
 def erased_tables() -> list[tuple[Table, Condition]]:

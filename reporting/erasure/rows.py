@@ -22,7 +22,8 @@ from reporting.erasure.registry import (
     touched_sessions,
 )
 from reporting.erasure.subject import SESSION, Subject
-from reporting.tables import checkpoints, quality_flags, replays, rescorings
+from reporting.tables import checkpoints, participants, quality_flags, replays, rescorings
+from reporting.visits.statements import lock_participants
 
 
 async def count_rows(connection: AsyncConnection, subject: Subject) -> dict[str, int]:
@@ -38,6 +39,7 @@ async def count_rows(connection: AsyncConnection, subject: Subject) -> dict[str,
 async def delete_rows(connection: AsyncConnection, subject: Subject) -> dict[str, int]:
     """Delete them; how many of each table."""
     await _fence(connection, subject)
+    await _hold(connection, subject)
     counts: dict[str, int] = {}
     await _flag_others_again(connection, subject)
     if forgotten := await _forget_examples(connection, subject):
@@ -62,6 +64,16 @@ async def _fence(connection: AsyncConnection, subject: Subject) -> None:
     # One that is being reread already gets another epoch, which its next turn begins anew.
     fenced = {"epoch": case((c.rereading, uuid.uuid4().hex), else_=c.epoch), "rereading": true()}
     await connection.execute(update(checkpoints).where(c.site.in_(names)).values(fenced))
+
+
+async def _hold(connection: AsyncConnection, subject: Subject) -> None:
+    """Whoever changes or reminds the participant has done so, or finds nobody; in the order in which they
+    lock.
+    """
+    p = participants.c
+    person = select(p.code).where(p.study == subject.study, p.code == subject.participant).with_for_update()
+    await connection.execute(person)
+    await connection.execute(lock_participants([(subject.study, subject.participant)]))
 
 
 async def _flag_others_again(connection: AsyncConnection, subject: Subject) -> None:

@@ -31,6 +31,7 @@ from sqlalchemy import (
     Delete,
     FromClause,
     Insert,
+    Integer,
     Interval,
     Select,
     Text,
@@ -50,7 +51,7 @@ from sqlalchemy import (
 )
 
 from reporting.documents.text import without_nul
-from reporting.outbox.policy import LONGEST_ERROR, Done, Dropped, GiveUp, Outcome, Policy, decide
+from reporting.outbox.policy import LONGEST_ERROR, Done, Dropped, GiveUp, Outcome, Policy, Postponed, decide
 from reporting.tables import outbox, outbox_attempts
 
 Claim = tuple[int, int]
@@ -86,7 +87,7 @@ _STARTED = [outbox.c[name] for name in Started.__struct_fields__]
 
 
 class Ended(msgspec.Struct, frozen=True):
-    """What becomes of a started entry."""
+    """What becomes of a started entry. `outcome` "postponed": nothing was tried."""
 
     entry: Started
     state: str
@@ -132,12 +133,25 @@ def renew(claims: Sequence[Claim], *, lease: timedelta) -> Update:
     return update(outbox).where(outbox.c.id == locked.c.id).values(leased_until=_from_now(lease))
 
 
+def still_held(entry: Started) -> Select[int]:
+    """Statement: the entry's id, if what this worker has begun still counts; nobody else begins it until the
+    transaction ends. No row: its lease ran out, or it was asked for again and is another's now.
+    """
+    row = outbox.c
+    counts = (row.id == entry.id, row.lease == entry.lease, row.ticket == entry.ticket)
+    return select(row.id).where(*counts, row.state == "leased").with_for_update(read=True)
+
+
 def ending(entry: Started, outcome: Outcome, policy: Policy, *, now: datetime) -> Ended:
     """What becomes of the entry. Pure."""
     if isinstance(outcome, Done):
         return Ended(entry, "done", "done")
     if isinstance(outcome, Dropped):
         return Ended(entry, "discarded", "discarded", without_nul(outcome.why)[:LONGEST_ERROR])
+    if isinstance(outcome, Postponed):
+        return Ended(
+            entry, "pending", "postponed", without_nul(outcome.why)[:LONGEST_ERROR], now + outcome.delay
+        )
     error = without_nul(outcome.error)[:LONGEST_ERROR]
     decision = decide(policy, outcome, attempts=entry.attempts + 1, now=now)
     if isinstance(decision, GiveUp):
@@ -154,10 +168,19 @@ def end(ended: Sequence[Ended]) -> Update:
         column("state", Text),
         column("error", Text),
         column("next_attempt_at", DateTime(timezone=True)),
+        column("made", Integer),
         name="told",
     ).data(
         [
-            (each.entry.id, each.entry.lease, each.entry.ticket, each.state, each.error, each.next_attempt_at)
+            (
+                each.entry.id,
+                each.entry.lease,
+                each.entry.ticket,
+                each.state,
+                each.error,
+                each.next_attempt_at,
+                int(each.outcome != "postponed"),
+            )
             for each in ended
         ]
     )
@@ -165,6 +188,7 @@ def end(ended: Sequence[Ended]) -> Update:
         select(
             outbox.c.id,
             told.c.state,
+            told.c.made,
             # A column of NULLs alone is text to Postgres.
             cast(told.c.error, Text).label("error"),
             cast(told.c.next_attempt_at, DateTime(timezone=True)).label("next_attempt_at"),
@@ -185,7 +209,7 @@ def end(ended: Sequence[Ended]) -> Update:
         .values(
             state=locked.c.state,
             error=locked.c.error,
-            attempts=outbox.c.attempts + 1,
+            attempts=outbox.c.attempts + locked.c.made,
             next_attempt_at=func.coalesce(locked.c.next_attempt_at, outbox.c.next_attempt_at),
             ended_at=case((locked.c.state == "pending", null()), else_=func.now()),
             leased_until=null(),
@@ -196,7 +220,7 @@ def end(ended: Sequence[Ended]) -> Update:
 
 
 def record_attempts(ended: Sequence[Ended]) -> Insert:
-    """Statement: what was tried, and what came of it. At least one."""
+    """Statement: what was tried, and what came of it. At least one, none of them postponed."""
     return outbox_attempts.insert().values(
         [
             {

@@ -40,7 +40,16 @@ class Dropped(msgspec.Struct, frozen=True):
     why: str
 
 
-Outcome = Done | Failed | Dropped
+class Postponed(msgspec.Struct, frozen=True):
+    """Nothing was tried, since it could not be now (paused, somebody else is at it). Counts as no attempt and
+    leaves none in the history; due again after `delay`. `why` is shown meanwhile, without secrets.
+    """
+
+    why: str
+    delay: timedelta
+
+
+Outcome = Done | Failed | Dropped | Postponed
 
 
 class Policy(msgspec.Struct, frozen=True):

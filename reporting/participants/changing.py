@@ -3,6 +3,7 @@
 | what happens | outcome |
 |---|---|
 | another transaction creates one of the codes meanwhile | CreatedMeanwhile: all of it is undone |
+| another participant of the study is the same record in REDCap | RecordTaken: all of it is undone |
 | … changes one | it waits: the rows are locked before anything is judged |
 | … takes the study from a site, or archives it | either waits for the other, and sees what it did |
 | the process dies before the commit | nothing happened |
@@ -13,7 +14,9 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
+import psycopg
 from sqlalchemy import bindparam, func, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reporting.audit import AuditEntry, entries_parameters, record_entries
@@ -27,7 +30,10 @@ from reporting.participants.roster import (
     select_participants,
     today_at,
 )
+from reporting.reminders.planning import note_timezones
 from reporting.tables import participants
+from reporting.tables.studies import RECORD_INDEX
+from reporting.visits.statements import lock_participants
 from reporting.webhooks.events import Event, announce
 
 _AT_ONCE = 500
@@ -38,6 +44,13 @@ MakeEntry = Callable[..., AuditEntry]
 
 class CreatedMeanwhile(Exception):
     """Somebody has created a participant of one of these codes meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__(self.__doc__)
+
+
+class RecordTaken(Exception):
+    """Another participant of the study is this record in REDCap already."""
 
     def __init__(self) -> None:
         super().__init__(self.__doc__)
@@ -77,17 +90,26 @@ async def load_known(
 async def apply_changes(
     connection: AsyncConnection, study: str, changes: Sequence[Change], seal: Seal, entry: MakeEntry
 ) -> None:
-    """Do all of them. Participants that exist are locked (`load_known`). Raises CreatedMeanwhile."""
+    """Do all of them. Participants that exist are locked (`load_known`).
+
+    Raises CreatedMeanwhile, RecordTaken.
+    """
     ordered = sorted(changes, key=lambda change: change.code)
     for start in range(0, len(ordered), _AT_ONCE):
         part = ordered[start : start + _AT_ONCE]
-        await _insert(connection, study, [each for each in part if each.before is None], seal)
-        await _update(connection, study, [each for each in part if each.before is not None], seal)
+        try:
+            await _insert(connection, study, [each for each in part if each.before is None], seal)
+            await _update(connection, study, [each for each in part if each.before is not None], seal)
+        except IntegrityError as error:
+            if isinstance(error.orig, psycopg.Error) and error.orig.diag.constraint_name == RECORD_INDEX:
+                raise RecordTaken from error
+            raise
         entries = [audit_entry(study, change, entry) for change in part]
         await connection.execute(record_entries(), entries_parameters(entries))
         events = await _events(connection, study, part)
         if events:
             await connection.execute(announce(*events))
+    await _note_timezones(connection, study, ordered)
     left = [
         (each.code, each.before.state.site)
         for each in ordered
@@ -141,7 +163,19 @@ async def _update(connection: AsyncConnection, study: str, changed: Sequence[Cha
         await connection.execute(statement, rows)
 
 
-_VALUES = ("site", "status", "language", "enrolled_on", "contact")
+async def _note_timezones(connection: AsyncConnection, study: str, changes: Sequence[Change]) -> None:
+    moved = [each for each in changes if _timezone_before(each) != each.after.contact.timezone]
+    if moved:
+        # All that are needed further on, at once: part by part they would be taken in another order.
+        await connection.execute(lock_participants((study, each.code) for each in changes))
+        await note_timezones(connection, study, [(each.code, each.after.contact.timezone) for each in moved])
+
+
+def _timezone_before(change: Change) -> str | None:
+    return None if change.before is None else change.before.contact.timezone
+
+
+_VALUES = ("site", "status", "language", "enrolled_on", "redcap_id", "contact")
 
 
 def _values(change: Change, seal: Seal) -> dict[str, Any]:

@@ -23,7 +23,7 @@ async def export_lines(
     """Pieces of text, of many rows each; with contacts where there is an `unseal`. Raises what it raises."""
     p = participants.c
     wanted = (
-        select(p.code, p.site, p.status, p.language, p.enrolled_on, p.contact)
+        select(p.code, p.site, p.status, p.language, p.enrolled_on, p.redcap_id, p.contact)
         .where(p.study == study, within(scope, study=p.study, site=p.site))
         .order_by(p.code)
     )
@@ -33,8 +33,9 @@ async def export_lines(
     result = await connection.stream(wanted.execution_options(yield_per=_AT_ONCE))
     async for rows in result.partitions():
         pieces = []
-        for code, site, status, language, enrolled_on, sealed in rows:
-            cells = [code, site, status, language, None if enrolled_on is None else enrolled_on.isoformat()]
+        for code, site, status, language, enrolled_on, redcap_id, sealed in rows:
+            day = None if enrolled_on is None else enrolled_on.isoformat()
+            cells = [code, site, status, language, day, redcap_id]
             if unseal is not None:
                 contact = open_contact(sealed, unseal)
                 cells += [getattr(contact, name) for name in MEMBERS]

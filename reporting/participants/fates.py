@@ -7,6 +7,7 @@
 | one that it has, and nothing differs | `unchanged` |
 | a value that cannot be, a change that the rules refuse, a site outside the caller's scope | `refused` |
 | a code that an earlier row of the file has | `duplicate` |
+| a REDCap record that an earlier row has, or another participant is | `refused` |
 """
 
 from collections import Counter
@@ -17,7 +18,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from reporting.participants.contact import MEMBERS, Contact, changed_members
-from reporting.participants.rules import Code, Language, State, Status, needs_its_site, problem_of
+from reporting.participants.rules import Code, Language, RedcapId, State, Status, needs_its_site, problem_of
 from reporting.participants.table_file import Line
 
 Outcome = Literal["created", "updated", "unchanged", "refused", "duplicate"]
@@ -60,6 +61,8 @@ class Setting(NamedTuple):
     may_write: Callable[[str | None], bool]
     is_erased: Callable[[str], bool]
     reason: str | None
+    records: Mapping[str, str] = {}
+    """Who is which record of those in the file: codes by record."""
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -77,6 +80,7 @@ class _Typed(msgspec.Struct, frozen=True):
     status: Status | None = None
     language: Language | None = None
     enrolled_on: date | None = None
+    redcap_id: RedcapId | None = None
 
 
 class _Refused(Exception):
@@ -93,6 +97,7 @@ def judge(
     fates: list[Fate] = []
     changes: list[Change] = []
     seen: dict[str, int] = {}
+    records = dict(setting.records)
     for line in lines:
         code = line.cells.get("code", "").strip()
         if code in seen:
@@ -103,6 +108,7 @@ def judge(
             seen[code] = line.number
         try:
             change = _change(line, roster.get(code), setting)
+            _require_free(change, records)
         except _Refused as refused:
             fates.append(Fate(line.number, code[:64], "refused", refused.column, refused.reason))
             continue
@@ -145,12 +151,27 @@ def _change(line: Line, before: Known | None, setting: Setting) -> Change:
         and (was is None or was.status != status)
     ):
         enrolled_on = setting.days.get(site)
-    state = State(site, status, typed.language or (was.language if was else None), enrolled_on)
+    state = State(
+        site,
+        status,
+        typed.language or (was.language if was else None),
+        enrolled_on,
+        typed.redcap_id or (was.redcap_id if was else None),
+    )
     problem = problem_of(was, state, reason=setting.reason)
     if problem is not None:
         column = "status" if problem.member == "reason" else problem.member
         raise _Refused(column, problem.message)
     return Change(typed.code, before, Known(state, contact))
+
+
+def _require_free(change: Change, records: dict[str, str]) -> None:
+    record = change.after.state.redcap_id
+    if record is None:
+        return
+    holder = records.setdefault(record, change.code)
+    if holder != change.code:
+        raise _Refused("redcap_id", f"{holder} is this record of REDCap.")
 
 
 def _typed(line: Line) -> _Typed:

@@ -30,6 +30,7 @@ class Participant(msgspec.Struct, frozen=True):
     status: Status
     language: str | None
     enrolled_on: date | None
+    redcap_id: str | None
     has_contact: bool
     consent: ConsentState
     row_version: int
@@ -39,7 +40,7 @@ class Participant(msgspec.Struct, frozen=True):
     @property
     def state(self) -> State:
         """What the rules look at."""
-        return State(self.site, self.status, self.language, self.enrolled_on)
+        return State(self.site, self.status, self.language, self.enrolled_on, self.redcap_id)
 
 
 _consent = consent_state(_p.study, _p.code)
@@ -59,13 +60,19 @@ class RosterFilter(msgspec.Struct, frozen=True, kw_only=True):
     site: str | None = None
     status: Status | None = None
     consent: ConsentState | None = None
+    redcap_id: str | None = None
     q: str | None = None
 
 
 def select_roster(wanted: RosterFilter, scope: Scope) -> Select[*tuple[Any, ...]]:
     """Statement: the participants that are wanted and in the scope, as Participant's fields."""
     statement = select(*COLUMNS).where(within(scope, study=_p.study, site=_p.site))
-    for column, value in ((_p.study, wanted.study), (_p.site, wanted.site), (_p.status, wanted.status)):
+    for column, value in (
+        (_p.study, wanted.study),
+        (_p.site, wanted.site),
+        (_p.status, wanted.status),
+        (_p.redcap_id, wanted.redcap_id),
+    ):
         if value is not None:
             statement = statement.where(column == value)
     if wanted.consent is not None:
@@ -90,6 +97,11 @@ def select_participants(study: str, codes: Sequence[str]) -> Select[*tuple[Any, 
     """Statement: those with these codes, as above; locked, in one order."""
     wanted = select(*COLUMNS, _p.contact).where(_p.study == study, _p.code.in_(codes))
     return wanted.order_by(_p.code).with_for_update()
+
+
+def select_records(study: str, records: Sequence[str]) -> Select[str, str]:
+    """Statement: (record, code) of the participants that are these records in REDCap."""
+    return select(_p.redcap_id, _p.code).where(_p.study == study, _p.redcap_id.in_(records))
 
 
 def insert_participants(rows: Sequence[Mapping[str, Any]]) -> ReturningInsert[str]:

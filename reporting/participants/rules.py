@@ -26,6 +26,14 @@ LANGUAGE_PATTERN: Final = r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}$(?!\n)"
 
 Code = Annotated[str, Meta(pattern=CODE_PATTERN, max_length=64, description="unique in its study")]
 Language = Annotated[str, Meta(pattern=LANGUAGE_PATTERN, max_length=44, description="BCP 47: es, pt-BR")]
+RedcapId = Annotated[
+    str,
+    Meta(
+        pattern=r"^[^\s\x00-\x1f\x7f]([^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f])?$(?!\n)",
+        max_length=100,
+        description="their record in the study's REDCap project; one participant's only",
+    ),
+]
 Status = Literal["screened", "enrolled", "withdrawn", "completed"]
 
 NEXT: Mapping[Status, frozenset[Status]] = {
@@ -44,6 +52,7 @@ class State(msgspec.Struct, frozen=True):
     status: Status
     language: str | None = None
     enrolled_on: date | None = None
+    redcap_id: str | None = None
 
 
 class Problem(msgspec.Struct, frozen=True):

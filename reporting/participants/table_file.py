@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 
 from reporting.participants.contact import MEMBERS
 
-COLUMNS: Final = ("code", "site", "status", "language", "enrolled_on")
+COLUMNS: Final = ("code", "site", "status", "language", "enrolled_on", "redcap_id")
 CONTACT_COLUMNS: Final = tuple(f"contact_{name}" for name in MEMBERS)
 MOST_ROWS: Final = 20_000
 LONGEST_CELL: Final = 8_000

@@ -22,6 +22,7 @@ import psycopg
 
 from reporting.projection import quality_statements
 from reporting.quality import RULES
+from reporting.redcap.requests import push_written
 from reporting.visits.completion import complete_visits
 
 
@@ -35,13 +36,14 @@ def companions(connection: psycopg.Connection, site: str, session_ids: Sequence[
 
 def flag_across(
     connection: psycopg.Connection, site: str, session_ids: Sequence[str], before: set[str]
-) -> None:
-    """Bring flags up to date after the rows of `session_ids` were replaced, in the batch's transaction.
+) -> set[str]:
+    """Bring flags up to date after the rows of `session_ids` were replaced, in the batch's transaction; the
+    sessions whose flags may have changed.
 
     `before` are the companions that they had until then.
     """
     if not session_ids:
-        return
+        return set()
     touched = before | companions(connection, site, session_ids) | set(session_ids)
     _flag_duplicates(connection, site, sorted(touched))
     parameters = {
@@ -51,6 +53,7 @@ def flag_across(
     }
     connection.execute(quality_statements.DROP_MISSING_TASKS, parameters)
     connection.execute(quality_statements.FLAG_MISSING_TASKS, parameters)
+    return touched
 
 
 def flag_after_gone(connection: psycopg.Connection, site: str) -> None:
@@ -61,8 +64,10 @@ def flag_after_gone(connection: psycopg.Connection, site: str) -> None:
         session_id for (session_id,) in connection.execute(quality_statements.GONE_SESSIONS, {"site": site})
     ]
     if gone:
-        _flag_duplicates(connection, site, sorted({*gone, *companions(connection, site, gone)}))
-        complete_visits(connection, site, gone, before=())
+        touched = {*gone, *companions(connection, site, gone)}
+        _flag_duplicates(connection, site, sorted(touched))
+        people = complete_visits(connection, site, gone, before=())
+        push_written(connection, site, touched, people)
 
 
 def _flag_duplicates(connection: psycopg.Connection, site: str, session_ids: list[str]) -> None:

@@ -46,6 +46,7 @@ from reporting.projection.judge import Judgement
 from reporting.projection.kinds import KINDS
 from reporting.projection.replays import request_replays
 from reporting.projection.write import DocumentWriter, Receipts
+from reporting.redcap.requests import push_written
 from reporting.visits.completion import complete_visits, people_of
 
 
@@ -79,17 +80,18 @@ def apply_batch(
         if any(document.leaves is None for document in changed):
             # Read as recorded, and no longer: somebody removed the record in between.
             raise StaleBatch(checkpoint.site)
-        found_again = _refresh(connection, checkpoint, unchanged)
+        found_again, touched = _refresh(connection, checkpoint, unchanged)
         sessions = session_ids(document.key for document in changed)
         seen_before = people_of(connection, checkpoint.site, sessions)
         receipts = _load_receipts(connection, checkpoint.site, changed)
-        judgements = _write(connection, checkpoint, changed, receipts, contract)
-        complete_visits(
+        judgements, flagged = _write(connection, checkpoint, changed, receipts, contract)
+        people = complete_visits(
             connection, checkpoint.site, [*sessions, *session_ids(found_again)], before=seen_before
         )
         if announces:
             announce_signed(connection, judgements, recorded)
             announce_batch(connection, checkpoint.site, judgements)
+            push_written(connection, checkpoint.site, {*sessions, *touched, *flagged}, people)
         _end_replays(connection, batch)
         if not batch.replayed:
             request_replays(
@@ -131,13 +133,15 @@ def _write(
     changed: Sequence[FedDocument],
     receipts: Receipts,
     contract: Contract,
-) -> list[Judgement]:
-    """Write the documents that changed, corrections first; answers what became of each, in feed order."""
+) -> tuple[list[Judgement], set[str]]:
+    """Write the documents that changed, corrections first; answers what became of each, in feed order, and
+    the sessions whose flags may have changed.
+    """
     site = checkpoint.site
     first = [document for document in changed if is_correction(document)]
     rest = [document for document in changed if not is_correction(document)]
-    writer = DocumentWriter(connection, checkpoint, receipts=receipts, contract=contract)
-    written = writer.write(first)
+    first_writer = DocumentWriter(connection, checkpoint, receipts=receipts, contract=contract)
+    written = first_writer.write(first)
     record_corrections(connection, site, written)
     tell_sessions(connection, site, first, {document.key for document in rest})
     corrections = load_corrections(connection, site, [document.key for document in rest])
@@ -145,27 +149,29 @@ def _write(
         connection, checkpoint, receipts=receipts, contract=contract, corrections=corrections
     )
     by_key = {judgement.document.key: judgement for judgement in (*written, *writer.write(rest))}
-    return [by_key[document.key] for document in changed]
+    return [by_key[document.key] for document in changed], first_writer.touched | writer.touched
 
 
 def _refresh(
     connection: psycopg.Connection, checkpoint: Checkpoint, unchanged: Mapping[str, Recorded]
-) -> list[str]:
+) -> tuple[list[str], set[str]]:
     """Note documents that are as they were as seen in this epoch; those that were missing are back, and
-    answered.
+    answered, with the sessions whose flags may have changed by that.
 
     A row that says so already is not written again: rereading a site must not rewrite its tables.
     """
     found_again = [
         key for key, each in unchanged.items() if each.source_missing and each.state is not State.DELETED
     ]
+    touched: set[str] = set()
     if found_again:
         ids = session_ids(found_again)
         connection.execute(statements.SESSIONS_FOUND_AGAIN, {"site": checkpoint.site, "session_ids": ids})
         for kind in KINDS.values():
             if names := kind.names(found_again):
                 connection.execute(kind.find_again, {"site": checkpoint.site, "names": names})
-        flag_across(connection, checkpoint.site, ids, companions(connection, checkpoint.site, ids))
+        before = companions(connection, checkpoint.site, ids)
+        touched = flag_across(connection, checkpoint.site, ids, before)
         find_again(connection, checkpoint.site, found_again)
         connection.execute(statements.REPLAY_FOUND_AGAIN, {"site": checkpoint.site, "doc_ids": found_again})
     seen = {key for key, each in unchanged.items() if each.epoch != checkpoint.epoch} | set(found_again)
@@ -174,7 +180,7 @@ def _refresh(
             statements.REFRESH_DOCUMENTS,
             {"site": checkpoint.site, "epoch": checkpoint.epoch, "doc_ids": sorted(seen)},
         )
-    return found_again
+    return found_again, touched
 
 
 def _end_replays(connection: psycopg.Connection, batch: Batch) -> None:

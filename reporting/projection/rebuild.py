@@ -50,6 +50,7 @@ from reporting.projection.replays import load_replays, read_replays
 from reporting.projection.transactions import transaction
 from reporting.projection.write import delete_session_rows
 from reporting.projection.write_ahead import write_ahead
+from reporting.redcap.requests import push_written
 from reporting.visits import completion
 
 _TRIES = 3
@@ -219,6 +220,7 @@ def _exchange(connection: psycopg.Connection, live: Checkpoint, since: str, read
     marked = sum(connection.execute(statement, about).rowcount for statement in fresh.MARK_UNSEEN)
     flag_after_gone(connection, live.site)
     completion.bring_up_to_date(connection, people)
+    push_written(connection, live.site, session_ids(replaced), people)
     advance_checkpoint(connection, Batch(live, since, 0, at_end=True, documents=()))
     by_table = {name: len(keys) for name, keys in found.items()}
     return Rebuilt(live.site, read, len(replaced), by_table, marked)

@@ -89,6 +89,8 @@ class DocumentWriter:
         self._receipts = receipts
         self._contract = contract
         self._corrections = corrections or {}
+        self.touched: set[str] = set()
+        """Sessions whose flags may have changed, of other documents too."""
 
     def write(self, documents: Sequence[FedDocument]) -> list[Judgement]:
         """Replace the rows of these documents; answers what became of each, in order.
@@ -140,7 +142,7 @@ class DocumentWriter:
         self._flag_unknown_references(written_ids)
         flag_written(self._connection, self._site, written_ids)
         self._mark_deleted([judgement for judgement in written if judgement.state is State.DELETED])
-        flag_across(self._connection, self._site, ids, before)
+        self.touched |= flag_across(self._connection, self._site, ids, before)
         return written
 
     def _delete_rows(self, documents: Sequence[FedDocument]) -> None:

@@ -17,6 +17,8 @@ two sessions. `site` is always the *database's* site, never the member that the 
 | `consents` | forms; what was signed; withdrawals | people; the projector; people |
 | `visits` | visit definitions, visits | people, the projector |
 | `enrolment` | codes, labels and activity of devices | people, the gateway |
+| `redcap` | connections, mappings, the ledger of what was pushed | people; workers |
+| `reminders` | rules, templates, opt-outs; what became of each reminder | people; planning, workers |
 | `requests` | what was answered to requests that may be sent twice | the API |
 | `hubs` | site hubs, and what they have to purge | hubs, the erasure |
 | `erasures` | requests, steps, and what stays blocked | two people, and the erasure |
@@ -59,6 +61,23 @@ from reporting.tables.logins import (
 from reporting.tables.outbox import duties, outbox, outbox_attempts
 from reporting.tables.projection import checkpoints, proofs, replays, rescorings, score_history, site_states
 from reporting.tables.record import audit_chain, audit_log, ingest_log, waivers
+from reporting.tables.redcap import (
+    redcap_attempts,
+    redcap_connections,
+    redcap_hosts,
+    redcap_ledger,
+    redcap_mappings,
+    redcap_projects,
+    redcap_pulled,
+)
+from reporting.tables.reminders import (
+    reminder_opt_outs,
+    reminder_rules,
+    reminder_settings,
+    reminder_templates,
+    reminder_timezones,
+    reminders,
+)
 from reporting.tables.replication import replication_job_events, replication_jobs
 from reporting.tables.requests import idempotency_keys
 from reporting.tables.results import (
@@ -155,7 +174,20 @@ __all__ = [
     "quality_flags",
     "quarantine",
     "recovery_codes",
+    "redcap_attempts",
+    "redcap_connections",
+    "redcap_hosts",
+    "redcap_ledger",
+    "redcap_mappings",
+    "redcap_projects",
+    "redcap_pulled",
     "refresh_tokens",
+    "reminder_opt_outs",
+    "reminder_rules",
+    "reminder_settings",
+    "reminder_templates",
+    "reminder_timezones",
+    "reminders",
     "replays",
     "replication_job_events",
     "replication_jobs",

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Table,
     Text,
     func,
+    text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
@@ -62,6 +63,8 @@ study_sites = Table(
     comment="Which study runs where.",
 )
 
+RECORD_INDEX = "ix_participants_study_redcap_id"
+
 participants = Table(
     "participants",
     metadata,
@@ -73,11 +76,13 @@ participants = Table(
     Column("language", Text),
     Column("contact", LargeBinary, comment="sealed: names, addresses; published nowhere"),
     Column("enrolled_on", Date, comment="anchor of visits"),
+    Column("redcap_id", Text, comment="their record in the study's REDCap project"),
     Column("row_version", Integer, nullable=False, server_default="1"),
     Column("updated_at", Timestamp, nullable=False, server_default=func.now()),
     PrimaryKeyConstraint("study", "code"),
     CheckConstraint("status IN ('screened', 'enrolled', 'withdrawn', 'completed')", name="status_known"),
     Index(None, "site"),
+    Index(RECORD_INDEX, "study", "redcap_id", unique=True, postgresql_where=text("redcap_id IS NOT NULL")),
 )
 
 batteries = Table(

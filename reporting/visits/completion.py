@@ -27,7 +27,8 @@ import psycopg
 from reporting.compiled import execute_in
 from reporting.quality import RULES
 from reporting.quality.clock import FIRST_TABLETS
-from reporting.visits.generation import perform_in, up_to_date_everywhere
+from reporting.steps import perform_in
+from reporting.visits.generation import up_to_date_everywhere
 from reporting.visits.statements import lock_participants, pages
 
 CODE: Final = "visit_completed_twice"
@@ -101,11 +102,13 @@ def people_at(connection: psycopg.Connection, site: str) -> People:
 
 def complete_visits(
     connection: psycopg.Connection, site: str, session_ids: Sequence[str], before: Collection[tuple[str, str]]
-) -> None:
+) -> People:
     """Bring visits and flags up to date after the rows of these sessions were replaced, in the batch's
-    transaction. `before`: whose visits they were of until then (`people_of`).
+    transaction; whose. `before`: whose visits they were of until then (`people_of`).
     """
-    bring_up_to_date(connection, {*before, *people_of(connection, site, session_ids)})
+    people = {*before, *people_of(connection, site, session_ids)}
+    bring_up_to_date(connection, people)
+    return people
 
 
 def bring_up_to_date(connection: psycopg.Connection, people: Collection[tuple[str, str]]) -> None:

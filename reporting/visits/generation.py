@@ -19,26 +19,24 @@ transactions about one participant, the second sees what the first has done.
 | the process dies, or the transaction is undone | nothing has changed, nothing is told |
 | a participant with a session is made only now | the session is found: `completed` |
 | thousands of participants | pages, in one transaction; publications and events in parts |
+| a visit has changed | its reminders are planned anew (`reporting.reminders.planning`) |
 """
 
 from collections import defaultdict
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 
-import psycopg
-from sqlalchemy import ClauseElement, Connection
+from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from reporting.compiled import execute_in
 from reporting.publication.requests import publish_documents, visit_document
+from reporting.reminders.planning import replanned
+from reporting.steps import Steps, perform
 from reporting.visits import statements
 from reporting.visits.schedule import Definition, Person, Plan, Sitting, Visit, local_day, wanted_visits
 from reporting.visits.statements import pages
 from reporting.webhooks.events import Event, announce
-
-T = TypeVar("T")
-Steps = Generator[ClauseElement, Sequence[Any], T]
 
 _PAGE: Final = 500
 """Participants that are looked at together."""
@@ -76,30 +74,6 @@ def advance_visits(connection: Connection, now: datetime) -> int:
     return len(perform(connection, advanced(now)))
 
 
-def perform(connection: Connection, steps: Steps[T]) -> T:
-    """Take the steps on this connection."""
-    try:
-        statement = next(steps)
-        while True:
-            result = connection.execute(statement)  # type: ignore[call-overload]
-            statement = steps.send(result.all() if result.returns_rows else ())
-    except StopIteration as end:
-        value: T = end.value
-        return value
-
-
-def perform_in(connection: psycopg.Connection, steps: Steps[T]) -> T:
-    """Take the steps in the projector's own transaction."""
-    try:
-        statement = next(steps)
-        while True:
-            cursor = execute_in(connection, statement)
-            statement = steps.send(cursor.fetchall() if cursor.description else ())
-    except StopIteration as end:
-        value: T = end.value
-        return value
-
-
 def up_to_date(
     study: str,
     participants: Sequence[str] | None,
@@ -126,6 +100,7 @@ def up_to_date(
         if found and not is_trial:
             yield statements.upsert_visits(study, [(each.participant, each.after) for each in found])
             yield from _tell(found)
+            yield from replanned(study, sorted({each.participant for each in found}), now)
         changes += found
     return changes
 

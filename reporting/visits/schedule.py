@@ -203,13 +203,14 @@ def local_day(moment: datetime | None, timezone: str) -> date | None:
     if moment is None:
         return None
     try:
-        return moment.astimezone(_zone(timezone)).date()
+        return moment.astimezone(zone_named(timezone)).date()
     except OverflowError:  # the first and last day of the calendar
         return moment.date()
 
 
 @lru_cache(maxsize=1024)
-def _zone(name: str) -> tzinfo:
+def zone_named(name: str) -> tzinfo:
+    """The timezone; UTC for a name that nobody knows."""
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):

@@ -30,6 +30,9 @@ EventName = Literal[
     "site.archived",
     "replication.stuck",
     "replication.recovered",
+    "redcap.banned",
+    "redcap.parked",
+    "redcap.paused",
 ]
 
 

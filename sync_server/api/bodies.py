@@ -13,6 +13,7 @@ Each route says how much it takes, and nothing beyond that is read into memory.
 """
 
 from collections.abc import Iterator
+from email.parser import BytesParser
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
@@ -63,6 +64,25 @@ async def read_form(request: web.Request, form_type: type[Body], *, limit: int) 
     except ValueError as error:
         raise InvalidRequest("The form is not UTF-8, or has too many fields.") from error
     return convert_fields(fields, form_type, what="form field")
+
+
+async def read_loose_form(request: web.Request, *, limit: int) -> list[tuple[str, str]]:
+    """Names and values of a form as far as it can be read: URL-encoded, or in parts (`multipart/form-data`);
+    none of another body. `limit` in bytes. Raises TooLarge.
+    """
+    body = await _read(request, limit)
+    if request.content_type == _FORM:
+        return parse_qsl(body.decode(errors="replace"), keep_blank_values=True)
+    if request.content_type != "multipart/form-data":
+        return []
+    header = request.headers.get("Content-Type", "").encode("ascii", "replace")
+    parsed = BytesParser().parsebytes(b"Content-Type: " + header + b"\r\n\r\n" + body)
+    found = []
+    for part in parsed.walk():
+        name, value = part.get_param("name", header="content-disposition"), part.get_payload(decode=True)
+        if isinstance(name, str) and isinstance(value, bytes):
+            found.append((name, value.decode(errors="replace").strip()))
+    return found
 
 
 async def read_text(request: web.Request, media_type: str, *, limit: int) -> str:

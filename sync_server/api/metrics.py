@@ -20,6 +20,10 @@ from prometheus_client.registry import Collector
 from reporting.outbox.jobs import OutboxNumbers, select_numbers
 from reporting.queries.metrics import SiteNumbers, read_numbers
 from reporting.queries.snapshot import snapshot
+from reporting.redcap.hosts import HostNumbers, select_host_numbers
+from reporting.redcap.ledger import LedgerNumbers, select_ledger_numbers
+from reporting.redcap.projects import ProjectNumbers, select_project_numbers
+from reporting.reminders.listing import ReminderNumbers, select_reminder_numbers
 from reporting.replication_jobs.rows import JobNumbers, select_job_numbers
 from sync_server.api.route import plain
 from sync_server.following import AWAY, said
@@ -87,6 +91,34 @@ REPLICATION_GAUGES: Final = {
 """By member of JobNumbers."""
 
 
+REMINDER_GAUGES: Final = {
+    "reminders": ("metricis_reminders", "Reminders by what became of them."),
+    "repeats": (
+        "metricis_reminders_repeated",
+        "Times that a reminder was handed over again because nobody knew what had come of it.",
+    ),
+    "late_s": ("metricis_reminders_late_seconds", "Since the oldest reminder was due that was not sent yet."),
+}
+"""By member of ReminderNumbers."""
+
+
+class _Reminders(Collector):
+    def __init__(self, numbers: Iterable[ReminderNumbers]) -> None:
+        self._numbers = list(numbers)
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        states = GaugeMetricFamily(*REMINDER_GAUGES["reminders"], labels=["state"])
+        for each in self._numbers:
+            states.add_metric([each.state], each.reminders)
+        yield states
+        repeated = GaugeMetricFamily(*REMINDER_GAUGES["repeats"])
+        repeated.add_metric([], sum(each.repeats for each in self._numbers))
+        yield repeated
+        late = GaugeMetricFamily(*REMINDER_GAUGES["late_s"])
+        late.add_metric([], max((each.late_s for each in self._numbers), default=0.0))
+        yield late
+
+
 class _Replication(Collector):
     def __init__(self, numbers: Iterable[JobNumbers]) -> None:
         self._numbers = list(numbers)
@@ -102,6 +134,38 @@ class _Replication(Collector):
             stuck.add_metric([site], number)
         yield jobs
         yield stuck
+
+
+REDCAP_GAUGES: Final = {
+    "sessions": ("metricis_redcap_sessions", "Instances of sessions in a REDCap project, by state."),
+    "paused": ("metricis_redcap_paused", "1 while a REDCap project is paused."),
+    "banned": ("metricis_redcap_banned", "REDCap servers that have banned this one."),
+    "open": ("metricis_redcap_failing", "REDCap servers that are left alone for a while, since they fail."),
+}
+
+
+class _Redcap(Collector):
+    def __init__(
+        self, rows: Iterable[LedgerNumbers], projects: Iterable[ProjectNumbers], hosts: Iterable[HostNumbers]
+    ) -> None:
+        self._rows = list(rows)
+        self._projects = list(projects)
+        self._hosts = list(hosts)
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        sessions = GaugeMetricFamily(*REDCAP_GAUGES["sessions"], labels=["project", "state"])
+        for row in self._rows:
+            sessions.add_metric([row.project, row.state], row.rows)
+        yield sessions
+        paused = GaugeMetricFamily(*REDCAP_GAUGES["paused"], labels=["project"])
+        for project in self._projects:
+            paused.add_metric([project.project], project.paused)
+        yield paused
+        for member in ("banned", "open"):
+            gauge = GaugeMetricFamily(*REDCAP_GAUGES[member])
+            for hosts in self._hosts:
+                gauge.add_metric([], float(getattr(hosts, member)))
+            yield gauge
 
 
 class _Outbox(Collector):
@@ -123,17 +187,28 @@ async def get_metrics(request: web.Request) -> web.Response:
     sites: list[SiteNumbers] = []
     kinds: list[OutboxNumbers] = []
     jobs: list[JobNumbers] = []
+    redcap = _Redcap((), (), ())
+    reminders: list[ReminderNumbers] = []
     try:
         async with asyncio.timeout(_PATIENCE_S), snapshot(request.app[ENGINE]) as connection:
             sites = await read_numbers(connection)
             kinds = [OutboxNumbers(*row) for row in await connection.execute(select_numbers())]
             jobs = [JobNumbers(*row) for row in await connection.execute(select_job_numbers())]
+            redcap = _Redcap(
+                [LedgerNumbers(*row) for row in await connection.execute(select_ledger_numbers())],
+                [ProjectNumbers(*row) for row in await connection.execute(select_project_numbers())],
+                [HostNumbers(*row) for row in await connection.execute(select_host_numbers())],
+            )
+            numbers = await connection.execute(select_reminder_numbers())
+            reminders = [ReminderNumbers(*row) for row in numbers]
         is_up.set(1)
     except AWAY as error:
         log.warning("metrics without Postgres", error=said(error))
     registry.register(_Sites(sites))
     registry.register(_Outbox(kinds))
     registry.register(_Replication(jobs))
+    registry.register(redcap)
+    registry.register(_Reminders(reminders))
     body = generate_latest(registry) + generate_latest(request.app[TRAFFIC].registry)
     return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 

@@ -2,7 +2,7 @@
 
 | what happens | answer |
 |---|---|
-| the study has the code | 409 `taken` |
+| the study has the code, or another participant is the record in REDCap | 409 `taken` |
 | its participant was erased | 409 `not_possible` |
 | a status that cannot follow | 409 `not_possible` |
 | a site at which the study does not run | 422 |
@@ -19,7 +19,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from reporting.audit import record_entry
 from reporting.consent.state import State as ConsentState
-from reporting.participants.changing import CreatedMeanwhile, apply_changes, read_study_sites
+from reporting.participants.changing import CreatedMeanwhile, RecordTaken, apply_changes, read_study_sites
 from reporting.participants.contact import Contact, Long, Short, open_contact
 from reporting.participants.fates import Change, Known
 from reporting.participants.roster import (
@@ -30,7 +30,7 @@ from reporting.participants.roster import (
     select_participant,
     select_roster,
 )
-from reporting.participants.rules import Code, Language, State, Status, needs_its_site, problem_of
+from reporting.participants.rules import Code, Language, RedcapId, State, Status, needs_its_site, problem_of
 from sync_server.api.acts import Reason, audited
 from sync_server.api.call import Call, ListQuery, Nothing, PageOf
 from sync_server.api.parameters import Text
@@ -49,6 +49,7 @@ class RosterQuery(ListQuery, frozen=True, kw_only=True):
     site: Text | None = None
     status: Status | None = None
     consent: ConsentState | None = None
+    redcap_id: RedcapId | None = None
     q: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
 
 
@@ -73,6 +74,7 @@ class NewParticipant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     status: Status = "screened"
     language: Language | None = None
     enrolled_on: date | None = None
+    redcap_id: RedcapId | None = None
     contact: Contact | None = None
     reason: Reason | None = None
 
@@ -95,6 +97,7 @@ class ParticipantChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     status: Status | UnsetType = UNSET
     language: Language | UnsetType | None = UNSET
     enrolled_on: date | UnsetType | None = UNSET
+    redcap_id: RedcapId | UnsetType | None = UNSET
     contact: ContactChange | UnsetType | None = UNSET
     reason: Reason | None = None
 
@@ -103,7 +106,12 @@ async def list_participants(call: Call[RosterQuery, Nothing]) -> PageOf[Particip
     """The roster, without contacts."""
     query = call.query
     wanted = RosterFilter(
-        study=query.study, site=query.site, status=query.status, consent=query.consent, q=query.q
+        study=query.study,
+        site=query.site,
+        status=query.status,
+        consent=query.consent,
+        redcap_id=query.redcap_id,
+        q=query.q,
     )
     matching = select_roster(wanted, call.caller.scope("participants.read"))
     return await call.page(Participant, matching, sortable=SORTABLE, key=KEY)
@@ -142,13 +150,13 @@ async def create_participant(call: Call[Nothing, NewParticipant]) -> Detail:
     await require_study(call, body.study)
     if call.request.app[ERASED].knows_subject(body.study, body.code):
         raise NotPossible("The participant with this code was erased: use another code.")
-    state = State(body.site, body.status, body.language, body.enrolled_on)
+    state = State(body.site, body.status, body.language, body.enrolled_on, body.redcap_id)
     await _change(call, body.study, body.code, None, Known(state, body.contact or Contact()), body.reason)
     return await _detail(call, body.study, body.code)
 
 
 async def change_participant(call: Call[Nothing, ParticipantChange]) -> Detail:
-    """Change a participant's site, status, language, day of enrolment or contact."""
+    """Change a participant's site, status, language, day of enrolment, REDCap record or contact."""
     study, code, body = call.path("study"), call.path("code"), call.body
     participant, sealed = await _load(call, study, code, lock=True)
     call.caller.require("participants.write", study, participant.site)
@@ -198,6 +206,8 @@ async def _change(  # noqa: PLR0917 (one change and why)
         await apply_changes(call.connection, study, [change], call.request.app[SEALER].seal, entry)
     except CreatedMeanwhile as error:
         raise Taken(f"{study} has a participant {code} already.") from error
+    except RecordTaken as error:
+        raise Taken(str(error), details={"member": "redcap_id"}) from error
 
 
 async def _load(

@@ -16,7 +16,7 @@ from aiohttp import web
 from msgspec import Meta
 
 from reporting.audit import record_entry
-from reporting.participants.changing import CreatedMeanwhile
+from reporting.participants.changing import CreatedMeanwhile, RecordTaken
 from reporting.participants.exporting import MEDIA_TYPES, Format, export_lines
 from reporting.participants.fates import Report
 from reporting.participants.importing import Import, import_participants
@@ -52,7 +52,7 @@ class ExportQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def import_roster(call: Call[ImportQuery, Nothing]) -> Report:
-    """Import a CSV file of participants: columns code, site, status, language, enrolled_on, contact_….
+    """Import a CSV file of participants: code, site, status, language, enrolled_on, redcap_id, contact_….
 
     Every row's fate is told. All rows are taken or none, unless `on_error=skip`; `dry_run=true` changes
     nothing and answers the same.
@@ -83,7 +83,7 @@ async def import_roster(call: Call[ImportQuery, Nothing]) -> Report:
         told = await import_participants(call.connection, wanted, entry)
     except CannotRead as error:
         raise InvalidRequest(str(error)) from error
-    except CreatedMeanwhile as error:
+    except (CreatedMeanwhile, RecordTaken) as error:
         raise Changed("The roster was changed meanwhile: import it again.") from error
     except CannotOpen as error:
         raise Unavailable("Contacts were sealed with a key that this server does not have.") from error

@@ -20,6 +20,7 @@ import msgspec
 from msgspec import Meta
 
 from reporting.publication.requests import publish_sites
+from reporting.steps import perform
 from reporting.studies.rows import select_sites_of_study
 from reporting.visits.definitions import (
     KEY,
@@ -33,7 +34,7 @@ from reporting.visits.definitions import (
     select_definitions,
     update_definition,
 )
-from reporting.visits.generation import Change, perform, up_to_date
+from reporting.visits.generation import Change, up_to_date
 from reporting.visits.schedule import ENROLMENT, State
 from sync_server.api.acts import Reason
 from sync_server.api.call import Call, ListQuery, Nothing, PageOf

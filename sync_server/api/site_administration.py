@@ -22,6 +22,8 @@ from msgspec import UNSET, Meta, UnsetType
 
 from replication.errors import CouchError
 from reporting.publication.requests import publish_sites
+from reporting.reminders.planning import replanned_at_site
+from reporting.steps import perform
 from reporting.studies.sites import (
     Outstanding,
     SiteRecord,
@@ -32,7 +34,7 @@ from reporting.studies.sites import (
     timezones,
     update_site,
 )
-from reporting.visits.generation import at_site, perform
+from reporting.visits.generation import at_site
 from reporting.webhooks.events import Event, announce
 from sync_server.api.acts import Reason
 from sync_server.api.call import Call, Nothing
@@ -109,7 +111,9 @@ async def change_site(call: Call[Nothing, SiteChange]) -> SiteRecord:
         seen = {name: getattr(before, name) for name in changed}
         await call.record("site.change", "site", before.code, site=before.code, before=seen, after=changed)
         if "timezone" in changed:
-            await call.connection.run_sync(perform, at_site(before.code, datetime.now(UTC)))
+            now = datetime.now(UTC)
+            await call.connection.run_sync(perform, at_site(before.code, now))
+            await call.connection.run_sync(perform, replanned_at_site(before.code, now))
         await call.connection.execute(publish_sites([before.code]))
     return await _read(call, before.code)
 

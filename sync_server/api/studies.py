@@ -28,6 +28,9 @@ from sync_server.api.route import Route, get, patch, post
 from sync_server.api.study_rows import lock, publish_study, read_study
 from sync_server.errors import InvalidRequest, NotFound, NotPossible, Taken
 
+NO_STUDY = ("reminders",)
+"""Codes that paths have another meaning for."""
+
 Title = Annotated[str, Meta(max_length=200)]
 Description = Annotated[str, Meta(max_length=10_000)]
 
@@ -85,6 +88,8 @@ async def create_study(call: Call[Nothing, NewStudy]) -> StudyRow:
     """
     call.caller.require_everywhere("studies.create")
     wanted = call.body
+    if wanted.code in NO_STUDY:
+        raise InvalidRequest(f"{wanted.code} is no study's code.", details={"path": "$.code"})
     template = None
     if wanted.template is not None:
         template = TEMPLATES.get(wanted.template)

@@ -95,7 +95,7 @@ async def create_webhook(call: Call[Nothing, NewWebhook]) -> WebhookWithSecret:
     else:
         call.caller.require("webhooks.manage", body.study)
         await require_study(call, body.study)
-    await _require_allowed(call, body.url)
+    await require_allowed(call, body.url)
     secret = secret_of(secrets.token_bytes(SECRET_BYTES))
     made = await call.connection.execute(
         insert_webhook(
@@ -127,7 +127,7 @@ async def change_webhook(call: Call[Nothing, WebhookChanges]) -> WebhookRow:
     body = call.body
     changes: dict[str, Any] = {}
     if body.url is not UNSET:
-        await _require_allowed(call, body.url)
+        await require_allowed(call, body.url)
         changes["url"] = body.url
     if body.events is not UNSET:
         changes["events"] = sorted(set(body.events))
@@ -208,7 +208,7 @@ async def _webhook(call: Call[Any, Any], *, lock: bool = False) -> WebhookRow:
     return WebhookRow(*row)
 
 
-async def _require_allowed(call: Call[Any, Any], url: str) -> None:
+async def require_allowed(call: Call[Any, Any], url: str) -> None:
     """Raises InvalidRequest. A name that cannot be looked up now is taken: it is looked at again when it is
     sent to.
     """

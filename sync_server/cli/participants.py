@@ -32,7 +32,7 @@ from reporting.erasure.blocked import select_subjects
 from reporting.erasure.execution import Busy, NotConfirmed, run_erasure
 from reporting.erasure.names import subject_text
 from reporting.erasure.requests import Erasure
-from reporting.participants.changing import CreatedMeanwhile
+from reporting.participants.changing import CreatedMeanwhile, RecordTaken
 from reporting.participants.exporting import export_lines
 from reporting.participants.fates import Report
 from reporting.participants.importing import Import, import_participants
@@ -74,7 +74,7 @@ def import_command(
     skip: bool,
     as_json: bool,
 ) -> None:
-    """Import participants from a CSV FILE: columns code, site, status, language, enrolled_on, contact_….
+    """Import participants from a CSV FILE: code, site, status, language, enrolled_on, redcap_id, contact_….
 
     All rows are taken or none. Exit code 1 when rows were not taken.
     """
@@ -213,7 +213,7 @@ def _sealer(where: Target) -> Sealer:
 def _run(work: Any) -> Any:
     try:
         return asyncio.run(work)
-    except (CannotRead, CreatedMeanwhile, CannotOpen, UnusableKey, ReadableByOthers) as error:
+    except (CannotRead, CreatedMeanwhile, RecordTaken, CannotOpen, UnusableKey, ReadableByOthers) as error:
         fail(str(error))
     except (NotConfirmed, Busy) as error:
         fail(str(error))

@@ -22,8 +22,7 @@ from reporting.tables import sites as sites_table
 from sync_server.cli.target import Target, data_dir_option, fail, target
 from sync_server.identity.signing_key_file import UnusableSigningKey, load_or_create_signing_key
 from sync_server.jobs.site_documents import CouchSiteDocuments
-from sync_server.lifespan import STORE_CLIENT_TIMEOUT
-from sync_server.store_client import store_client
+from sync_server.store_client import STORE_CLIENT_TIMEOUT, store_client
 
 EXAMPLES = 5
 

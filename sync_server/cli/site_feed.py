@@ -10,8 +10,7 @@ from reporting.projection.feed import SiteDatabase, SiteFeed
 from sync_server.cli.target import Target, fail
 from sync_server.feed import CouchFeed
 from sync_server.identity.signing_key_file import UnusableSigningKey, load_or_create_signing_key
-from sync_server.lifespan import STORE_CLIENT_TIMEOUT
-from sync_server.store_client import store_client
+from sync_server.store_client import STORE_CLIENT_TIMEOUT, store_client
 
 
 @asynccontextmanager

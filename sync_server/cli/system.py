@@ -1,27 +1,21 @@
-"""`sync-server up`, and the processes it runs: `serve`, `project`, `relay` and `work`."""
+"""`sync-server up`: everything on one machine."""
 
 import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
-from replication.http.collector import collect_seldom
-from replication.store.registry import DirectoryInUse
 from sync_server.cli.couchdb_of_up import couchdb_of_up, why_away
-from sync_server.cli.target import fail
+from sync_server.cli.target import fail, why
 from sync_server.embedded.data_directory import DataDirectory, DirectoryLock
 from sync_server.embedded.errors import EmbeddedError
-from sync_server.embedded.lifeline import watch_lifeline
 from sync_server.embedded.system import EmbeddedSystem, run_until_signal
-from sync_server.identity.ended_logins import AnotherProcess
-from sync_server.identity.signing_key_file import UnusableSigningKey
 from sync_server.logs import configure_logging
-from sync_server.sealing import UnusableKey
-from sync_server.services import run_projector, run_relay, run_server, start_services
+from sync_server.services import start_services
 from sync_server.settings import Settings, SettingsError, read_settings
 from sync_server.tls.certificate import UnusableCertificate, load_context
 
@@ -101,8 +95,8 @@ def up(
         # Whoever started it may have stopped reading; the system runs all the same.
         with contextlib.suppress(OSError):
             click.echo(f"Service   {settings.base_url}\nPostgres  sync-server dsn --data-dir {data_dir}")
-            if running.couchdb is not None and (why := await why_away(data_dir, running.couchdb.url)):
-                click.echo(why, err=True)
+            if running.couchdb is not None and (away := await why_away(data_dir, running.couchdb.url)):
+                click.echo(away, err=True)
 
     try:
         settings = _checked_settings(data_dir, host, port, given)
@@ -118,80 +112,6 @@ def up(
         asyncio.run(run_until_signal(system, start))
     except (EmbeddedError, SettingsError, UnusableCertificate) as error:
         fail(str(error))
-
-
-@click.command()
-def serve() -> None:
-    """Serve the gateway and the API, on the settings in the environment."""
-    settings = _settings("serve")
-    watch_lifeline()
-    with _told_in_a_sentence(f"The service cannot start on {settings.host} port {settings.port}"):
-        collect_seldom()
-        run_server(settings)
-
-
-@click.command()
-def project() -> None:
-    """Follow every site database into Postgres, on the settings in the environment."""
-    settings = _settings("project")
-    watch_lifeline()
-    with _told_in_a_sentence("The projector cannot start"):
-        asyncio.run(run_projector(settings))
-
-
-@click.command()
-def relay() -> None:
-    """Carry what is to be done outside Postgres to the workers, on the settings in the environment."""
-    settings = _settings("relay")
-    watch_lifeline()
-    with _told_in_a_sentence("The relay cannot start"):
-        run_relay(settings)
-
-
-@click.command()
-@click.option(
-    "--queues", help="Work on these queues only, comma-separated, the first ones first; unset: on all."
-)
-def work(queues: str | None) -> None:
-    """Publish to tablets, call webhooks, send mail: whatever the relay carries; several may run."""
-    # The registry of what there is to do imports all of it, which no other command needs.
-    from sync_server.jobs.registry import QUEUES  # noqa: PLC0415
-    from sync_server.jobs.worker import run_worker  # noqa: PLC0415
-
-    wanted = tuple(name.strip() for name in queues.split(",")) if queues else QUEUES
-    if unknown := sorted(set(wanted) - set(QUEUES)):
-        fail(f"There is no queue {', '.join(unknown)}: the queues are {', '.join(QUEUES)}.")
-    settings = _settings("work")
-    watch_lifeline()
-    with _told_in_a_sentence("The worker cannot start"):
-        run_worker(settings, wanted)
-
-
-def _settings(process: str) -> Settings:
-    try:
-        settings = read_settings(os.environ)
-    except SettingsError as error:
-        fail(str(error))
-    configure_logging(settings.log_level, process=process)
-    return settings
-
-
-@contextlib.contextmanager
-def _told_in_a_sentence(what: str) -> Iterator[None]:
-    """Ends the command with a sentence for what its operator can mend."""
-    try:
-        yield
-    except (
-        SettingsError,
-        DirectoryInUse,
-        UnusableKey,
-        UnusableSigningKey,
-        UnusableCertificate,
-        AnotherProcess,
-    ) as error:
-        fail(str(error))
-    except OSError as error:
-        fail(f"{what}: {_why(error)}.")
 
 
 def _checked_settings(data_dir: Path, host: str, port: int, tls: Mapping[str, str]) -> Settings:
@@ -226,11 +146,4 @@ def refuse_taken_port(host: str, port: int, instead: str = "--port or --host") -
         with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
             pass
     except OSError as error:
-        fail(f"Cannot listen on {host} port {port}: {_why(error)}. Give another {instead}.")
-
-
-def _why(error: OSError) -> str:
-    if error.errno is not None and error.errno > 0:
-        return os.strerror(error.errno)
-    # A failed look-up of a name; Python adds what was attempted.
-    return (error.strerror or str(error)).partition(" (while ")[0]
+        fail(f"Cannot listen on {host} port {port}: {why(error)}. Give another {instead}.")

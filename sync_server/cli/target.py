@@ -90,3 +90,11 @@ def fail(message: str, *, code: int = 1) -> NoReturn:
     """End the command: the message on standard error, the exit code to the caller."""
     click.echo(message, err=True)
     sys.exit(code)
+
+
+def why(error: OSError) -> str:
+    """What the system says, without the number and what Python adds."""
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    # A failed look-up of a name; Python adds what was attempted.
+    return (error.strerror or str(error)).partition(" (while ")[0]

@@ -1,4 +1,7 @@
-"""The demo on a running system: a study is set up, a tablet enrols, pulls, pushes; the rows and scores."""
+"""The demo on a running system: a study is set up, a tablet enrols, pulls, pushes; the rows and scores.
+
+Where there is a REDCap project, the sessions go there too; where there is a mail server, people are reminded.
+"""
 
 import asyncio
 import time
@@ -16,7 +19,10 @@ from replication.client import CouchClient, basic_login
 from replication.push import batches, outgoing, push_batch
 from reporting.engine import sync_engine
 from reporting.tables import scores, sessions, trials
+from sync_server.demo import in_redcap, reminded
+from sync_server.demo.failure import PATIENCE_S, DemoFailed
 from sync_server.demo.generate import generate_sessions
+from sync_server.demo.in_redcap import RedcapProject
 from sync_server.demo.team import STUDY, NotDone, StudyTeam
 from sync_server.embedded.record import SystemRecord
 from sync_server.enrolment import Enrolment
@@ -24,17 +30,22 @@ from sync_server.enrolment import Enrolment
 SITE = "lima"
 DEVICE = "lima-tab-1"
 SEED = 2016
-PATIENCE_S = 120.0
 
 
-class DemoFailed(Exception):
-    """The demo did not come to its end; the message says where."""
-
-
-async def run_demo(record: SystemRecord, count: int, console: Console, *, email: str, password: str) -> None:
+async def run_demo(
+    record: SystemRecord,
+    count: int,
+    console: Console,
+    *,
+    email: str,
+    password: str,
+    redcap: RedcapProject | None = None,
+    mails: bool = False,
+) -> None:
     """Set up a study, sync `count` generated sessions as one tablet, and print what came of it.
 
-    `email` and `password` are the admin's. Raises DemoFailed.
+    `email` and `password` are the admin's. `mails`: the system sends mails, so people are reminded. Raises
+    DemoFailed.
     """
     documents = list(generate_sessions(count, site=SITE, seed=SEED))
     engine = sync_engine(record.database_url)
@@ -47,12 +58,23 @@ async def run_demo(record: SystemRecord, count: int, console: Console, *, email:
                 f"Study [bold]{STUDY}[/] is set up at {SITE}; [bold]{DEVICE}[/] has enrolled itself with a"
                 " one-time code."
             )
+            if redcap is not None:
+                await in_redcap.connect(team, redcap, console)
+            if mails:
+                await reminded.plan(team, SITE, console)
+                documents.append(reminded.late_session(SITE, SEED + 1))
             await _pulled(http, enrolment, documents, console)
             await _sync(http, enrolment, documents, console)
-            await _projected(engine, count, console)
+            await _projected(engine, len(documents), console)
             console.print(await _visits(team))
-        with engine.connect() as connection:
-            console.print(_score_table(connection))
+            with engine.connect() as connection:
+                console.print(_score_table(connection))
+            if redcap is not None:
+                await in_redcap.pushed(team, len(documents))
+                console.print(*await in_redcap.told(team, http, redcap), sep="\n")
+            if mails:
+                await reminded.sent(team)
+                console.print(*await reminded.told(team), sep="\n")
     except NotDone as error:
         raise DemoFailed(str(error)) from error
     finally:

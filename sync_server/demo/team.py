@@ -14,6 +14,7 @@ from sync_server.enrolment import Enrolment
 
 STUDY = "DEMO"
 BATTERY = "self-regulation"
+TIMEZONE = "America/Lima"
 VISITS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("baseline", {"anchor": "enrolment", "offset_days": 0, "window_before_days": 0, "window_after_days": 14}),
     (
@@ -22,6 +23,11 @@ VISITS: tuple[tuple[str, dict[str, Any]], ...] = (
     ),
 )
 """As the generated sessions have them."""
+
+
+def record_of(code: str) -> str:
+    """The name of a participant's record in REDCap: 3 for p003."""
+    return str(int(code.removeprefix("p")))
 
 
 class NotDone(Exception):
@@ -47,7 +53,7 @@ class StudyTeam:
 
     async def set_up(self, site: str, participants: Sequence[tuple[str, str]]) -> None:
         """The study at this site, with these participants (code, day of enrolment). Raises NotDone."""
-        await self.call("POST", "/api/sites", {"code": site, "name": "Lima", "timezone": "America/Lima"})
+        await self.call("POST", "/api/sites", {"code": site, "name": "Lima", "timezone": TIMEZONE})
         await self.call("POST", "/api/studies", {"code": STUDY, "title": "Self-regulation (demo)"})
         await self.call("PUT", f"/api/studies/{STUDY}/sites/{site}", {})
         # A sitting has a part of the battery, so none of its tasks has to be in every session.
@@ -60,8 +66,8 @@ class StudyTeam:
             visit = {**definition, "battery": {"id": BATTERY, "version": 1}}
             await self.call("PUT", f"/api/schedules/{STUDY}/{code}", visit)
         await self.call("PATCH", f"/api/studies/{STUDY}", {"status": "active"})
-        rows = [f"{code},{site},enrolled,en,{day}" for code, day in participants]
-        roster = "\n".join(["code,site,status,language,enrolled_on", *rows]).encode()
+        rows = [f"{code},{site},enrolled,en,{day},{record_of(code)}" for code, day in participants]
+        roster = "\n".join(["code,site,status,language,enrolled_on,redcap_id", *rows]).encode()
         await self.call("POST", f"/api/participants/import?study={STUDY}", roster)
 
     async def enrol_tablet(self, site: str, device: str) -> Enrolment:

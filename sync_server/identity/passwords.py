@@ -10,16 +10,36 @@ Parameters are the second recommended option of RFC 9106, section 4.
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 from passlib.hash import argon2  # type: ignore[import-untyped]
 
 MINIMUM_LENGTH = 12
 MAXIMUM_LENGTH = 1024
 
-_MEMORY_KIB, _PASSES, _LANES = 64 * 1024, 3, 4
-_ARGON2ID = argon2.using(type="ID", memory_cost=_MEMORY_KIB, time_cost=_PASSES, parallelism=_LANES)
-# A well-formed hash that no known password has: verifying against it costs what a real one costs.
-_NOBODYS_HASH = f"$argon2id$v=19$m={_MEMORY_KIB},t={_PASSES},p={_LANES}${'A' * 22}${'A' * 43}"
+
+class Cost(NamedTuple):
+    """What one hash costs: memory in KiB, passes over it, and lanes that are filled at once."""
+
+    memory_kib: int
+    passes: int
+    lanes: int
+
+    def hasher(self) -> Any:
+        """passlib's argon2id at this cost."""
+        return argon2.using(
+            type="ID", memory_cost=self.memory_kib, time_cost=self.passes, parallelism=self.lanes
+        )
+
+    def nobodys_hash(self) -> str:
+        """A well-formed hash that no known password has: verifying against it costs what a real one costs."""
+        return f"$argon2id$v=19$m={self.memory_kib},t={self.passes},p={self.lanes}${'A' * 22}${'A' * 43}"
+
+
+COST = Cost(memory_kib=64 * 1024, passes=3, lanes=4)
+
+_ARGON2ID = COST.hasher()
+_NOBODYS_HASH = COST.nobodys_hash()
 _HASHERS = ThreadPoolExecutor(max_workers=2, thread_name_prefix="argon2")
 
 

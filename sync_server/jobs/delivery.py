@@ -81,8 +81,9 @@ async def _end(engine: AsyncEngine, ended: Sequence[Ended]) -> None:
             async with engine.begin() as connection:
                 counted = set((await connection.execute(end(ended))).scalars())
                 told = [each for each in ended if each.entry.id in counted]
-                if told:
-                    await connection.execute(record_attempts(told))
+                tried = [each for each in told if each.outcome != "postponed"]
+                if tried:
+                    await connection.execute(record_attempts(tried))
         except sqlalchemy.exc.OperationalError:
             if attempt == _TRIES_TO_END:
                 raise
@@ -90,7 +91,7 @@ async def _end(engine: AsyncEngine, ended: Sequence[Ended]) -> None:
         else:
             break
     for each in told:
-        if each.error is not None:
+        if each.error is not None and each.outcome != "postponed":
             log.warning(
                 "delivery ended",
                 kind=each.entry.kind,

@@ -20,6 +20,8 @@ from reporting.outbox.claims import (
 from reporting.outbox.duties import Duty
 from reporting.outbox.policy import Failed
 from reporting.publication.requests import publish_sites
+from reporting.redcap.pulled import ask_for_pull, select_due
+from reporting.reminders.due import queue_due
 from reporting.replication_jobs.requests import ask_for_look
 from reporting.replication_jobs.rows import anything_to_watch
 from reporting.tables import sites
@@ -46,6 +48,14 @@ def duties(settings: Settings) -> tuple[Duty, ...]:
         connection.execute(prune_payloads(ended_before=before, limit=PRUNED_AT_ONCE, kinds=KEPT_FOR_EVER))
         connection.execute(prune_attempts(ended_before=before, limit=PRUNED_AT_ONCE))
 
+    pull_every = timedelta(minutes=settings.redcap_pull_minutes)
+
+    def pull_participants(connection: Connection, now: datetime) -> None:  # noqa: ARG001 (a duty's signature)
+        due = [(project, study) for project, study in connection.execute(select_due(pull_every))]
+        if due:
+            connection.execute(ask_for_pull(due))
+
+    pulls = (Duty("redcap pulls", timedelta(minutes=1), pull_participants),)
     sweep_every = timedelta(seconds=min(5.0, settings.outbox_lease_seconds / 2))
     return (
         Duty("outbox sweep", sweep_every, sweep),
@@ -53,7 +63,10 @@ def duties(settings: Settings) -> tuple[Duty, ...]:
         Duty("identity prune", timedelta(hours=1), prune_what_ran_out),
         Duty("publication drift", timedelta(hours=1), repair_drift),
         Duty("replication watch", timedelta(seconds=30), watch_replication_jobs),
+        # After the visits: what they have become is what is reminded of.
         Duty("visits", timedelta(minutes=1), advance_visits),
+        *(pulls if pull_every else ()),
+        Duty("reminders", timedelta(seconds=15), queue_due),
     )
 
 

@@ -9,7 +9,10 @@ To add a kind, add a line to KINDS. Queues and what workers listen to are derive
 | `webhook` | `event`, or a person's test | a signed POST was taken |
 | `mail` | accounts | a message was handed to the mail server |
 | `erasure` | an approved request | a participant's data are gone |
+| `redcap_pull` | `reporting.redcap.pulled` | what REDCap says of participants is on the roster |
+| `reminder` | `reporting.reminders.due`, or a person's test | a participant was reminded of a visit |
 | `replication` | `reporting.replication_jobs.requests` | replications run as wanted, and are looked at |
+| `redcap` | `reporting.redcap.requests` | a session has one instance in REDCap, with the values of now |
 """
 
 from collections.abc import Mapping
@@ -21,6 +24,9 @@ import msgspec
 from reporting.erasure.requests import KIND as ERASURE
 from reporting.outbox.policy import Policy
 from reporting.publication.requests import KIND as PUBLICATION
+from reporting.redcap.pulled import KIND as REDCAP_PULL
+from reporting.redcap.requests import KIND as REDCAP
+from reporting.reminders.due import KIND as REMINDER
 from reporting.replication_jobs.requests import KIND as REPLICATION
 from reporting.webhooks.events import KIND as EVENT
 from reporting.webhooks.fan_out import KIND as WEBHOOK
@@ -30,6 +36,9 @@ from sync_server.jobs.handlers import Handler, one_by_one
 from sync_server.jobs.mail import KIND as MAIL
 from sync_server.jobs.mail import deliver_mail
 from sync_server.jobs.publication import deliver_publications
+from sync_server.jobs.redcap import push_sessions
+from sync_server.jobs.redcap_pull import deliver_pull
+from sync_server.jobs.reminders import deliver_reminder
 from sync_server.jobs.replication import look_after_jobs
 from sync_server.jobs.webhooks import deliver_webhook
 
@@ -40,6 +49,9 @@ FOR_A_DAY: Final = Policy.doubling(first=2 * _SECOND, longest=15 * _MINUTE, tota
 WEBHOOKS: Final = Policy(
     (5 * _SECOND, 1 * _MINUTE, 5 * _MINUTE, 30 * _MINUTE, 2 * _HOUR, 5 * _HOUR, 6 * _HOUR, 10 * _HOUR)
 )
+
+REMINDERS: Final = Policy.doubling(first=10 * _SECOND, longest=30 * _MINUTE, total=8 * 24 * _HOUR)
+"""Longer than any reminder is useful: what ends it is that it is too late."""
 
 
 class Kind(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,12 +72,18 @@ KINDS: Final[Mapping[str, Kind]] = {
         Kind(name=WEBHOOK, queue="webhooks", handler=one_by_one(deliver_webhook), policy=WEBHOOKS, batch=16),
         Kind(name=MAIL, queue="mail", handler=one_by_one(deliver_mail), batch=20),
         Kind(name=ERASURE, queue="erasures", handler=one_by_one(deliver_erasure), batch=1),
+        Kind(name=REDCAP_PULL, queue="redcap", handler=one_by_one(deliver_pull, at_once=1), batch=1),
+        Kind(
+            name=REMINDER,
+            queue="reminders",
+            handler=one_by_one(deliver_reminder),
+            policy=REMINDERS,
+            batch=20,
+        ),
         Kind(name=REPLICATION, queue="replications", handler=one_by_one(look_after_jobs), batch=1),
+        Kind(name=REDCAP, queue="redcap", handler=push_sessions, batch=100),
     )
 }
-
-QUEUES: Final[tuple[str, ...]] = tuple(sorted({kind.queue for kind in KINDS.values()}))
-"""Every queue that has a kind."""
 
 KEPT_FOR_EVER: Final = frozenset({EVENT})
 """Kinds whose done entries keep their key (not their payload): it is what makes them happen once."""

@@ -29,13 +29,13 @@ from reporting.replication_jobs.observing import Seen, record_looks
 from reporting.replication_jobs.requests import ask_for_look
 from reporting.replication_jobs.rows import WantedJob, select_wanted, wanted_of
 from sync_server.jobs.resources import Resources
-from sync_server.lifespan import STORE_CLIENT_TIMEOUT
 from sync_server.replication_jobs.credentials import Credential, NotForThisUrl, open_sealed
 from sync_server.replication_jobs.documents import LocalSide, document_id, document_of, plan
 from sync_server.replication_jobs.looks import COUCHDB, EMBEDDED, look_of, shown_reason
 from sync_server.replication_jobs.replicator import StoreReplicator
 from sync_server.sealing import CannotOpen, Sealer
 from sync_server.settings import Settings
+from sync_server.store_client import STORE_CLIENT_TIMEOUT
 
 SOON: Final = timedelta(seconds=3)
 

@@ -11,10 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from replication.client import CouchClient
 from reporting.engine import async_engine
 from sync_server.identity.signing_key_file import load_or_create_signing_key
-from sync_server.lifespan import STORE_CLIENT_TIMEOUT
 from sync_server.sealing import Sealer, load_sealer
 from sync_server.settings import Settings
-from sync_server.store_client import store_client
+from sync_server.store_client import STORE_CLIENT_TIMEOUT, store_client
 
 
 class Resources(NamedTuple):

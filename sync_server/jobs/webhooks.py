@@ -102,7 +102,7 @@ async def deliver_webhook(entry: Started, resources: Resources) -> Outcome:
     told = {name: entry.payload.get(name) for name in ("timestamp", "data")}
     body = msgspec.json.encode({"type": entry.payload.get("event"), **told})
     headers = signed_headers(secret, message_id=message_id(entry.key), timestamp=int(time.time()), body=body)
-    outcome = await _post(webhook.url, body, headers, reach)
+    outcome = await post(webhook.url, body, headers, reach)
     if isinstance(outcome, Failed) and outcome.error == GONE:
         async with resources.engine.begin() as connection:
             await connection.execute(_pause(number, GONE))
@@ -114,7 +114,8 @@ def message_id(key: str) -> str:
     return "msg_" + key.replace("/", "_")
 
 
-async def _post(url: str, body: bytes, headers: Mapping[str, str], reach: Reach) -> Outcome:
+async def post(url: str, body: bytes, headers: Mapping[str, str], reach: Reach) -> Outcome:
+    """POST a signed body, and what came of it."""
     connector = aiohttp.TCPConnector(resolver=AllowedAddresses(reach), use_dns_cache=False, force_close=True)
     sent = {**headers, "Content-Type": "application/json", "User-Agent": "metricis-sync"}
     try:

@@ -214,12 +214,56 @@ OPERATIONS: dict[tuple[str, str], Example] = {
     ),
 }
 
+_RULE = {"study": "{study}", "code": "before"}
+_TEMPLATE = {"study": "{study}", "rule": "before", "language": "en"}
+_OPT_OUT = {"study": "{study}", "participant": "p-{site}", "channel": "email"}
+_REMINDERS = "/api/schedules/reminders/{study}"
+
+REMINDERS: dict[tuple[str, str], Example] = {
+    ("GET", "/api/schedules/reminders"): Example(),
+    # One that was sent.
+    ("POST", "/api/schedules/reminders/{id}/cancel"): Example(
+        reach="study and site", path={"id": "{number}"}, body={"reason": "why"}
+    ),
+    ("GET", f"{_REMINDERS}/rules"): Example(reach="study seen", path={"study": "{study}"}),
+    ("PUT", f"{_REMINDERS}/rules/{{code}}"): Example(
+        reach="study", path=_RULE, body={"moment": "before_due", "days": 1}
+    ),
+    ("DELETE", f"{_REMINDERS}/rules/{{code}}"): Example(reach="study", path=_RULE, body={"reason": "why"}),
+    ("GET", f"{_REMINDERS}/settings"): Example(reach="study seen", path={"study": "{study}"}),
+    ("PUT", f"{_REMINDERS}/settings"): Example(reach="study", path={"study": "{study}"}, body={}),
+    ("PUT", f"{_REMINDERS}/gateway"): Example(
+        reach="study", path={"study": "{study}"}, body={"url": "ftp://host.example"}
+    ),
+    ("DELETE", f"{_REMINDERS}/gateway"): Example(reach="study", path={"study": "{study}"}),
+    ("GET", f"{_REMINDERS}/templates"): Example(reach="study seen", path={"study": "{study}"}),
+    ("PUT", f"{_REMINDERS}/templates/{{rule}}/{{language}}"): Example(
+        reach="study", path=_TEMPLATE, body={"text": "Come."}
+    ),
+    ("DELETE", f"{_REMINDERS}/templates/{{rule}}/{{language}}"): Example(reach="study", path=_TEMPLATE),
+    ("GET", f"{_REMINDERS}/opt-outs"): Example(reach="study seen", path={"study": "{study}"}),
+    # A channel that there is not.
+    ("PUT", f"{_REMINDERS}/opt-outs/{{participant}}/{{channel}}"): Example(
+        reach="study and site", path={**_OPT_OUT, "channel": "pigeon"}
+    ),
+    ("DELETE", f"{_REMINDERS}/opt-outs/{{participant}}/{{channel}}"): Example(
+        reach="study and site", path=_OPT_OUT, body={"reason": "why"}, may_be_missing=True
+    ),
+    ("GET", f"{_REMINDERS}/preview"): Example(
+        reach="study seen", path={"study": "{study}"}, query={"due_on": "2026-05-10"}
+    ),
+    ("POST", f"{_REMINDERS}/test"): Example(
+        reach="study", path={"study": "{study}"}, body={"rule": "before"}
+    ),
+}
+
 ADMINISTRATION: dict[tuple[str, str], Example] = {
     **PEOPLE,
     **STUDIES,
     **PARTICIPANTS,
     **COLLECTING,
     **OPERATIONS,
+    **REMINDERS,
 }
 
 FURTHER: list[tuple[tuple[str, str], Example]] = [
@@ -278,6 +322,11 @@ FURTHER: list[tuple[tuple[str, str], Example]] = [
     (
         ("PATCH", "/api/participants/{study}/{code}"),
         Example(reach="study", path={"study": "{study}", "code": "by-code"}, body={}),
+    ),
+    # What a participant would be sent.
+    (
+        ("GET", f"{_REMINDERS}/preview"),
+        Example(reach="study and site", path={"study": "{study}"}, query={"participant": "v-{site}"}),
     ),
     # Lists of one study or site.
     (("GET", "/api/audit"), Example(query={"study": "{study}"})),

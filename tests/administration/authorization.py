@@ -13,6 +13,7 @@ from sync_server.identity.access_tokens import Role
 from sync_server.policy import RIGHTS
 from tests.administration.administration_examples import ADMINISTRATION
 from tests.administration.example import Example, Reach
+from tests.administration.redcap_examples import REDCAP
 
 STUDY, SITE, OTHER_SITE = "SRO", "lima", "quito"
 OTHER_STUDY, FOREIGN_SITE = "ABC", "cusco"
@@ -32,6 +33,7 @@ NUMBERS = {SITE: "1001", OTHER_SITE: "1002"}
 
 EXAMPLES: dict[tuple[str, str], Example] = {
     **ADMINISTRATION,
+    **REDCAP,
     ("GET", "/api/auth/me"): Example(),
     ("GET", "/api/sites"): Example(),
     ("GET", "/api/sites/{site}"): Example(reach="site", path={"site": "{site}"}),
@@ -98,6 +100,9 @@ WORLD: list[str] = [
     "INSERT INTO checkpoints (site, database, epoch, batch, since, rereading)"
     " SELECT site, 'site-' || site, 'e', 1, '1', false FROM study_sites",
     "INSERT INTO visit_definitions (study, code, anchor) VALUES ('SRO', 'baseline', 'enrolment')",
+    "INSERT INTO reminder_rules (study, code, moment, days, channel, send_at, useful_hours)"
+    " VALUES ('SRO', 'before', 'before_due', 1, 'email', '09:00', 12)",
+    "INSERT INTO reminder_templates (study, rule, language, text) VALUES ('SRO', 'before', 'en', 'Come.')",
     "INSERT INTO participants (study, code, site, status, enrolled_on)"
     " SELECT study, 'v-' || site, site, 'enrolled', '2999-01-01' FROM study_sites",
     "INSERT INTO visits (study, participant, code, site, state, due_on, window_from, window_to, anchor,"
@@ -139,12 +144,27 @@ WORLD: list[str] = [
             " (id, site, name, kind, direction, url, desired, created_by, updated_by)"
             " OVERRIDING SYSTEM VALUE VALUES ({number}, '{site}', 'up', 'collected', 'push',"
             " 'https://host.example/db', 'cancelled', 'somebody', 'somebody')",
+            "INSERT INTO redcap_connections (id, study, site, url, token, created_by)"
+            " OVERRIDING SYSTEM VALUE VALUES"
+            " ({number}, 'SRO', '{site}', 'https://host.example/api/', '', 'somebody')",
+            "INSERT INTO redcap_projects (project, study) VALUES ('key@{site}', 'SRO')",
+            "INSERT INTO redcap_ledger (id, project, study, site, session_id, form, record, state)"
+            " OVERRIDING SYSTEM VALUE VALUES"
+            " ({number}, 'key@{site}', 'SRO', '{site}', 's-{site}', 'cog', '1', 'retired')",
+            "INSERT INTO redcap_pulled (id, project, record, value) OVERRIDING SYSTEM VALUE VALUES"
+            " ({number}, 'key@{site}', '1', '{{}}')",
+            "INSERT INTO reminders (id, study, participant, visit, rule, channel, occurrence, planned_at,"
+            " useful_until, state) OVERRIDING SYSTEM VALUE VALUES ({number}, 'SRO', 'v-{site}', 'baseline',"
+            " 'before', 'email', 0, '2026-01-01', '2026-01-02', 'sent')",
             "INSERT INTO outbox (id, kind, key, study, site, payload, payload_sha256, state)"
             " OVERRIDING SYSTEM VALUE VALUES"
             " ({number}, 'publication', '{site}/1', 'SRO', '{site}', 'null', '', 'done'),"
             " (2{number}, 'publication', '{site}/2', NULL, '{site}', 'null', '', 'done')",
         )
     ),
+    "INSERT INTO redcap_hosts (host) VALUES ('host.example:443')",
+    "INSERT INTO redcap_connections (id, study, url, token, created_by) OVERRIDING SYSTEM VALUE"
+    " VALUES (1000, 'SRO', 'https://host.example/api/', '', 'somebody')",
     "INSERT INTO webhooks (id, url, events, secret, created_by) OVERRIDING SYSTEM VALUE"
     " VALUES (1000, 'https://host.example', '{}', '', 'somebody')",
     "INSERT INTO outbox (id, kind, key, study, payload, payload_sha256, state) OVERRIDING SYSTEM VALUE"

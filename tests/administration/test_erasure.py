@@ -13,6 +13,7 @@ from sync_server.jobs.pruning import prune_what_ran_out
 from sync_server.keys import ENGINE, ERASED, SEALER, SETTINGS, SITE_DATABASES
 from sync_server.site_erasing import CouchSiteStore
 from tests.administration.office import Office
+from tests.administration.redcap_traces import push_to_redcap
 from tests.api.calls import Answer
 
 PLANTED = "s012planted"
@@ -128,6 +129,13 @@ async def clinic(office: Office) -> Clinic:
         " ('SRO', 'neighbour', 'lima', 'enrolled')",
         PLANTED,
     )
+    office.rows(
+        "INSERT INTO reminders (study, participant, visit, rule, channel, occurrence, planned_at,"
+        " useful_until) VALUES ('SRO', %s, 'v', 'r', 'email', 0, now(), now())",
+        PLANTED,
+    )
+    office.rows("INSERT INTO reminder_opt_outs VALUES ('SRO', %s, 'sms', now(), 'participant')", PLANTED)
+    office.rows("INSERT INTO reminder_timezones VALUES ('SRO', %s, 'UTC')", PLANTED)
     await office.gateway.open_site("lima")
     tablet = await office.gateway.enrol("lima", "lima-tab-1")
     clinic = Clinic(office, tablet, await office.gateway.enrol("lima", "lima-hub", role="hub"))
@@ -156,6 +164,7 @@ async def clinic(office: Office) -> Clinic:
         {"contact": {"name": SECRET}, "language": "es"},
         If_Match=reading.headers.get("ETag", "*"),
     )
+    push_to_redcap(office, PLANTED)
     return clinic
 
 
@@ -195,6 +204,10 @@ async def test_erasure_takes_everything_from_everywhere_and_nothing_of_neighbour
         ("n-conflict", "neighbour"),
     ]
     assert PLANTED not in clinic.everything()
+    assert office.rows("SELECT session_id FROM redcap_ledger") == [("n-1",)]
+    assert office.rows("SELECT after FROM redcap_attempts") == [({"x": "neighbour"},)]
+    assert office.rows("SELECT participant FROM redcap_pulled") == [("neighbour",)]
+    assert office.rows("SELECT key FROM outbox WHERE kind = 'redcap'") == [("SRO/lima/n-1",)]
     told = office.rows("SELECT reason, after FROM audit_log WHERE action = 'participant.erased'")
     assert told[0][0] == REASON
     assert told[0][1]["requested_by"] == office.as_("admin").email

@@ -11,7 +11,8 @@ from reporting.outbox.policy import Failed, GiveUp, Policy, RetryAt, decide
 from reporting.publication import desired
 from reporting.webhooks.addresses import Reach, refusal_of_address, refusal_of_url
 from reporting.webhooks.signature import signed_headers
-from sync_server.jobs.registry import FOR_A_DAY, KINDS, QUEUES, WEBHOOKS
+from sync_server.jobs.queue_names import QUEUES
+from sync_server.jobs.registry import FOR_A_DAY, KINDS, WEBHOOKS
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -192,3 +192,39 @@ def test_status_follows_status_as_the_table_says(
     was, state = State("lima", before), State("lima", after)  # type: ignore[arg-type]
     problem = problem_of(was, state, reason=reason)
     assert (problem and problem.member) == member
+
+
+async def test_record_in_redcap_is_one_participants_only_however_it_is_given(team: Office) -> None:
+    admin = team.as_("admin")
+    one = {"study": "SRO", "code": "s1", "site": "lima", "redcap_id": "15-3"}
+    made = await admin.post("/api/participants", one)
+    assert (made.status, made.body["redcap_id"]) == (201, "15-3")
+    assert (await admin.get("/api/participants", redcap_id="15-3")).body["data"][0]["code"] == "s1"
+    second = await admin.post("/api/participants", {**one, "code": "s2"})
+    assert (second.error, second.details) == ((409, "taken"), {"member": "redcap_id"})
+    assert (await admin.post("/api/participants", {**one, "study": "ABC"})).status == 201
+    for wrong in ("", " 15", "a\tb", "x" * 101):
+        refused = await admin.patch("/api/participants/SRO/s1", {"redcap_id": wrong}, If_Match="*")
+        assert refused.error == (422, "invalid_request"), wrong
+    file = b"code,redcap_id\ns2,15-3\ns3,16\ns4,16\ns1,17\n"
+    sender = admin.api.sending(**admin.api.headers, **{"Content-Type": "text/csv"})
+    told = await sender.call("POST", "/api/participants/import?study=SRO&on_error=skip", data=file)
+    assert [(row["code"], row["outcome"], row["column"]) for row in told.body["rows"]] == [
+        ("s2", "refused", "redcap_id"),
+        ("s3", "created", None),
+        ("s4", "refused", "redcap_id"),
+        ("s1", "updated", None),
+    ]
+    assert [
+        line.split(",")[5] for line in (await admin.get("/api/participants/export", study="SRO")).body.split()
+    ] == [
+        "redcap_id",
+        "17",
+        "16",
+    ]
+    left = await admin.patch("/api/participants/SRO/s1", {"redcap_id": None}, If_Match="*")
+    assert (left.status, left.body["redcap_id"]) == (200, None)
+    assert team.rows("SELECT after->'redcap_id' FROM audit_log WHERE action = 'participant.update'") == [
+        ("17",),
+        (None,),
+    ]

@@ -110,9 +110,9 @@ async def test_what_was_exported_is_imported_without_a_change(team: Office) -> N
     exported = await admin.get("/api/participants/export", study="SRO", contact="true")
     assert exported.headers["Content-Type"].startswith("text/csv")
     assert exported.body.splitlines()[:2] == [
-        "code,site,status,language,enrolled_on,contact_name,contact_email,contact_phone,contact_address,"
+        "code,site,status,language,enrolled_on,redcap_id,contact_name,contact_email,contact_phone,contact_address,"
         "contact_note,contact_timezone",
-        "s1,lima,enrolled,es,2026-01-02,'=cmd|x,,'+51 1,,,",
+        "s1,lima,enrolled,es,2026-01-02,,'=cmd|x,,'+51 1,,,",
     ]
     back = await send(admin, exported.body)
     assert back.body["counts"] == {"created": 0, "updated": 0, "unchanged": 3, "refused": 0, "duplicate": 0}
@@ -125,6 +125,7 @@ async def test_what_was_exported_is_imported_without_a_change(team: Office) -> N
         "status": "screened",
         "language": None,
         "enrolled_on": None,
+        "redcap_id": None,
     }
     told = team.rows("SELECT after FROM audit_log WHERE action = 'participants.export' ORDER BY id")
     assert told == [({"format": "csv", "contact": True},), ({"format": "ndjson", "contact": False},)]

@@ -9,7 +9,7 @@ from pytest_aiohttp.plugin import AiohttpClient
 from sqlalchemy import Engine
 
 from reporting.tables import checkpoints, conflicts, proofs, quarantine, replays, waivers
-from sync_server.api.metrics import GAUGES, OUTBOX_GAUGES, REPLICATION_GAUGES
+from sync_server.api.metrics import GAUGES, OUTBOX_GAUGES, REDCAP_GAUGES, REMINDER_GAUGES, REPLICATION_GAUGES
 from sync_server.traffic import Traffic
 from tests.api.calls import Api
 from tests.api.rows import log_receipt, put
@@ -67,7 +67,8 @@ async def scrape(api: Api) -> dict[str, dict[str, float]]:
     asked_of_postgres = [
         name for name, _ in (*GAUGES.values(), *OUTBOX_GAUGES.values(), *REPLICATION_GAUGES.values())
     ]
-    assert families.keys() == {*asked_of_postgres, *OF_THE_PROCESS}
+    of_others = [name for name, _ in (*REDCAP_GAUGES.values(), *REMINDER_GAUGES.values())]
+    assert families.keys() == {*asked_of_postgres, *of_others, *OF_THE_PROCESS}
     return {
         name.removeprefix("metricis_"): {
             s.labels.get("site") or s.labels["kind"]: s.value for s in families[name]

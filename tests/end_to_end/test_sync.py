@@ -222,7 +222,12 @@ def test_dsn_prints_a_url_that_opens_postgres_as_neither_superuser_nor_owner(sys
 
 
 def test_a_credential_opens_its_own_database_until_it_is_revoked(system: System, site: str) -> None:
-    enrolment = system.enrol(site, "tab-1")
+    enrolment = json.loads(
+        system.run(
+            *("devices", "enrol", "--site", site, "--device", "tab-1"),
+            *("--data-dir", str(system.data_dir), "--json"),
+        )
+    )
     other = system.enrol(f"{site}x", "tab-1")
     token = {"Authorization": f"Bearer {enrolment['token']}"}
     assert asyncio.run(_status(enrolment["url"], {})) == 401

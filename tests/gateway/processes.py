@@ -45,7 +45,10 @@ def run(*arguments: str, env: Mapping[str, str] | None = None, stdin: str = "") 
 def invoke(*arguments: str, env: Mapping[str, str] | None = None, stdin: str = "") -> "Ended":
     """Run a command in this process: for those that end soon. Its logging stays as the tests have it."""
     nothing = dict.fromkeys((*SETTING_NAMES, "SYNC_PASSWORD"))
-    with mock.patch("sync_server.cli.system.configure_logging"):
+    with (
+        mock.patch("sync_server.cli.system.configure_logging"),
+        mock.patch("sync_server.cli.services.configure_logging"),
+    ):
         done = CliRunner().invoke(main, arguments, env={**nothing, **(env or {})}, input=stdin)
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
     return Ended(done.exit_code, done.stdout, done.stderr)

@@ -27,12 +27,17 @@ TABLET = token("tab-1")
         (token("stolen"), 401),
         (token("tab-1", site="quito"), 403),
         (token("hub-1", role="hub"), 403),
-        (mint_service_token(KEY, service="x", now=now(), credential_id="x"), 403),
     ],
 )
 async def test_a_credential_is_judged_offline(hub: RunningHub, shown: str | None, status: int) -> None:
     hub.hub.site_list.replace(fetched_list("stolen"))
     assert (await hub.call("GET", f"/db/{DATABASE}", by=shown))[0] == status
+
+
+async def test_a_service_of_the_centre_has_no_business_at_a_hub(hub: RunningHub) -> None:
+    # Made here: it is good for ten minutes, and the tests run for longer.
+    service = mint_service_token(KEY, service="x", now=now(), credential_id="x")
+    assert (await hub.call("GET", f"/db/{DATABASE}", by=service))[0] == 403
 
 
 async def test_a_hub_that_was_never_told_who_may_sync_asks_tablets_to_come_again(tmp_path: Path) -> None:

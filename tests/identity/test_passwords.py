@@ -1,12 +1,20 @@
 """Passwords are stored as argon2id, and an absent account is verified like a present one."""
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from sync_server.identity import passwords
 from sync_server.identity.passwords import UnusablePassword, hash_password, verify_password
+from tests.cheap_passwords import passwords_at
+
+
+@pytest.fixture(autouse=True)
+def cost_of_the_service() -> Iterator[None]:
+    with passwords_at(passwords.COST):
+        yield
 
 
 async def test_password_matches_its_own_hash_only() -> None:

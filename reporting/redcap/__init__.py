@@ -1,0 +1,1 @@
+"""What sessions are in REDCap. Pure, but for the files with statements; see docs/REDCAP.md."""

@@ -1,0 +1,1 @@
+"""REDCap: asking it, and what asks it. See docs/REDCAP.md."""

@@ -1,0 +1,1 @@
+"""Sessions into REDCap, participants out of it."""
