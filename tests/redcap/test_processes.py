@@ -1,6 +1,5 @@
 """Relays and workers as processes, doubled and killed, and Redis emptied: each session once in REDCap."""
 
-import asyncio
 import random
 import subprocess
 from collections import Counter
@@ -13,7 +12,6 @@ import redis
 from tests.job_processes import kill, process, until, valkey
 from tests.redcap.pushed import KEY, MAPPING, Study, row_at
 from tests.redcap_double.double import Double
-from tests.redcap_double.faults import Call
 
 __all__ = ["valkey"]
 
@@ -41,21 +39,13 @@ async def test_two_relays_and_two_workers_write_each_session_once_though_workers
     random.Random(5).shuffle(order)
     for record, number in order:
         study.write(f"{record}.{number}", record, srt=300.0 + number)
-    imported = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def told(call: Call) -> None:
-        _ = call
-        loop.call_soon_threadsafe(imported.set)
-
     # REDCap writes it when the worker has hung up: when it is dead.
-    double.faults.hook(before=told, content="record", action="import")
-    double.faults.add("late", content="record", action="import", seconds=30.0)
+    late = double.faults.add("late", content="record", action="import")
     with ExitStack() as running:
         for _ in range(2):
             running.enter_context(of_redcap("relay", study, redis_url))
         workers = [running.enter_context(of_redcap("work", study, redis_url)) for _ in range(2)]
-        await asyncio.wait_for(imported.wait(), 60)
+        await until(lambda: late.fired > 0)
         for worker in workers:
             kill(worker)
         assert study.ask("SELECT count(*) > 0 FROM redcap_ledger WHERE state = 'sent'") == [(True,)]
