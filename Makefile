@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types format bench clean
+.PHONY: help demo test pictures check lint types format bench clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,6 +26,9 @@ demo: $(VENV)/.installed ## The whole system with a tablet, REDCap and mails (AR
 test: $(VENV)/.installed ## All tests, on real servers (ARGS=… goes to pytest, WORKERS=0 is one process).
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
+pictures: $(VENV)/.installed ## Pictures of the portal's pages, made by its tests, into docs/portal/.
+	PICTURES=1 $(BIN)/python -m pytest tests/browser $(ARGS)
+
 check: lint types ## Lint, format and types.
 
 lint: $(VENV)/.installed
@@ -43,4 +46,4 @@ bench: $(VENV)/.installed ## The end-to-end benchmark.
 	$(BIN)/python -m benchmarks end_to_end $(ARGS)
 
 clean: ## Remove what was installed and built.
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache tests/interop/node_modules
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache tests/interop/node_modules tests/browser/node_modules

@@ -7,21 +7,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import psycopg
-from psycopg import sql
 from sqlalchemy import insert
 
 from reporting.engine import sync_engine
 from reporting.tables import memberships
-from sync_server.embedded.postgres import DATABASE, OWNER
 from sync_server.identity.access_tokens import Person, Role, issue_access_token
 from sync_server.identity.users import insert_user
 from sync_server.settings import DEVELOPMENT_JWT_SECRET
 from tests.administration.authorization import PLACES, ROLES, WORLD
 from tests.embedded.supervised import SupervisedSystem
 from tests.gateway.processes import Service
+from tests.own_database import own_database
 
 
 class Served:
@@ -38,23 +36,16 @@ class Served:
 @contextmanager
 def served(postgres: SupervisedSystem, redis_url: str) -> Iterator[Served]:
     """The service on a database of its own, until it is left."""
-    name = f"test_{uuid.uuid4().hex[:16]}"
-    made, owner = sql.Identifier(name), sql.Identifier(OWNER)
     directory = Path(tempfile.mkdtemp(prefix="metricis-tests-"))
-    url = urlsplit(postgres.database_url)._replace(path=f"/{name}").geturl()
-    with psycopg.connect(postgres.superuser_url, autocommit=True) as superuser:
-        superuser.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {}").format(made, sql.Identifier(DATABASE), owner)
-        )
-        try:
+    try:
+        with own_database(postgres) as url:
             with psycopg.connect(url) as connection:
                 for statement in WORLD:
                     connection.execute(statement.encode())
             with Service(directory, database_url=url, redis_url=redis_url) as running:
                 yield Served(running.base_url, *_people(url))
-        finally:
-            superuser.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(made))
-            shutil.rmtree(directory)
+    finally:
+        shutil.rmtree(directory)
 
 
 def _people(url: str) -> tuple[dict[tuple[Role, str], str], dict[tuple[Role, str], int]]:

@@ -1,0 +1,83 @@
+"""The portal's service as a process, its people, and what they have in their hands."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+from sqlalchemy import insert, update
+
+from reporting.engine import sync_engine
+from reporting.tables import memberships, users
+from sync_server.identity.access_tokens import Role
+from sync_server.identity.users import insert_user
+from tests.administration.people import PASSWORD, password_hash
+from tests.embedded.supervised import SupervisedSystem
+from tests.gateway.processes import Service
+from tests.own_database import own_database
+
+__all__ = ["PASSWORD"]
+
+
+class Portal:
+    """`sync-server serve`, on a database that all tests of a process share: each makes what it needs."""
+
+    def __init__(self, service: Service, database_url: str) -> None:
+        self.service = service
+        self.database_url = database_url
+        self._engine = sync_engine(database_url)
+
+    @property
+    def base_url(self) -> str:
+        return self.service.base_url
+
+    def join(
+        self,
+        email: str,
+        *,
+        everywhere: Role | None = None,
+        study: str | None = None,
+        site: str | None = None,
+        role: Role | None = None,
+        temporary: bool = False,
+    ) -> int:
+        """Somebody with an account, `PASSWORD`, and a role everywhere or in a study; their number."""
+        with self._engine.begin() as connection:
+            person = connection.execute(insert_user(email, password_hash(), everywhere)).scalar_one()
+            if temporary:
+                connection.execute(
+                    update(users).where(users.c.id == person).values(password_is_temporary=True)
+                )
+            if study is not None:
+                connection.execute(
+                    insert(memberships).values(person=person, study=study, site=site, role=role)
+                )
+        return person
+
+    def connect(self) -> psycopg.Connection:
+        """A connection to its database, each statement by itself."""
+        return psycopg.connect(self.database_url, autocommit=True)
+
+    def dispose(self) -> None:
+        """Close the connections to the database."""
+        self._engine.dispose()
+
+
+@contextmanager
+def serving(postgres: SupervisedSystem, redis_url: str) -> Iterator[Portal]:
+    """The service on a database of its own, until it is left."""
+    directory = Path(tempfile.mkdtemp(prefix="metricis-tests-"))
+    try:
+        with (
+            own_database(postgres) as url,
+            Service(directory, database_url=url, redis_url=redis_url) as service,
+        ):
+            portal = Portal(service, url)
+            try:
+                yield portal
+            finally:
+                portal.dispose()
+    finally:
+        shutil.rmtree(directory)
