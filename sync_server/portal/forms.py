@@ -19,6 +19,7 @@ path are the page's own, or come from hidden fields of the same name.
 | sent twice | done once: each form carries a key; a secret that was told is not told again |
 """
 
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
@@ -27,6 +28,8 @@ import msgspec
 
 from sync_server.api.route import Route
 from sync_server.errors import ApiError, InvalidRequest, PreconditionFailed
+
+_MOST_CHARACTERS = 100_000
 
 Kind = Literal["text", "email", "password", "code", "long", "number", "choice", "check"]
 
@@ -50,6 +53,24 @@ class Field(msgspec.Struct, frozen=True):
     maximum: int | None = None
     repeats: str | None = None
     """It has to say the same as this field, and is not sent."""
+
+
+    def takes(self, value: str) -> bool:
+        """Whether the value may be right, as far as the field says; browsers ask the same."""
+        if "\0" in value or not _is_unicode(value) or len(value) > (self.max_length or _MOST_CHARACTERS):
+            return False
+        match self.kind:
+            case "number":
+                return value.isascii() and value.isdecimal() and self._is_between(int(value[:19]))
+            case "choice":
+                return value in self.choices
+            case _:
+                is_long_enough = len(value) >= (self.min_length or 0)
+                return is_long_enough and (self.pattern is None or bool(re.fullmatch(self.pattern, value)))
+
+    def _is_between(self, number: int) -> bool:
+        is_too_little = self.minimum is not None and number < self.minimum
+        return not is_too_little and (self.maximum is None or number <= self.maximum)
 
 
 class Form(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,7 +113,7 @@ class Form(msgspec.Struct, frozen=True, kw_only=True):
                 found[field.name] = "field.required"
             elif field.repeats is not None and value != typed[field.repeats]:
                 found[field.name] = "field.not_the_same"
-            elif "\0" in value or not _is_unicode(value):
+            elif value and not field.takes(value):
                 found[field.name] = "field.unusable"
         return found
 

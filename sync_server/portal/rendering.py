@@ -89,6 +89,8 @@ class Rendering:
 
     def navigation(self, page: Page | None, who: Who) -> list[Link]:
         """The pages that somebody may see."""
+        if who.caller.password_is_temporary:
+            return []
         area = None if page is None else page.area or page.name
         return [
             Link(each.name, each.path, each.name == area)

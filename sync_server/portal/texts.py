@@ -68,6 +68,10 @@ class Texts:
         """A day: `26 Nov 2026`."""
         return str(format_date(value, "d MMM y", locale=self._locale))
 
+    def short_day(self, value: date) -> str:
+        """A day without its year: `26 Nov`."""
+        return str(format_date(value, "d MMM", locale=self._locale))
+
     def size(self, number: float) -> str:
         """So many bytes, in words of the language: `1.4 GB`, `1,4 Go`."""
         units = ("B", "kB", "MB", "GB", "TB") if self.language == "en" else ("o", "ko", "Mo", "Go", "To")

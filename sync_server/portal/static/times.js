@@ -12,7 +12,7 @@ function relative(date, format) {
   for (const [unit, length] of UNITS) {
     if (Math.abs(seconds) >= length) return format.format(Math.trunc(seconds / length), unit);
   }
-  return format.format(0, "minute");
+  return format.format(0, "second");
 }
 
 export function tellTimes(within, language) {
@@ -23,7 +23,7 @@ export function tellTimes(within, language) {
     for (const time of within.querySelectorAll("time:not([data-day])")) {
       const date = new Date(time.dateTime);
       const exact = exactly.format(date);
-      const text = relative(date, relatively) ?? exact;
+      const text = ("exact" in time.dataset ? null : relative(date, relatively)) ?? exact;
       if (time.textContent !== text) time.textContent = text;
       time.title = exact;
     }
