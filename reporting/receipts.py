@@ -26,6 +26,7 @@ than what has been projected: only the site database's revision tree knows, so t
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -76,6 +77,18 @@ class DocumentReceipt(NamedTuple):
     """With `superseded?`: the leaves that Postgres has judged, to look for a descendant among."""
 
 
+class PushedRow(NamedTuple):
+    """One time that a revision was handed in: by which device, through which hub."""
+
+    rev: str
+    device: str
+    via: str | None
+    received_at: datetime
+
+
+MOST_PUSHED = 100
+
+
 class Known(NamedTuple):
     """What Postgres knows of one revision: the columns of `receipts_statement`, in order."""
 
@@ -96,6 +109,17 @@ class Known(NamedTuple):
     received: bool
     refused: bool
     refusal: str | None
+
+
+def select_pushed(site: str, doc_id: str) -> Select[*tuple[Any, ...]]:
+    """Statement: the members of PushedRow, the latest first, the first MOST_PUSHED."""
+    c = ingest_log.c
+    return (
+        select(c.rev, c.device, c.via, c.received_at)
+        .where(c.site == site, c.doc_id == key_text(doc_id))
+        .order_by(c.received_at.desc(), c.rev, c.outcome)
+        .limit(MOST_PUSHED)
+    )
 
 
 async def read_receipts(

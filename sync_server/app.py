@@ -21,6 +21,7 @@ from sync_server.gateway.sessions import DeviceSessions
 from sync_server.keys import OPEN_REQUESTS, PACES, REPLICATOR, SETTINGS, TRAFFIC, UPSTREAM
 from sync_server.limits.requests import install_limits
 from sync_server.middleware import install_middleware
+from sync_server.portal.routes import install_portal
 from sync_server.settings import Settings
 from sync_server.traffic import Traffic
 
@@ -40,6 +41,7 @@ def build_app(settings: Settings) -> web.Application:
     app.middlewares.append(couch_errors)
     app[OPEN_REQUESTS].install(app)
     app.add_routes(mounted(API_ROUTES))
+    install_portal(app)
     # First in, last out: whatever fails to start after it, the store is closed in order.
     if settings.couchdb_url is None:
         _mount_embedded_store(app, settings)

@@ -27,13 +27,10 @@ import traceback
 from typing import Any
 
 import msgspec
-import psycopg
-import sqlalchemy.exc
 import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from sync_server.api.seams import StoreUnreachable
 from sync_server.areas import is_below
 from sync_server.caller_address import caller_address
 from sync_server.cross_origin import add_origin_headers, preflight
@@ -41,20 +38,13 @@ from sync_server.errors import HTTP_CODES, ApiError, TooMany, error_response
 from sync_server.identity.principals import PRINCIPAL_LOG_FIELDS
 from sync_server.keys import SETTINGS
 from sync_server.request_ids import REQUEST_ID, name_request
+from sync_server.unreachable import UNREACHABLE
 
 OWN_REQUEST = web.RequestKey("own_request", bool)
 """Set on requests of this system's own processes: the projector polls, and nobody wants to read that."""
 
 _CLIENT_GONE = 499
 _QUIET_PATHS = frozenset({"/api/health", "/api/health/detailed", "/api/metrics"})
-_UNREACHABLE = (
-    sqlalchemy.exc.OperationalError,
-    sqlalchemy.exc.InterfaceError,
-    sqlalchemy.exc.TimeoutError,
-    psycopg.OperationalError,
-    psycopg.InterfaceError,
-    StoreUnreachable,
-)
 _API_HEADERS = {
     # Participants' data and tokens: not for a shared computer's disk.
     hdrs.CACHE_CONTROL: "no-store",
@@ -162,7 +152,7 @@ def _failure(request: web.Request, error: Exception) -> web.Response:
             answer = error_response(422, "invalid_request", message, {"path": path})
         case msgspec.DecodeError():
             answer = error_response(400, "not_json", f"The body is not JSON: {error}.")
-        case _ if isinstance(error, _UNREACHABLE):
+        case _ if isinstance(error, UNREACHABLE):
             _log.warning("a dependency is unreachable", error=str(error))
             answer = error_response(503, "unavailable", "The service cannot reach its database; try again.")
         case _:

@@ -23,6 +23,7 @@ from aiohttp import web
 from sync_server.api.parameters import convert_fields
 from sync_server.errors import InvalidRequest, TooLarge, UnsupportedMediaType
 
+_MOST_FIELDS = 40
 _FORM = "application/x-www-form-urlencoded"
 
 BODY_BYTES = web.RequestKey("body_bytes", bytes)
@@ -56,14 +57,21 @@ async def read_form(request: web.Request, form_type: type[Body], *, limit: int) 
 
     Raises TooLarge, UnsupportedMediaType or InvalidRequest.
     """
+    return convert_fields(await read_form_pairs(request, limit=limit), form_type, what="form field")
+
+
+async def read_form_pairs(request: web.Request, *, limit: int) -> list[tuple[str, str]]:
+    """Names and values of the form body; `limit` in bytes.
+
+    Raises TooLarge, UnsupportedMediaType or InvalidRequest.
+    """
     if request.content_type != _FORM:
         raise UnsupportedMediaType(f"This takes a form: {_FORM}.")
     body = await _read(request, limit)
     try:
-        fields = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=20)
+        return parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS)
     except ValueError as error:
         raise InvalidRequest("The form is not UTF-8, or has too many fields.") from error
-    return convert_fields(fields, form_type, what="form field")
 
 
 async def read_loose_form(request: web.Request, *, limit: int) -> list[tuple[str, str]]:

@@ -16,7 +16,7 @@ undoes it. Reads see one moment (`snapshot`).
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -60,21 +60,30 @@ class PageOf(msgspec.Struct, Generic[Row], frozen=True):
     pagination: Pagination
 
 
+class Given(NamedTuple):
+    """What a route is called with: by HTTP all of it is the request's, by a page what the page says.
+
+    `path` holds the parts of the path, `headers` those of the call itself (`If-Match`, `If-None-Match`).
+    """
+
+    path: Mapping[str, str]
+    headers: Mapping[str, str]
+    query: Any
+    body: Any
+
+
 class Call(Generic[Query, Body]):
-    """See the module."""
+    """See the module. `request` is the one that brought it here: of the route itself, or of a page."""
 
     def __init__(
-        self,
-        request: web.Request,
-        caller: Caller | None,
-        query: Query,
-        body: Body,
-        connection: AsyncConnection,
+        self, request: web.Request, caller: Caller | None, given: Given, connection: AsyncConnection
     ) -> None:
         self.request = request
         self._caller = caller
-        self.query = query
-        self.body = body
+        self._path = given.path
+        self.headers = given.headers
+        self.query: Query = given.query
+        self.body: Body = given.body
         self.connection = connection
 
     @property
@@ -86,18 +95,18 @@ class Call(Generic[Query, Body]):
 
     def path(self, name: str) -> str:
         """A part of the path, as in `/api/studies/{study}`. What no stored text can be is nothing's name."""
-        return storable(self.request.match_info[name])
+        return storable(self._path[name])
 
     def number(self, name: str) -> int:
         """A part of the path that is a row's number; 0, which no row has, where it is none."""
-        return row_number(self.request.match_info[name])
+        return row_number(self._path[name])
 
     def match(self, row_version: int) -> None:
         """Refuse to change what the caller has not seen: `If-Match` names this version, or is `*`.
 
         Raises PreconditionRequired, PreconditionFailed. Read the row `FOR UPDATE` before.
         """
-        given = self.request.headers.get("If-Match")
+        given = self.headers.get("If-Match")
         if given is None:
             raise PreconditionRequired(
                 "Send If-Match with the ETag of what you have read (or * to overwrite whatever is there).",

@@ -88,12 +88,12 @@ async def put_form(call: Call[Nothing, Draft]) -> DraftRow:
     made = (await call.connection.execute(insert_draft(study, form, values))).one_or_none()
     name = f"{study}/{form}"
     if made is not None:
-        if "If-Match" in call.request.headers:
+        if "If-Match" in call.headers:
             raise NotFound(f"There is no consent form {form} in study {study}.")
         await call.record("consent_form.create", "consent_form", name, study=study, after=values)
         return await _read_draft(call, study, form)
     before = await _read_draft(call, study, form, lock=True)
-    if "If-None-Match" in call.request.headers:
+    if "If-None-Match" in call.headers:
         raise Taken(f"Study {study} has a form {form} already.", details={"id": form})
     call.match(before.row_version)
     await call.connection.execute(update_draft(study, form, values))
@@ -113,7 +113,7 @@ async def publish_form(call: Call[Nothing, Publishing]) -> VersionRow:
     study, form = call.path("study"), call.path("form")
     call.caller.require("consents.write", study)
     draft = await _read_draft(call, study, form, lock=True)
-    if "If-Match" in call.request.headers:
+    if "If-Match" in call.headers:
         call.match(draft.row_version)
     if not draft.texts:
         raise NotPossible("The form has no text in any language yet.")

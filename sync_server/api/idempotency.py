@@ -61,13 +61,18 @@ def read_key(request: web.Request, caller: Caller) -> Key | None:
     given = request.headers.get(HEADER)
     if given is None:
         return None
+    return make_key(caller, given, f"{request.method} {request.path_qs}", request.get(BODY_BYTES, b""))
+
+
+def make_key(caller: Caller, given: str, target: str, body: bytes) -> Key:
+    """The key `given` for a request: `target` is its method and path. Raises InvalidRequest."""
     if not _KEY.fullmatch(given):
         raise InvalidRequest(f"{HEADER} has 1 to 255 printable ASCII characters.", details={"header": HEADER})
-    digest = hashlib.sha256(request.get(BODY_BYTES, b"")).digest()
+    digest = hashlib.sha256(body).digest()
     grants = sorted((grant.role, grant.part.study or "", grant.part.site or "") for grant in caller.grants)
     # An answer may tell what its reader has lost the right to.
     rights = hashlib.sha256(msgspec.json.encode(grants)).hexdigest()[:32]
-    return Key(caller.person.id, given, f"{request.method} {request.path_qs} {rights}", digest)
+    return Key(caller.person.id, given, f"{target} {rights}", digest)
 
 
 def refuse_key(request: web.Request) -> None:

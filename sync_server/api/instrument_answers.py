@@ -122,7 +122,7 @@ async def save_draft(
     name = call.path("id")
     before = await read_draft(call, shelf, name, lock=True)
     if before is None:
-        if call.request.headers.get("If-Match", "*").strip() != "*":
+        if call.headers.get("If-Match", "*").strip() != "*":
             raise PreconditionFailed("There is no such draft any more: read it again.")
         made = await call.connection.execute(insert_draft(shelf, name, title, definition))
         if made.one_or_none() is not None:

@@ -18,18 +18,21 @@ where the store has lost a revision, the answer is `unknown` and it pushes again
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from datetime import datetime
 
 import msgspec
 from aiohttp import web
 
 from replication.values import Rev
 from reporting.erasure.names import REASON
-from reporting.receipts import DocumentReceipt, Told, read_receipts
+from reporting.receipts import DocumentReceipt, PushedRow, Told, read_receipts, select_pushed
 from reporting.sites import database_of
 from sync_server.api.answers import answer
 from sync_server.api.bodies import read_json
-from sync_server.api.route import plain
-from sync_server.errors import NotAllowed
+from sync_server.api.call import Call, Nothing
+from sync_server.api.parameters import Text
+from sync_server.api.route import get, plain
+from sync_server.errors import NotAllowed, NotFound
 from sync_server.gateway.erased import ErasedFingerprints
 from sync_server.identity.principals import require_device
 from sync_server.keys import ENGINE, ERASED, LEAF_LOOKUP
@@ -58,26 +61,89 @@ class Receipts(msgspec.Struct, frozen=True):
     data: list[Receipt]
 
 
+class DocumentQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which document, by its id: `session:…`."""
+
+    document: Text
+
+
+class RevisionReceipt(msgspec.Struct, frozen=True):
+    """What became of a revision; `via`: the hub that handed it in for the device."""
+
+    rev: str
+    device: str
+    via: str | None
+    received_at: datetime
+    state: str
+    reason: str | None
+
+
+class DocumentReceipts(msgspec.Struct, frozen=True):
+    """Of one document."""
+
+    site: str
+    document: str
+    revisions: list[RevisionReceipt]
+
+
 async def post_receipts(request: web.Request) -> web.Response:
     """Say what became of revisions that a device pushed: one receipt each, in their order."""
     credential = await require_device(request)
     if credential.site is None:
         raise NotAllowed("Receipts are for the devices of a site.")
     body = await read_json(request, ReceiptsRequest, limit=_BODY_LIMIT, any_text=True)
-    site, engine = credential.site, request.app[ENGINE]
-    # No connection is held while the store is asked, which may take as long as a busy store takes.
+    told = await told_of(request.app, credential.site, [(doc.id, doc.rev) for doc in body.docs])
+    erased = request.app.get(ERASED)
+    return answer(Receipts([_receipt(r, credential.site, erased) for r in told]))
+
+
+async def get_document_receipts(call: Call[DocumentQuery, Nothing]) -> DocumentReceipts:
+    """What became of every revision of a document that was handed in, the latest first; 100 at most.
+
+    404 where none was, or where the document was erased.
+    """
+    site, document = call.path("site"), call.query.document
+    call.caller.require_at_site("devices.read", site)
+    erased = call.request.app.get(ERASED)
+    pushed = []
+    if erased is None or not erased.knows_document(site, document):
+        pushed = [PushedRow(*row) for row in await call.connection.execute(select_pushed(site, document))]
+    if not pushed:
+        raise NotFound(f"No device of {site} has handed in {document}.")
+    revisions = list(dict.fromkeys((document, row.rev) for row in pushed))
+    told = {each.rev: each for each in await told_of(call.request.app, site, revisions)}
+    return DocumentReceipts(
+        site=site,
+        document=document,
+        revisions=[
+            RevisionReceipt(
+                rev=row.rev,
+                device=row.device,
+                via=row.via,
+                received_at=row.received_at,
+                state=told[row.rev].state.value,
+                reason=told[row.rev].reason,
+            )
+            for row in pushed
+        ],
+    )
+
+
+async def told_of(app: web.Application, site: str, asked: Sequence[Revision]) -> list[DocumentReceipt]:
+    """The receipts of revisions of a site, in their order. No connection is held while the store is asked,
+    which may take as long as a busy store takes.
+    """
+    engine = app[ENGINE]
     async with engine.connect() as connection:
-        receipts = await read_receipts(connection, site, [(doc.id, doc.rev) for doc in body.docs])
+        receipts = await read_receipts(connection, site, asked)
     open_revisions = _open(receipts)
     leaves: Mapping[Revision, AbstractSet[str]] = {}
     judged: Sequence[DocumentReceipt] = ()
     if open_revisions:
-        leaves = await request.app[LEAF_LOOKUP].descendants(database_of(site), open_revisions)
+        leaves = await app[LEAF_LOOKUP].descendants(database_of(site), open_revisions)
         async with engine.connect() as connection:
             judged = await read_receipts(connection, site, _judged_descendants(receipts, leaves))
-    told = resolve(receipts, leaves, judged)
-    erased = request.app.get(ERASED)
-    return answer(Receipts([_receipt(r, site, erased) for r in told]))
+    return resolve(receipts, leaves, judged)
 
 
 def _receipt(told: DocumentReceipt, site: str, erased: ErasedFingerprints | None) -> Receipt:
@@ -164,4 +230,5 @@ ROUTES = [
         body=ReceiptsRequest,
         answer=Receipts,
     ),
+    get("/api/sync/receipts/{site}", get_document_receipts, right="devices.read"),
 ]

@@ -152,7 +152,7 @@ async def put_rule(call: Call[DryRun, NewRule]) -> RuleChanged:
     before = known.get(code)
     if before is not None:
         call.match(before.row_version)
-    elif call.request.headers.get("If-Match", "*").strip() != "*":
+    elif call.headers.get("If-Match", "*").strip() != "*":
         raise PreconditionFailed(f"{study} has no rule {code} any more: read it again.")
     elif len(known) >= MOST_RULES:
         raise NotPossible(f"{study} has {MOST_RULES} rules already.")

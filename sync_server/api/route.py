@@ -22,12 +22,13 @@ from typing import Any, Literal, get_args, get_type_hints
 
 import msgspec
 from aiohttp import web
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reporting.queries.snapshot import snapshot
 from sync_server.api.answers import answer
 from sync_server.api.bodies import read_json
-from sync_server.api.call import Call, Nothing, PageOf, etag, wanted_fields
-from sync_server.api.idempotency import earlier_answer, keep_answer, read_key, refuse_key
+from sync_server.api.call import Call, Given, Nothing, PageOf, etag, wanted_fields
+from sync_server.api.idempotency import Key, earlier_answer, keep_answer, read_key, refuse_key
 from sync_server.api.parameters import read_query
 from sync_server.errors import NotAllowed
 from sync_server.identity.callers import Caller
@@ -60,6 +61,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     """False: the handler makes its own transactions; what it does counts also where it refuses."""
     produces: str = "application/json"
     plain: bool = False
+    asked: Any = None
+    """With `plain`: a Handler that tells pages of this process the same."""
     query: Any = Nothing
     body: Any = Nothing
     consumes: str = "application/json"
@@ -99,31 +102,48 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
             response: web.StreamResponse = await self.handler(request)
             return response
         query = read_query(request, self.query)
-        body = await self._read_body(request)
-        engine = request.app[ENGINE]
+        given = Given(request.match_info, request.headers, query, await self._read_body(request))
         if self.method in ("GET", "HEAD"):
-            async with snapshot(engine) as connection:
-                result = await self.handler(Call(request, caller, query, body, connection))
-        elif self.transaction:
-            return await self._change(request, caller, query, body)
-        else:
-            async with engine.connect() as connection:
-                result = await self.handler(Call(request, caller, query, body, connection))
-        return self._answer(result, query)
+            async with snapshot(request.app[ENGINE]) as connection:
+                return self._answer(await self.handler(Call(request, caller, given, connection)), query)
+        key = read_key(request, caller) if self.heeds_key and caller is not None else None
+        return await self.change(request, caller, given, key)
 
-    async def _change(
-        self, request: web.Request, caller: Caller | None, query: Any, body: Any
+    def admit(self, caller: Caller) -> None:
+        """Refuse who has the right nowhere. Raises NotAllowed."""
+        right = self.right
+        if right == "public" or right == "device" or right == "own account":  # noqa: PLR1714 (narrows)
+            return
+        if not caller.may_somewhere(right):
+            raise NotAllowed(f"Your role does not allow this ({right}).")
+
+    async def read(
+        self, request: web.Request, caller: Caller, given: Given, connection: AsyncConnection
+    ) -> Any:
+        """What the route answers to a page of this process, as its handler returns it; `request` is the
+        page's. Raises what the handler raises, and NotAllowed.
+        """
+        self.admit(caller)
+        return await (self.asked or self.handler)(Call(request, caller, given, connection))
+
+    async def change(
+        self, request: web.Request, caller: Caller | None, given: Given, key: Key | None = None
     ) -> web.StreamResponse:
-        key = None
-        if self.heeds_key and caller is not None:
-            key = read_key(request, caller)
-        async with request.app[ENGINE].begin() as connection:
+        """Do it, in a transaction of its own, and answer after the commit: what the same key did before is
+        not done again. `request` is the route's own, or the page's that does it; then `admit` comes before.
+        """
+        engine = request.app[ENGINE]
+        if not self.transaction:
+            async with engine.connect() as connection:
+                result = await self.handler(Call(request, caller, given, connection))
+            return self._answer(result, given.query)
+        async with engine.begin() as connection:
             if key is not None:
                 earlier = await earlier_answer(request, connection, key)
                 if earlier is not None:
                     return earlier
-            result = await self.handler(Call(request, caller, query, body, connection))
-            response = self._answer(result, query)
+            result = await self.handler(Call(request, caller, given, connection))
+            response = self._answer(result, given.query)
             if key is not None:
                 await keep_answer(request, connection, key, response, secret=self.secret)
         return response
@@ -132,8 +152,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         if self.right == "public" or self.right == "device":  # noqa: PLR1714 (narrows the type)
             return None
         caller = request[CALLER] = await require_caller(request)
-        if self.right != "own account" and not caller.may_somewhere(self.right):
-            raise NotAllowed(f"Your role does not allow this ({self.right}).")
+        self.admit(caller)
         return caller
 
     async def _read_body(self, request: web.Request) -> Any:

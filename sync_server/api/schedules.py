@@ -120,7 +120,7 @@ async def put_definition(call: Call[DryRun, NewDefinition]) -> Scheduled:
     before = known.get(code)
     if before is not None:
         call.match(before.row_version)
-    elif call.request.headers.get("If-Match", "*").strip() != "*":
+    elif call.headers.get("If-Match", "*").strip() != "*":
         raise PreconditionFailed(f"{study} has no visit {code} any more: read it again.")
     elif len(known) >= MOST_DEFINITIONS:
         raise NotPossible(f"{study} has {MOST_DEFINITIONS} visits already.")

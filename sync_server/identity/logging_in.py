@@ -6,6 +6,7 @@
 | wrong password, unknown address, closed account | WrongPassword, the same after the same time |
 | the right password, no code, where one is needed | CodeRequired; counts as nothing |
 | the right password, a wrong or used code | CodeRequired (`wrong`); counts as a failure |
+| the code after the password, which was changed meanwhile | WrongPassword |
 | a link that was used, has expired, was never sent | UnusableLink |
 | the password is changed while it is looked at | WrongPassword |
 
@@ -13,11 +14,14 @@ A failed attempt is on record (`login.failed`) where there is such an account: t
 second, the fourth, the eighth, …, so that guessing is seen and does not fill the log.
 """
 
+import hashlib
+import hmac
 import uuid
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+import msgspec
 from sqlalchemy import Row, Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -28,7 +32,7 @@ from sync_server.identity.attempts import Attempt, begin_attempt, succeed, take_
 from sync_server.identity.logins import Method, begin
 from sync_server.identity.mail_links import lock_link, select_link, spend_links, use_link
 from sync_server.identity.second_factors import has_second_factor, passes
-from sync_server.identity.users import check_password, select_login
+from sync_server.identity.users import check_password, select_login, select_password_hash
 from sync_server.identity.visitors import Visitor, visited
 from sync_server.sealing import Sealer
 
@@ -37,11 +41,22 @@ class WrongPassword(Exception):
     """Wrong email address or password."""
 
 
+class Halfway(msgspec.Struct, frozen=True, tag="halfway through a login"):
+    """Somebody has shown the password of this account, which had this digest of its hash, and is asked for a
+    code. For who asks in two steps; it says nothing that may be shown, and is to be sealed.
+    """
+
+    email: str
+    person: int
+    password: str
+
+
 class CodeRequired(Exception):
     """This account needs a code of its authenticator app, as `otp`."""
 
-    def __init__(self, *, wrong: bool) -> None:
+    def __init__(self, *, wrong: bool, halfway: "Halfway | None" = None) -> None:
         self.wrong = wrong
+        self.halfway = halfway
         super().__init__("That code is wrong, or was used." if wrong else self.__doc__)
 
 
@@ -91,7 +106,24 @@ class Entrance:
                 )
         if found is None:
             raise WrongPassword
-        return await self._judged(outcome, address, attempt, visitor, otp)
+        halfway = Halfway(address, account.person.id, _digest(account.password_hash))
+        return await self._judged(outcome, address, attempt, visitor, otp, halfway)
+
+    async def by_code(self, halfway: Halfway, otp: str, visitor: Visitor) -> LoggedIn:
+        """Log in with the code that `by_password` has asked for. Raises as it does."""
+        attempt = await begin_attempt(self._engine, email=halfway.email, address=visitor.address)
+        async with self._engine.begin() as connection:
+            account = (await connection.execute(select_open(halfway.person))).one_or_none()
+            password = await connection.scalar(select_password_hash(halfway.person))
+            is_same = password is not None and hmac.compare_digest(_digest(password), halfway.password)
+            outcome = None
+            if account is not None and is_same:
+                outcome = await self._admit(
+                    connection, account, otp=otp, attempt=attempt, visitor=visitor, method="password"
+                )
+        if account is None or not is_same:
+            raise WrongPassword
+        return await self._judged(outcome, halfway.email, attempt, visitor, otp, halfway)
 
     async def by_link(self, token: str, otp: str, visitor: Visitor) -> LoggedIn:
         """Log in with a magic link, which is used only by a login. Raises Blocked, UnusableLink,
@@ -159,12 +191,18 @@ class Entrance:
         return LoggedIn(person, begun.login, begun.refresh_token, account.password_is_temporary)
 
     async def _judged(
-        self, outcome: LoggedIn | None, email: str, attempt: Attempt | None, visitor: Visitor, otp: str
+        self,
+        outcome: LoggedIn | None,
+        email: str,
+        attempt: Attempt | None,
+        visitor: Visitor,
+        otp: str,
+        halfway: Halfway | None = None,
     ) -> LoggedIn:
         if outcome is None:
             if otp and attempt is not None:
                 await self._record_failure(email, attempt, visitor)
-            raise CodeRequired(wrong=bool(otp))
+            raise CodeRequired(wrong=bool(otp), halfway=halfway)
         return outcome
 
     async def _record_failure(self, email: str, attempt: Attempt, visitor: Visitor) -> None:
@@ -203,3 +241,7 @@ def select_open(person: int, password_hash: str | None = None) -> Select[int, st
 
 async def _has_second_factor(connection: AsyncConnection, person: int) -> bool:
     return (await connection.execute(has_second_factor(person))).first() is not None
+
+
+def _digest(password_hash: str) -> str:
+    return hashlib.sha256(password_hash.encode()).hexdigest()

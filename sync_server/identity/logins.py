@@ -27,6 +27,7 @@ from sqlalchemy import (
     Executable,
     Insert,
     Select,
+    Update,
     delete,
     func,
     insert,
@@ -175,6 +176,16 @@ def use_refresh_token(token: str) -> ReturningUpdate[str]:
         .where(t.sha256 == digest(token), t.used_at.is_(None), t.expires_at > func.now(), lasting.exists())
         .values(used_at=func.now())
         .returning(t.login)
+    )
+
+
+def use_login(login: str, *, expires_at: datetime, address: str | None) -> Update:
+    """Statement: a login without refresh tokens, as a page's, was used: it lasts anew, unless it has ended."""
+    c = logins.c
+    return (
+        update(logins)
+        .where(c.id == login, c.ended_at.is_(None), c.expires_at > func.now())
+        .values(last_used_at=func.now(), expires_at=expires_at, address=address)
     )
 
 

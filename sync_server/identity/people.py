@@ -53,6 +53,11 @@ class Self(msgspec.Struct, frozen=True):
     memberships: list[Membership]
 
 
+def select_shown(person: int) -> Select[str, str]:
+    """Statement: (name, language) of an account: how pages greet its owner."""
+    return select(users.c.name, users.c.language).where(users.c.id == person)
+
+
 def select_users(scope: Scope) -> Select[*tuple[Any, ...]]:
     """Statement: the fields of `User`, of those whom the scope covers."""
     u = users.c

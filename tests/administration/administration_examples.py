@@ -174,6 +174,9 @@ COLLECTING: dict[tuple[str, str], Example] = {
         reach="site", path={**_DEVICE, "device": "revoked-hub"}, body={"reason": "shredded"}
     ),
     ("GET", "/api/sync/devices/{site}/{device}/refused"): Example(reach="site", path=_DEVICE),
+    ("GET", "/api/sync/receipts/{site}"): Example(
+        reach="site", path={"site": "{site}"}, query={"document": "session:none"}, may_be_missing=True
+    ),
     ("GET", "/api/sync/enrolments"): Example(),
     ("POST", "/api/sync/enrolments"): Example(reach="site", body={"site": "{site}", "device": "tablet-9"}),
     # A code that was cancelled.

@@ -1,0 +1,84 @@
+"""What went wrong, as a page: under `/portal` nobody is shown JSON, or an empty window.
+
+| failure | page |
+|---|---|
+| nobody is signed in (any more) | 303 to sign-in, and back |
+| ApiError | its status, what it means in the reader's language, and the API's own sentence |
+| aiohttp's 404, 405, 413 | the same status |
+| Postgres or the store unreachable | 503; it tries again by itself |
+| anything else | logged with its traceback; 500 with the request's id, nothing of the cause |
+"""
+
+import structlog
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+
+from sync_server.areas import is_below
+from sync_server.errors import HTTP_CODES, ApiError, NotAuthenticated, TooMany
+from sync_server.portal.cookie import PATH, forget_cookie
+from sync_server.portal.rendering import RENDERING
+from sync_server.portal.serving import page_response
+from sync_server.portal.signing_in import WHO, to_sign_in, visitors_texts
+from sync_server.request_ids import REQUEST_ID
+from sync_server.unreachable import UNREACHABLE
+
+_TRIES_AGAIN_SECONDS = 5
+
+_log = structlog.get_logger()
+
+
+@web.middleware
+async def portal_failures(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Failures under `/portal`."""
+    if not is_below(request.path, PATH):
+        return await handler(request)
+    try:
+        return await handler(request)
+    except NotAuthenticated:
+        if hdrs.ACCEPT in request.headers and "text/event-stream" in request.headers[hdrs.ACCEPT]:
+            return web.Response(status=401)
+        found = to_sign_in(request)
+        forget_cookie(found)
+        return found
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        response = _page(request, error.status, HTTP_CODES.get(error.status, "bad_request"))
+        if isinstance(error, web.HTTPMethodNotAllowed):
+            response.headers[hdrs.ALLOW] = ", ".join(sorted(error.allowed_methods))
+        return response
+    except ApiError as error:
+        response = _page(request, error.status, error.code, error.message)
+        if isinstance(error, TooMany):
+            response.headers[hdrs.RETRY_AFTER] = str(error.retry_after)
+        return response
+    except UNREACHABLE as error:
+        _log.warning("a dependency is unreachable", error=str(error))
+        response = _page(request, 503, "unavailable")
+        response.headers[hdrs.RETRY_AFTER] = str(_TRIES_AGAIN_SECONDS)
+        if request.method == "GET":
+            response.headers["Refresh"] = str(_TRIES_AGAIN_SECONDS)
+        return response
+    except Exception as error:  # noqa: BLE001 (the one place where any failure becomes a page)
+        _log.error("request failed", exc_info=error)
+        return _page(request, 500, "internal_error")
+
+
+def _page(request: web.Request, status: int, code: str, detail: str | None = None) -> web.Response:
+    who = request.get(WHO)
+    texts = visitors_texts(request) if who is None else who.texts
+    rendering = request.app[RENDERING]
+    problem = f"problem.{code}"
+    html = rendering.html(
+        "error.html",
+        texts,
+        {
+            "status": status,
+            "problem": problem if problem in texts else "problem.refused",
+            "detail": detail,
+            "request_id": request.get(REQUEST_ID, ""),
+            "links": [] if who is None else rendering.navigation(None, who),
+            "name": None if who is None else who.name,
+        },
+    )
+    return page_response(html, status=status)

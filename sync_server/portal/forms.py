@@ -1,0 +1,195 @@
+"""Forms: fields in a page that call one route of the API.
+
+    RENAME = Form(
+        name="rename",
+        calls=api("PATCH", "/api/sync/devices/{site}/{device}"),
+        fields=(Field("label", max_length=200, blank="empty"),),
+        versioned=True,
+    )
+
+Its words are texts: `form.rename.label`, `form.rename.do` (the button), `form.rename.done`. Parts of the route's
+path are the page's own, or come from hidden fields of the same name.
+
+| what comes back | what is shown |
+|---|---|
+| done | the page again (303), with `form.….done`; with `shows`, that template with the answer |
+| wrong in a field (422 with a path) | the page, what was typed, the error beside the field |
+| refused otherwise (403, 404, 409, 429) | the page, what was typed, the reason above the form |
+| changed since the page was read (412) | the page as it is now, what was typed, both values beside each other |
+| sent twice | done once: each form carries a key; a secret that was told is not told again |
+"""
+
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from sync_server.api.route import Route
+from sync_server.errors import ApiError, InvalidRequest, PreconditionFailed
+
+_MOST_CHARACTERS = 100_000
+
+Kind = Literal["text", "email", "password", "code", "long", "number", "choice", "check"]
+
+
+class Field(msgspec.Struct, frozen=True):
+    """A field. `blank`: what an empty one says: nothing is sent, or the empty text."""
+
+    name: str
+    kind: Kind = "text"
+    required: bool = True
+    blank: Literal["absent", "empty"] = "absent"
+    choices: tuple[str, ...] = ()
+    default: str = ""
+    autocomplete: str = "off"
+    hint: bool = False
+    """There is a text `form.<form>.<field>_hint`: what may be put in."""
+    min_length: int | None = None
+    max_length: int | None = None
+    pattern: str | None = None
+    minimum: int | None = None
+    maximum: int | None = None
+    repeats: str | None = None
+    """It has to say the same as this field, and is not sent."""
+
+
+    def takes(self, value: str) -> bool:
+        """Whether the value may be right, as far as the field says; browsers ask the same."""
+        if "\0" in value or not _is_unicode(value) or len(value) > (self.max_length or _MOST_CHARACTERS):
+            return False
+        match self.kind:
+            case "number":
+                return value.isascii() and value.isdecimal() and self._is_between(int(value[:19]))
+            case "choice":
+                return value in self.choices
+            case _:
+                is_long_enough = len(value) >= (self.min_length or 0)
+                return is_long_enough and (self.pattern is None or bool(re.fullmatch(self.pattern, value)))
+
+    def _is_between(self, number: int) -> bool:
+        is_too_little = self.minimum is not None and number < self.minimum
+        return not is_too_little and (self.maximum is None or number <= self.maximum)
+
+
+class Form(msgspec.Struct, frozen=True, kw_only=True):
+    """A form of a page."""
+
+    name: str
+    calls: Route
+    fields: tuple[Field, ...] = ()
+    fixed: Mapping[str, str] = {}
+    """Members of the body that are parts of the page's path: member → part."""
+    own_account: bool = False
+    """The part `person` of the route's path is whoever sends it."""
+    versioned: bool = False
+    """It says which version of what it changes was looked at (`If-Match`)."""
+    ends_login: bool = False
+    danger: bool = False
+    """What it does cannot be undone: it is asked for once more, and looks like it."""
+    then: str | None = None
+    """Where it leads when it is done, with parts of the page's path; None: to its page."""
+    shows: str | None = None
+    """A template that shows the answer, which is told once."""
+    build: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    """Makes the body of the fields' values, where it is not a member each."""
+
+    def read(self, posted: Mapping[str, str]) -> dict[str, str]:
+        """What was typed, by field."""
+        typed = {field.name: posted.get(field.name, "") for field in self.fields}
+        # Spaces around a name or a code are not meant; those of a password may be.
+        return {
+            field.name: typed[field.name] if field.kind == "password" else typed[field.name].strip()
+            for field in self.fields
+        }
+
+    def wrong(self, typed: Mapping[str, str]) -> dict[str, str]:
+        """Fields whose values can be seen to be wrong before the API is asked → the text that says why."""
+        found = {}
+        for field in self.fields:
+            value = typed[field.name]
+            if field.required and not value:
+                found[field.name] = "field.required"
+            elif field.repeats is not None and value != typed[field.repeats]:
+                found[field.name] = "field.not_the_same"
+            elif value and not field.takes(value):
+                found[field.name] = "field.unusable"
+        return found
+
+    def body(self, typed: Mapping[str, str], path: Mapping[str, str]) -> dict[str, Any]:
+        """What is sent to the route."""
+        values: dict[str, Any] = {member: path[part] for member, part in self.fixed.items()}
+        for field in self.fields:
+            value = typed[field.name]
+            if field.repeats is not None or (not value and field.blank == "absent" and field.kind != "check"):
+                continue
+            values[field.name] = value == "on" if field.kind == "check" else value
+        return values if self.build is None else self.build(values)
+
+
+class Filled(msgspec.Struct, kw_only=True):
+    """A form as it is shown: with what the page knows, or with what was typed and what is wrong with it."""
+
+    form: Form
+    token: str
+    values: Mapping[str, str] = {}
+    current: Mapping[str, str] = {}
+    """What there is now, where that is not what was typed."""
+    errors: Mapping[str, str] = {}
+    """By field: the sentence."""
+    problem: str | None = None
+    """The key of a text."""
+    detail: str | None = None
+    """What the API says of it, in English."""
+    version: str | None = None
+    hidden: Mapping[str, str] = {}
+
+    def new_key(self) -> str:
+        """Each time that it is shown another; each time that it is sent the same."""
+        return secrets.token_urlsafe(16)
+
+    def value(self, field: Field) -> str:
+        """What stands in the field; a password never does."""
+        return "" if field.kind in ("password", "code") else self.values.get(field.name, field.default)
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Why a form was not carried out: `status` of the page that says so."""
+
+    status: int
+    errors: Mapping[str, str] = {}
+    """By field: a text's key, or the API's sentence."""
+    problem: str | None = None
+    detail: str | None = None
+    is_outdated: bool = False
+
+
+def refusal_of(form: Form, error: ApiError | msgspec.ValidationError) -> Refusal:
+    """What a failure of the route means for the form."""
+    names = {field.name for field in form.fields}
+    if isinstance(error, msgspec.ValidationError):
+        message, _, path = str(error).rpartition(" - at `")
+        name = _first_member(path.rstrip("`"))
+        if name in names:
+            return Refusal(422, errors={name: message})
+        return Refusal(422, problem="problem.invalid_request", detail=str(error))
+    details = error.details if isinstance(error.details, dict) else {}
+    name = _first_member(str(details.get("path") or details.get("parameter") or ""))
+    if isinstance(error, InvalidRequest) and name in names:
+        return Refusal(422, errors={name: error.message.removeprefix(f"{name}: ")})
+    if isinstance(error, PreconditionFailed):
+        return Refusal(412, problem="problem.precondition_failed", is_outdated=True)
+    return Refusal(error.status, problem=f"problem.{error.code}", detail=error.message)
+
+
+def _first_member(path: str) -> str:
+    return path.removeprefix("$.").partition(".")[0].partition("[")[0]
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

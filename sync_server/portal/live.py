@@ -1,0 +1,123 @@
+"""Parts of a page that are sent again when they change, over one stream of server-sent events.
+
+    GET /portal/sites/lima?live=3f2a91c0.07be55d1     event: part   data: {"name": "tablets", "html": "…"}
+
+`live` says what the page shows already, and `Last-Event-ID` what came since: nothing is missed between the page
+and its stream, nor while the line was away, and nothing is sent twice.
+
+The page is looked at anew every few seconds, as the person who looks, and what became different is sent. A part
+is a block of the page's template: what was sent first and what is sent later cannot differ.
+
+| what happens | what follows |
+|---|---|
+| nothing changes | a comment now and then, so that nobody on the way closes the line |
+| the login ends, the account is closed, the role is taken away | `event: over`: the browser loads the page anew |
+| Postgres away | nothing is sent; the next look tries again |
+| the line breaks, the process stops, ten minutes are over | the browser comes again by itself |
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from reporting.queries.snapshot import snapshot
+from sync_server.errors import ApiError
+from sync_server.keys import ENGINE
+from sync_server.portal.pages import Page
+from sync_server.portal.rendering import RENDERING, state_of
+from sync_server.portal.serving import context_of, looked_at
+from sync_server.portal.signing_in import recognise
+from sync_server.unreachable import UNREACHABLE
+
+LONGEST_SECONDS: Final = 600.0
+_QUIET_LOOKS: Final = 5
+_RETRY_MS: Final = 5000
+
+
+class Pace:
+    """How often parts are looked at; `stop` ends all streams."""
+
+    def __init__(self, seconds: float = 5.0) -> None:
+        self.seconds = seconds
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """The process stops: browsers come again, to another one."""
+        self._stopping.set()
+
+    async def is_over(self) -> bool:
+        """Wait for the next look; whether there is none."""
+        try:
+            async with asyncio.timeout(self.seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            return False
+        return True
+
+
+PACE: Final = web.AppKey("pace", Pace)
+
+
+async def stream(request: web.Request, page: Page) -> web.StreamResponse:
+    """Send parts of the page as they change. Raises NotAuthenticated and ApiError at the first look."""
+    seen = request.headers.get("Last-Event-ID") or request.query.get("live", "")
+    now = await _parts(request, page)
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
+    await response.prepare(request)
+    await response.write(f"retry: {_RETRY_MS}\n\n".encode())
+    try:
+        async with asyncio.timeout(LONGEST_SECONDS):
+            await response.write(_changes(page, seen, now))
+            async for event in _events(request, page, state_of(now)):
+                await response.write(event)
+    except (TimeoutError, ConnectionResetError):
+        pass
+    return response
+
+
+async def _events(request: web.Request, page: Page, seen: str) -> AsyncIterator[bytes]:
+    quiet = 0
+    while not await request.app[PACE].is_over():
+        try:
+            now = await _parts(request, page)
+        except UNREACHABLE:
+            continue
+        except ApiError:
+            yield b"event: over\ndata: {}\n\n"
+            return
+        changes = _changes(page, seen, now)
+        seen = state_of(now)
+        quiet = 0 if changes else quiet + 1
+        if quiet == _QUIET_LOOKS:
+            quiet, changes = 0, b": still here\n\n"
+        if changes:
+            yield changes
+
+
+def _changes(page: Page, seen: str, now: Sequence[str]) -> bytes:
+    """Events of the parts that are not as they were seen: `seen` is a `state_of` them, or nothing known."""
+    before = seen.split(".")
+    if len(before) != len(now):
+        before = [""] * len(now)
+    states = state_of(now).split(".")
+    told = [
+        msgspec.json.encode({"name": name, "html": html}).decode()
+        for name, html, was, state in zip(page.live, now, before, states, strict=True)
+        if was != state
+    ]
+    # The state comes with the last of them: who loses the line in between gets them again.
+    events = [f"event: part\ndata: {each}\n\n" for each in told]
+    if events:
+        events[-1] = f"id: {'.'.join(states)}\n{events[-1]}"
+    return "".join(events).encode()
+
+
+async def _parts(request: web.Request, page: Page) -> list[str]:
+    async with snapshot(request.app[ENGINE]) as connection:
+        who = await recognise(request, connection)
+        look, values = await looked_at(request, page, who, connection)
+    context = context_of(request, page, who, look, values)
+    return request.app[RENDERING].parts(page.template, page.live, who.texts, context)

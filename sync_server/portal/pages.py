@@ -1,0 +1,140 @@
+"""What a page is: a path, the routes of the API that it reads, the forms that it has, a template.
+
+    SITE = Page(
+        name="site",
+        path="/portal/sites/{site}",
+        template="sites/site.html",
+        view=site,
+        reads=(api("GET", "/api/sites/{site}"),),
+        also=(api("GET", "/api/sync/enrolments"),),
+        forms=(ENROL,),
+        live=("health", "tablets"),
+    )
+
+    async def site(look: Look) -> Values:
+        return {"site": await look.ask(GET_SITE), "codes": await look.ask_if_allowed(GET_CODES)}
+
+Who may not call a route that the page `reads` is not shown the page, nor a link to it; what it reads `also` is
+left out where the role does not allow it. A route that is not declared cannot be asked.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from sync_server.api.call import etag
+from sync_server.api.names import storable
+from sync_server.api.parameters import convert_fields
+from sync_server.api.route import Route
+from sync_server.errors import NotAllowed
+from sync_server.identity.callers import Caller
+from sync_server.keys import SEALER
+from sync_server.portal.asking import Asking, path_parts
+from sync_server.portal.forms import Filled, Form
+from sync_server.portal.texts import Texts
+from sync_server.portal.tokens import new_token
+
+Values = Mapping[str, Any]
+View = Callable[["Look"], Awaitable[Values]]
+
+OWN_PARAMETERS = frozenset({"done", "live"})
+"""Query parameters that all pages have, beside the page's own filters."""
+
+
+class NoFilters(msgspec.Struct, frozen=True):
+    """A page without query parameters of its own."""
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """See the module."""
+
+    name: str
+    path: str
+    template: str
+    view: Any
+    """A View."""
+    reads: tuple[Route, ...]
+    also: tuple[Route, ...] = ()
+    forms: tuple[Form, ...] = ()
+    live: tuple[str, ...] = ()
+    """Blocks of the template that are sent again when they change."""
+    filters: Any = NoFilters
+    """A Struct: the query parameters that the page takes, all text, as they stand in its form of filters."""
+    area: str | None = None
+    """The page of the navigation that it belongs to; None: it is one itself."""
+    with_temporary_password: bool = False
+
+    def may_be_seen(self, caller: Caller) -> bool:
+        """Whether the caller's role allows all that it reads, somewhere."""
+        try:
+            for route in self.reads:
+                route.admit(caller)
+        except NotAllowed:
+            return False
+        return True
+
+
+class Look:
+    """Somebody looks at a page: what its view asks with."""
+
+    def __init__(
+        self, request: web.Request, page: Page, caller: Caller, asking: Asking, texts: Texts, subject: str
+    ) -> None:
+        self.request = request
+        self.page = page
+        self.caller = caller
+        self.texts = texts
+        self.forms: dict[str, Filled] = {}
+        self.common: dict[str, Any] = {
+            "sign_out": new_token(request.app[SEALER], subject, "password sign_out"),
+            "language": new_token(request.app[SEALER], subject, "account language"),
+        }
+        """Tokens of the forms that stand in the head of every page."""
+        self._asking = asking
+        given = [(name, value) for name, value in request.query.items() if name not in OWN_PARAMETERS]
+        # An empty field of a form of filters is none.
+        self.filters: Any = convert_fields(
+            [(name, value) for name, value in given if value], page.filters, what="filter"
+        )
+        for form in page.forms:
+            self.forms[form.name] = Filled(
+                form=form, token=new_token(request.app[SEALER], subject, f"{page.name} {form.name}")
+            )
+
+    def path(self, name: str) -> str:
+        """A part of the page's path."""
+        return storable(self.request.match_info[name])
+
+    async def ask(self, route: Route, /, *, path: Mapping[str, str] | None = None, **query: Any) -> Any:
+        """What the route answers, as its handler returns it: parts of its path are the page's unless given,
+        a parameter that is None is left out. Raises ApiError, and LookupError for a route that the page does
+        not declare.
+        """
+        if not any(route is each for each in (*self.page.reads, *self.page.also)):
+            raise LookupError(f"page {self.page.name} does not say that it reads {route.method} {route.path}")
+        given = path or {}
+        parts = {name: given[name] if name in given else self.path(name) for name in path_parts(route)}
+        return await self._asking.ask(
+            route, parts, {name: _text(value) for name, value in query.items() if value not in (None, "")}
+        )
+
+    async def ask_if_allowed(
+        self, route: Route, /, *, path: Mapping[str, str] | None = None, **query: Any
+    ) -> Any:
+        """The same; None where the caller's role does not allow it."""
+        try:
+            return await self.ask(route, path=path, **query)
+        except NotAllowed:
+            return None
+
+    def fill(self, form: Form, row_version: int | None = None, **values: Any) -> None:
+        """Put what there is now into a form; `row_version` is that of what the form changes."""
+        filled = self.forms[form.name]
+        filled.values = {name: "" if value is None else str(value) for name, value in values.items()}
+        filled.version = None if row_version is None else etag(row_version)
+
+
+def _text(value: Any) -> str:
+    return ("true" if value else "false") if isinstance(value, bool) else str(value)

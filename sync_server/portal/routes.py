@@ -1,0 +1,58 @@
+"""Every page of the portal, and how it is mounted."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from aiohttp import hdrs, web
+
+from sync_server.portal import account, entrance, home, sites, system
+from sync_server.portal.cookie import PATH
+from sync_server.portal.failures import portal_failures
+from sync_server.portal.live import PACE, Pace, stream
+from sync_server.portal.pages import Page
+from sync_server.portal.rendering import RENDERING, Rendering
+from sync_server.portal.security import STATIC, add_headers
+from sync_server.portal.serving import Served
+from sync_server.portal.signing_in import SIGN_IN
+
+PAGES: Final[Sequence[Page]] = [*home.PAGES, *sites.PAGES, *system.PAGES, *account.PAGES]
+
+NAVIGATION: Final[Sequence[Page]] = [page for page in PAGES if page.area is None and page.name != "account"]
+
+
+def install_portal(app: web.Application) -> None:
+    """Mount it; limits are to be installed after it, so that a refusal of theirs is a page too."""
+    rendering = app[RENDERING] = Rendering(NAVIGATION)
+    app[PACE] = Pace()
+    app.middlewares.append(portal_failures)
+    app.on_response_prepare.append(add_headers)
+    app.on_shutdown.append(_end_streams)
+    app.router.add_get(PATH, _to_home)
+    app.router.add_get(SIGN_IN, entrance.show_sign_in)
+    app.router.add_post(SIGN_IN, entrance.sign_in)
+    app.router.add_get(f"{SIGN_IN}/code", entrance.show_code)
+    app.router.add_post(f"{SIGN_IN}/code", entrance.take_code)
+    app.router.add_get(f"{STATIC}/{{file}}", rendering.static.serve)
+    for page in PAGES:
+        _mount(app, page)
+
+
+def _mount(app: web.Application, page: Page) -> None:
+    served = Served(page)
+
+    async def look(request: web.Request) -> web.StreamResponse:
+        if page.live and "text/event-stream" in request.headers.get(hdrs.ACCEPT, ""):
+            return await stream(request, page)
+        return await served.get(request)
+
+    app.router.add_get(page.path, look)
+    if page.forms:
+        app.router.add_post(page.path, served.post)
+
+
+async def _to_home(request: web.Request) -> web.Response:  # noqa: ARG001 (aiohttp's handler signature)
+    raise web.HTTPSeeOther(f"{PATH}/")
+
+
+async def _end_streams(app: web.Application) -> None:
+    app[PACE].stop()

@@ -1,0 +1,205 @@
+"""Answering requests of pages: looking at one, sending a form of it.
+
+| request | answer |
+|---|---|
+| GET, nobody signed in | 303 to sign-in, and back |
+| GET, with a temporary password | 303 to the page that changes it |
+| GET, a route that the page reads refuses | the page that says so, with the route's status |
+| POST without the form's token, or from elsewhere | 403, nothing is done |
+| POST that the route carries out | 303 to the page, which says so; or the answer, where it is told once |
+| POST that the route refuses | the page as it is now, what was typed, the error; with the route's status |
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+import msgspec
+from aiohttp import web
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from reporting.queries.snapshot import snapshot
+from sync_server.api.bodies import read_form_pairs
+from sync_server.errors import ApiError, NotAllowed, NotAuthenticated, NotFound
+from sync_server.keys import ENGINE
+from sync_server.portal.asking import Asking, change, path_parts
+from sync_server.portal.cookie import PATH, forget_cookie
+from sync_server.portal.forms import Form, Refusal, refusal_of
+from sync_server.portal.pages import OWN_PARAMETERS, Look, Page, Values
+from sync_server.portal.rendering import RENDERING
+from sync_server.portal.signing_in import Who, own_path, recognise, stay_signed_in
+from sync_server.portal.tokens import may_be_ours
+
+PASSWORD_PAGE: Final = f"{PATH}/account/password"
+FORM_LIMIT: Final = 256 * 1024
+
+Posted = Mapping[str, str]
+
+
+class Served:
+    """A page as handlers of aiohttp."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+
+    async def get(self, request: web.Request) -> web.StreamResponse:
+        """Show the page."""
+        async with snapshot(request.app[ENGINE]) as connection:
+            who = await self._admit(request, connection)
+            look, values = await looked_at(request, self._page, who, connection)
+        response = self._response(request, who, look, values)
+        await stay_signed_in(request, response, who)
+        return response
+
+    async def post(self, request: web.Request) -> web.StreamResponse:
+        """Carry out a form of the page."""
+        posted = dict(await read_form_pairs(request, limit=FORM_LIMIT))
+        form = next((each for each in self._page.forms if each.name == posted.get("form")), None)
+        if form is None:
+            raise NotFound("There is no such form on this page.")
+        async with request.app[ENGINE].connect() as connection:
+            who = await self._admit(request, connection)
+        purpose = f"{self._page.name} {form.name}"
+        if not may_be_ours(request, who.signed_in.login, purpose, posted.get("token", "")):
+            raise NotOurForm
+        typed = form.read(posted)
+        wrong = form.wrong(typed)
+        if wrong:
+            return await self._again(request, form, typed, posted, Refusal(422, wrong))
+        try:
+            answered = await _carry_out(request, who, form, typed, posted)
+        except NotAuthenticated:
+            raise
+        except (ApiError, msgspec.ValidationError) as error:
+            return await self._again(request, form, typed, posted, refusal_of(form, error))
+        if form.shows is not None:
+            return await self._told_once(request, form, answered)
+        done = web.HTTPSeeOther(self._after(request, form, posted))
+        if form.ends_login:
+            forget_cookie(done)
+        raise done
+
+    async def _admit(self, request: web.Request, connection: AsyncConnection) -> Who:
+        who = await recognise(request, connection)
+        if who.caller.password_is_temporary and not self._page.with_temporary_password:
+            raise web.HTTPSeeOther(PASSWORD_PAGE)
+        return who
+
+    async def _again(
+        self, request: web.Request, form: Form, typed: Mapping[str, str], posted: Posted, refusal: Refusal
+    ) -> web.Response:
+        """The page as it is now, with what was typed and what is wrong."""
+        async with snapshot(request.app[ENGINE]) as connection:
+            who = await recognise(request, connection)
+            look, values = await looked_at(request, self._page, who, connection)
+        filled = look.forms[form.name]
+        filled.current = filled.values if refusal.is_outdated else {}
+        filled.values = typed
+        filled.errors = {
+            name: who.texts(text) if text in who.texts else text for name, text in refusal.errors.items()
+        }
+        for field in form.fields:
+            own = f"form.{form.name}.{field.name}_wrong"
+            if field.name in filled.errors and own in who.texts and typed[field.name]:
+                filled.errors[field.name] = who.texts(own)
+        filled.problem, filled.detail = refusal.problem, refusal.detail
+        if filled.problem not in (*who.texts.texts, None):
+            filled.problem = "problem.refused"
+        filled.hidden = {name: posted[name] for name in (*path_parts(form.calls), "back") if name in posted}
+        return self._response(request, who, look, {**values, "refused": filled}, status=refusal.status)
+
+    async def _told_once(self, request: web.Request, form: Form, answered: Any) -> web.Response:
+        async with snapshot(request.app[ENGINE]) as connection:
+            who = await recognise(request, connection)
+            look, values = await looked_at(request, self._page, who, connection)
+        shown = {**values, "answer": answered}
+        return self._response(request, who, look, shown, template=form.shows or self._page.template)
+
+    def _after(self, request: web.Request, form: Form, posted: Posted) -> str:
+        if form.then is not None:
+            quoted = {name: quote(part, safe="") for name, part in request.match_info.items()}
+            path = form.then.format_map(quoted)
+        elif posted.get("back"):
+            path = own_path(posted["back"])
+        else:
+            path = str(request.rel_url.without_query_params(*OWN_PARAMETERS))
+        return f"{path}{'&' if '?' in path else '?'}{urlencode({'done': form.name})}"
+
+    def _response(
+        self,
+        request: web.Request,
+        who: Who,
+        look: Look,
+        values: Values,
+        *,
+        status: int = 200,
+        template: str | None = None,
+    ) -> web.Response:
+        rendering = request.app[RENDERING]
+        context = context_of(request, self._page, who, look, values)
+        html = rendering.page(self._page, template or self._page.template, who.texts, context)
+        return page_response(html, status=status)
+
+
+class NotOurForm(NotAllowed):
+    """A form that no page of this login has: nothing is done."""
+
+    code = "not_our_form"
+
+    def __init__(self) -> None:
+        super().__init__("This form was not sent from a page of yours, or you have signed in anew since.")
+
+
+async def looked_at(
+    request: web.Request, page: Page, who: Who, connection: AsyncConnection
+) -> tuple[Look, Values]:
+    """What the page's view asks, on this connection."""
+    for route in page.reads:
+        route.admit(who.caller)
+    asking = Asking(request, who.caller, connection)
+    look = Look(request, page, who.caller, asking, who.texts, who.signed_in.login)
+    return look, await page.view(look)
+
+
+def context_of(request: web.Request, page: Page, who: Who, look: Look, values: Values) -> dict[str, Any]:
+    """What a template of a page is given."""
+    here = request.rel_url.without_query_params(*OWN_PARAMETERS)
+    done = request.query.get("done", "")
+    return {
+        "page": page,
+        "who": who,
+        "links": request.app[RENDERING].navigation(page, who),
+        "forms": look.forms,
+        "filters": look.filters,
+        "here": str(here),
+        "done": f"form.{done}.done" if f"form.{done}.done" in who.texts else None,
+        "refused": None,
+        "may": who.caller.may_somewhere,
+        **look.common,
+        **values,
+    }
+
+
+def page_response(html: str, *, status: int = 200) -> web.Response:
+    """A page, compressed."""
+    response = web.Response(text=html, content_type="text/html", status=status)
+    response.enable_compression()
+    return response
+
+
+async def _carry_out(request: web.Request, who: Who, form: Form, typed: Posted, posted: Posted) -> Any:
+    given = {**posted, **request.match_info}
+    if form.own_account:
+        given["person"] = str(who.caller.person.id)
+    missing = [name for name in path_parts(form.calls) if name not in given]
+    if missing:
+        raise NotFound("This form does not say what it is about.")
+    return await change(
+        request,
+        who.caller,
+        form.calls,
+        path={name: given[name] for name in path_parts(form.calls)},
+        body=form.body(typed, request.match_info),
+        version=posted.get("version", "*") if form.versioned else None,
+        key=posted.get("key") or None,
+    )

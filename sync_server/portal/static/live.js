@@ -1,0 +1,40 @@
+// Parts of a page as they change: the server sends them whole, escaped by the same template as the page.
+const policy = window.trustedTypes
+  ? window.trustedTypes.createPolicy("portal", { createHTML: (html) => html })
+  : { createHTML: (html) => html };
+
+export function followParts(main, enhance) {
+  const state = main.querySelector("[data-live-state]");
+  const show = (isOn) => {
+    if (!state) return;
+    state.hidden = false;
+    state.textContent = isOn ? state.dataset.on : state.dataset.off;
+    state.classList.toggle("on", isOn);
+  };
+  let source = null;
+  const open = () => {
+    if (source) return;
+    source = new EventSource(main.dataset.live);
+    source.addEventListener("open", () => show(true));
+    source.addEventListener("error", () => show(false));
+    source.addEventListener("over", () => location.reload());
+    source.addEventListener("part", (event) => {
+      const { name, html } = JSON.parse(event.data);
+      const part = main.querySelector(`[data-part="${name}"]`);
+      // Nobody loses what they are at: a part with the focus in it waits for its next change.
+      if (!part || part.contains(document.activeElement)) return;
+      part.innerHTML = policy.createHTML(html);
+      enhance(part);
+      part.classList.remove("fresh");
+      requestAnimationFrame(() => part.classList.add("fresh"));
+    });
+  };
+  const close = () => {
+    source?.close();
+    source = null;
+  };
+  // A page that nobody sees costs nothing.
+  document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
+  window.addEventListener("pagehide", close);
+  if (!document.hidden) open();
+}

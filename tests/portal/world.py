@@ -1,0 +1,77 @@
+"""A small world that pages look at: two studies at four sites, tablets in every state, things that need a hand.
+
+Every free text in it begins with MARK, a markup that would show, or run, where it was not escaped.
+"""
+
+import psycopg
+
+MARK = """<script>alert("x")</script><b>'&"""
+
+STATEMENTS = (
+    "INSERT INTO studies (code, title, status) VALUES ('SRO', {mark} || 'Sleep and memory', 'active'),"
+    " ('ABC', 'Attention before school', 'active')",
+    "INSERT INTO sites (code, name, timezone) VALUES ('lima', {mark} || 'Hospital Santa Rosa', 'America/Lima'),"
+    " ('nairobi', 'Nairobi West', 'Africa/Nairobi'), ('hyderabad', 'Hyderabad Clinic', 'Asia/Kolkata'),"
+    " ('quito', '', 'America/Guayaquil')",
+    "INSERT INTO study_sites (study, site) VALUES ('SRO', 'lima'), ('SRO', 'nairobi'), ('ABC', 'hyderabad'),"
+    " ('ABC', 'quito')",
+    "INSERT INTO checkpoints (site, database, epoch, batch, since, rereading, pending, changed_at,"
+    " complete_through) SELECT site, 'site-' || site, 'e', 1, '1', false, 3, now() - interval '4 minutes',"
+    " now() - interval '1 minute' FROM study_sites",
+    "INSERT INTO site_states (site, state, since, failures, error, projector) VALUES"
+    " ('lima', 'running', now(), 0, NULL, 'p'), ('nairobi', 'running', now(), 0, NULL, 'p'),"
+    " ('hyderabad', 'backing_off', now(), 3, {mark} || 'the store does not answer', 'p')",
+    "INSERT INTO devices (credential, device, site, role, token_sha256, enrolled_at, revoked_at)"
+    " SELECT site || d.name, d.name, site, d.role, '', now() - interval '90 days', d.at FROM study_sites,"
+    " (VALUES ('tablet-1', 'tablet', NULL), ('tablet-2', 'tablet', NULL), ('tablet-3', 'tablet', NULL),"
+    " ('hub-1', 'hub', NULL), ('tablet-0', 'tablet', now() - interval '40 days')) d (name, role, at)",
+    "INSERT INTO device_labels (site, device, label, row_version) VALUES"
+    " ('lima', 'tablet-1', {mark} || 'blue case, room 2', 1), ('lima', 'tablet-2', 'red case', 1)",
+    "INSERT INTO device_activity (site, device, last_seen_at, last_push_at, app) VALUES"
+    " ('lima', 'tablet-1', now() - interval '3 minutes', now() - interval '3 minutes', {mark} || 'app'),"
+    " ('lima', 'tablet-2', now() - interval '6 days', now() - interval '6 days', 'app'),"
+    " ('lima', 'tablet-3', now() - interval '2 hours', now() - interval '2 hours', 'app'),"
+    " ('nairobi', 'tablet-1', now() - interval '20 minutes', now() - interval '20 minutes', 'app'),"
+    " ('nairobi', 'tablet-2', now() - interval '21 days', now() - interval '21 days', 'app')",
+    "INSERT INTO device_status (site, device, rev, app_version, os, free_bytes, battery_level, outstanding,"
+    " clock_at, received_at) VALUES"
+    " ('lima', 'tablet-1', '1-a', {mark} || '4.2.0', {mark} || 'Android 14', 21400000000, 0.86, 0, now(),"
+    " now()), ('lima', 'tablet-2', '1-a', '4.1.3', 'Android 12', 640000000, 0.31, 7,"
+    " now() - interval '6 days 20 minutes', now() - interval '6 days'),"
+    " ('lima', 'tablet-3', '1-a', '4.2.0', 'iPadOS 19', 9000000000, 0.64, 2, now() - interval '2 hours',"
+    " now() - interval '2 hours'),"
+    " ('nairobi', 'tablet-1', '1-a', '4.2.0', 'Android 14', 12000000000, 0.5, 0, now(), now())",
+    "INSERT INTO enrolment_codes (code_sha256, site, device, role, label, created_by, expires_at) VALUES"
+    " ('x', 'lima', 'tablet-9', 'tablet', '', 'ada@example.org', now() + interval '50 minutes')",
+    "INSERT INTO ingest_log (site, doc_id, rev, outcome, device, role, credential, request_id, reason) VALUES"
+    " ('lima', 'session:refused-1', '1-a', 'refused', 'tablet-2', 'tablet', 'c', 'r', {mark} || 'too deep')",
+    "INSERT INTO sessions (site, id, study, participant, status, started_at, received_at, rev)"
+    " SELECT site, 's-' || site || n, study, 'p1', 'completed', now(), now() - n * interval '7 hours', '1-a'"
+    " FROM study_sites, generate_series(0, 60) n WHERE n % 5 < 3",
+    "INSERT INTO quarantine (site, doc_id, rev, type, code, path, message) VALUES"
+    " ('lima', 'session:q1', '1-a', 'session', 'missing', '$.study', {mark} || 'required'),"
+    " ('lima', 'session:q2', '1-a', 'session', 'missing', '$.study', 'required')",
+    "INSERT INTO conflicts (site, session_id, path, winner_rev, winner_value, other_rev, other_value)"
+    " VALUES ('lima', 's-lima0', '$.visit', '1-b', '1', '1-a', '2')",
+    "INSERT INTO outbox (kind, key, state, error, ended_at, payload, payload_sha256) VALUES"
+    " ('webhook.deliver', {mark} || 'k', 'dead', {mark} || 'connection refused', now(), '{{}}', 'x')",
+    "INSERT INTO audit_log (actor, actor_kind, role, action, entity, entity_id, site, study, reason, before,"
+    " after) VALUES ({mark} || 'eve@example.org', 'person', 'admin', 'device.rename', 'device',"
+    " {mark} || 'tablet-2', 'lima', 'SRO', {mark} || 'it got a new case',"
+    " jsonb_build_object('label', {mark}), jsonb_build_object('label', 'red case'))",
+    "INSERT INTO visit_definitions (study, code, anchor) VALUES ('SRO', 'baseline', 'enrolment')",
+    "INSERT INTO participants (study, code, site, status, enrolled_on)"
+    " SELECT 'SRO', 'p' || n, 'lima', 'enrolled', current_date - n * 5 FROM generate_series(1, 24) n",
+    "INSERT INTO visits (study, participant, code, site, state, due_on, window_from, window_to, anchor,"
+    " offset_days, window_before_days, window_after_days)"
+    " SELECT 'SRO', 'p' || n, 'baseline', 'lima', CASE WHEN n < 4 THEN 'due' ELSE 'planned' END,"
+    " current_date - 3 + n, current_date - 9 + n, current_date + 9 + n, 'enrolment', 0, 6, 6"
+    " FROM generate_series(1, 12) n",
+)
+
+
+def fill(connection: psycopg.Connection, *, mark: str = MARK) -> None:
+    """Put it into an empty database; with another mark, or none, for who wants to look at it."""
+    quoted = "'" + mark.replace("'", "''") + "'"
+    for statement in STATEMENTS:
+        connection.execute(statement.replace("{mark}", quoted).replace("{{}}", "{}").encode())
