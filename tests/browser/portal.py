@@ -14,11 +14,21 @@ from reporting.tables import memberships, users
 from sync_server.identity.access_tokens import Role
 from sync_server.identity.users import insert_user
 from tests.administration.people import PASSWORD, password_hash
+from tests.browser import pictures
+from tests.browser.visitor import Visitor
 from tests.embedded.supervised import SupervisedSystem
 from tests.gateway.processes import Service
 from tests.own_database import own_database
+from tests.portal.world import MARK, fill
 
 __all__ = ["PASSWORD"]
+
+
+async def sign_in(visitor: Visitor, email: str, password: str = PASSWORD) -> None:
+    """Fill in the page of signing in, which is open."""
+    await visitor.page.get_by_label("Email address").fill(email)
+    await visitor.page.get_by_label("Password").fill(password)
+    await visitor.page.get_by_role("button", name="Sign in").click()
 
 
 class Portal:
@@ -67,7 +77,7 @@ class Portal:
 
 @contextmanager
 def serving(postgres: SupervisedSystem, redis_url: str) -> Iterator[Portal]:
-    """The service on a database of its own, until it is left."""
+    """The service on a small world with markup in every free text, none in pictures; until it is left."""
     directory = Path(tempfile.mkdtemp(prefix="metricis-tests-"))
     try:
         with (
@@ -75,6 +85,8 @@ def serving(postgres: SupervisedSystem, redis_url: str) -> Iterator[Portal]:
             Service(directory, database_url=url, redis_url=redis_url) as service,
         ):
             portal = Portal(service, url)
+            with portal.connect() as connection:
+                fill(connection, mark="" if pictures.asked() else MARK)
             try:
                 yield portal
             finally:

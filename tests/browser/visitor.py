@@ -3,14 +3,23 @@
 A visitor has a profile of their own (cookies, cache), a fixed time zone and language, and no animations. What
 would be a defect on any page is noted in `complaints`, which the fixture `visit` wants empty at the end: a
 script's error, a refusal by the Content-Security-Policy, an answer 5xx, a script, style or image that is not
-there, and a request to another host.
+there, a request to another host, and an alert: markup that was planted ran.
 """
 
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Self
 from urllib.parse import urljoin
 
-from playwright.async_api import Browser, BrowserContext, CDPSession, ConsoleMessage, Page, Request, Response
+from playwright.async_api import (
+    Browser,
+    BrowserContext,
+    CDPSession,
+    ConsoleMessage,
+    Dialog,
+    Page,
+    Request,
+    Response,
+)
 
 WIDE: Final = (1280, 800)
 TABLET: Final = (820, 1180)
@@ -47,6 +56,7 @@ class Visitor:
         self._finished: list[Request] = []
         page.on("pageerror", lambda error: self.complaints.append(f"{page.url}: {error}"))
         page.on("console", self._heard)
+        page.on("dialog", self._asked_or_told)
         page.on("response", self._answered)
         page.on("request", self._asked)
         page.on("requestfinished", self._got)
@@ -130,6 +140,12 @@ class Visitor:
         # Answers are judged by themselves.
         if message.type in {"error", "warning"} and "Failed to load resource" not in message.text:
             self.complaints.append(f"{self.page.url}: {message.text}")
+
+    async def _asked_or_told(self, dialog: Dialog) -> None:
+        # The portal asks before what is dangerous; markup that was planted in it tells.
+        if dialog.type == "alert":
+            self.complaints.append(f"{self.page.url} tells {dialog.message}")
+        await dialog.accept()
 
     def _answered(self, response: Response) -> None:
         part_of_page = response.request.resource_type not in {"document", "fetch", "xhr", "eventsource"}

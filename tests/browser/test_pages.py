@@ -1,0 +1,55 @@
+"""Every page as an admin sees it: accessible, by keyboard, zoomed, in the dark; its picture."""
+
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser
+
+from sync_server.portal.routes import PAGES
+from tests.browser import pictures
+from tests.browser.accessibility import assert_accessible
+from tests.browser.conftest import Visit
+from tests.browser.keyboard import tab_stops
+from tests.browser.portal import Portal, sign_in
+from tests.browser.visitor import Visitor
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+WHERE = {"site": "lima", "device": "tablet-1"}
+QUERY = {"receipts": "?doc_id=session:refused-1"}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def admin(browser: Browser, portal: Portal) -> Any:
+    """The cookies of somebody who may see everything."""
+    portal.join("admin@example.org", everywhere="admin")
+    visitor = await Visitor.arrive(browser, portal.base_url)
+    await visitor.open("/portal/")
+    await sign_in(visitor, "admin@example.org")
+    await visitor.page.get_by_role("heading", level=1, name="Hello").wait_for()
+    state = await visitor.context.storage_state()
+    await visitor.leave()
+    return state
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+async def test_a_page_is_accessible_and_every_stop_of_the_keyboard_is_seen(
+    page: Any, visit: Visit, admin: Any
+) -> None:
+    visitor = await visit(state=admin)
+    answer = await visitor.open(page.path.format(**WHERE) + QUERY.get(page.name, ""))
+
+    assert answer.status == 200
+    stops = await tab_stops(visitor.page)
+    assert stops[0] == 'link "Skip to the content"'
+    await pictures.take(visitor, page.name.replace("_", "-"))
+    await assert_accessible(visitor)
+
+
+async def test_what_is_not_there_is_a_page_too(visit: Visit, admin: Any) -> None:
+    visitor = await visit(state=admin)
+    answer = await visitor.open("/portal/sites/atlantis")
+
+    assert answer.status == 404
+    await assert_accessible(visitor)
