@@ -41,7 +41,7 @@ class WrongPassword(Exception):
     """Wrong email address or password."""
 
 
-class Halfway(msgspec.Struct, frozen=True, tag="halfway through a login"):
+class Halfway(msgspec.Struct, frozen=True):
     """Somebody has shown the password of this account, which had this digest of its hash, and is asked for a
     code. For who asks in two steps; it says nothing that may be shown, and is to be sealed.
     """

@@ -12,7 +12,7 @@ account. The cookie goes with the browser. It is made anew while it is used, and
 """
 
 import time
-from typing import Final
+from typing import Final, Literal, Self
 
 import msgspec
 from aiohttp import web
@@ -29,12 +29,20 @@ _RENEWED_SECONDS: Final = 300
 _LANGUAGE_SECONDS: Final = 365 * 86400
 
 
-class SignedIn(msgspec.Struct, frozen=True, tag="signed in at the portal"):
-    """Who, by which login, and when the cookie was made (seconds since 1970)."""
+class SignedIn(msgspec.Struct, frozen=True):
+    """Who, by which login, and when the cookie was made (seconds since 1970). `kind` tells it from whatever
+    else is sealed with the same keys.
+    """
 
     person: int
     login: str
     made_at: int
+    kind: Literal["signed in at the portal"]
+
+    @classmethod
+    def now(cls, person: int, login: str) -> Self:
+        """Of a cookie that is made now."""
+        return cls(person, login, int(time.time()), "signed in at the portal")
 
     @property
     def is_to_be_renewed(self) -> bool:
@@ -57,7 +65,7 @@ def read_cookie(request: web.Request) -> SignedIn | None:
 
 def set_cookie(request: web.Request, response: web.StreamResponse, *, person: int, login: str) -> None:
     """Sign in, or stay so."""
-    made = msgspec.json.encode(SignedIn(person, login, int(time.time())))
+    made = msgspec.json.encode(SignedIn.now(person, login))
     _set(request, response, NAME, request.app[SEALER].seal(made.decode()).decode())
 
 

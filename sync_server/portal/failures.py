@@ -37,9 +37,9 @@ async def portal_failures(request: web.Request, handler: Handler) -> web.StreamR
     except NotAuthenticated:
         if hdrs.ACCEPT in request.headers and "text/event-stream" in request.headers[hdrs.ACCEPT]:
             return web.Response(status=401)
-        found = to_sign_in(request)
-        forget_cookie(found)
-        return found
+        away = web.Response(status=303, headers={hdrs.LOCATION: to_sign_in(request)})
+        forget_cookie(away)
+        return away
     except web.HTTPException as error:
         if error.status < 400:
             raise

@@ -26,6 +26,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from sync_server.api.idempotency import HEADER
 from sync_server.api.route import Route
 from sync_server.errors import ApiError, InvalidRequest, PreconditionFailed
 
@@ -53,7 +54,6 @@ class Field(msgspec.Struct, frozen=True):
     maximum: int | None = None
     repeats: str | None = None
     """It has to say the same as this field, and is not sent."""
-
 
     def takes(self, value: str) -> bool:
         """Whether the value may be right, as far as the field says; browsers ask the same."""
@@ -178,6 +178,8 @@ def refusal_of(form: Form, error: ApiError | msgspec.ValidationError) -> Refusal
     name = _first_member(str(details.get("path") or details.get("parameter") or ""))
     if isinstance(error, InvalidRequest) and name in names:
         return Refusal(422, errors={name: error.message.removeprefix(f"{name}: ")})
+    if details.get("header") == HEADER:
+        return Refusal(error.status, problem="problem.sent_before")
     if isinstance(error, PreconditionFailed):
         return Refusal(412, problem="problem.precondition_failed", is_outdated=True)
     return Refusal(error.status, problem=f"problem.{error.code}", detail=error.message)

@@ -15,7 +15,7 @@ password is changed. Each code that is tried counts, as at `/api/auth/login`.
 import secrets
 import time
 from datetime import UTC, datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 from urllib.parse import quote, urlsplit
 
 import msgspec
@@ -97,11 +97,11 @@ def visit_of(request: web.Request) -> str:
     return visit if visit.isascii() and 20 <= len(visit) <= 100 else secrets.token_urlsafe(24)
 
 
-def to_sign_in(request: web.Request) -> web.HTTPSeeOther:
-    """The way to sign in, and back."""
+def to_sign_in(request: web.Request) -> str:
+    """Where one signs in, and comes back from."""
     back = request.rel_url.without_query_params("done", "live")
     wants_back = request.method == "GET" and back.path != f"{PATH}/"
-    return web.HTTPSeeOther(f"{SIGN_IN}?next={quote(str(back), safe='')}" if wants_back else SIGN_IN)
+    return f"{SIGN_IN}?next={quote(str(back), safe='')}" if wants_back else SIGN_IN
 
 
 def own_path(text: str | None) -> str:
@@ -114,14 +114,15 @@ def own_path(text: str | None) -> str:
     return text if is_safe and not parts.path.startswith(SIGN_IN) else home
 
 
-class _Step(msgspec.Struct, frozen=True, tag="second step of signing in"):
+class _Step(msgspec.Struct, frozen=True):
     halfway: Halfway
     until: int
+    kind: Literal["second step of signing in"]
 
 
 def seal_step(request: web.Request, halfway: Halfway) -> str:
     """For the form of the second page."""
-    step = _Step(halfway, int(time.time()) + SECOND_STEP_SECONDS)
+    step = _Step(halfway, int(time.time()) + SECOND_STEP_SECONDS, "second step of signing in")
     return request.app[SEALER].seal(msgspec.json.encode(step).decode()).decode()
 
 

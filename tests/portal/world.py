@@ -75,3 +75,10 @@ def fill(connection: psycopg.Connection, *, mark: str = MARK) -> None:
     quoted = "'" + mark.replace("'", "''") + "'"
     for statement in STATEMENTS:
         connection.execute(statement.replace("{mark}", quoted).replace("{{}}", "{}").encode())
+
+
+PARTS = {"site": "lima", "device": "tablet-2"}
+"""Parts of the paths of pages, as they are in this world."""
+
+QUERIES = {"receipts": "?document=session:refused-1"}
+"""What a page is asked, by its name, where it shows nothing otherwise."""

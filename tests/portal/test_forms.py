@@ -1,0 +1,139 @@
+"""Forms: what sends them, what they do once, and what becomes of what is wrong."""
+
+import re
+
+from sync_server.keys import SEALER
+from sync_server.portal.routes import PAGES
+from sync_server.portal.tokens import is_token, new_token
+from sync_server.sealing import Sealer
+from tests.portal.conftest import Portal
+from tests.portal.world import MARK, PARTS
+
+_KEYS = ("A" * 43 + "=", "B" * 43 + "=")
+
+
+def test_a_token_is_of_one_login_one_form_and_the_known_keys() -> None:
+    sealer = Sealer(_KEYS[:1])
+    token = new_token(sealer, "login", "form")
+    assert token != new_token(sealer, "login", "form")
+    assert is_token(sealer, "login", "form", token)
+    assert is_token(Sealer(_KEYS[::-1]), "login", "form", token)
+    assert not is_token(Sealer(_KEYS[1:]), "login", "form", token)
+    assert not is_token(sealer, "other", "form", token)
+    assert not is_token(sealer, "login", "other", token)
+    for wrong in ("", "x", "é", token[:-4], "A" * len(token), token + "AAAA"):
+        assert not is_token(sealer, "login", "form", wrong)
+
+
+async def test_no_form_does_anything_without_its_own_token_or_from_another_origin(portal: Portal) -> None:
+    browser = await portal.signed_in()
+    (login,) = portal.rows("SELECT id FROM logins")[0]
+    sealer = portal.app[SEALER]
+    before = portal.rows("SELECT count(*) FROM audit_log")
+    for page in PAGES:
+        path = page.path.format(**PARTS)
+        for form in page.forms:
+            fields = {"form": form.name, "reason": "why", "device": "t", "code": "x", "name": "x", "key": "k"}
+            token = new_token(sealer, login, f"{page.name} {form.name}")
+            tokens = {
+                "none": "",
+                "of another login": new_token(sealer, "other", f"{page.name} {form.name}"),
+                "of another form": new_token(sealer, login, f"{page.name} other"),
+            }
+            for what, wrong in tokens.items():
+                refused = await browser.post(path, {**fields, "token": wrong})
+                assert refused.status == 403, (page.name, form.name, what)
+                assert "Nothing was done." in refused.text
+            for headers in (
+                {"Origin": "https://evil.example"},
+                {"Origin": "null"},
+                {"Sec_Fetch_Site": "cross-site"},
+                {"Sec_Fetch_Site": "same-site"},
+            ):
+                refused = await browser.post(path, {**fields, "token": token}, **headers)
+                assert refused.status == 403, (page.name, form.name, headers)
+    assert portal.rows("SELECT count(*) FROM audit_log") == before
+    stranger = await portal.browser().post("/portal/sign-in", {"token": "", "email": "x", "password": "y"})
+    assert stranger.status == 403
+    assert (await browser.post("/portal/sites", {"form": "nothing"})).status == 404
+    assert (await browser.post("/portal/audit", {})).status == 405
+    assert (await browser.post("/portal/sites", {}, Content_Type="text/plain")).status == 415
+
+
+async def test_a_tablet_is_enrolled_renamed_and_revoked(portal: Portal) -> None:
+    browser = await portal.signed_in()
+    page = await browser.get("/portal/sites/lima")
+    wrong = await browser.send(page, "enrol", device="tab let", label=MARK, role="tablet", valid_minutes="0")
+    assert wrong.status == 422
+    assert "It begins with a letter or digit" in wrong.text
+    assert "Between 1 minute and 14 days" in wrong.text
+    assert "tab let" in wrong.text
+    fields = {
+        **page.form("enrol"),
+        "device": "tablet-77",
+        "label": MARK,
+        "role": "tablet",
+        "valid_minutes": "30",
+    }
+    told = await browser.post("/portal/sites/lima", fields)
+    assert told.status == 200
+    code = re.search(r'big-code">([A-Z0-9-]+)<', told.text)
+    assert code is not None
+    assert re.search(r'<svg class="qr" viewBox="0 0 \d+ \d+"', told.text)
+    again = await browser.post("/portal/sites/lima", fields)
+    assert (again.status, code[1] in again.text) == (409, False)
+    assert portal.rows("SELECT count(*) FROM enrolment_codes WHERE device = 'tablet-77'") == [(1,)]
+    cancels = (await browser.get("/portal/sites/lima")).forms("cancel_code")
+    cancelled = await browser.post("/portal/sites/lima", cancels[0])
+    assert "That code opens nothing any more." in cancelled.text
+
+    first = await browser.get("/portal/sites/lima/devices/tablet-2")
+    second = await browser.get("/portal/sites/lima/devices/tablet-2")
+    assert "The label is changed." in (await browser.send(first, "rename", label="green case")).text
+    late = await browser.send(second, "rename", label="grey case")
+    assert late.status == 412
+    assert "Somebody has changed this since you looked." in late.text
+    assert 'value="grey case"' in late.text
+    assert "<strong>green case</strong>" in late.text
+    assert "The label is changed." in (await browser.send(late, "rename", label="grey case")).text
+
+    assert "This is needed." in (await browser.send(first, "revoke", reason=" ")).text
+    revoked = await browser.send(first, "revoke", reason=MARK)
+    assert "It is revoked." in revoked.text
+    assert MARK not in revoked.text
+    assert "This form was sent before" in (await browser.send(first, "revoke", reason="once more")).text
+    refused = await browser.send(first, "revoke", reason="once more", key="another")
+    assert refused.status == 409
+    assert "This cannot be done as things are." in refused.text
+    assert "has no credential in force" in refused.text
+
+
+async def test_a_site_is_made_once_and_changed(portal: Portal) -> None:
+    browser = await portal.signed_in()
+    page = await browser.get("/portal/sites")
+    fields = {**page.form("create_site"), "code": "cusco", "name": "Cusco", "timezone": "America/Lima"}
+    assert "The site is set up." in (await browser.post("/portal/sites", fields)).text
+    assert "The site is set up." in (await browser.post("/portal/sites", fields)).text
+    taken = await browser.send(page, "create_site", code="cusco", name="", timezone="UTC", key="another")
+    assert (taken.status, "There is one with this name already." in taken.text) == (409, True)
+    nowhere = await browser.send(
+        page, "create_site", code="puno", name="", timezone="Mars/Crater", key="one more"
+    )
+    assert (nowhere.status, "There is no such timezone." in nowhere.text) == (422, True)
+    page = await browser.get("/portal/sites/cusco")
+    changed = await browser.send(page, "change_site", name="", timezone="UTC")
+    assert "The site is changed." in changed.text
+    assert portal.rows("SELECT name, timezone FROM sites WHERE code = 'cusco'") == [("", "UTC")]
+
+
+async def test_the_language_is_the_accounts_and_stays_on_the_page(portal: Portal) -> None:
+    browser = await portal.signed_in()
+    page = await browser.get("/portal/sites/lima")
+    french = await browser.post("/portal/account", {**page.form("language"), "language": "fr"})
+    assert french.url.path == "/portal/sites/lima"
+    assert '<html lang="fr">' in french.text
+    assert "La langue est changée." in french.text
+    assert portal.rows("SELECT language FROM users") == [("fr",)]
+    visitor = await portal.browser().get("/portal/sign-in", Accept_Language="fr-CA,fr;q=0.8,en;q=0.5")
+    assert "Se connecter" in visitor.text
+    assert "Sign in" in (await portal.browser().get("/portal/sign-in?language=en", Accept_Language="fr")).text

@@ -1,0 +1,71 @@
+"""Parts of pages as they change, and what ends them."""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+
+from tests.portal.browser import Browser
+from tests.portal.conftest import Portal
+
+
+class Stream:
+    """Server-sent events, one after the other."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self.response = response
+        self.last_id = ""
+
+    async def next(self) -> tuple[str, Any]:
+        """Name and data of the next event; ("closed", None) at the end."""
+        event: dict[str, str] = {}
+        async with asyncio.timeout(20):
+            async for line in self.response.content:
+                name, _, value = line.decode().rstrip("\n").partition(": ")
+                if name:
+                    event[name] = value
+                elif "event" in event:
+                    self.last_id = event.get("id", self.last_id)
+                    return event["event"], json.loads(event["data"])
+                else:
+                    event = {}
+        return "closed", None
+
+
+@asynccontextmanager
+async def following(browser: Browser, path: str, **headers: str) -> AsyncIterator[Stream]:
+    sent = {"Accept": "text/event-stream", **headers}
+    async with browser.session.get(browser.base + path, headers=sent) as response:
+        assert response.status == 200
+        assert response.headers["Content-Type"] == "text/event-stream"
+        yield Stream(response)
+
+
+async def test_a_part_is_sent_when_it_changes_and_once_and_after_a_broken_line_what_was_missed(
+    portal: Portal,
+) -> None:
+    browser = await portal.signed_in()
+    page = await browser.get("/portal/sites/lima")
+    found = re.search(r'data-live="([^"]+)"', page.text)
+    assert found is not None
+    path = found[1].replace("&amp;", "&")
+    async with following(browser, path) as stream:
+        portal.rows("UPDATE device_labels SET label = 'violet case <b>' WHERE device = 'tablet-2'")
+        name, part = await stream.next()
+        assert (name, part["name"]) == ("part", "tablets")
+        assert "violet case &lt;b&gt;" in part["html"]
+        state = stream.last_id
+    assert len(state.split(".")) == 3
+    portal.rows("UPDATE checkpoints SET pending = 77 WHERE site = 'lima'")
+    async with following(browser, path, **{"Last-Event-ID": state}) as stream:
+        name, part = await stream.next()
+        assert (name, part["name"], "77" in part["html"]) == ("part", "health", True)
+        portal.rows("UPDATE logins SET ended_at = now()")
+        assert await stream.next() == ("over", {})
+        assert await stream.next() == ("closed", None)
+    async with browser.session.get(browser.base + path, headers={"Accept": "text/event-stream"}) as response:
+        assert response.status == 401

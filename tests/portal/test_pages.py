@@ -1,0 +1,162 @@
+"""All pages, walked: who sees them, that nothing of what came in is markup, how large they are, in which words."""
+
+import gzip
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from sync_server.api.routes import API_ROUTES
+from sync_server.identity.access_tokens import Role
+from sync_server.policy import RIGHTS
+from sync_server.portal.pages import Page
+from sync_server.portal.routes import NAVIGATION, PAGES
+from sync_server.portal.texts import Language, texts_in
+from tests.portal.browser import Browser, Shown
+from tests.portal.conftest import Portal
+from tests.portal.world import MARK, PARTS, QUERIES
+
+FIRST_PAGE_BYTES = 60_000
+STYLESHEET_BYTES = 20_000
+ROLES: tuple[Role, ...] = ("admin", "coordinator", "researcher", "read-only")
+
+
+def path_of(page: Page) -> str:
+    return page.path.format(**PARTS) + QUERIES.get(page.name, "")
+
+
+def may(page: Page, role: Role) -> bool:
+    """What the policy says of the page, from its tables alone."""
+    rights: list[Any] = [route.right for route in page.reads]
+    return all(right in ("own account", "public") or role in RIGHTS[right] for right in rights)
+
+
+def test_every_page_and_form_is_of_routes_of_the_api_and_no_two_have_one_name() -> None:
+    known = {id(route) for route in API_ROUTES}
+    for page in PAGES:
+        routes = [*page.reads, *page.also, *(form.calls for form in page.forms)]
+        assert all(id(route) in known for route in routes), page.name
+        assert page.reads, page.name
+        assert all(route.method == "GET" for route in (*page.reads, *page.also)), page.name
+        assert all(form.calls.method != "GET" for form in page.forms), page.name
+        assert not any(form.calls.plain and form.calls.asked is None for form in page.forms), page.name
+    names = [page.name for page in PAGES]
+    forms = [form.name for page in PAGES for form in page.forms]
+    assert sorted(set(names)) == sorted(names)
+    assert sorted(set(forms)) == sorted(forms)
+    assert {page.area for page in PAGES if page.area is not None} <= set(names)
+
+
+async def test_each_role_sees_the_pages_that_the_policy_allows_and_links_to_no_others(portal: Portal) -> None:
+    for role in ROLES:
+        browser = await portal.signed_in(f"{role}@example.org", role)
+        for page in PAGES:
+            shown = await browser.get(path_of(page))
+            assert shown.status == (200 if may(page, role) else 403), (role, page.name, shown.text)
+            if shown.status == 403:
+                assert "Your role does not allow this." in shown.text
+                assert "alert(" not in shown.main
+            linked = set(re.findall(r'<li><a href="(/portal/[^"]*)"', shown.text))
+            assert {each.path for each in NAVIGATION if may(each, role)} <= linked
+            assert not {each.path for each in NAVIGATION if not may(each, role)} & linked
+    reader = await portal.signed_in("member@example.org", "read-only", study="ABC")
+    assert (await reader.get("/portal/sites/hyderabad")).status == 200
+    assert (await reader.get("/portal/sites/lima")).status == 404
+    for path in ("/portal/sites/lima/devices/tablet-2", "/portal/sites/lima/receipts?document=x"):
+        assert (await reader.get(path)).status in (404, 200)
+    page = await reader.get("/portal/sites/hyderabad")
+    assert not page.forms("enrol")
+    assert not page.forms("change_site")
+    home = await reader.get("/portal/")
+    assert "Hyderabad Clinic" in home.text
+    assert "Hospital Santa Rosa" not in home.text
+
+
+async def test_what_came_in_is_text_on_every_page(portal: Portal) -> None:
+    browser = await portal.signed_in(name=MARK, role="admin")
+    where_it_shows = []
+    for page in PAGES:
+        shown = await browser.get(path_of(page))
+        assert shown.status == 200, page.name
+        assert "<script>alert" not in shown.text, page.name
+        assert "<b>" not in shown.text, page.name
+        _Strict(page.name).feed(shown.text)
+        if "&lt;script&gt;alert(&#34;x&#34;)&lt;/script&gt;&lt;b&gt;&#39;&amp;" in shown.main:
+            where_it_shows.append(page.name)
+    assert where_it_shows == [
+        "home",
+        "sites",
+        "site",
+        "tablet",
+        "receipts",
+        "audit",
+        "health",
+        "account",
+    ]
+    hostile = await browser.get(f"/portal/sites/{'%3Cscript%3Ealert(1)%3C%2Fscript%3E'}")
+    assert (hostile.status, "<script>alert" in hostile.text) == (404, False)
+    asked = await browser.get("/portal/audit?actor=%22%3E%3Cscript%3Ealert(1)")
+    assert (asked.status, "<script>alert" in asked.text) == (200, False)
+    assert (await browser.get("/portal/audit?nobody=1")).status == 422
+    assert (await browser.get("/portal/audit?page=x")).status == 422
+    assert (await browser.get("/portal/nothing/here")).status == 404
+
+
+class _Strict(HTMLParser):
+    """No inline script or style, nothing from elsewhere, every image told, every field with its label."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.page = page
+        self.labelled: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        inline = [name for name in given if name.startswith("on") or name == "style"]
+        assert not inline, (self.page, inline)
+        for name in ("src", "href", "action"):
+            assert (given.get(name) or "/").startswith(("/", "#")), (self.page, given)
+        if tag == "script":
+            assert (given.get("src") or "").startswith("/portal/static/"), self.page
+        if tag == "label":
+            self.labelled.add(str(given.get("for")))
+        if tag in ("input", "select", "textarea") and given.get("type") != "hidden":
+            assert given.get("id") in self.labelled, (self.page, given)
+        if tag == "svg":
+            assert "aria-hidden" in given or given.get("aria-label"), (self.page, given)
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+async def test_the_first_page_is_light_and_in_ones_own_words(portal: Portal, language: Language) -> None:
+    browser = await portal.signed_in(language=language, role="admin")
+    home = await browser.get("/portal/")
+    assert home.headers["Content-Encoding"] in ("gzip", "deflate")
+    files = re.findall(r'(?:href|src)="(/portal/static/[^"]+)"', home.text)
+    assert len(files) == 3
+    scripts = await _with_imports(browser, files)
+    sizes = {path: len(gzip.compress(shown.text.encode())) for path, shown in scripts.items()}
+    assert sum(sizes.values()) + len(gzip.compress(home.text.encode())) < FIRST_PAGE_BYTES
+    for path, shown in scripts.items():
+        assert shown.headers["Content-Encoding"] == "gzip", path
+        assert "immutable" in shown.headers["Cache-Control"], path
+        if path.endswith(".css"):
+            assert len(shown.text.encode()) < STYLESHEET_BYTES
+    assert (await browser.get(files[0].replace(".", ".0", 1))).status == 404
+    assert f'<html lang="{language}">' in home.text
+    for page in NAVIGATION:
+        assert (
+            f"<span>{texts_in(language)(f'page.{page.name}').replace(chr(39), '&#39;')}</span>" in home.text
+        )
+
+
+async def _with_imports(browser: Browser, files: list[str]) -> dict[str, Shown]:
+    found: dict[str, Shown] = {}
+    wanted = list(files)
+    while wanted:
+        path = wanted.pop()
+        if path not in found:
+            found[path] = await browser.get(path)
+            assert found[path].status == 200, path
+            wanted += re.findall(r'from "(/portal/static/[^"]+)"', found[path].text)
+    return found
