@@ -46,6 +46,7 @@ async def take(visitor: Visitor, name: str, *, place: Path | None = None) -> lis
 
 
 async def _write(visitor: Visitor, path: Path) -> Path:
+    await visitor.page.evaluate("() => { document.activeElement.blur(); scrollTo(0, 0); }")
     taken = await visitor.page.screenshot(full_page=True, animations="disabled", caret="hide", scale="css")
     _keep(taken, path)
     return path

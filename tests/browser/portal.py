@@ -52,10 +52,13 @@ class Portal:
         site: str | None = None,
         role: Role | None = None,
         temporary: bool = False,
+        name: str = "",
     ) -> int:
         """Somebody with an account, `PASSWORD`, and a role everywhere or in a study; their number."""
         with self._engine.begin() as connection:
-            person = connection.execute(insert_user(email, password_hash(), everywhere)).scalar_one()
+            person = connection.execute(
+                insert_user(email, password_hash(), everywhere, name=name)
+            ).scalar_one()
             if temporary:
                 connection.execute(
                     update(users).where(users.c.id == person).values(password_is_temporary=True)
