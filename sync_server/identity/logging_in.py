@@ -107,7 +107,7 @@ class Entrance:
         if found is None:
             raise WrongPassword
         halfway = Halfway(address, account.person.id, _digest(account.password_hash))
-        return await self._judged(outcome, address, attempt, visitor, otp, halfway)
+        return await self._judged(outcome, address, attempt, visitor, otp=otp, halfway=halfway)
 
     async def by_code(self, halfway: Halfway, otp: str, visitor: Visitor) -> LoggedIn:
         """Log in with the code that `by_password` has asked for. Raises as it does."""
@@ -123,7 +123,7 @@ class Entrance:
                 )
         if account is None or not is_same:
             raise WrongPassword
-        return await self._judged(outcome, halfway.email, attempt, visitor, otp, halfway)
+        return await self._judged(outcome, halfway.email, attempt, visitor, otp=otp, halfway=halfway)
 
     async def by_link(self, token: str, otp: str, visitor: Visitor) -> LoggedIn:
         """Log in with a magic link, which is used only by a login. Raises Blocked, UnusableLink,
@@ -153,7 +153,7 @@ class Entrance:
                 await connection.execute(spend_links(linked.person, ["magic_link"]))
         if used is None or account is None:
             raise UnusableLink
-        return await self._judged(outcome, linked.email, attempt, visitor, otp)
+        return await self._judged(outcome, linked.email, attempt, visitor, otp=otp)
 
     async def _admit(
         self,
@@ -196,6 +196,7 @@ class Entrance:
         email: str,
         attempt: Attempt | None,
         visitor: Visitor,
+        *,
         otp: str,
         halfway: Halfway | None = None,
     ) -> LoggedIn:

@@ -180,7 +180,7 @@ def use_refresh_token(token: str) -> ReturningUpdate[str]:
 
 
 def use_login(login: str, *, expires_at: datetime, address: str | None) -> Update:
-    """Statement: a login without refresh tokens, as a page's, was used: it lasts anew, unless it has ended."""
+    """Statement: a login that refreshes nothing, a page's, was used: it lasts anew, unless it has ended."""
     c = logins.c
     return (
         update(logins)

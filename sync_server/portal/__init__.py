@@ -1,1 +1,1 @@
-"""Pages for people: each is a view of API routes, asked in this process as whoever looks at it (docs/PORTAL.md)."""
+"""Pages for people: views of API routes, asked in this process as whoever looks (docs/PORTAL.md)."""

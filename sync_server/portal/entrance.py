@@ -77,7 +77,7 @@ async def take_code(request: web.Request) -> web.Response:
     return _signed_in(request, logged_in, shown["next"])
 
 
-async def show_code(request: web.Request) -> web.Response:
+async def show_code(_: web.Request) -> web.Response:
     """Nothing is here to be looked at: the page of the code comes after the password."""
     raise web.HTTPSeeOther(SIGN_IN)
 

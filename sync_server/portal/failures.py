@@ -34,34 +34,48 @@ async def portal_failures(request: web.Request, handler: Handler) -> web.StreamR
         return await handler(request)
     try:
         return await handler(request)
-    except NotAuthenticated:
-        if hdrs.ACCEPT in request.headers and "text/event-stream" in request.headers[hdrs.ACCEPT]:
-            return web.Response(status=401)
-        away = web.Response(status=303, headers={hdrs.LOCATION: to_sign_in(request)})
-        forget_cookie(away)
-        return away
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        response = _page(request, error.status, HTTP_CODES.get(error.status, "bad_request"))
-        if isinstance(error, web.HTTPMethodNotAllowed):
-            response.headers[hdrs.ALLOW] = ", ".join(sorted(error.allowed_methods))
-        return response
-    except ApiError as error:
-        response = _page(request, error.status, error.code, error.message)
-        if isinstance(error, TooMany):
-            response.headers[hdrs.RETRY_AFTER] = str(error.retry_after)
-        return response
-    except UNREACHABLE as error:
-        _log.warning("a dependency is unreachable", error=str(error))
-        response = _page(request, 503, "unavailable")
-        response.headers[hdrs.RETRY_AFTER] = str(_TRIES_AGAIN_SECONDS)
-        if request.method == "GET":
-            response.headers["Refresh"] = str(_TRIES_AGAIN_SECONDS)
-        return response
+        return _http_error(request, error)
     except Exception as error:  # noqa: BLE001 (the one place where any failure becomes a page)
-        _log.error("request failed", exc_info=error)
-        return _page(request, 500, "internal_error")
+        return _failure(request, error)
+
+
+def _http_error(request: web.Request, error: web.HTTPException) -> web.Response:
+    response = _page(request, error.status, HTTP_CODES.get(error.status, "bad_request"))
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        response.headers[hdrs.ALLOW] = ", ".join(sorted(error.allowed_methods))
+    return response
+
+
+def _failure(request: web.Request, error: Exception) -> web.Response:
+    match error:
+        case NotAuthenticated():
+            return _away(request)
+        case ApiError():
+            response = _page(request, error.status, error.code, error.message)
+            if isinstance(error, TooMany):
+                response.headers[hdrs.RETRY_AFTER] = str(error.retry_after)
+        case _ if isinstance(error, UNREACHABLE):
+            _log.warning("a dependency is unreachable", error=str(error))
+            response = _page(request, 503, "unavailable")
+            response.headers[hdrs.RETRY_AFTER] = str(_TRIES_AGAIN_SECONDS)
+            if request.method == "GET":
+                response.headers["Refresh"] = str(_TRIES_AGAIN_SECONDS)
+        case _:
+            _log.error("request failed", exc_info=error)
+            response = _page(request, 500, "internal_error")
+    return response
+
+
+def _away(request: web.Request) -> web.Response:
+    """To where one signs in; a stream has no way there, and its page is told when it is loaded anew."""
+    if "text/event-stream" in request.headers.get(hdrs.ACCEPT, ""):
+        return web.Response(status=401)
+    response = web.Response(status=303, headers={hdrs.LOCATION: to_sign_in(request)})
+    forget_cookie(response)
+    return response
 
 
 def _page(request: web.Request, status: int, code: str, detail: str | None = None) -> web.Response:

@@ -7,15 +7,15 @@
         versioned=True,
     )
 
-Its words are texts: `form.rename.label`, `form.rename.do` (the button), `form.rename.done`. Parts of the route's
-path are the page's own, or come from hidden fields of the same name.
+Its words are texts: `form.rename.label`, `form.rename.do` (the button), `form.rename.done`. Parts of the
+route's path are the page's own, or come from hidden fields of the same name.
 
 | what comes back | what is shown |
 |---|---|
 | done | the page again (303), with `form.….done`; with `shows`, that template with the answer |
 | wrong in a field (422 with a path) | the page, what was typed, the error beside the field |
 | refused otherwise (403, 404, 409, 429) | the page, what was typed, the reason above the form |
-| changed since the page was read (412) | the page as it is now, what was typed, both values beside each other |
+| changed since the page was read (412) | the page as it is now, what was typed, both values |
 | sent twice | done once: each form carries a key; a secret that was told is not told again |
 """
 

@@ -18,7 +18,7 @@ class ToDo(NamedTuple):
     """Something that needs a hand: how many of what, and where it is looked after; None: no page yet."""
 
     kind: str
-    count: int
+    number: int
     path: str | None
 
 
@@ -35,7 +35,7 @@ async def home(look: Look) -> Values:
     today = datetime.now(UTC).date()
     return {
         "board": board,
-        "todo": [each for each in todo if each.count],
+        "todo": [each for each in todo if each.number],
         "synced_today": [
             site
             for site in board.sites

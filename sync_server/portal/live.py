@@ -2,16 +2,16 @@
 
     GET /portal/sites/lima?live=3f2a91c0.07be55d1     event: part   data: {"name": "tablets", "html": "…"}
 
-`live` says what the page shows already, and `Last-Event-ID` what came since: nothing is missed between the page
-and its stream, nor while the line was away, and nothing is sent twice.
+`live` says what the page shows already, and `Last-Event-ID` what came since: nothing is missed between the
+page and its stream, nor while the line was away, and nothing is sent twice.
 
-The page is looked at anew every few seconds, as the person who looks, and what became different is sent. A part
-is a block of the page's template: what was sent first and what is sent later cannot differ.
+The page is looked at anew every few seconds, as the person who looks, and what became different is sent. A
+part is a block of the page's template: what was sent first and what is sent later cannot differ.
 
 | what happens | what follows |
 |---|---|
 | nothing changes | a comment now and then, so that nobody on the way closes the line |
-| the login ends, the account is closed, the role is taken away | `event: over`: the browser loads the page anew |
+| the login ends, the account is closed, the role is taken away | `event: over`: the page is loaded anew |
 | Postgres away | nothing is sent; the next look tries again |
 | the line breaks, the process stops, ten minutes are over | the browser comes again by itself |
 """

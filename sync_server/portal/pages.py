@@ -14,8 +14,8 @@
     async def site(look: Look) -> Values:
         return {"site": await look.ask(GET_SITE), "codes": await look.ask_if_allowed(GET_CODES)}
 
-Who may not call a route that the page `reads` is not shown the page, nor a link to it; what it reads `also` is
-left out where the role does not allow it. A route that is not declared cannot be asked.
+Who may not call a route that the page `reads` is not shown the page, nor a link to it; what it reads `also`
+is left out where the role does not allow it. A route that is not declared cannot be asked.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -80,7 +80,7 @@ class Look:
     """Somebody looks at a page: what its view asks with."""
 
     def __init__(
-        self, request: web.Request, page: Page, caller: Caller, asking: Asking, texts: Texts, subject: str
+        self, request: web.Request, page: Page, asking: Asking, *, caller: Caller, texts: Texts, subject: str
     ) -> None:
         self.request = request
         self.page = page

@@ -1,7 +1,7 @@
 """Templates: one environment, everything escaped, nothing undefined goes unnoticed.
 
-A template is given `t` (the texts of the reader's language), `ui` (macros, `ui.html`), `page`, `who`, and what
-the page's view returns. Its blocks can be rendered alone: that is what a live part is.
+A template is given `t` (the texts of the reader's language), `ui` (macros, `ui.html`), `page`, `who`, and
+what the page's view returns. Its blocks can be rendered alone: that is what a live part is.
 """
 
 import hashlib
@@ -18,11 +18,10 @@ from yarl import URL
 
 from sync_server.portal.cookie import PATH
 from sync_server.portal.pages import Page
-from sync_server.portal.signs import signs_of
 from sync_server.portal.signing_in import Who
+from sync_server.portal.signs import signs_of
 from sync_server.portal.static_files import StaticFiles
 from sync_server.portal.texts import Texts
-
 
 _OTHER_EACH_TIME = re.compile(r'name="(?:token|key)" value="[^"]*"')
 

@@ -50,7 +50,7 @@ def _mount(app: web.Application, page: Page) -> None:
         app.router.add_post(page.path, served.post)
 
 
-async def _to_home(request: web.Request) -> web.Response:  # noqa: ARG001 (aiohttp's handler signature)
+async def _to_home(_: web.Request) -> web.Response:
     raise web.HTTPSeeOther(f"{PATH}/")
 
 

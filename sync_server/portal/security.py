@@ -1,8 +1,8 @@
 """The headers of every page: what a browser may load, run, frame and keep of it.
 
-Nothing runs but the portal's own modules, nothing is styled but by its own stylesheet: markup that came in with
-data would not run even where it was not escaped. `Referrer-Policy` is `same-origin`, not `no-referrer`: with
-that, browsers say `Origin: null` of the portal's own forms.
+Nothing runs but the portal's own modules, nothing is styled but by its own stylesheet: markup that came in
+with data would not run even where it was not escaped. `Referrer-Policy` is `same-origin`, not
+`no-referrer`: with that, browsers say `Origin: null` of the portal's own forms.
 """
 
 from typing import Final

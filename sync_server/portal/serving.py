@@ -157,7 +157,7 @@ async def looked_at(
     for route in page.reads:
         route.admit(who.caller)
     asking = Asking(request, who.caller, connection)
-    look = Look(request, page, who.caller, asking, who.texts, who.signed_in.login)
+    look = Look(request, page, asking, caller=who.caller, texts=who.texts, subject=who.signed_in.login)
     return look, await page.view(look)
 
 

@@ -1,8 +1,8 @@
 """Who looks at a page: the cookie's login, as Postgres says it stands now; and the pages that sign in.
 
-A code is asked for on a second page. What the first one has shown (a password that was right) is sealed in the
-form of the second for five minutes: not the password, but which one it was, so that it is of no use once the
-password is changed. Each code that is tried counts, as at `/api/auth/login`.
+A code is asked for on a second page. What the first one has shown (a password that was right) is sealed in
+the form of the second for five minutes: not the password, but which one it was, so that it is of no use
+once the password is changed. Each code that is tried counts, as at `/api/auth/login`.
 
 | what happens | what follows |
 |---|---|

@@ -1,4 +1,4 @@
-"""Stylesheet, scripts and pictures: read once at the start, named by their content, kept by browsers for ever.
+"""Stylesheet, scripts and pictures: read once, named by their content, kept by browsers for ever.
 
     /portal/static/portal.3f9c2a1b.css      from static/portal.css
 

@@ -1,7 +1,7 @@
 """Every sentence of the portal, in English and French: `texts/en.toml`, `texts/fr.toml`.
 
-    texts("sites.holding", count=3)      "3 tablets still hold documents"     ([sites.holding] one = …, other = …)
-    texts.named("site_state", "backoff") the name of a value, or the value where it has none
+    texts("todo.holding", count=3)       "3 tablets still hold documents": [todo.holding] one = …, other = …
+    texts.named("site_state", "running") the name of a value, or the value where it has none
 
 | asked for | answered |
 |---|---|

@@ -1,8 +1,8 @@
 """What proves that a form is ours: a token in it, and where the browser says that it comes from.
 
-The token is an HMAC over who is signed in (the login; before, the visit) and the form's name: another login's,
-another form's, an old key's are not it. It is masked anew in each page, since pages are compressed and what is
-compressed together with what a stranger chose can be guessed byte by byte (BREACH).
+The token is an HMAC over who is signed in (the login; before, the visit) and the form's name: another
+login's, another form's, an old key's are not it. It is masked anew in each page, since pages are compressed
+and what is compressed together with what a stranger chose can be guessed byte by byte (BREACH).
 
 | POST | taken |
 |---|---|
@@ -39,7 +39,7 @@ def is_token(sealer: Sealer, subject: str, form: str, given: str) -> bool:
     half = len(raw) // 2
     shown = _xor(raw[:half], raw[half:])
     digests = sealer.fingerprints(_purpose(subject, form))
-    return any([hmac.compare_digest(shown, digest) for digest in digests])
+    return any(hmac.compare_digest(shown, digest) for digest in digests)
 
 
 def may_be_ours(request: web.Request, subject: str, form: str, token: str) -> bool:

@@ -47,13 +47,13 @@ class Browser:
         await self.session.close()
 
     async def get(self, path: str, *, follow: bool = True, **headers: str) -> Shown:
-        return await self._shown("GET", path, follow, None, headers)
+        return await self._shown("GET", path, None, follow=follow, headers=headers)
 
     async def post(
         self, path: str, fields: Mapping[str, str], *, follow: bool = True, **headers: str
     ) -> Shown:
         """Header names with `_` for `-`."""
-        return await self._shown("POST", path, follow, dict(fields), headers)
+        return await self._shown("POST", path, dict(fields), follow=follow, headers=headers)
 
     async def send(self, page: Shown, form: str, **fields: str) -> Shown:
         """Fill in a form of a page and send it to the page."""
@@ -69,7 +69,7 @@ class Browser:
         found = {each.key: each.value for each in self.session.cookie_jar}
         return found.get(name)
 
-    async def _shown(self, method: str, path: str, follow: bool, data: Any, headers: Any) -> Shown:
+    async def _shown(self, method: str, path: str, data: Any, *, follow: bool, headers: Any) -> Shown:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         async with self.session.request(
             method, self.base + path, data=data, headers=sent, allow_redirects=follow

@@ -44,14 +44,12 @@ async def test_no_form_does_anything_without_its_own_token_or_from_another_origi
                 refused = await browser.post(path, {**fields, "token": wrong})
                 assert refused.status == 403, (page.name, form.name, what)
                 assert "Nothing was done." in refused.text
-            for headers in (
-                {"Origin": "https://evil.example"},
-                {"Origin": "null"},
-                {"Sec_Fetch_Site": "cross-site"},
-                {"Sec_Fetch_Site": "same-site"},
-            ):
-                refused = await browser.post(path, {**fields, "token": token}, **headers)
-                assert refused.status == 403, (page.name, form.name, headers)
+            for origin in ("https://evil.example", "null"):
+                refused = await browser.post(path, {**fields, "token": token}, Origin=origin)
+                assert refused.status == 403, (page.name, form.name, origin)
+            for site in ("cross-site", "same-site"):
+                refused = await browser.post(path, {**fields, "token": token}, Sec_Fetch_Site=site)
+                assert refused.status == 403, (page.name, form.name, site)
     assert portal.rows("SELECT count(*) FROM audit_log") == before
     stranger = await portal.browser().post("/portal/sign-in", {"token": "", "email": "x", "password": "y"})
     assert stranger.status == 403

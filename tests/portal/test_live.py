@@ -64,7 +64,7 @@ async def test_a_part_is_sent_when_it_changes_and_once_and_after_a_broken_line_w
     async with following(browser, path, **{"Last-Event-ID": state}) as stream:
         name, part = await stream.next()
         assert (name, part["name"], "77" in part["html"]) == ("part", "health", True)
-        portal.rows("UPDATE logins SET ended_at = now()")
+        portal.rows("UPDATE logins SET ended_at = now(), end_reason = 'ended'")
         assert await stream.next() == ("over", {})
         assert await stream.next() == ("closed", None)
     async with browser.session.get(browser.base + path, headers={"Accept": "text/event-stream"}) as response:

@@ -1,4 +1,4 @@
-"""All pages, walked: who sees them, that nothing of what came in is markup, how large they are, in which words."""
+"""All pages, walked: who sees them, that nothing that came in is markup, how large they are."""
 
 import gzip
 import re
@@ -65,9 +65,9 @@ async def test_each_role_sees_the_pages_that_the_policy_allows_and_links_to_no_o
     assert (await reader.get("/portal/sites/lima")).status == 404
     for path in ("/portal/sites/lima/devices/tablet-2", "/portal/sites/lima/receipts?document=x"):
         assert (await reader.get(path)).status in (404, 200)
-    page = await reader.get("/portal/sites/hyderabad")
-    assert not page.forms("enrol")
-    assert not page.forms("change_site")
+    site = await reader.get("/portal/sites/hyderabad")
+    assert not site.forms("enrol")
+    assert not site.forms("change_site")
     home = await reader.get("/portal/")
     assert "Hyderabad Clinic" in home.text
     assert "Hospital Santa Rosa" not in home.text

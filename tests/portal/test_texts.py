@@ -32,7 +32,7 @@ def test_both_languages_have_the_same_texts_with_the_same_placeholders() -> None
 
 def test_every_text_is_used() -> None:
     source = "\n".join(path.read_text() for path in SOURCES)
-    whole = set(re.findall(r'"([a-z_]+(?:\.[a-z_]+)+)"', source))
+    whole = set(re.findall(r'"([a-z_]+(?:\.[a-z0-9_]+)+)"', source))
     beginnings = set(re.findall(r'(?:named\()"([a-z_]+(?:\.[a-z_]+)?)"', source))
     beginnings |= {each.rstrip(".") for each in re.findall(r'"([a-z_]+\.)" ~', source)}
     beginnings |= {"problem", "form", "choice.role", "page"}

@@ -1,4 +1,4 @@
-"""A small world that pages look at: two studies at four sites, tablets in every state, things that need a hand.
+"""A small world that pages look at: two studies, four sites, tablets in every state, much to look after.
 
 Every free text in it begins with MARK, a markup that would show, or run, where it was not escaped.
 """
@@ -10,8 +10,9 @@ MARK = """<script>alert("x")</script><b>'&"""
 STATEMENTS = (
     "INSERT INTO studies (code, title, status) VALUES ('SRO', {mark} || 'Sleep and memory', 'active'),"
     " ('ABC', 'Attention before school', 'active')",
-    "INSERT INTO sites (code, name, timezone) VALUES ('lima', {mark} || 'Hospital Santa Rosa', 'America/Lima'),"
-    " ('nairobi', 'Nairobi West', 'Africa/Nairobi'), ('hyderabad', 'Hyderabad Clinic', 'Asia/Kolkata'),"
+    "INSERT INTO sites (code, name, timezone) VALUES"
+    " ('lima', {mark} || 'Hospital Santa Rosa', 'America/Lima'), ('nairobi', 'Nairobi West', 'Africa/Nairobi'),"
+    " ('hyderabad', 'Hyderabad Clinic', 'Asia/Kolkata'),"
     " ('quito', '', 'America/Guayaquil')",
     "INSERT INTO study_sites (study, site) VALUES ('SRO', 'lima'), ('SRO', 'nairobi'), ('ABC', 'hyderabad'),"
     " ('ABC', 'quito')",
