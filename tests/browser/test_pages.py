@@ -20,22 +20,6 @@ WHERE = {"site": "lima", "device": "tablet-1"}
 QUERY = {"receipts": "?document=session:refused-1"}
 
 
-FAULTY: dict[str, str] = {
-    "site": "faded rows lack contrast, and badges are wider than a phone",
-    "health": "badges are wider than a phone",
-}
-"""Pages with faults that docs/PORTAL.md lists as open."""
-
-EVERY_PAGE = [
-    pytest.param(
-        page,
-        id=page.name,
-        marks=[pytest.mark.xfail(reason=FAULTY[page.name], strict=True)] if page.name in FAULTY else [],
-    )
-    for page in PAGES
-]
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def admin(browser: Browser, portal: Portal) -> Any:
     """The cookies of somebody who may see everything."""
@@ -49,7 +33,7 @@ async def admin(browser: Browser, portal: Portal) -> Any:
     return state
 
 
-@pytest.mark.parametrize("page", EVERY_PAGE)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 async def test_a_page_is_accessible_and_every_stop_of_the_keyboard_is_seen(
     page: Any, visit: Visit, admin: Any
 ) -> None:

@@ -9,7 +9,7 @@ import aiohttp
 from multidict import CIMultiDictProxy
 from yarl import URL
 
-EMAIL, PASSWORD = "ada@example.org", "correct horse battery"
+PASSWORD = "correct horse battery"
 
 
 class Shown(NamedTuple):
@@ -59,7 +59,7 @@ class Browser:
         """Fill in a form of a page and send it to the page."""
         return await self.post(str(page.url.relative()), {**page.form(form), **fields})
 
-    async def sign_in(self, email: str = EMAIL, password: str = PASSWORD, **fields: str) -> Shown:
+    async def sign_in(self, email: str, password: str = PASSWORD, **fields: str) -> Shown:
         token = re.search(r'name="token" value="([^"]+)"', (await self.get("/portal/sign-in")).text)
         assert token is not None
         posted = {"token": token[1], "email": email, "password": password, **fields}

@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import pytest_asyncio
 from aiohttp.test_utils import TestServer
 from sqlalchemy import insert, update
 
@@ -18,7 +19,9 @@ from sync_server.identity.passwords import hash_password
 from sync_server.identity.users import insert_user
 from sync_server.portal.live import PACE
 from sync_server.settings import Settings
-from tests.portal.browser import EMAIL, PASSWORD, Browser
+from tests.embedded.supervised import SupervisedSystem
+from tests.own_database import own_database
+from tests.portal.browser import PASSWORD, Browser
 from tests.portal.world import fill
 
 
@@ -36,7 +39,7 @@ class Portal:
         self._browsers.append(Browser(self.base))
         return self._browsers[-1]
 
-    def join(self, email: str = EMAIL, role: Any = "admin", **values: Any) -> int:
+    def join(self, email: str, role: Any = "admin", **values: Any) -> int:
         """Somebody with an account and PASSWORD; `study` (and `site`): a member, not everywhere."""
         study, site = values.pop("study", None), values.pop("site", None)
         engine = sync_engine(self.database_url)
@@ -51,7 +54,7 @@ class Portal:
         engine.dispose()
         return person
 
-    async def signed_in(self, email: str = EMAIL, role: Any = "admin", **values: Any) -> Browser:
+    async def signed_in(self, email: str, role: Any = "admin", **values: Any) -> Browser:
         """The browser of somebody new who has signed in."""
         self.join(email, role, **values)
         browser = self.browser()
@@ -100,13 +103,18 @@ async def serving(
         await portal.close()
 
 
-@pytest.fixture
-async def portal(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Portal]:
-    """With nobody in it, and the world of `world.py`."""
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        fill(connection)
-    async with serving(database_url, redis_url, tmp_path) as running:
-        yield running
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
+async def portal(
+    postgres_server: SupervisedSystem, redis_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Portal]:
+    """The world of `world.py`, for all tests: each makes the people that it needs, and changes what no other
+    one looks at. Their files say `pytestmark = pytest.mark.asyncio(loop_scope="session")`.
+    """
+    with own_database(postgres_server) as url:
+        with psycopg.connect(url, autocommit=True) as connection:
+            fill(connection)
+        async with serving(url, redis_url, tmp_path_factory.mktemp("portal")) as running:
+            yield running
 
 
 _HASHES: dict[str, str] = {}

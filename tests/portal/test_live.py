@@ -8,9 +8,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
+import pytest
 
 from tests.portal.browser import Browser
 from tests.portal.conftest import Portal
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 class Stream:
@@ -48,7 +51,7 @@ async def following(browser: Browser, path: str, **headers: str) -> AsyncIterato
 async def test_a_part_is_sent_when_it_changes_and_once_and_after_a_broken_line_what_was_missed(
     portal: Portal,
 ) -> None:
-    browser = await portal.signed_in()
+    browser = await portal.signed_in("livia@example.org")
     page = await browser.get("/portal/sites/lima")
     found = re.search(r'data-live="([^"]+)"', page.text)
     assert found is not None
@@ -64,7 +67,10 @@ async def test_a_part_is_sent_when_it_changes_and_once_and_after_a_broken_line_w
     async with following(browser, path, **{"Last-Event-ID": state}) as stream:
         name, part = await stream.next()
         assert (name, part["name"], "77" in part["html"]) == ("part", "health", True)
-        portal.rows("UPDATE logins SET ended_at = now(), end_reason = 'ended'")
+        portal.rows(
+            "UPDATE logins SET ended_at = now(), end_reason = 'ended' FROM users"
+            " WHERE users.id = person AND email = 'livia@example.org'"
+        )
         assert await stream.next() == ("over", {})
         assert await stream.next() == ("closed", None)
     async with browser.session.get(browser.base + path, headers={"Accept": "text/event-stream"}) as response:

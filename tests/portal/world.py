@@ -11,8 +11,8 @@ STATEMENTS = (
     "INSERT INTO studies (code, title, status) VALUES ('SRO', {mark} || 'Sleep and memory', 'active'),"
     " ('ABC', 'Attention before school', 'active')",
     "INSERT INTO sites (code, name, timezone) VALUES"
-    " ('lima', {mark} || 'Hospital Santa Rosa', 'America/Lima'), ('nairobi', 'Nairobi West', 'Africa/Nairobi'),"
-    " ('hyderabad', 'Hyderabad Clinic', 'Asia/Kolkata'),"
+    " ('lima', {mark} || 'Hospital Santa Rosa', 'America/Lima'),"
+    " ('nairobi', 'Nairobi West', 'Africa/Nairobi'), ('hyderabad', 'Hyderabad Clinic', 'Asia/Kolkata'),"
     " ('quito', '', 'America/Guayaquil')",
     "INSERT INTO study_sites (study, site) VALUES ('SRO', 'lima'), ('SRO', 'nairobi'), ('ABC', 'hyderabad'),"
     " ('ABC', 'quito')",
