@@ -14,11 +14,12 @@ _POSITION: Final = r"\[\d+\]"
 
 
 class QuarantineFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which entries; None = any. `type` is the document type."""
+    """Which entries; None = any. `type` is the document type, `path` that of a group: without positions."""
 
     site: str | None = None
     code: str | None = None
     type: str | None = None
+    path: str | None = None
     waived: bool | None = None
 
 
@@ -83,6 +84,17 @@ SORTABLE_GROUPS = {
 }
 
 
+def select_revision(site: str, doc_id: str, rev: str | None) -> Select[*tuple[Any, ...]]:
+    """Statement: the fields of QuarantineRow, of a quarantined document; the latest revision first."""
+    c = quarantine.c
+    statement = select(*columns_of(QuarantineRow, quarantine, besides=(is_waived().label("waived"),))).where(
+        c.site == site, c.doc_id == doc_id
+    )
+    if rev is not None:
+        statement = statement.where(c.rev == rev)
+    return statement.order_by(c.quarantined_at.desc(), c.rev).limit(1)
+
+
 def select_groups(wanted: QuarantineFilter, scope: Scope) -> Select[*tuple[Any, ...]]:
     """Statement: the fields of QuarantineGroup, in no order."""
     c = quarantine.c
@@ -105,7 +117,12 @@ def select_groups(wanted: QuarantineFilter, scope: Scope) -> Select[*tuple[Any, 
 
 def _matching(wanted: QuarantineFilter, scope: Scope) -> list[ColumnElement[bool]]:
     c = quarantine.c
-    conditions = ((c.site, wanted.site), (c.code, wanted.code), (c.type, wanted.type))
+    conditions = (
+        (c.site, wanted.site),
+        (c.code, wanted.code),
+        (c.type, wanted.type),
+        (_path.element, wanted.path),
+    )
     found = [within(scope, site=c.site)]
     found += [column == value for column, value in conditions if value is not None]
     if wanted.waived is not None:

@@ -6,12 +6,13 @@ decide; any person may read.
 | contradictions | a `resolution` with all values that were seen |
 | an outdated patch: `winner` keeps its value, `other` takes the tablet's | a `patch` against the latter |
 | both at once | one of each; where the second fails, the first stands |
+| `dry_run` | 200 and the values that would stand; nothing is written |
 | another winner, or other leaves, than were looked at | 409 `changed` |
 | nothing that is undecided | 409 `already_done` |
 | a path that is not listed, or a choice without a value | 422 |
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -43,6 +44,7 @@ from sync_server.api.names import storable
 from sync_server.api.parameters import PageQuery, Text
 from sync_server.api.route import get, plain
 from sync_server.errors import AlreadyDone, Ambiguous, Changed, InvalidRequest, NotFound
+from sync_server.identity.callers import Caller
 from sync_server.identity.principals import CALLER
 from sync_server.keys import CORRECTION_WRITER, ENGINE
 
@@ -77,12 +79,26 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     choose: Annotated[dict[str, str], Meta(min_length=1, max_length=10_000)] | None = None
     accept: Literal["union"] | None = None
     leaves: list[str] | None = None
+    dry_run: bool = False
 
 
 class Corrections(msgspec.Struct, frozen=True):
     """What was written."""
 
     corrections: list[Written]
+
+
+class DecidedValue(msgspec.Struct, frozen=True):
+    """The value that would stand at a path; null: the member is taken away."""
+
+    path: str
+    value: Any
+
+
+class Decided(msgspec.Struct, frozen=True):
+    """What would stand, by path."""
+
+    values: list[DecidedValue]
 
 
 async def get_conflicts(call: Call[ConflictsQuery, Nothing]) -> PageOf[SessionConflicts]:
@@ -102,12 +118,24 @@ async def get_conflict(call: Call[SessionQuery, Nothing]) -> SessionConflicts:
 
 
 async def resolve(request: web.Request) -> web.Response:
-    """Decide conflicts of a session; answers with the corrections that were written."""
+    """Decide conflicts of a session; answers with the corrections that were written.
+
+    With `dry_run`, only say which values would stand (200).
+    """
     decision = await read_json(request, Decision, limit=_BODY_LIMIT, any_text=True)
+    return await _resolve(request, request[CALLER], request.match_info["session"], decision)
+
+
+async def resolve_by_page(call: Call[Nothing, Decision]) -> web.Response:
+    """The same, asked by a page of this process."""
+    return await _resolve(call.request, call.caller, call.path("session"), call.body)
+
+
+async def _resolve(request: web.Request, caller: Caller, named: str, decision: Decision) -> web.Response:
     if (decision.choose is None) == (decision.accept is None):
         raise InvalidRequest("Say either `choose` or `accept`.")
-    caller, engine = request[CALLER], request.app[ENGINE]
-    session, scope = storable(request.match_info["session"]), caller.scope("results.read")
+    engine = request.app[ENGINE]
+    session, scope = storable(named), caller.scope("results.read")
     async with snapshot(engine) as connection:
         site = None if decision.site is None else storable(decision.site)
         found = await _conflicts_of(connection, session, site, scope)
@@ -135,10 +163,20 @@ async def resolve(request: web.Request) -> web.Response:
         members = await _patch_again(request, based_on, outdated, choices, patches)
         next_one = based_on._replace(number=based_on.number + len(drafts))
         drafts.append(draft(request, person, next_one, reason=decision.reason, kind="patch", **members))
+    if decision.dry_run:
+        return answer(Decided(sorted(_decided(drafts), key=lambda each: each.path)))
     written: list[Written] = []
     for document, correction in drafts:
         written.append(await write(request, found.site, document, correction, study=study))
     return answer(Corrections(written), status=201)
+
+
+def _decided(drafts: Sequence[tuple[dict[str, Any], Correction]]) -> Iterator[DecidedValue]:
+    for _, correction in drafts:
+        for resolved in correction.values:
+            yield DecidedValue(resolved.path, resolved.value)
+        for members, value in patched_members(correction.patch):
+            yield DecidedValue(spell_path(members), value)
 
 
 async def _conflicts_of(
@@ -272,5 +310,7 @@ ROUTES = [
         limit=_BODY_LIMIT,
         body=Decision,
         answer=Corrections,
+        also={200: Decided},
+        asked=resolve_by_page,
     ),
 ]

@@ -10,6 +10,7 @@
 """
 
 import asyncio
+from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -18,7 +19,7 @@ from msgspec import Meta
 from sqlalchemy import select
 
 from reporting.audit import record_entry
-from reporting.documents.kinds import Correction, Invalid
+from reporting.documents.kinds import Correction, Invalid, Session, SessionDocument
 from reporting.documents.patches import apply_patches, base_of
 from reporting.documents.validate import validate
 from reporting.quarantine_desk import (
@@ -106,13 +107,26 @@ class WaiveRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         return list(dict.fromkeys(found))
 
 
+class BecomesSession(msgspec.Struct, frozen=True):
+    """The session that a revision becomes; how many task runs and trials it has."""
+
+    study: str
+    participant: str
+    visit: str | None
+    status: str
+    started_at: datetime
+    tasks: int
+    trials: int
+
+
 class Becomes(msgspec.Struct, frozen=True):
-    """What a patch makes of a revision."""
+    """What a patch makes of a revision: a session, or the next problem."""
 
     valid: bool
     code: str | None = None
     path: str | None = None
     message: str | None = None
+    session: BecomesSession | None = None
 
 
 class Retried(msgspec.Struct, frozen=True):
@@ -177,11 +191,20 @@ async def retry(call: Call[Nothing, RetryRequest]) -> Retried:
 async def patch(request: web.Request) -> web.Response:
     """Patch a quarantined session; with `dry_run`, only say what would become of it (200)."""
     asked = await read_json(request, PatchRequest, limit=_PATCH_LIMIT, any_text=True)
+    return await _patch(request, request[CALLER], asked)
+
+
+async def patch_by_page(call: Call[Nothing, PatchRequest]) -> web.Response:
+    """The same, asked by a page of this process."""
+    return await _patch(call.request, call.caller, call.body)
+
+
+async def _patch(request: web.Request, caller: Caller, asked: PatchRequest) -> web.Response:
     if not asked.doc_id.startswith(_SESSION):
         raise InvalidRequest("Only sessions can be patched.", details={"doc_id": asked.doc_id})
     if "\0" in asked.site + asked.doc_id + asked.rev:
         raise InvalidRequest("A name holds a character that no stored text has.")
-    person = acting(request[CALLER], study=None, site=asked.site)
+    person = acting(caller, study=None, site=asked.site)
     session = asked.doc_id.removeprefix(_SESSION)
     await _require_quarantined(request, asked)
     based_on = await standing(request, asked.site, session)
@@ -285,7 +308,21 @@ def _becomes(asked: PatchRequest, body: bytes, applied: list[Correction], correc
     if patched == apply_patches(body, applied or [correction._replace(patch={})]).body:
         raise InvalidRequest("The patch changes nothing.")
     found = validate(asked.doc_id, patched, site=asked.site)
-    return Becomes(False, *found) if isinstance(found, Invalid) else Becomes(True)
+    if isinstance(found, Invalid):
+        return Becomes(False, *found)
+    return Becomes(True, session=_session(found.document) if isinstance(found, Session) else None)
+
+
+def _session(document: SessionDocument) -> BecomesSession:
+    return BecomesSession(
+        study=document.study,
+        participant=document.participant,
+        visit=document.visit,
+        status=document.status,
+        started_at=document.started_at,
+        tasks=len(document.tasks),
+        trials=sum(len(run.trials) for run in document.tasks),
+    )
 
 
 ROUTES = [
@@ -303,6 +340,7 @@ ROUTES = [
         body=PatchRequest,
         answer=Patched,
         also={200: Tried},
+        asked=patch_by_page,
     ),
     post("/api/quarantine/waive", waive, right="results.decide", limit=_BODY_LIMIT, any_text=True),
     post("/api/quarantine/unwaive", unwaive, right="results.decide", limit=_BODY_LIMIT, any_text=True),

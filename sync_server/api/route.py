@@ -62,7 +62,9 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     produces: str = "application/json"
     plain: bool = False
     asked: Any = None
-    """With `plain`: a Handler that tells pages of this process the same."""
+    """With `plain`: a Handler that tells pages of this process the same, or does the same for them. One that
+    does something makes its own transactions.
+    """
     query: Any = Nothing
     body: Any = Nothing
     consumes: str = "application/json"
@@ -133,6 +135,9 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         not done again. `request` is the route's own, or the page's that does it; then `admit` comes before.
         """
         engine = request.app[ENGINE]
+        if self.plain:
+            # Not begun: a connection that is held while the handler takes others could exhaust the pool.
+            return self._answer(await self.asked(Call(request, caller, given, engine.connect())), given.query)
         if not self.transaction:
             async with engine.connect() as connection:
                 result = await self.handler(Call(request, caller, given, connection))

@@ -75,9 +75,10 @@ async def change(
         entered = make_key(caller, key, f"{route.method} {route.path} {told}", msgspec.json.encode(typed))
     response = await route.change(request, caller, Given(path, headers, query, typed), entered)
     answered = response.body if isinstance(response, web.Response) else None
-    if not isinstance(answered, bytes) or not answered or route.answer in (None, type(None)):
+    answer = route.also.get(response.status, route.answer)
+    if not isinstance(answered, bytes) or not answered or answer in (None, type(None)):
         return None
-    return msgspec.json.decode(answered, type=route.answer)
+    return msgspec.json.decode(answered, type=answer)
 
 
 def path_parts(route: Route) -> list[str]:

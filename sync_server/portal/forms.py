@@ -14,6 +14,7 @@ route's path are the page's own, or come from hidden fields of the same name.
 |---|---|
 | done | the page again (303), with `form.….done`; with `shows`, that template with the answer |
 | wrong in a field (422 with a path) | the page, what was typed, the error beside the field |
+| with `preview`: what would be done | the page, what was typed, `preview` with the answer |
 | refused otherwise (403, 404, 409, 429) | the page, what was typed, the reason above the form |
 | changed since the page was read (412) | the page as it is now, what was typed, both values |
 | sent twice | done once: each form carries a key; a secret that was told is not told again |
@@ -32,7 +33,7 @@ from sync_server.errors import ApiError, InvalidRequest, PreconditionFailed
 
 _MOST_CHARACTERS = 100_000
 
-Kind = Literal["text", "email", "password", "code", "long", "number", "choice", "check"]
+Kind = Literal["text", "email", "password", "code", "long", "number", "choice", "check", "hidden"]
 
 
 class Field(msgspec.Struct, frozen=True):
@@ -93,23 +94,34 @@ class Form(msgspec.Struct, frozen=True, kw_only=True):
     shows: str | None = None
     """A template that shows the answer, which is told once."""
     build: Callable[[dict[str, Any]], dict[str, Any]] | None = None
-    """Makes the body of the fields' values, where it is not a member each."""
+    """Makes the body of the fields' values, where it is not a member each. Raises InvalidRequest."""
+    further: str | None = None
+    """It has further fields, as the template makes them: all whose names begin so. `build` is given them."""
+    preview: str | None = None
+    """The field with which nothing is done, and no other one is required: what would be done is shown."""
+
+    def is_preview(self, typed: Mapping[str, str]) -> bool:
+        """Whether somebody only wants to see what would be done."""
+        return self.preview is not None and typed.get(self.preview) == "on"
 
     def read(self, posted: Mapping[str, str]) -> dict[str, str]:
         """What was typed, by field."""
         typed = {field.name: posted.get(field.name, "") for field in self.fields}
-        # Spaces around a name or a code are not meant; those of a password may be.
-        return {
-            field.name: typed[field.name] if field.kind == "password" else typed[field.name].strip()
+        # Spaces around a name or a code are not meant; those of a password may be, those of a page are.
+        found = {
+            field.name: typed[field.name] if field.kind in ("password", "hidden") else typed[field.name].strip()
             for field in self.fields
         }
+        if self.further is not None:
+            found |= {name: value for name, value in posted.items() if name.startswith(self.further)}
+        return found
 
     def wrong(self, typed: Mapping[str, str]) -> dict[str, str]:
         """Fields whose values can be seen to be wrong before the API is asked → the text that says why."""
         found = {}
         for field in self.fields:
             value = typed[field.name]
-            if field.required and not value:
+            if field.required and not value and not self.is_preview(typed):
                 found[field.name] = "field.required"
             elif field.repeats is not None and value != typed[field.repeats]:
                 found[field.name] = "field.not_the_same"
@@ -125,6 +137,8 @@ class Form(msgspec.Struct, frozen=True, kw_only=True):
             if field.repeats is not None or (not value and field.blank == "absent" and field.kind != "check"):
                 continue
             values[field.name] = value == "on" if field.kind == "check" else value
+        if self.further is not None:
+            values |= {name: value for name, value in typed.items() if name.startswith(self.further)}
         return values if self.build is None else self.build(values)
 
 

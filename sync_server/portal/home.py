@@ -15,21 +15,21 @@ DEVICES = api("GET", "/api/sync/devices")
 
 
 class ToDo(NamedTuple):
-    """Something that needs a hand: how many of what, and where it is looked after; None: no page yet."""
+    """Something that needs a hand: how many of what, and where it is looked after."""
 
     kind: str
     number: int
-    path: str | None
+    path: str
 
 
 async def home(look: Look) -> Values:
     """Everything of one moment."""
     board = await look.ask(DASHBOARD)
     todo = [
-        ToDo("quarantine", sum(site.quarantined for site in board.sites), None),
-        ToDo("conflicts", await _total(look, CONFLICTS), None),
-        ToDo("stuck", await _total(look, REPLICATION, stuck=True), None),
-        ToDo("dead", await _total(look, JOBS, state="dead"), None),
+        ToDo("quarantine", sum(site.quarantined for site in board.sites), f"{PATH}/quarantine"),
+        ToDo("conflicts", await _total(look, CONFLICTS), f"{PATH}/conflicts"),
+        ToDo("stuck", await _total(look, REPLICATION, stuck=True), f"{PATH}/replication?stuck=true"),
+        ToDo("dead", await _total(look, JOBS, state="dead"), f"{PATH}/jobs"),
         ToDo("holding", await _total(look, DEVICES, outstanding=True), f"{PATH}/sites?show=holding"),
     ]
     today = datetime.now(UTC).date()

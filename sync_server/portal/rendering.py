@@ -16,6 +16,7 @@ from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from yarl import URL
 
+from sync_server.portal.addresses import TO
 from sync_server.portal.cookie import PATH
 from sync_server.portal.pages import Page
 from sync_server.portal.signing_in import Who
@@ -63,6 +64,8 @@ class Rendering:
                 "signs_of": lambda device: signs_of(device, datetime.now(UTC)),
                 "with_query": with_query,
                 "text_of": text_of,
+                "pretty": pretty,
+                **TO,
             }
         )
 
@@ -111,6 +114,11 @@ def text_of(value: bytes) -> str:
 def with_query(url: str, name: str, value: object) -> str:
     """The same page with another value of a query parameter."""
     return str(URL(url).update_query({name: str(value)}))
+
+
+def pretty(value: object) -> str:
+    """A value as JSON that people read."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
 
 
 class Qr(NamedTuple):

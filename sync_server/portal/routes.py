@@ -5,7 +5,17 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
-from sync_server.portal import account, entrance, home, sites, system
+from sync_server.portal import (
+    account,
+    conflicts,
+    entrance,
+    home,
+    jobs,
+    quarantine,
+    replication,
+    sites,
+    system,
+)
 from sync_server.portal.cookie import PATH
 from sync_server.portal.failures import portal_failures
 from sync_server.portal.live import PACE, Pace, stream
@@ -15,7 +25,16 @@ from sync_server.portal.security import STATIC, add_headers
 from sync_server.portal.serving import Served
 from sync_server.portal.signing_in import SIGN_IN
 
-PAGES: Final[Sequence[Page]] = [*home.PAGES, *sites.PAGES, *system.PAGES, *account.PAGES]
+PAGES: Final[Sequence[Page]] = [
+    *home.PAGES,
+    *sites.PAGES,
+    *quarantine.PAGES,
+    *conflicts.PAGES,
+    *replication.PAGES,
+    *jobs.PAGES,
+    *system.PAGES,
+    *account.PAGES,
+]
 
 NAVIGATION: Final[Sequence[Page]] = [page for page in PAGES if page.area is None and page.name != "account"]
 

@@ -7,6 +7,7 @@
 | GET, a route that the page reads refuses | the page that says so, with the route's status |
 | POST without the form's token, or from elsewhere | 403, nothing is done |
 | POST that the route carries out | 303 to the page, which says so; or the answer, where it is told once |
+| POST of a preview | the page as it is now, what was typed, what would be done |
 | POST that the route refuses | the page as it is now, what was typed, the error; with the route's status |
 """
 
@@ -72,6 +73,8 @@ class Served:
             raise
         except (ApiError, msgspec.ValidationError) as error:
             return await self._again(request, form, typed, posted, refusal_of(form, error))
+        if form.is_preview(typed):
+            return await self._again(request, form, typed, posted, Refusal(200), preview=answered)
         if form.shows is not None:
             return await self._told_once(request, form, answered)
         done = web.HTTPSeeOther(self._after(request, form, posted))
@@ -86,9 +89,16 @@ class Served:
         return who
 
     async def _again(
-        self, request: web.Request, form: Form, typed: Mapping[str, str], posted: Posted, refusal: Refusal
+        self,
+        request: web.Request,
+        form: Form,
+        typed: Mapping[str, str],
+        posted: Posted,
+        refusal: Refusal,
+        *,
+        preview: Any = None,
     ) -> web.Response:
-        """The page as it is now, with what was typed and what is wrong."""
+        """The page as it is now, with what was typed and what is wrong with it, or what would be done."""
         async with snapshot(request.app[ENGINE]) as connection:
             who = await recognise(request, connection)
             look, values = await looked_at(request, self._page, who, connection)
@@ -103,10 +113,14 @@ class Served:
             if field.name in filled.errors and own in who.texts and typed[field.name]:
                 filled.errors[field.name] = who.texts(own)
         filled.problem, filled.detail = refusal.problem, refusal.detail
+        unseen = [field.name for field in form.fields if field.kind == "hidden" and field.name in filled.errors]
+        if unseen and filled.problem is None:
+            filled.problem, filled.detail = "problem.invalid_request", filled.errors[unseen[0]]
         if filled.problem not in (*who.texts.texts, None):
             filled.problem = "problem.refused"
         filled.hidden = {name: posted[name] for name in (*path_parts(form.calls), "back") if name in posted}
-        return self._response(request, who, look, {**values, "refused": filled}, status=refusal.status)
+        shown = {**values, "refused": filled, "preview": preview}
+        return self._response(request, who, look, shown, status=refusal.status)
 
     async def _told_once(self, request: web.Request, form: Form, answered: Any) -> web.Response:
         async with snapshot(request.app[ENGINE]) as connection:
@@ -174,6 +188,7 @@ def context_of(request: web.Request, page: Page, who: Who, look: Look, values: V
         "here": str(here),
         "done": f"form.{done}.done" if f"form.{done}.done" in who.texts else None,
         "refused": None,
+        "preview": None,
         "may": who.caller.may_somewhere,
         **look.common,
         **values,

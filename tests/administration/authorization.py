@@ -49,6 +49,9 @@ EXAMPLES: dict[tuple[str, str], Example] = {
     ),
     ("GET", "/api/quarantine"): Example(),
     ("GET", "/api/quarantine/groups"): Example(),
+    ("GET", "/api/quarantine/documents/{site}"): Example(
+        reach="site", path={"site": "{site}"}, query={"document": "session:none"}, may_be_missing=True
+    ),
     ("POST", "/api/quarantine/retry"): Example(reach="site", body={"site": "{site}", "code": "none"}),
     ("POST", "/api/quarantine/patch"): Example(
         reach="site",

@@ -50,12 +50,40 @@ STATEMENTS = (
     " SELECT site, 's-' || site || n, study, 'p1', 'completed', now(), now() - n * interval '7 hours', '1-a'"
     " FROM study_sites, generate_series(0, 60) n WHERE n % 5 < 3",
     "INSERT INTO quarantine (site, doc_id, rev, type, code, path, message) VALUES"
-    " ('lima', 'session:q1', '1-a', 'session', 'missing', '$.study', {mark} || 'required'),"
-    " ('lima', 'session:q2', '1-a', 'session', 'missing', '$.study', 'required')",
+    " ('lima', 'session:q1', '1-a', 'session', 'missing_member', '$.study', {mark} || 'required'),"
+    " ('lima', 'session:q2', '1-a', 'session', 'missing_member', '$.study', 'required'),"
+    " ('lima', 'session:q3', '1-a', 'session', 'bad_time', '$.tasks[0].started_at', 'It has no zone.'),"
+    " ('nairobi', 'session:q4', '1-a', 'session', 'unknown_value', '$.status', '$.status is lost.'),"
+    " ('hyderabad', 'consent:q5', '1-a', 'consent', 'missing_member', '$.signed_at', 'It is required.')",
     "INSERT INTO conflicts (site, session_id, path, winner_rev, winner_value, other_rev, other_value)"
-    " VALUES ('lima', 's-lima0', '$.visit', '1-b', '1', '1-a', '2')",
-    "INSERT INTO outbox (kind, key, state, error, ended_at, payload, payload_sha256) VALUES"
-    " ('webhook.deliver', {mark} || 'k', 'dead', {mark} || 'connection refused', now(), '{{}}', 'x')",
+    " VALUES ('lima', 's-lima0', '$.visit', '1-b', to_jsonb({mark} || 'baseline'), '1-a', '\"month-3\"'),"
+    " ('lima', 's-lima0', '$.tasks[simon,1].trials[3]', '1-b', '{\"rt\": 412, \"correct\": 1}', '1-a',"
+    " '{\"rt\": 388, \"correct\": 0}'),"
+    " ('nairobi', 's-nairobi1', '$.status', '1-b', '\"completed\"', '1-a', '\"abandoned\"')",
+    "INSERT INTO outbox (kind, key, state, attempts, error, ended_at, payload, payload_sha256, site) VALUES"
+    " ('webhook', {mark} || 'clinic.example/1', 'dead', 12, {mark} || 'connection refused', now(),"
+    " jsonb_build_object('text', {mark}), 'x', 'lima'),"
+    " ('mail', 'reminder/81', 'dead', 9, '550 no such mailbox', now(), '{{}}', 'y', NULL),"
+    " ('redcap', 'sro/s012/baseline', 'pending', 2, 'REDCap answers 503', NULL, '{{}}', 'z', 'lima')",
+    "INSERT INTO outbox_attempts (entry, lease, started_at, ended_at, outcome, error)"
+    " SELECT outbox.id, n, now() - n * interval '3 hours', now() - n * interval '3 hours' + interval '4 s',"
+    " CASE n WHEN 0 THEN 'given_up' ELSE 'failed' END, {mark} || 'connection refused'"
+    " FROM outbox, generate_series(0, 3) n WHERE kind = 'webhook'",
+    "INSERT INTO replication_jobs (site, name, kind, direction, url, login_name, created_by, updated_by,"
+    " state, observed_at, pending, written, failures, per_second, error, error_at, next_retry_at, stuck_since)"
+    " VALUES ('lima', {mark} || 'to-regional-centre', 'collected', 'push',"
+    " 'https://centre.example/db/site-lima', {mark} || 'lima-hub', 'ada@example.org', 'ada@example.org',"
+    " 'crashing', now() - interval '20 seconds', 1420, 88, 3, 0, {mark} || 'the other side answers 401',"
+    " now() - interval '4 minutes', now() + interval '6 minutes', now() - interval '3 hours'),"
+    " ('lima', 'from-regional-centre', 'published', 'pull', 'https://centre.example/db/site-lima', NULL,"
+    " 'ada@example.org', 'ada@example.org', 'running', now() - interval '20 seconds', 0, 640, 0, 12.5, NULL,"
+    " NULL, NULL, NULL), ('nairobi', 'to-centre', 'collected', 'push', 'https://hub.example/db/site-nairobi',"
+    " NULL, 'ada@example.org', 'ada@example.org', 'running', now() - interval '9 seconds', 61, 20412, 0,"
+    " 148.25, NULL, NULL, NULL, NULL)",
+    "INSERT INTO replication_job_events (job, at, state, detail) SELECT id, now() - n * interval '50 minutes',"
+    " CASE n WHEN 5 THEN 'running' ELSE 'crashing' END,"
+    " CASE n WHEN 5 THEN NULL ELSE {mark} || 'the other side answers 401' END"
+    " FROM replication_jobs, generate_series(1, 5) n WHERE state = 'crashing'",
     "INSERT INTO audit_log (actor, actor_kind, role, action, entity, entity_id, site, study, reason, before,"
     " after) VALUES ({mark} || 'eve@example.org', 'person', 'admin', 'device.rename', 'device',"
     " {mark} || 'tablet-2', 'lima', 'SRO', {mark} || 'it got a new case',"
@@ -78,8 +106,12 @@ def fill(connection: psycopg.Connection, *, mark: str = MARK) -> None:
         connection.execute(statement.replace("{mark}", quoted).replace("{{}}", "{}").encode())
 
 
-PARTS = {"site": "lima", "device": "tablet-2"}
+PARTS = {"site": "lima", "device": "tablet-2", "id": "1"}
 """Parts of the paths of pages, as they are in this world."""
 
-QUERIES = {"receipts": "?document=session:refused-1"}
+QUERIES = {
+    "receipts": "?document=session:refused-1",
+    "quarantined": "?site=lima&document=session:q1",
+    "conflict": "?session=s-lima0&site=lima",
+}
 """What a page is asked, by its name, where it shows nothing otherwise."""

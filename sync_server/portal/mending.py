@@ -1,0 +1,84 @@
+"""The patch of a quarantined session, as a form says it: another value at the place that is wrong, or a JSON
+merge patch. Pure.
+
+| said | patch |
+|---|---|
+| a value, and what it is | it, at the place that is wrong |
+| the place is in an array | all of the document's member with it: an array is one value in a merge patch |
+| that it is to be taken away | null there |
+| a patch as JSON | that one, whatever else is said |
+| neither, or what cannot be read | InvalidRequest, beside the field |
+"""
+
+from typing import Any, Final
+
+import msgspec
+
+from sync_server.errors import InvalidRequest
+from sync_server.portal.excerpts import steps_of, with_value
+
+HOW: Final = ("text", "number", "json", "away")
+NO_PATCH: Final = "{\n  \n}"
+
+
+def patch_request(values: dict[str, Any]) -> dict[str, Any]:
+    """The body of `POST /api/quarantine/patch`. Raises InvalidRequest."""
+    body = {name: values[name] for name in ("site", "doc_id", "rev")}
+    is_dry = values.get("dry_run") == "on"
+    # A reason is asked for when it counts: nothing is kept of a preview.
+    reason = values.get("reason") or ("preview" if is_dry else "")
+    return {**body, "patch": _patch(values), "reason": reason, "dry_run": is_dry}
+
+
+def _patch(values: dict[str, Any]) -> dict[str, Any]:
+    written = values.get("patch", "")
+    if written.strip() not in ("", "{}", NO_PATCH) and not _is_blank(written):
+        return _object(written)
+    if not values.get("path"):
+        raise _wrong("patch", "Say what is to be changed.")
+    steps = steps_of(values["path"])
+    value = _value(values.get("how", "text"), values.get("value", ""))
+    if not any(isinstance(step, int) for step in steps):
+        patch: Any = value
+        for step in reversed(steps):
+            patch = {step: patch}
+        return dict(patch)
+    try:
+        inside = msgspec.json.decode(values.get("inside", "null"))
+        return {str(steps[0]): with_value(inside, steps[1:], value)}
+    except (msgspec.DecodeError, LookupError) as error:
+        raise _wrong("value", "There is no place for a value there.") from error
+
+
+def _value(how: str, text: str) -> Any:
+    if how == "away":
+        return None
+    if not text:
+        raise _wrong("value", "Put in the right value, or write a patch.")
+    if how == "text":
+        return text
+    try:
+        value = msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        raise _wrong("value", f"This is no {'number' if how == 'number' else 'JSON'}.") from error
+    if how == "number" and (isinstance(value, bool) or not isinstance(value, int | float)):
+        raise _wrong("value", "This is no number.")
+    return value
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        found = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise _wrong("patch", f"This is no JSON: {error}.") from error
+    if not isinstance(found, dict):
+        raise _wrong("patch", "A patch is a JSON object.")
+    return found
+
+
+def _is_blank(text: str) -> bool:
+    return not "".join(text.split()).strip("{}")
+
+
+def _wrong(field: str, why: str) -> InvalidRequest:
+    return InvalidRequest(why, details={"path": f"$.{field}"})
