@@ -20,6 +20,9 @@ _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "C
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
+_AREAS: Final = ("db", "portal")
+
+
 class Pushed(Protocol):
     """Hears of documents that a device of a site pushed."""
 
@@ -46,7 +49,9 @@ class Traffic:
             registry=self.registry,
         )
         self._feeds = Gauge(
-            "metricis_feeds_open", "Feeds that wait for changes, at this process.", registry=self.registry
+            "metricis_feeds_open",
+            "Feeds and pages that wait for changes, at this process.",
+            registry=self.registry,
         )
         self._feeds.set(0)
         self._pushed = Counter(
@@ -67,9 +72,7 @@ class Traffic:
 
         @web.middleware
         async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
-            waits = request.path.endswith(("/_changes", "/_db_updates")) and (
-                request.query.get("feed") in WAITING_FEEDS
-            )
+            waits = _waits(request)
             started = time.monotonic()
             status = 500
             if waits:
@@ -90,7 +93,14 @@ class Traffic:
                 if waits:
                     self._feeds.dec()
                 else:
-                    area = "db" if is_below(request.path, "/db") else "api"
+                    area = next((each for each in _AREAS if is_below(request.path, f"/{each}")), "api")
                     self._seconds.labels(area).observe(time.monotonic() - started)
 
         app.middlewares.insert(0, count)
+
+
+def _waits(request: web.Request) -> bool:
+    """Whether it is a feed, or a page's stream, that is open until something changes."""
+    if request.path.endswith(("/_changes", "/_db_updates")):
+        return request.query.get("feed") in WAITING_FEEDS
+    return is_below(request.path, "/portal") and "text/event-stream" in request.headers.get("Accept", "")

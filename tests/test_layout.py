@@ -108,6 +108,7 @@ PURE = (
     "sync_server/hub/contact.py",
     "sync_server/hub/settings.py",
     "sync_server/policy.py",
+    "sync_server/portal/signs.py",
     "sync_server/provisioning/actual.py",
     "sync_server/provisioning/design.py",
     "sync_server/provisioning/desired.py",

@@ -46,9 +46,7 @@ class QuarantineQuery(ListQuery, frozen=True, kw_only=True):
     @property
     def wanted(self) -> QuarantineFilter:
         waived = None if self.waived is None else self.waived == "true"
-        return QuarantineFilter(
-            site=self.site, code=self.code, type=self.type, path=self.path, waived=waived
-        )
+        return QuarantineFilter(site=self.site, code=self.code, type=self.type, path=self.path, waived=waived)
 
 
 class DocumentQuery(msgspec.Struct, frozen=True, kw_only=True):

@@ -62,9 +62,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     produces: str = "application/json"
     plain: bool = False
     asked: Any = None
-    """With `plain`: a Handler that tells pages of this process the same, or does the same for them. One that
-    does something makes its own transactions.
-    """
+    """With `plain`: a Handler that does the same for pages of this process."""
     query: Any = Nothing
     body: Any = Nothing
     consumes: str = "application/json"
@@ -136,8 +134,9 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         """
         engine = request.app[ENGINE]
         if self.plain:
-            # Not begun: a connection that is held while the handler takes others could exhaust the pool.
-            return self._answer(await self.asked(Call(request, caller, given, engine.connect())), given.query)
+            # Not begun: such a handler makes its own connections, and holds none while it asks the store.
+            result = await self.asked(Call(request, caller, given, engine.connect()))
+            return self._answer(result, given.query)
         if not self.transaction:
             async with engine.connect() as connection:
                 result = await self.handler(Call(request, caller, given, connection))

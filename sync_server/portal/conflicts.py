@@ -159,7 +159,9 @@ async def _sides(look: Look, found: Any, rows: list[ConflictRow]) -> list[Side]:
     others = list(dict.fromkeys(row.other_rev for row in rows))
     named = [("winner", rows[0].winner_rev if rows else found.rev or ""), *((rev, rev) for rev in others)]
     return [
-        Side(choice, rev, getattr(known.get(rev), "device", None), getattr(known.get(rev), "received_at", None))
+        Side(
+            choice, rev, getattr(known.get(rev), "device", None), getattr(known.get(rev), "received_at", None)
+        )
         for choice, rev in named
     ]
 

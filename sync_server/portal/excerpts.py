@@ -104,7 +104,9 @@ def _on_the_way(
         yield from _aside(value, depth=depth, name=name, position=position, comma=comma, mark="here", room=3)
         return
     step, *rest = steps
-    children: list[tuple[str | int, Any]] = list(value.items() if isinstance(value, dict) else enumerate(value))
+    children: list[tuple[str | int, Any]] = list(
+        value.items() if isinstance(value, dict) else enumerate(value)
+    )
     at = next((number for number, (key, _) in enumerate(children) if key == step), None)
     opening, closing = ("{", "}") if isinstance(value, dict) else ("[", "]")
     yield Line(depth, _named(name, opening), "way", position=position)
@@ -159,7 +161,9 @@ def _aside(
         yield Line(depth, _named(name, f"{opening} … {closing}") + comma, mark, len(value), position)
         return
     yield Line(depth, _named(name, opening), mark, position=position)
-    children: list[tuple[str | int, Any]] = list(value.items() if isinstance(value, dict) else enumerate(value))
+    children: list[tuple[str | int, Any]] = list(
+        value.items() if isinstance(value, dict) else enumerate(value)
+    )
     for number, (key, child) in enumerate(children[:_BESIDE_THE_WAY]):
         yield from _aside(
             child,
@@ -181,7 +185,7 @@ def _named(name: str | None, text: str) -> str:
 
 def _plain(value: Any) -> str:
     if isinstance(value, str) and len(value) > _TEXT:
-        return f"{msgspec.json.encode(value[:_TEXT]).decode()[:-1]}…\" ({len(value)})"
+        return f'{msgspec.json.encode(value[:_TEXT]).decode()[:-1]}…" ({len(value)})'
     return msgspec.json.encode(value).decode()
 
 

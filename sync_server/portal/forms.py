@@ -109,7 +109,9 @@ class Form(msgspec.Struct, frozen=True, kw_only=True):
         typed = {field.name: posted.get(field.name, "") for field in self.fields}
         # Spaces around a name or a code are not meant; those of a password may be, those of a page are.
         found = {
-            field.name: typed[field.name] if field.kind in ("password", "hidden") else typed[field.name].strip()
+            field.name: typed[field.name]
+            if field.kind in ("password", "hidden")
+            else typed[field.name].strip()
             for field in self.fields
         }
         if self.further is not None:

@@ -55,7 +55,12 @@ RETRY_CAUSE = Form(
         Field("reason", "long", required=False, max_length=10_000),
     ),
 )
-WAIVE_CAUSE = Form(name="waive_cause", calls=WAIVE, fields=(Field("problems", "hidden", max_length=200_000), _REASON), build=_problems)
+WAIVE_CAUSE = Form(
+    name="waive_cause",
+    calls=WAIVE,
+    fields=(Field("problems", "hidden", max_length=200_000), _REASON),
+    build=_problems,
+)
 RETRY_DOCUMENT = Form(
     name="retry_document",
     calls=RETRY,

@@ -113,7 +113,9 @@ class Served:
             if field.name in filled.errors and own in who.texts and typed[field.name]:
                 filled.errors[field.name] = who.texts(own)
         filled.problem, filled.detail = refusal.problem, refusal.detail
-        unseen = [field.name for field in form.fields if field.kind == "hidden" and field.name in filled.errors]
+        unseen = [
+            field.name for field in form.fields if field.kind == "hidden" and field.name in filled.errors
+        ]
         if unseen and filled.problem is None:
             filled.problem, filled.detail = "problem.invalid_request", filled.errors[unseen[0]]
         if filled.problem not in (*who.texts.texts, None):

@@ -58,7 +58,7 @@ STATEMENTS = (
     "INSERT INTO conflicts (site, session_id, path, winner_rev, winner_value, other_rev, other_value)"
     " VALUES ('lima', 's-lima0', '$.visit', '1-b', to_jsonb({mark} || 'baseline'), '1-a', '\"month-3\"'),"
     " ('lima', 's-lima0', '$.tasks[simon,1].trials[3]', '1-b', '{\"rt\": 412, \"correct\": 1}', '1-a',"
-    " '{\"rt\": 388, \"correct\": 0}'),"
+    ' \'{"rt": 388, "correct": 0}\'),'
     " ('nairobi', 's-nairobi1', '$.status', '1-b', '\"completed\"', '1-a', '\"abandoned\"')",
     "INSERT INTO outbox (kind, key, state, attempts, error, ended_at, payload, payload_sha256, site) VALUES"
     " ('webhook', {mark} || 'clinic.example/1', 'dead', 12, {mark} || 'connection refused', now(),"
