@@ -35,18 +35,20 @@ from sync_server.keys import CORRECTION_WRITER
 
 
 class QuarantineQuery(ListQuery, frozen=True, kw_only=True):
-    """`code` is the reason's, `type` the document's type (`session`, `consent`, …), `path` a group's."""
+    """`code` is the reason's, `type` the document's type (`session`, `consent`, …), `at` a group's
+    path.
+    """
 
     site: Text | None = None
     code: Text | None = None
     type: Text | None = None
-    path: Text | None = None
+    at: Text | None = None
     waived: Literal["true", "false"] | None = None
 
     @property
     def wanted(self) -> QuarantineFilter:
         waived = None if self.waived is None else self.waived == "true"
-        return QuarantineFilter(site=self.site, code=self.code, type=self.type, path=self.path, waived=waived)
+        return QuarantineFilter(site=self.site, code=self.code, type=self.type, path=self.at, waived=waived)
 
 
 class DocumentQuery(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,8 +11,8 @@ from sync_server.portal.cookie import PATH
 def to_cause(row: Any, waived: str) -> str:
     """The documents with one cause; of a group, or of one that has it."""
     known = {"site": row.site, "type": row.type, "code": row.code, "waived": waived}
-    path = {} if hasattr(row, "doc_id") else {"path": row.path}
-    return _address("quarantine", known | path)
+    at = {} if hasattr(row, "doc_id") else {"at": row.path}
+    return _address("quarantine", known | at)
 
 
 def to_document(row: Any) -> str:

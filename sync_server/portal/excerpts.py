@@ -79,7 +79,9 @@ def value_at(document: Any, steps: Sequence[str | int]) -> Any:
 
 
 def with_value(document: Any, steps: Sequence[str | int], value: Any) -> Any:
-    """A copy with another value there; parts that stay are shared. Raises LookupError where it has no place."""
+    """A copy with another value there; parts that stay are shared. Raises LookupError where it has no place.
+    None takes a member away.
+    """
     if not steps:
         return value
     step, *rest = steps

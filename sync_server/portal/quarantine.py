@@ -96,14 +96,14 @@ class QuarantineFilters(msgspec.Struct, frozen=True, kw_only=True):
     site: Text | None = None
     type: Text | None = None
     code: Text | None = None
-    path: Text | None = None
+    at: Text | None = None
     waived: Text = "false"
     page: Text = "1"
 
     @property
-    def asked(self) -> dict[str, str | None]:
+    def asked(self) -> dict[str, Any]:
         """The query of the routes."""
-        found = {name: getattr(self, name) for name in ("site", "type", "code", "path", "page")}
+        found = {name: getattr(self, name) for name in ("site", "type", "code", "at", "page")}
         return found | {"waived": None if self.waived == "any" else self.waived}
 
 
@@ -145,10 +145,9 @@ async def quarantine(look: Look) -> Values:
 async def document(look: Look) -> Values:
     """One quarantined revision."""
     wanted: DocumentFilters = look.filters
-    where = {"path": {"site": wanted.site}, "document": wanted.document}
-    about = {"site": wanted.site, "doc_id": wanted.document}
+    about: dict[str, Any] = {"site": wanted.site, "doc_id": wanted.document}
     try:
-        found = await look.ask(DOCUMENT, rev=wanted.rev, **where)
+        found = await look.ask(DOCUMENT, path={"site": wanted.site}, document=wanted.document, rev=wanted.rev)
     except NotFound:
         return {"found": None, "shown": None, "about": about, "can_patch": False}
     can_patch = found.type == "session" and found.document is not None

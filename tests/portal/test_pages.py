@@ -77,7 +77,6 @@ async def test_what_came_in_is_text_on_every_page(portal: Portal) -> None:
         "receipts",
         "quarantine",
         "quarantined",
-        "conflict",
         "replication",
         "replication_job",
         "jobs",

@@ -70,8 +70,8 @@ STATEMENTS = (
     " CASE n WHEN 0 THEN 'given_up' ELSE 'failed' END, {mark} || 'connection refused'"
     " FROM outbox, generate_series(0, 3) n WHERE kind = 'webhook'",
     "INSERT INTO replication_jobs (site, name, kind, direction, url, login_name, created_by, updated_by,"
-    " state, observed_at, pending, written, failures, per_second, error, error_at, next_retry_at, stuck_since)"
-    " VALUES ('lima', {mark} || 'to-regional-centre', 'collected', 'push',"
+    " state, observed_at, pending, written, failures, per_second, error, error_at, next_retry_at,"
+    " stuck_since) VALUES ('lima', {mark} || 'to-regional-centre', 'collected', 'push',"
     " 'https://centre.example/db/site-lima', {mark} || 'lima-hub', 'ada@example.org', 'ada@example.org',"
     " 'crashing', now() - interval '20 seconds', 1420, 88, 3, 0, {mark} || 'the other side answers 401',"
     " now() - interval '4 minutes', now() + interval '6 minutes', now() - interval '3 hours'),"
@@ -80,8 +80,8 @@ STATEMENTS = (
     " NULL, NULL, NULL), ('nairobi', 'to-centre', 'collected', 'push', 'https://hub.example/db/site-nairobi',"
     " NULL, 'ada@example.org', 'ada@example.org', 'running', now() - interval '9 seconds', 61, 20412, 0,"
     " 148.25, NULL, NULL, NULL, NULL)",
-    "INSERT INTO replication_job_events (job, at, state, detail) SELECT id, now() - n * interval '50 minutes',"
-    " CASE n WHEN 5 THEN 'running' ELSE 'crashing' END,"
+    "INSERT INTO replication_job_events (job, at, state, detail) SELECT id,"
+    " now() - n * interval '50 minutes', CASE n WHEN 5 THEN 'running' ELSE 'crashing' END,"
     " CASE n WHEN 5 THEN NULL ELSE {mark} || 'the other side answers 401' END"
     " FROM replication_jobs, generate_series(1, 5) n WHERE state = 'crashing'",
     "INSERT INTO audit_log (actor, actor_kind, role, action, entity, entity_id, site, study, reason, before,"
