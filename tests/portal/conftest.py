@@ -17,6 +17,7 @@ from reporting.tables import memberships, users
 from sync_server.app import build_app
 from sync_server.identity.passwords import hash_password
 from sync_server.identity.users import insert_user
+from sync_server.keys import SETTINGS
 from sync_server.portal.live import PACE
 from sync_server.settings import Settings
 from tests.embedded.supervised import SupervisedSystem
@@ -33,6 +34,11 @@ class Portal:
         self.base = base
         self.database_url = database_url
         self._browsers: list[Browser] = []
+
+    @property
+    def data_dir(self) -> Path:
+        """Where the service has its keys."""
+        return Path(self.app[SETTINGS].data_dir)
 
     def browser(self) -> Browser:
         """Somebody who is not signed in."""
@@ -65,7 +71,7 @@ class Portal:
     def rows(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Ask Postgres, or change it."""
         with psycopg.connect(self.database_url, autocommit=True) as connection:
-            cursor = connection.execute(query.encode(), parameters)
+            cursor = connection.execute(query.encode(), parameters or None)
             return cursor.fetchall() if cursor.description else []
 
     async def close(self) -> None:
