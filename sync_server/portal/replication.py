@@ -19,13 +19,14 @@ _NAME = "[A-Za-z0-9][A-Za-z0-9._\\-]{0,63}"
 _LOGIN = (
     Field("user", required=False, max_length=200),
     Field("password", "password", required=False, max_length=4000, autocomplete="new-password"),
-    Field("token", "password", required=False, hint=True, max_length=4000),
+    Field("device_token", "password", required=False, hint=True, max_length=4000),
 )
 
 
 def _with_login(values: dict[str, Any]) -> dict[str, Any]:
-    """`user`, `password` and `token` as the `credential` that they are; nothing of all that is left empty."""
-    login = {name: values.pop(name) for name in ("user", "password", "token") if name in values}
+    """`user`, `password` and `token` as the `credential` that they are; none where all are left empty."""
+    members = {"user": "user", "password": "password", "device_token": "token"}
+    login = {member: values.pop(name) for name, member in members.items() if name in values}
     return {**values, "credential": login} if login else values
 
 

@@ -28,7 +28,7 @@ async def decide(browser: Browser, page: Shown, form: str, **fields: str) -> Sho
 @pytest.fixture
 def store(portal: Portal, request: pytest.FixtureRequest) -> SiteStore:
     """A site of the test's own."""
-    site = f"repair-{len(request.node.name)}"
+    site = "repair-" + request.node.name.split("_")[2]
     portal.rows("INSERT INTO sites (code, name, timezone) VALUES (%s, '', 'UTC')", site)
     return SiteStore(portal.base, portal.data_dir, site)
 
