@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
 
-from sync_server.portal import account, entrance, home, sites, system
+from sync_server.portal import account, by_mail, entrance, home, sites, system
 from sync_server.portal.cookie import PATH
 from sync_server.portal.failures import portal_failures
 from sync_server.portal.live import PACE, Pace, stream
@@ -32,6 +33,11 @@ def install_portal(app: web.Application) -> None:
     app.router.add_post(SIGN_IN, entrance.sign_in)
     app.router.add_get(f"{SIGN_IN}/code", entrance.show_code)
     app.router.add_post(f"{SIGN_IN}/code", entrance.take_code)
+    for path, look, take in by_mail.PAGES:
+        app.router.add_get(path, look)
+        app.router.add_post(path, take)
+    for path, page in by_mail.LINKS.items():
+        app.router.add_get(path, _leading_to(page))
     app.router.add_get(f"{STATIC}/{{file}}", rendering.static.serve)
     for page in PAGES:
         _mount(app, page)
@@ -48,6 +54,14 @@ def _mount(app: web.Application, page: Page) -> None:
     app.router.add_get(page.path, look)
     if page.forms:
         app.router.add_post(page.path, served.post)
+
+
+def _leading_to(page: str) -> Handler:
+    async def lead(_: web.Request) -> web.StreamResponse:
+        # What comes after `#` the browser takes along.
+        raise web.HTTPSeeOther(page)
+
+    return lead
 
 
 async def _to_home(_: web.Request) -> web.Response:
