@@ -1,5 +1,6 @@
 """The pages of who is not signed in: address and password, then a code where the account asks for one."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
@@ -108,7 +109,7 @@ async def posted_form(request: web.Request, form: str) -> dict[str, str]:
     return posted
 
 
-def blocked(request: web.Request, template: str, error: Blocked, shown: dict[str, str]) -> web.Response:
+def blocked(request: web.Request, template: str, error: Blocked, shown: Mapping[str, Any]) -> web.Response:
     """The page again, and when to come again."""
     response = page_of(request, template, status=429, problem="sign_in.blocked", wait=error.seconds, **shown)
     response.headers["Retry-After"] = str(error.seconds)

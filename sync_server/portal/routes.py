@@ -36,8 +36,8 @@ def install_portal(app: web.Application) -> None:
     for path, look, take in by_mail.PAGES:
         app.router.add_get(path, look)
         app.router.add_post(path, take)
-    for path, page in by_mail.LINKS.items():
-        app.router.add_get(path, _leading_to(page))
+    for path, target in by_mail.LINKS.items():
+        app.router.add_get(path, _leading_to(target))
     app.router.add_get(f"{STATIC}/{{file}}", rendering.static.serve)
     for page in PAGES:
         _mount(app, page)
