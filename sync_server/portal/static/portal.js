@@ -48,6 +48,18 @@ if (url.searchParams.has("done")) {
   history.replaceState(null, "", url);
 }
 
+// The token of a mailed link: out of the address, into the form, and no longer to be seen.
+const fromLink = document.querySelector("[data-from-link]");
+if (fromLink) {
+  const input = fromLink.querySelector("input");
+  const token = new URLSearchParams(location.hash.slice(1)).get("token");
+  if (token) {
+    input.value = token;
+    history.replaceState(null, "", location.pathname);
+  }
+  fromLink.hidden = Boolean(input.value);
+}
+
 // The first thing that is wrong is where one goes on.
 const wrong = document.querySelector("[aria-invalid=true], [role=alert]");
 if (wrong) {
