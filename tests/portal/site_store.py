@@ -5,8 +5,8 @@ from typing import Any, Self
 
 import aiohttp
 
-from reporting.projection.pump import Pump
 from replication.client import CouchClient
+from reporting.projection.pump import Pump
 from sync_server.feed import CouchFeed
 from sync_server.identity.signing_key_file import load_or_create_signing_key
 from sync_server.service_credential import service_headers

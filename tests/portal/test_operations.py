@@ -34,7 +34,7 @@ async def test_a_replication_job_is_made_paused_resumed_changed_restarted_and_de
     assert "This is no JSON" in selector.text
     made = await browser.send(page, "create_replication", **fields)
     assert "The job is made, and begins." in made.text, re.findall(
-        r'role="alert".*?</div>|class="error".*?</p>', made.text, re.S
+        r'role="alert".*?</div>|class="error".*?</p>', made.text, re.DOTALL
     )
     assert "a secret" not in made.text
     assert (await browser.send(page, "create_replication", **fields, key="another")).status == 409

@@ -60,7 +60,7 @@ async def test_a_quarantined_session_is_shown_previewed_mended_and_leaves(
         assert 'value="gone"' in tried.text
         next_one = await browser.send(page, "patch_document", how="text", value="completed", dry_run="on")
         assert "Wrong kind of value" in read(next_one)
-        patch = f'{{"status": "completed", "tasks": [{{"task": "simon", "run": 1, "trials": []}}]}}'
+        patch = '{"status": "completed", "tasks": [{"task": "simon", "run": 1, "trials": []}]}'
         good = await browser.send(page, "patch_document", how="text", value="", patch=patch, dry_run="on")
         assert "With this it becomes a session of the results" in read(good)
         assert "Tasks 1 Trials 0" in read(good)
