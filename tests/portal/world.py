@@ -49,26 +49,31 @@ STATEMENTS = (
     "INSERT INTO sessions (site, id, study, participant, status, started_at, received_at, rev)"
     " SELECT site, 's-' || site || n, study, 'p1', 'completed', now(), now() - n * interval '7 hours', '1-a'"
     " FROM study_sites, generate_series(0, 60) n WHERE n % 5 < 3",
-    "INSERT INTO quarantine (site, doc_id, rev, type, code, path, message) VALUES"
-    " ('lima', 'session:q1', '1-a', 'session', 'missing_member', '$.study', {mark} || 'required'),"
-    " ('lima', 'session:q2', '1-a', 'session', 'missing_member', '$.study', 'required'),"
-    " ('lima', 'session:q3', '1-a', 'session', 'bad_time', '$.tasks[0].started_at', 'It has no zone.'),"
-    " ('nairobi', 'session:q4', '1-a', 'session', 'unknown_value', '$.status', '$.status is lost.'),"
-    " ('hyderabad', 'consent:q5', '1-a', 'consent', 'missing_member', '$.signed_at', 'It is required.')",
+    "INSERT INTO quarantine (site, doc_id, rev, type, code, path, message, quarantined_at) VALUES"
+    " ('lima', 'session:q1', '1-a', 'session', 'missing_member', '$.study', {mark} || '$.study is required.',"
+    " now() - interval '2 hours'), ('lima', 'session:q2', '1-a', 'session', 'missing_member', '$.study',"
+    " '$.study is required.', now() - interval '5 days'),"
+    " ('lima', 'session:q3', '1-a', 'session', 'bad_time', '$.tasks[0].started_at', '$.tasks[0].started_at"
+    " has no time zone.', now() - interval '40 minutes'),"
+    " ('nairobi', 'session:q4', '1-a', 'session', 'unknown_value', '$.status', '$.status is \"lost\": it has"
+    " to be in_progress, completed or abandoned.', now() - interval '3 hours'),"
+    " ('hyderabad', 'consent:q5', '1-a', 'consent', 'missing_member', '$.signed_at', '$.signed_at is"
+    " required.', now() - interval '1 day')",
     "INSERT INTO conflicts (site, session_id, path, winner_rev, winner_value, other_rev, other_value)"
     " VALUES ('lima', 's-lima0', '$.visit', '1-b', to_jsonb({mark} || 'baseline'), '1-a', '\"month-3\"'),"
     " ('lima', 's-lima0', '$.tasks[simon,1].trials[3]', '1-b', '{\"rt\": 412, \"correct\": 1}', '1-a',"
     ' \'{"rt": 388, "correct": 0}\'),'
     " ('nairobi', 's-nairobi1', '$.status', '1-b', '\"completed\"', '1-a', '\"abandoned\"')",
-    "INSERT INTO outbox (kind, key, state, attempts, error, ended_at, payload, payload_sha256, site) VALUES"
+    "INSERT INTO outbox (kind, key, state, attempts, error, ended_at, payload, payload_sha256, site,"
+    " created_at) VALUES"
     " ('webhook', {mark} || 'clinic.example/1', 'dead', 12, {mark} || 'connection refused', now(),"
-    " jsonb_build_object('text', {mark}), 'x', 'lima'),"
-    " ('mail', 'reminder/81', 'dead', 9, '550 no such mailbox', now(), '{{}}', 'y', NULL),"
-    " ('redcap', 'sro/s012/baseline', 'pending', 2, 'REDCap answers 503', NULL, '{{}}', 'z', 'lima')",
+    " jsonb_build_object('text', {mark}), 'x', 'lima', now() - interval '9 hours'),"
+    " ('mail', 'reminder/81', 'dead', 9, '550 no such mailbox', now(), '{{}}', 'y', NULL, now() - interval '2 days'),"
+    " ('redcap', 'sro/s012/baseline', 'pending', 2, 'REDCap answers 503', NULL, '{{}}', 'z', 'lima', now())",
     "INSERT INTO outbox_attempts (entry, lease, started_at, ended_at, outcome, error)"
     " SELECT outbox.id, n, now() - n * interval '3 hours', now() - n * interval '3 hours' + interval '4 s',"
     " CASE n WHEN 0 THEN 'given_up' ELSE 'failed' END, {mark} || 'connection refused'"
-    " FROM outbox, generate_series(0, 3) n WHERE kind = 'webhook'",
+    " FROM outbox, generate_series(0, 3) n WHERE kind = 'webhook' ORDER BY n DESC",
     "INSERT INTO replication_jobs (site, name, kind, direction, url, login_name, created_by, updated_by,"
     " state, observed_at, pending, written, failures, per_second, error, error_at, next_retry_at,"
     " stuck_since) VALUES ('lima', {mark} || 'to-regional-centre', 'collected', 'push',"
@@ -83,7 +88,7 @@ STATEMENTS = (
     "INSERT INTO replication_job_events (job, at, state, detail) SELECT id,"
     " now() - n * interval '50 minutes', CASE n WHEN 5 THEN 'running' ELSE 'crashing' END,"
     " CASE n WHEN 5 THEN NULL ELSE {mark} || 'the other side answers 401' END"
-    " FROM replication_jobs, generate_series(1, 5) n WHERE state = 'crashing'",
+    " FROM replication_jobs, generate_series(1, 5) n WHERE state = 'crashing' ORDER BY n DESC",
     "INSERT INTO audit_log (actor, actor_kind, role, action, entity, entity_id, site, study, reason, before,"
     " after) VALUES ({mark} || 'eve@example.org', 'person', 'admin', 'device.rename', 'device',"
     " {mark} || 'tablet-2', 'lima', 'SRO', {mark} || 'it got a new case',"
