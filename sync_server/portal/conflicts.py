@@ -19,6 +19,7 @@ from sync_server.portal.pages import Look, Page, Values
 
 CONFLICTS = api("GET", "/api/conflicts")
 CONFLICT = api("GET", "/api/conflicts/{session}")
+SESSION = api("GET", "/api/sessions/{id}")
 RECEIPTS = api("GET", "/api/sync/receipts/{site}")
 
 CHOOSE: Final = "choose:"
@@ -119,6 +120,7 @@ async def session(look: Look) -> Values:
         "session": found,
         "rows": rows,
         "decided": contradictions([row for row in found.conflicts if row.state not in UNDECIDED]),
+        "union": await _union(look, found),
         "sides": sides,
         "letters": {side.choice: _letter(number) for number, side in enumerate(sides)},
         "chosen": chosen,
@@ -139,6 +141,14 @@ def contradictions(rows: list[ConflictRow]) -> list[Contradiction]:
 def _option(choice: str, value: msgspec.Raw) -> Option:
     text = msgspec.json.format(bytes(value), indent=2).decode()
     return Option(choice, text[:_SHOWN_CHARACTERS], len(text) > _SHOWN_CHARACTERS)
+
+
+async def _union(look: Look, found: Any) -> Any:
+    """The session as the results have it, of all versions; None where they have none."""
+    try:
+        return await look.ask(SESSION, path={"id": found.session}, site=found.site)
+    except NotFound:
+        return None
 
 
 def _letter(number: int) -> str:
@@ -182,7 +192,7 @@ PAGES = [
         template="conflicts/session.html",
         view=session,
         reads=(CONFLICT,),
-        also=(RECEIPTS,),
+        also=(SESSION, RECEIPTS),
         forms=(RESOLVE,),
         filters=SessionFilters,
         area="conflicts",

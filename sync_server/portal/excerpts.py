@@ -30,6 +30,12 @@ _TEXT: Final = 160
 _INLINE: Final = 90
 _STEP: Final = re.compile(r'\.(?P<name>[A-Za-z_]\w*)|\[(?P<number>\d{1,9})\]|\[(?P<odd>"(?:[^"\\]|\\.)*")\]')
 
+_PLACE: Final = re.compile(
+    r"\$(?:\.tasks\[(?P<task>.*),(?P<run>-?\d+)\](?:\.trials\[(?P<trial>-?\d+)\])?)?"
+    r"(?:\.(?P<member>\w+))?",
+    re.ASCII | re.DOTALL,
+)
+
 
 class Line(NamedTuple):
     """A line of the excerpt. `left_out`: it stands for so many members or items; `position`: of an item."""
@@ -39,6 +45,21 @@ class Line(NamedTuple):
     mark: Mark = ""
     left_out: int = 0
     position: int | None = None
+
+
+class Place(NamedTuple):
+    """What a contradiction is about; each part None where it says none. A member of the session has no task."""
+
+    task: str | None = None
+    run: str | None = None
+    trial: str | None = None
+    member: str | None = None
+
+
+def place_of(path: str) -> Place:
+    """The path of a contradiction, `$.tasks[simon,1].trials[3]`, in parts; an empty place for another one."""
+    found = _PLACE.fullmatch(path)
+    return Place() if found is None else Place(**found.groupdict())
 
 
 def steps_of(path: str) -> Steps:

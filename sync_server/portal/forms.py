@@ -46,6 +46,8 @@ class Field(msgspec.Struct, frozen=True):
     choices: tuple[str, ...] = ()
     default: str = ""
     autocomplete: str = "off"
+    is_alternative: bool = False
+    """Another field may say it instead, so it is not called optional."""
     hint: bool = False
     """There is a text `form.<form>.<field>_hint`: what may be put in."""
     min_length: int | None = None

@@ -18,6 +18,7 @@ from yarl import URL
 
 from sync_server.portal.addresses import TO
 from sync_server.portal.cookie import PATH
+from sync_server.portal.excerpts import place_of
 from sync_server.portal.pages import Page
 from sync_server.portal.signing_in import Who
 from sync_server.portal.signs import signs_of
@@ -65,6 +66,7 @@ class Rendering:
                 "with_query": with_query,
                 "text_of": text_of,
                 "pretty": pretty,
+                "place_of": place_of,
                 **TO,
             }
         )

@@ -111,7 +111,7 @@ async def _decide(visitor: Visitor) -> None:
     page = visitor.page
     await page.get_by_role("link", name="9c41").click()
     await page.get_by_role("link", name="Take all of version B").click()
-    await page.get_by_role("group", name="$.visit").get_by_role("radio").first.check()
+    await page.get_by_role("group", name="Visit").get_by_role("radio").first.check()
     await page.get_by_role("button", name="Preview").click()
     await page.get_by_role("heading", name="What the results would then have").wait_for()
     await pictures.take(visitor, "deciding")

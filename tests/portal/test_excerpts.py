@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from sync_server.errors import InvalidRequest
-from sync_server.portal.excerpts import Line, excerpt, steps_of, value_at, with_value
+from sync_server.portal.excerpts import Line, Place, excerpt, place_of, steps_of, value_at, with_value
 from sync_server.portal.mending import patch_request
 
-SESSION = {
+SESSION: dict[str, Any] = {
     "type": "session",
     "study": 7,
     "tasks": [
@@ -78,6 +78,19 @@ def test_another_value_is_put_where_it_belongs_and_the_rest_stays() -> None:
         with_value(SESSION, ("tasks", 5, "x"), 1)
     with pytest.raises(LookupError):
         with_value({"a": "text"}, ("a", "b"), 1)
+
+
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [
+        ("$.visit", Place(member="visit")),
+        ("$.tasks[simon,1].trials[3]", Place("simon", "1", "3")),
+        ("$.tasks[a,b],2].status", Place("a,b]", "2", None, "status")),
+        ("$.device.os", Place()),
+    ],
+)
+def test_the_place_of_a_contradiction_is_told_in_words(path: str, place: Place) -> None:
+    assert place_of(path) == place
 
 
 ABOUT = {"site": "lima", "doc_id": "session:s", "rev": "1-a", "reason": "why"}

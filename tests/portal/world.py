@@ -52,7 +52,7 @@ STATEMENTS = (
     "INSERT INTO quarantine (site, doc_id, rev, type, code, path, message, quarantined_at) VALUES"
     " ('lima', 'session:q1', '1-a', 'session', 'missing_member', '$.study', {mark} || '$.study is required.',"
     " now() - interval '2 hours'), ('lima', 'session:q2', '1-a', 'session', 'missing_member', '$.study',"
-    " '$.study is required.', now() - interval '5 days'),"
+    " {mark} || '$.study is required.', now() - interval '5 days'),"
     " ('lima', 'session:q3', '1-a', 'session', 'bad_time', '$.tasks[0].started_at', '$.tasks[0].started_at"
     " has no time zone.', now() - interval '40 minutes'),"
     " ('nairobi', 'session:q4', '1-a', 'session', 'unknown_value', '$.status', '$.status is \"lost\": it has"
@@ -64,11 +64,28 @@ STATEMENTS = (
     " ('lima', 's-lima0', '$.tasks[simon,1].trials[3]', '1-b', '{\"rt\": 412, \"correct\": 1}', '1-a',"
     ' \'{"rt": 388, "correct": 0}\'),'
     " ('nairobi', 's-nairobi1', '$.status', '1-b', '\"completed\"', '1-a', '\"abandoned\"')",
+    "INSERT INTO task_runs (site, session_id, task, run, status, n_trials) VALUES"
+    " ('lima', 's-lima0', 'simon', 1, 'completed', 96), ('lima', 's-lima0', 'stroop', 1, 'completed', 120)",
+    "INSERT INTO documents (site, doc_id, type, winner_rev, leaves, state, epoch) SELECT site,"
+    " 'session:' || session_id, 'session', '1-b', ARRAY['1-a', '1-b'], 'conflicted', 'e' FROM conflicts"
+    " GROUP BY site, session_id",
+    "INSERT INTO ingest_log (site, doc_id, rev, outcome, device, role, credential, request_id, received_at)"
+    " VALUES ('lima', 'session:s-lima0', '1-a', 'received', 'tablet-2', 'tablet', 'c', 'r',"
+    " now() - interval '6 days'), ('lima', 'session:s-lima0', '1-b', 'received', 'tablet-1', 'tablet', 'c',"
+    " 'r', now() - interval '26 hours')",
+    "INSERT INTO hubs (site, device, urls, app, documents_waiting, tablets, storage_free_bytes, clock_at,"
+    " told_at) VALUES ('lima', 'hub-1', '{{}}', {mark} || '4.2.0', 0, '[]', 412000000000, now(), now()),"
+    " ('nairobi', 'hub-1', '{{}}', '4.1.3', 184, '[]', 96000000000, now() - interval '2 days',"
+    " now() - interval '2 days')",
+    "INSERT INTO device_activity (site, device, last_seen_at, last_push_at, app) VALUES"
+    " ('lima', 'hub-1', now() - interval '20 seconds', now() - interval '3 minutes', 'hub'),"
+    " ('nairobi', 'hub-1', now() - interval '2 days', now() - interval '2 days', 'hub')",
     "INSERT INTO outbox (kind, key, state, attempts, error, ended_at, payload, payload_sha256, site,"
     " created_at) VALUES"
     " ('webhook', {mark} || 'clinic.example/1', 'dead', 12, {mark} || 'connection refused', now(),"
     " jsonb_build_object('text', {mark}), 'x', 'lima', now() - interval '9 hours'),"
-    " ('mail', 'reminder/81', 'dead', 9, '550 no such mailbox', now(), '{{}}', 'y', NULL, now() - interval '2 days'),"
+    " ('mail', 'reminder/81', 'dead', 9, '550 no such mailbox', now(), '{{}}', 'y', NULL,"
+    " now() - interval '2 days'),"
     " ('redcap', 'sro/s012/baseline', 'pending', 2, 'REDCap answers 503', NULL, '{{}}', 'z', 'lima', now())",
     "INSERT INTO outbox_attempts (entry, lease, started_at, ended_at, outcome, error)"
     " SELECT outbox.id, n, now() - n * interval '3 hours', now() - n * interval '3 hours' + interval '4 s',"

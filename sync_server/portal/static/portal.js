@@ -61,7 +61,7 @@ if (fromLink) {
 }
 
 // The first thing that is wrong is where one goes on.
-const wrong = document.querySelector("[aria-invalid=true], [role=alert]");
+const wrong = document.querySelector("[aria-invalid=true], [role=alert], [data-look]");
 if (wrong) {
   if (!wrong.hasAttribute("aria-invalid")) wrong.tabIndex = -1;
   wrong.focus();
