@@ -48,7 +48,7 @@ class Line(NamedTuple):
 
 
 class Place(NamedTuple):
-    """What a contradiction is about; each part None where it says none. A member of the session has no task."""
+    """What a contradiction is about; each part is None where the path says none."""
 
     task: str | None = None
     run: str | None = None

@@ -35,6 +35,7 @@ async def test_entry_says_what_is_wrong_and_where(api: Api, engine: Engine) -> N
         ({"site": "quito"}, ["session:b"]),
         ({"code": "not_json"}, ["session:a", "session:b"]),
         ({"type": "consent"}, ["consent:d"]),
+        ({"at": "$.tasks[*].run"}, ["session:b"]),
         ({"site": "lima", "code": "not_json"}, ["session:a"]),
         ({"page": "2", "per_page": "3"}, ["consent:d"]),
         ({"code": "' OR 1=1 --"}, []),
@@ -46,7 +47,7 @@ async def test_entries_are_filtered_latest_first(
 ) -> None:
     put_quarantine(
         engine,
-        quarantined("quito", "session:b", code="not_json", quarantined_at=NOON),
+        quarantined("quito", "session:b", code="not_json", path="$.tasks[7].run", quarantined_at=NOON),
         quarantined("lima", "session:a", code="not_json", quarantined_at=NOON),
         quarantined("lima", "session:c", quarantined_at=NOON.replace(year=2017)),
         quarantined("lima", "consent:d", type="consent", quarantined_at=NOON.replace(year=2015)),

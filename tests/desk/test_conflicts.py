@@ -64,6 +64,10 @@ async def test_conflicts_are_listed_with_both_values_and_the_losing_revision(con
 
 async def test_chosen_values_are_projected_and_survive_the_tablets_next_save(conflicted: Desk) -> None:
     chosen = decision(choose={TRIAL: "other", "$.visit": "1-b"})
+    tried = await conflicted.post(URL, {**chosen, "dry_run": True})
+    assert (tried.status, [each["path"] for each in tried.body["values"]]) == (200, [TRIAL, "$.visit"])
+    assert tried.body["values"][1]["value"] == "followup"
+    assert await conflicted.stored_corrections() == []
     answer = await conflicted.post(URL, chosen)
     assert (answer.status, answer.body["corrections"][0]["id"]) == (201, "correction:s1:1")
     await conflicted.project()

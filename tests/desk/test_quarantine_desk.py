@@ -37,6 +37,8 @@ async def test_patch_is_tried_first_then_written_and_survives_the_tablets_next_s
     assert tried.status == 200
     assert tried.body["base"] == {"status": "lost"}
     assert tried.body["becomes"]["valid"] is True
+    became = tried.body["becomes"]["session"]
+    assert (became["participant"], became["status"], became["trials"]) == ("s012", "completed", 4)
     assert await quarantined.stored_corrections() == []
     written = await quarantined.post(PATCH, a_patch())
     assert (written.status, written.body["correction"]["id"]) == (201, "correction:s1:1")
@@ -54,6 +56,21 @@ async def test_patch_is_tried_first_then_written_and_survives_the_tablets_next_s
     assert (row["winner_value"], row["other_value"]) == ("completed", "abandoned")
 
 
+async def test_who_decides_reads_the_document_itself_and_what_is_wrong_with_it(quarantined: Desk) -> None:
+    url = "/api/quarantine/documents/lima"
+    read = await quarantined.get(url, role="coordinator", document="session:s1")
+    assert (read.body["code"], read.body["path"], read.body["rev"]) == ("unknown_value", "$.status", "1-a")
+    assert read.body["document"]["status"] == "lost"
+    for role in READERS:
+        assert (await quarantined.get(url, role=role, document="session:s1")).status == 403
+    other = await quarantined.get(url, role="admin", document="session:s1", rev="1-b")
+    assert other.error == (404, "not_found")
+    assert (await quarantined.get(url, role="admin", document="session:s2")).error == (404, "not_found")
+    quarantined.connection.execute("UPDATE quarantine SET rev = '1-f'")
+    gone = await quarantined.get(url, role="admin", document="session:s1")
+    assert (gone.status, gone.body["document"]) == (200, None)
+
+
 @pytest.mark.parametrize(("choice", "status"), [("winner", "completed"), ("other", "abandoned")])
 async def test_outdated_patch_is_decided_like_a_conflict(quarantined: Desk, choice: str, status: str) -> None:
     await quarantined.post(PATCH, a_patch())
@@ -61,6 +78,8 @@ async def test_outdated_patch_is_decided_like_a_conflict(quarantined: Desk, choi
     await quarantined.project()
     assert quarantined.state("session:s1") == "conflicted"
     decided = {"rev": "2-b", "reason": "asked again", "choose": {"$.status": choice}}
+    tried = await quarantined.post("/api/conflicts/s1/resolve", {**decided, "dry_run": True})
+    assert (tried.status, tried.body) == (200, {"values": [{"path": "$.status", "value": status}]})
     answer = await quarantined.post("/api/conflicts/s1/resolve", decided)
     assert (answer.status, [each["id"] for each in answer.body["corrections"]]) == (201, ["correction:s1:2"])
     await quarantined.project()

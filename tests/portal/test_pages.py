@@ -78,6 +78,7 @@ async def test_what_came_in_is_text_on_every_page(portal: Portal) -> None:
         "quarantine",
         "quarantined",
         "replication",
+        "hubs",
         "replication_job",
         "jobs",
         "job",
