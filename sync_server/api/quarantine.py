@@ -52,14 +52,19 @@ class QuarantineQuery(ListQuery, frozen=True, kw_only=True):
 
 
 class DocumentQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """`document` is its id; without `rev` the revision that was quarantined last."""
+    """`document` is its id; without `rev` the revision that was quarantined last. `content=false`: only what
+    is wrong with it.
+    """
 
     document: Text
     rev: Text | None = None
+    content: bool = True
 
 
 class QuarantinedDocument(QuarantineRow, frozen=True, kw_only=True):
-    """The problem, and the revision as its tablet has saved it; null where it cannot be read (any more)."""
+    """The problem, and the revision as its tablet has saved it; null where it cannot be read (any more), or
+    was not asked for.
+    """
 
     document: msgspec.Raw | None
 
@@ -84,7 +89,9 @@ async def get_document(call: Call[DocumentQuery, Nothing]) -> QuarantinedDocumen
     if found is None:
         raise NotFound(f"{asked.document} is not quarantined in site {site}.")
     row = QuarantineRow(*found)
-    body = await call.request.app[CORRECTION_WRITER].leaf(database_of(site), row.doc_id, row.rev)
+    body = None
+    if asked.content:
+        body = await call.request.app[CORRECTION_WRITER].leaf(database_of(site), row.doc_id, row.rev)
     return QuarantinedDocument(**msgspec.structs.asdict(row), document=_as_json(body))
 
 

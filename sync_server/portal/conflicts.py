@@ -24,6 +24,8 @@ RECEIPTS = api("GET", "/api/sync/receipts/{site}")
 
 CHOOSE: Final = "choose:"
 _SHOWN_CHARACTERS: Final = 1500
+_AT_ONCE: Final = 100
+"""So many contradictions are decided at once: a form has to stay small."""
 
 
 def _decision(values: dict[str, Any]) -> dict[str, Any]:
@@ -110,7 +112,8 @@ async def session(look: Look) -> Values:
     found = await look.ask(CONFLICT, path={"session": wanted.session}, site=wanted.site)
     open_rows = [row for row in found.conflicts if row.state in UNDECIDED]
     look.fill(RESOLVE, site=found.site, rev=found.rev, leaves=" ".join(found.leaves))
-    rows = contradictions(open_rows)
+    undecided = contradictions(open_rows)
+    rows = undecided[:_AT_ONCE]
     chosen = {
         each.path: wanted.side if wanted.side in [option.choice for option in each.options] else "winner"
         for each in rows
@@ -119,6 +122,7 @@ async def session(look: Look) -> Values:
     return {
         "session": found,
         "rows": rows,
+        "left_for_later": len(undecided) - len(rows),
         "decided": contradictions([row for row in found.conflicts if row.state not in UNDECIDED]),
         "union": await _union(look, found),
         "sides": sides,

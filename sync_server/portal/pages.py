@@ -22,7 +22,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from sync_server.api.call import etag
 from sync_server.api.names import storable
@@ -102,6 +102,11 @@ class Look:
             self.forms[form.name] = Filled(
                 form=form, token=new_token(request.app[SEALER], subject, f"{page.name} {form.name}")
             )
+
+    @property
+    def is_for_parts(self) -> bool:
+        """Whether only the live parts are looked at, again and again: not all has to be asked for them."""
+        return "text/event-stream" in self.request.headers.get(hdrs.ACCEPT, "")
 
     def path(self, name: str) -> str:
         """A part of the page's path."""

@@ -147,7 +147,14 @@ async def document(look: Look) -> Values:
     wanted: DocumentFilters = look.filters
     about: dict[str, Any] = {"site": wanted.site, "doc_id": wanted.document}
     try:
-        found = await look.ask(DOCUMENT, path={"site": wanted.site}, document=wanted.document, rev=wanted.rev)
+        found = await look.ask(
+            DOCUMENT,
+            path={"site": wanted.site},
+            document=wanted.document,
+            rev=wanted.rev,
+            # A document may be megabytes, and never changes at its revision.
+            content=not look.is_for_parts,
+        )
     except NotFound:
         return {"found": None, "shown": None, "about": about, "can_patch": False}
     can_patch = found.type == "session" and found.document is not None

@@ -105,6 +105,7 @@ async def _mend(visitor: Visitor) -> None:
     await page.get_by_role("button", name="Mend it").click()
     await page.get_by_text("It is mended, and is being read again").wait_for()
     await page.get_by_text("It has left quarantine").wait_for()
+    await page.get_by_role("button", name="Mend it").wait_for(state="hidden")
 
 
 async def _decide(visitor: Visitor) -> None:

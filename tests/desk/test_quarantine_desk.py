@@ -61,6 +61,8 @@ async def test_who_decides_reads_the_document_itself_and_what_is_wrong_with_it(q
     read = await quarantined.get(url, role="coordinator", document="session:s1")
     assert (read.body["code"], read.body["path"], read.body["rev"]) == ("unknown_value", "$.status", "1-a")
     assert read.body["document"]["status"] == "lost"
+    told = await quarantined.get(url, role="coordinator", document="session:s1", content="false")
+    assert told.body == {**read.body, "document": None}
     for role in READERS:
         assert (await quarantined.get(url, role=role, document="session:s1")).status == 403
     other = await quarantined.get(url, role="admin", document="session:s1", rev="1-b")

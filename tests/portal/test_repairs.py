@@ -160,3 +160,18 @@ async def test_a_conflict_is_looked_at_side_by_side_previewed_and_decided(
         assert late.status == 409
     ((visit,),) = portal.rows("SELECT visit FROM sessions WHERE site = %s", store.site)
     assert visit == MARK
+
+
+async def test_a_session_with_very_many_contradictions_is_decided_in_parts(portal: Portal) -> None:
+    portal.rows(
+        "INSERT INTO conflicts (site, session_id, path, winner_rev, winner_value, other_rev, other_value)"
+        " SELECT 'quito', 's-many', '$.tasks[simon,1].trials[' || n || ']', '1-b',"
+        " to_jsonb(repeat('x', 9000)),"
+        " '1-a', '0' FROM generate_series(1, 2000) n"
+    )
+    browser = await portal.signed_in("patient@example.org")
+    page = await browser.get("/portal/conflicts/session?session=s-many&site=quito")
+    assert page.status == 200
+    assert page.text.count('type="radio"') == 200
+    assert "1,900 more come when these are decided." in page.text
+    assert len(page.text) < 400_000
