@@ -21,30 +21,37 @@ route's path are the page's own, or come from hidden fields of the same name.
 
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
 
 from sync_server.api.idempotency import HEADER
 from sync_server.api.route import Route
-from sync_server.errors import ApiError, InvalidRequest, PreconditionFailed
+from sync_server.errors import ApiError, InvalidRequest, PreconditionFailed, PreconditionRequired
 
 _MOST_CHARACTERS = 100_000
 
-Kind = Literal["text", "email", "password", "code", "long", "number", "choice", "check"]
+Kind = Literal[
+    "text", "email", "password", "code", "long", "source", "number", "date", "time", "choice", "pick", "check"
+]
+"""`source`: a long text of an exact form, as JSON. `pick`: one of what the page offers (`Look.offer`)."""
 
 
 class Field(msgspec.Struct, frozen=True):
-    """A field. `blank`: what an empty one says: nothing is sent, or the empty text."""
+    """A field. `blank`: what an empty one says: nothing is sent, the empty text, or null; `place`: where its
+    value goes.
+    """
 
     name: str
     kind: Kind = "text"
     required: bool = True
-    blank: Literal["absent", "empty"] = "absent"
+    blank: Literal["absent", "empty", "null"] = "absent"
     choices: tuple[str, ...] = ()
     default: str = ""
     autocomplete: str = "off"
+    label: str | None = None
+    """Its text is that of another field: `form.<form>.<label>`."""
     hint: bool = False
     """There is a text `form.<form>.<field>_hint`: what may be put in."""
     min_length: int | None = None
@@ -52,6 +59,7 @@ class Field(msgspec.Struct, frozen=True):
     pattern: str | None = None
     minimum: int | None = None
     maximum: int | None = None
+    place: Literal["body", "query", "path"] = "body"
     repeats: str | None = None
     """It has to say the same as this field, and is not sent."""
 
@@ -61,7 +69,8 @@ class Field(msgspec.Struct, frozen=True):
             return False
         match self.kind:
             case "number":
-                return value.isascii() and value.isdecimal() and self._is_between(int(value[:19]))
+                digits = value.removeprefix("-")
+                return value.isascii() and digits.isdecimal() and self._is_between(int(value[:19]))
             case "choice":
                 return value in self.choices
             case _:
@@ -81,6 +90,8 @@ class Form(msgspec.Struct, frozen=True, kw_only=True):
     fields: tuple[Field, ...] = ()
     fixed: Mapping[str, str] = {}
     """Members of the body that are parts of the page's path: member → part."""
+    fixed_query: Mapping[str, str] = {}
+    """The same of the route's query."""
     own_account: bool = False
     """The part `person` of the route's path is whoever sends it."""
     versioned: bool = False
@@ -93,7 +104,17 @@ class Form(msgspec.Struct, frozen=True, kw_only=True):
     shows: str | None = None
     """A template that shows the answer, which is told once."""
     build: Callable[[dict[str, Any]], dict[str, Any]] | None = None
-    """Makes the body of the fields' values, where it is not a member each."""
+    """Makes the body of the fields' values, where it is not a member each; a ValueError(field) of it is that
+    field's error.
+    """
+    locate: Callable[[Mapping[str, str]], Mapping[str, str]] | None = None
+    """Makes parts of the route's path of what was posted and the page's own parts, where names differ."""
+    tries: Route | None = None
+    """What its second button asks (`form.<form>.try`): a route that changes nothing, or its own, with
+    `dry_run=true`. The page is shown again, with the answer in `tried`.
+    """
+    asks: bool = False
+    """It changes nothing itself: the page is shown again, with the answer in `tried`."""
 
     def read(self, posted: Mapping[str, str]) -> dict[str, str]:
         """What was typed, by field."""
@@ -122,10 +143,30 @@ class Form(msgspec.Struct, frozen=True, kw_only=True):
         values: dict[str, Any] = {member: path[part] for member, part in self.fixed.items()}
         for field in self.fields:
             value = typed[field.name]
-            if field.repeats is not None or (not value and field.blank == "absent" and field.kind != "check"):
+            if field.repeats is not None or field.place != "body":
                 continue
-            values[field.name] = value == "on" if field.kind == "check" else value
+            if field.kind == "check":
+                values[field.name] = value == "on"
+            elif value or field.blank == "empty":
+                values[field.name] = value
+            elif field.blank == "null":
+                values[field.name] = None
         return values if self.build is None else self.build(values)
+
+    def query(self, typed: Mapping[str, str], path: Mapping[str, str]) -> dict[str, str]:
+        """What stands in the route's query."""
+        found = {member: path[part] for member, part in self.fixed_query.items()}
+        found |= {field.name: typed[field.name] for field in self.fields if field.place == "query"}
+        return {name: value for name, value in found.items() if value}
+
+    def parts(self, given: Mapping[str, str]) -> dict[str, str]:
+        """What may stand in the route's path, of what was posted and the page's own parts."""
+        return {**given, **({} if self.locate is None else self.locate(given))}
+
+
+def renamed(**parts: str) -> Callable[[Mapping[str, str]], Mapping[str, str]]:
+    """A `locate`: part of the route's path → what it is called in the page or its fields."""
+    return lambda given: {name: given[own] for name, own in parts.items() if own in given}
 
 
 class Filled(msgspec.Struct, kw_only=True):
@@ -138,6 +179,10 @@ class Filled(msgspec.Struct, kw_only=True):
     """What there is now, where that is not what was typed."""
     errors: Mapping[str, str] = {}
     """By field: the sentence."""
+    choices: Mapping[str, Sequence[tuple[str, str]]] = {}
+    """By field: what can be picked, and what it is called."""
+    tried: Any = None
+    """What was answered to who only tried, or asked."""
     problem: str | None = None
     """The key of a text."""
     detail: str | None = None
@@ -170,23 +215,27 @@ def refusal_of(form: Form, error: ApiError | msgspec.ValidationError) -> Refusal
     names = {field.name for field in form.fields}
     if isinstance(error, msgspec.ValidationError):
         message, _, path = str(error).rpartition(" - at `")
-        name = _first_member(path.rstrip("`"))
-        if name in names:
+        name = _field_in(path, names)
+        if name is not None:
             return Refusal(422, errors={name: message})
         return Refusal(422, problem="problem.invalid_request", detail=str(error))
     details = error.details if isinstance(error.details, dict) else {}
-    name = _first_member(str(details.get("path") or details.get("parameter") or ""))
-    if isinstance(error, InvalidRequest) and name in names:
-        return Refusal(422, errors={name: error.message.removeprefix(f"{name}: ")})
+    path = details.get("path") or details.get("parameter") or details.get("member") or ""
+    name = _field_in(str(path), names)
+    if name is not None and (isinstance(error, InvalidRequest) or "member" in details):
+        return Refusal(error.status, errors={name: error.message.removeprefix(f"{name}: ")})
     if details.get("header") == HEADER:
         return Refusal(error.status, problem="problem.sent_before")
+    if isinstance(error, PreconditionRequired) and not form.versioned:
+        return Refusal(409, problem="problem.taken", detail=error.message)
     if isinstance(error, PreconditionFailed):
         return Refusal(412, problem="problem.precondition_failed", is_outdated=True)
     return Refusal(error.status, problem=f"problem.{error.code}", detail=error.message)
 
 
-def _first_member(path: str) -> str:
-    return path.removeprefix("$.").partition(".")[0].partition("[")[0]
+def _field_in(path: str, names: Collection[str]) -> str | None:
+    """The field that a path in the body is about: the outermost member that is one."""
+    return next((member for member in re.findall(r"\w+", path) if member in names), None)
 
 
 def _is_unicode(text: str) -> bool:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import msgspec
 import segno
@@ -63,6 +64,7 @@ class Rendering:
                 "signs_of": lambda device: signs_of(device, datetime.now(UTC)),
                 "with_query": with_query,
                 "text_of": text_of,
+                "at": at,
             }
         )
 
@@ -111,6 +113,11 @@ def text_of(value: bytes) -> str:
 def with_query(url: str, name: str, value: object) -> str:
     """The same page with another value of a query parameter."""
     return str(URL(url).update_query({name: str(value)}))
+
+
+def at(*parts: object) -> str:
+    """The path of a page, of parts that may hold anything."""
+    return "/".join([PATH, *(quote(str(part), safe="") for part in parts)])
 
 
 class Qr(NamedTuple):

@@ -5,8 +5,24 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
-from sync_server.portal import account, entrance, home, sites, system
+from sync_server.portal import (
+    account,
+    consents,
+    entrance,
+    home,
+    instruments,
+    participants,
+    people,
+    redcap,
+    reminders,
+    schedules,
+    sites,
+    studies,
+    system,
+    visits,
+)
 from sync_server.portal.cookie import PATH
+from sync_server.portal.downloads import DOWNLOADS
 from sync_server.portal.failures import portal_failures
 from sync_server.portal.live import PACE, Pace, stream
 from sync_server.portal.pages import Page
@@ -15,7 +31,25 @@ from sync_server.portal.security import STATIC, add_headers
 from sync_server.portal.serving import Served
 from sync_server.portal.signing_in import SIGN_IN
 
-PAGES: Final[Sequence[Page]] = [*home.PAGES, *sites.PAGES, *system.PAGES, *account.PAGES]
+STUDY_PAGES: Final[Sequence[Page]] = [
+    *studies.PAGES,
+    *participants.PAGES,
+    *visits.PAGES,
+    *consents.PAGES,
+    *schedules.PAGES,
+    *reminders.PAGES,
+    *redcap.PAGES,
+    *instruments.PAGES,
+    *people.PAGES,
+]
+
+PAGES: Final[Sequence[Page]] = [
+    *home.PAGES,
+    *STUDY_PAGES,
+    *sites.PAGES,
+    *system.PAGES,
+    *account.PAGES,
+]
 
 NAVIGATION: Final[Sequence[Page]] = [page for page in PAGES if page.area is None and page.name != "account"]
 
@@ -33,6 +67,8 @@ def install_portal(app: web.Application) -> None:
     app.router.add_get(f"{SIGN_IN}/code", entrance.show_code)
     app.router.add_post(f"{SIGN_IN}/code", entrance.take_code)
     app.router.add_get(f"{STATIC}/{{file}}", rendering.static.serve)
+    for download in DOWNLOADS:
+        app.router.add_get(download.path, download.serve)
     for page in PAGES:
         _mount(app, page)
 

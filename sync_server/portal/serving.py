@@ -66,12 +66,17 @@ class Served:
         wrong = form.wrong(typed)
         if wrong:
             return await self._again(request, form, typed, posted, Refusal(422, wrong))
+        tries = form.tries is not None and posted.get("try") == "on"
         try:
-            answered = await _carry_out(request, who, form, typed, posted)
+            answered = await _carry_out(request, who, form, typed, posted, tries=tries)
+        except _NotRight as error:
+            return await self._again(request, form, typed, posted, Refusal(422, {error.field: error.text}))
         except NotAuthenticated:
             raise
         except (ApiError, msgspec.ValidationError) as error:
             return await self._again(request, form, typed, posted, refusal_of(form, error))
+        if tries or form.asks:
+            return await self._again(request, form, typed, posted, Refusal(200), tried=answered)
         if form.shows is not None:
             return await self._told_once(request, form, answered)
         done = web.HTTPSeeOther(self._after(request, form, posted))
@@ -86,9 +91,16 @@ class Served:
         return who
 
     async def _again(
-        self, request: web.Request, form: Form, typed: Mapping[str, str], posted: Posted, refusal: Refusal
+        self,
+        request: web.Request,
+        form: Form,
+        typed: Mapping[str, str],
+        posted: Posted,
+        refusal: Refusal,
+        *,
+        tried: Any = None,
     ) -> web.Response:
-        """The page as it is now, with what was typed and what is wrong."""
+        """The page as it is now, with what was typed, and what is wrong or was answered."""
         async with snapshot(request.app[ENGINE]) as connection:
             who = await recognise(request, connection)
             look, values = await looked_at(request, self._page, who, connection)
@@ -102,7 +114,7 @@ class Served:
             own = f"form.{form.name}.{field.name}_wrong"
             if field.name in filled.errors and own in who.texts and typed[field.name]:
                 filled.errors[field.name] = who.texts(own)
-        filled.problem, filled.detail = refusal.problem, refusal.detail
+        filled.problem, filled.detail, filled.tried = refusal.problem, refusal.detail, tried
         if filled.problem not in (*who.texts.texts, None):
             filled.problem = "problem.refused"
         filled.hidden = {name: posted[name] for name in (*path_parts(form.calls), "back") if name in posted}
@@ -175,6 +187,7 @@ def context_of(request: web.Request, page: Page, who: Who, look: Look, values: V
         "done": f"form.{done}.done" if f"form.{done}.done" in who.texts else None,
         "refused": None,
         "may": who.caller.may_somewhere,
+        "can": lambda right, study: who.caller.scope(right).sees_study(study),
         **look.common,
         **values,
     }
@@ -187,19 +200,42 @@ def page_response(html: str, *, status: int = 200) -> web.Response:
     return response
 
 
-async def _carry_out(request: web.Request, who: Who, form: Form, typed: Posted, posted: Posted) -> Any:
-    given = {**posted, **request.match_info}
+class _NotRight(Exception):
+    """A field that cannot be read as what it has to be."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__(field)
+        self.field = field
+        self.text = "field.unreadable"
+
+
+async def _carry_out(
+    request: web.Request, who: Who, form: Form, typed: Posted, posted: Posted, *, tries: bool
+) -> Any:
+    given = form.parts({**posted, **typed, **request.match_info})
     if form.own_account:
         given["person"] = str(who.caller.person.id)
-    missing = [name for name in path_parts(form.calls) if name not in given]
+    route = form.tries if tries and form.tries is not None else form.calls
+    missing = [name for name in path_parts(route) if name not in given]
     if missing:
         raise NotFound("This form does not say what it is about.")
+    query = form.query(typed, request.match_info)
+    if tries and route is form.calls:
+        query["dry_run"] = "true"
+    try:
+        body = form.body(typed, request.match_info)
+    except ValueError as error:
+        raise _NotRight(str(error)) from error
+    if tries and route is not form.calls:
+        body = {name: value for name, value in body.items() if name in route.body.__struct_fields__}
     return await change(
         request,
         who.caller,
-        form.calls,
-        path={name: given[name] for name in path_parts(form.calls)},
-        body=form.body(typed, request.match_info),
+        route,
+        path={name: given[name] for name in path_parts(route)},
+        body=body,
+        query=query,
         version=posted.get("version", "*") if form.versioned else None,
-        key=posted.get("key") or None,
+        # Nothing is done: who sends it next does it.
+        key=None if tries or form.asks else posted.get("key") or None,
     )

@@ -93,8 +93,11 @@ class Texts:
 @functools.cache
 def texts_in(language: Language) -> Texts:
     """All of a language's."""
-    source = resources.files("sync_server.portal").joinpath("texts", f"{language}.toml")
-    return Texts(language, _flat(tomllib.loads(source.read_text(encoding="utf-8"))))
+    found: dict[str, str] = {}
+    for source in sorted(resources.files("sync_server.portal").joinpath("texts").iterdir(), key=str):
+        if source.name in (f"{language}.toml", f"studies.{language}.toml"):
+            found |= _flat(tomllib.loads(source.read_text(encoding="utf-8")))
+    return Texts(language, found)
 
 
 def preferred(accept_language: str) -> Language:
