@@ -143,7 +143,7 @@ async def participants(look: Look) -> Values:
         "sites": sites,
         "names": dict(sites),
         "roster": await look.ask(ROSTER, study=row.code, **wanted),
-        "statuses": [(each, look.texts.named("status", each)) for each in STATUSES],
+        "statuses": [(each, look.texts.named("choice.status", each)) for each in STATUSES],
         "consents": [(each, look.texts.named("consent_state", each)) for each in CONSENT_STATES],
     }
 
@@ -163,7 +163,7 @@ async def participant(look: Look) -> Values:
         redcap_id=one.redcap_id,
     )
     following = [each for each in STATUSES if each in NEXT[one.status]]
-    look.offer(STATUS, "status", [(each, look.texts.named("status", each)) for each in following])
+    look.offer(STATUS, "status", [(each, look.texts.named("choice.status", each)) for each in following])
     look.fill(STATUS, one.row_version)
     contact = {name: getattr(one.contact, name, None) for name in CONTACT}
     look.fill(CHANGE_CONTACT, one.row_version, **contact)

@@ -127,7 +127,7 @@ async def studies(look: Look) -> Values:
         look.offer(CREATE_STUDY, "template", [(each.id, each.title) for each in templates.data])
     return {
         "studies": await look.ask(STUDIES, q=wanted.q, status=wanted.status, page=wanted.page),
-        "statuses": [(status, look.texts.named("status", status)) for status in STATUSES],
+        "statuses": [(status, look.texts.named("choice.status", status)) for status in STATUSES],
     }
 
 

@@ -68,6 +68,10 @@ class Texts:
         """A day: `26 Nov 2026`."""
         return str(format_date(value, "d MMM y", locale=self._locale))
 
+    def weekday(self, value: date) -> str:
+        """A day with its weekday: `Thursday 26 Nov 2026`."""
+        return str(format_date(value, "EEEE d MMM y", locale=self._locale))
+
     def short_day(self, value: date) -> str:
         """A day without its year: `26 Nov`."""
         return str(format_date(value, "d MMM", locale=self._locale))
