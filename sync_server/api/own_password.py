@@ -123,22 +123,30 @@ async def ask_for_magic_link(request: web.Request) -> web.Response:
 
 
 async def _ask_for_mail(request: web.Request, purpose: Purpose) -> web.Response:
-    started = time.monotonic()
     body = await read_json(request, MailWanted, limit=_BODY_LIMIT)
+    await ask_for_mail(request.app, body.email, purpose)
+    return web.Response(status=202)
+
+
+async def ask_for_mail(app: web.Application, address: str, purpose: Purpose) -> None:
+    """Have a mail sent, if there is such an account; the same to the caller, and as long, if not.
+
+    Raises InvalidRequest where it is no address.
+    """
+    started = time.monotonic()
     try:
-        email = normalise_email(body.email)
+        email = normalise_email(address)
     except InvalidEmail as error:
         raise InvalidRequest(str(error), details={"path": "$.email"}) from error
-    if request.app[SETTINGS].smtp_url is None:
+    if app[SETTINGS].smtp_url is None:
         _log.warning("no mail was sent: SMTP_URL is not set", template=purpose)
     else:
-        async with request.app[ENGINE].begin() as connection:
+        async with app[ENGINE].begin() as connection:
             may_be_sent = (await connection.execute(count_mail(purpose, email))).first() is not None
             person = await connection.scalar(select_active_id(email))
             if person is not None and may_be_sent:
                 await connection.execute(enter_again([mail_entry(purpose, person)]))
     await asyncio.sleep(max(0.0, started + _ANSWER_AFTER_SECONDS - time.monotonic()))
-    return web.Response(status=202)
 
 
 def _unusable() -> NotAuthenticated:

@@ -62,7 +62,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     produces: str = "application/json"
     plain: bool = False
     asked: Any = None
-    """With `plain`: a Handler that tells pages of this process the same."""
+    """With `plain`: a Handler that does the same for pages of this process."""
     query: Any = Nothing
     body: Any = Nothing
     consumes: str = "application/json"
@@ -133,6 +133,10 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         not done again. `request` is the route's own, or the page's that does it; then `admit` comes before.
         """
         engine = request.app[ENGINE]
+        if self.plain:
+            # Not begun: such a handler makes its own connections, and holds none while it asks the store.
+            result = await self.asked(Call(request, caller, given, engine.connect()))
+            return self._answer(result, given.query)
         if not self.transaction:
             async with engine.connect() as connection:
                 result = await self.handler(Call(request, caller, given, connection))

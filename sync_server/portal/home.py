@@ -29,7 +29,7 @@ async def home(look: Look) -> Values:
         ToDo("quarantine", sum(site.quarantined for site in board.sites), None),
         ToDo("conflicts", await _total(look, CONFLICTS), None),
         ToDo("stuck", await _total(look, REPLICATION, stuck=True), None),
-        ToDo("dead", await _total(look, JOBS, state="dead"), None),
+        ToDo("dead", await _total(look, JOBS, state="dead"), f"{PATH}/health"),
         ToDo("holding", await _total(look, DEVICES, outstanding=True), f"{PATH}/sites?show=holding"),
     ]
     today = datetime.now(UTC).date()

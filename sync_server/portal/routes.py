@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
 
 from sync_server.portal import (
     account,
+    by_mail,
     consents,
     entrance,
     home,
@@ -66,6 +68,11 @@ def install_portal(app: web.Application) -> None:
     app.router.add_post(SIGN_IN, entrance.sign_in)
     app.router.add_get(f"{SIGN_IN}/code", entrance.show_code)
     app.router.add_post(f"{SIGN_IN}/code", entrance.take_code)
+    for path, look, take in by_mail.PAGES:
+        app.router.add_get(path, look)
+        app.router.add_post(path, take)
+    for path, target in by_mail.LINKS.items():
+        app.router.add_get(path, _leading_to(target))
     app.router.add_get(f"{STATIC}/{{file}}", rendering.static.serve)
     for download in DOWNLOADS:
         app.router.add_get(download.path, download.serve)
@@ -84,6 +91,14 @@ def _mount(app: web.Application, page: Page) -> None:
     app.router.add_get(page.path, look)
     if page.forms:
         app.router.add_post(page.path, served.post)
+
+
+def _leading_to(page: str) -> Handler:
+    async def lead(_: web.Request) -> web.StreamResponse:
+        # What comes after `#` the browser takes along.
+        raise web.HTTPSeeOther(page)
+
+    return lead
 
 
 async def _to_home(_: web.Request) -> web.Response:

@@ -262,3 +262,22 @@ async def test_credentials_that_cannot_be_judged_yet_are_unavailable_and_not_ref
     unread = KnownCredentials(app[ENGINE])
     monkeypatch.setattr(app[KNOWN_CREDENTIALS], "standing", unread.standing)
     assert (await ask(api, f"Bearer {token}")).error == (503, "unavailable")
+
+
+async def test_people_are_told_what_became_of_each_revision_of_a_document_of_their_sites(
+    api: Api, engine: Engine, store: TreeStore
+) -> None:
+    put_document(engine, "lima", "session:p", "projected", "1-a")
+    log_receipt(engine, "lima", "session:p", "1-a", via="hub-1")
+    log_receipt(engine, "lima", "session:p", "2-b", outcome="refused", reason="too deep")
+    answer = await api.get(f"{URL}/lima", document="session:p")
+    told = {
+        row["rev"]: (row["state"], row["device"], row["via"], row["reason"])
+        for row in answer.body["revisions"]
+    }
+    assert told == {
+        "1-a": ("projected", DEVICE, "hub-1", None),
+        "2-b": ("refused", DEVICE, None, "too deep"),
+    }
+    assert (await api.get(f"{URL}/lima", document="session:none")).error == (404, "not_found")
+    assert (await api.get(f"{URL}/lima")).error == (422, "invalid_request")

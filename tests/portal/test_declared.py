@@ -12,7 +12,7 @@ def test_every_page_and_form_is_of_routes_of_the_api_and_no_two_have_one_name() 
         assert page.reads, page.name
         assert all(route.method == "GET" for route in (*page.reads, *page.also)), page.name
         assert all(form.calls.method != "GET" for form in page.forms), page.name
-        assert not any(form.calls.plain and form.calls.asked is None for form in page.forms), page.name
+        assert not any(route.plain and route.asked is None for route in routes), page.name
     names = [page.name for page in PAGES]
     forms = [form.name for page in PAGES for form in page.forms]
     assert sorted(set(names)) == sorted(names)

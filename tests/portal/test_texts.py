@@ -35,7 +35,7 @@ def test_every_text_is_used() -> None:
     whole = set(re.findall(r'"([a-z_]+(?:\.[a-z0-9_]+)+)"', source))
     beginnings = set(re.findall(r'(?:named\()"([a-z_]+(?:\.[a-z_]+)?)"', source))
     beginnings |= {each.rstrip(".") for each in re.findall(r'"([a-z_]+\.)" ~', source)}
-    beginnings |= {"problem", "form", "choice.role", "page"}
+    beginnings |= {"problem", "form", "choice", "page"}
     unused = [
         key
         for key in texts_in("en").texts
@@ -55,8 +55,10 @@ def _of_forms() -> Iterator[str]:
         own = f"form.{form.name}"
         if form.name != "language":
             yield f"{own}.do"
-            yield from (f"{own}.{field.name}" for field in form.fields)
-        if form.shows is None:
+            yield from (f"{own}.{field.label or field.name}" for field in form.fields)
+        if form.tries is not None:
+            yield f"{own}.try"
+        if form.shows is None and not form.asks:
             yield f"{own}.done"
         yield from (f"{own}.{field.name}_hint" for field in form.fields if field.hint)
         yield from (

@@ -5,6 +5,8 @@ Every free text in it begins with MARK, a markup that would show, or run, where 
 
 import psycopg
 
+from tests.portal import world_studies
+
 MARK = """<script>alert("x")</script><b>'&"""
 
 STATEMENTS = (
@@ -74,11 +76,11 @@ STATEMENTS = (
 def fill(connection: psycopg.Connection, *, mark: str = MARK) -> None:
     """Put it into an empty database; with another mark, or none, for who wants to look at it."""
     quoted = "'" + mark.replace("'", "''") + "'"
-    for statement in STATEMENTS:
+    for statement in (*STATEMENTS, *world_studies.STATEMENTS):
         connection.execute(statement.replace("{mark}", quoted).replace("{{}}", "{}").encode())
 
 
-PARTS = {"site": "lima", "device": "tablet-2"}
+PARTS = {"site": "lima", "device": "tablet-2", **world_studies.PARTS}
 """Parts of the paths of pages, as they are in this world."""
 
 QUERIES = {"receipts": "?document=session:refused-1"}

@@ -1,6 +1,7 @@
 // Everything works without this: it makes times the reader's own, parts live, and forms careful.
 import { followParts } from "./live.js";
 import { tellTimes } from "./times.js";
+import { prepare } from "./trying.js";
 
 const root = document.documentElement;
 
@@ -40,12 +41,25 @@ window.addEventListener("pageshow", (event) => {
 });
 
 enhance(document);
+prepare(document);
 
 // What was done is told once, not again when the page is reloaded.
 const url = new URL(location.href);
 if (url.searchParams.has("done")) {
   url.searchParams.delete("done");
   history.replaceState(null, "", url);
+}
+
+// The token of a mailed link: out of the address, into the form, and no longer to be seen.
+const fromLink = document.querySelector("[data-from-link]");
+if (fromLink) {
+  const input = fromLink.querySelector("input");
+  const token = new URLSearchParams(location.hash.slice(1)).get("token");
+  if (token) {
+    input.value = token;
+    history.replaceState(null, "", location.pathname);
+  }
+  fromLink.hidden = Boolean(input.value);
 }
 
 // The first thing that is wrong is where one goes on.
