@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from reporting.participants.rules import NEXT
+from reporting.participants.table_file import COLUMNS, CONTACT_COLUMNS
 from sync_server.api.parameters import Text
 from sync_server.portal.asking import api
 from sync_server.portal.forms import Field, Form, renamed
@@ -192,7 +193,11 @@ async def participant(look: Look) -> Values:
 async def importing(look: Look) -> Values:
     """Where a file of participants is put in."""
     row = await look.ask(STUDY)
-    return {"row": row, "roster": await look.ask(ROSTER, study=row.code, per_page=1)}
+    return {
+        "row": row,
+        "roster": await look.ask(ROSTER, study=row.code, per_page=1),
+        "columns": (*COLUMNS, *CONTACT_COLUMNS),
+    }
 
 
 PAGES = [

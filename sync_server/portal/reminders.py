@@ -1,5 +1,6 @@
 """Reminders of a study: rules, what is planned and was sent, what they say in which language."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -173,8 +174,7 @@ async def rule(look: Look) -> Values:
     )
     look.fill(RETIREMENT, one.row_version)
     texts = [each for each in (await look.ask(TEXTS, per_page=MOST)).data if each.rule == one.code]
-    preview = None if one.retired else await look.ask(PREVIEW, rule=one.code)
-    return {"row": row, "one": one, "texts": texts, "preview": preview}
+    return {"row": row, "one": one, "texts": texts, "preview": await _preview(look, one)}
 
 
 async def text(look: Look) -> Values:
@@ -186,8 +186,15 @@ async def text(look: Look) -> Values:
         raise NotFound(f"{one.code} says nothing of its own in {language}.")
     look.fill(CHANGE_TEXT, own.row_version, subject=own.subject, text=own.text)
     look.fill(REMOVE_TEXT, own.row_version)
-    preview = None if one.retired else await look.ask(PREVIEW, rule=one.code, language=language)
-    return {"row": row, "one": one, "own": own, "preview": preview}
+    return {"row": row, "one": one, "own": own, "preview": await _preview(look, one, language)}
+
+
+async def _preview(look: Look, one: Any, language: str | None = None) -> Any:
+    """What it would send for a visit that is due so late that all of it is still to come."""
+    if one.retired:
+        return None
+    due_on = datetime.now(UTC).date() + timedelta(days=one.days + 7)
+    return await look.ask(PREVIEW, rule=one.code, due_on=due_on, language=language)
 
 
 async def _rule_of(look: Look) -> Any:

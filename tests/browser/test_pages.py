@@ -13,10 +13,11 @@ from tests.browser.conftest import Visit
 from tests.browser.keyboard import tab_stops
 from tests.browser.portal import Portal, sign_in
 from tests.browser.visitor import Visitor
+from tests.portal import world_studies
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-WHERE = {"site": "lima", "device": "tablet-1"}
+WHERE = {**world_studies.PARTS, "site": "lima", "device": "tablet-1"}
 QUERY = {"receipts": "?document=session:refused-1"}
 
 

@@ -17,13 +17,16 @@ instruments:
     complete: {from: status, map: {completed: 2, abandoned: 0}}
 """
 
-_MAPPING = msgspec.json.encode(kept(read_mapping(MAPPING))).decode().replace("{", "{{").replace("}", "}}")
+_MAPPING = msgspec.json.encode(kept(read_mapping(MAPPING))).decode()
 
-BATTERY = '{{"tasks": [{{"task": "simon", "repetitions": 2, "params": {{"trials": 40}}}}, {{"task": "digit_span"}}]}}'
+BATTERY = (
+    '{"tasks": [{"task": "simon", "repetitions": 2, "params": {"trials": 40}},'
+    ' {"task": "digit_span", "repetitions": 1, "params": {}}]}'
+)
 BANK = (
-    '{{"model": "2PL", "items": [{{"id": "i1", "a": 1.2, "b": -0.4}}, {{"id": "i2", "a": 0.8, "b": 0.9}}],'
-    ' "calibration": {{"sample": "Students in Lima", "n": 640, "calibrated_on": "2025-03-01",'
-    ' "software": "mirt 1.41"}}}}'
+    '{"model": "2PL", "items": [{"id": "i1", "a": 1.2, "b": -0.4}, {"id": "i2", "a": 0.8, "b": 0.9}],'
+    ' "calibration": {"sample": "Students in Lima", "n": 640, "calibrated_on": "2025-03-01",'
+    ' "software": "mirt 1.41"}}'
 )
 
 STATEMENTS = (
@@ -56,7 +59,7 @@ STATEMENTS = (
     " 'ada@example.org')",
     "INSERT INTO consents (site, id, study, participant, form, form_version, language, signed_at,"
     " has_signature, flags, rev, received_at) SELECT 'lima', 'c' || n, 'SRO', 'p' || n, 'main', 1, 'es',"
-    " now() - n * interval '5 days', false, '{{}}', '1-a', now() FROM generate_series(1, 9) n",
+    " now() - n * interval '5 days', false, '{}', '1-a', now() FROM generate_series(1, 9) n",
     "INSERT INTO consent_withdrawals (study, participant, form, withdrawn_at, reason, recorded_by) VALUES"
     " ('SRO', 'p9', NULL, now(), {mark} || 'moves away', 'ada@example.org')",
     "INSERT INTO reminder_rules (study, code, moment, days, channel, send_at, useful_hours) VALUES"
@@ -85,7 +88,7 @@ STATEMENTS = (
     " SELECT id, 'import', 'refused', 400, jsonb_build_object('cog_started', {mark} || '2026-11-01 09:00'),"
     " {mark} || 'The value is out of range' FROM redcap_ledger WHERE state = 'parked'",
     "INSERT INTO redcap_pulled (project, record, participant, value, problem) VALUES"
-    " ('sro', '199', NULL, '{{}}', {mark} || 'has no site')",
+    " ('sro', '199', NULL, '{}', {mark} || 'has no site')",
 )
 
 PARTS = {
