@@ -30,9 +30,7 @@ _LANGUAGE = "[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}"
 
 
 def _with_contact(values: dict[str, Any]) -> dict[str, Any]:
-    contact = {
-        name: values.pop(f"contact_{name}") for name in CONTACT if f"contact_{name}" in values
-    }
+    contact = {name: values.pop(f"contact_{name}") for name in CONTACT if f"contact_{name}" in values}
     return {**values, "contact": contact} if contact else values
 
 
@@ -184,7 +182,7 @@ async def participant(look: Look) -> Values:
             sort="started_at",
             order="desc",
             page=look.filters.page,
-            per_page=25,
+            per_page=10,
         ),
         "consent": consent,
     }

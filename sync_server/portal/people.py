@@ -56,7 +56,7 @@ PUT_MEMBER = Form(
     fields=(
         Field("study", "pick"),
         Field("role", "choice", choices=ROLES, default="coordinator"),
-        Field("site", "pick", required=False, hint=True),
+        Field("site", "pick", required=False),
     ),
 )
 END_MEMBER = Form(

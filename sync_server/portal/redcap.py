@@ -54,7 +54,7 @@ PUSH = Form(
     name="push_redcap",
     calls=api("POST", "/api/redcap/{study}/push"),
     fields=(
-        Field("site", "pick", required=False, hint=True),
+        Field("site", "pick", required=False),
         Field("reason", "long", required=False, max_length=10_000),
     ),
 )

@@ -96,7 +96,7 @@ INVITE = Form(
         Field("email", "email", max_length=254),
         Field("name", required=False, max_length=200),
         Field("role", "choice", choices=ROLES, default="coordinator"),
-        Field("site", "pick", required=False, hint=True),
+        Field("site", "pick", required=False),
         Field("language", "choice", choices=("en", "fr"), default="en"),
     ),
     build=_invitation,

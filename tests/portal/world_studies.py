@@ -29,17 +29,20 @@ BANK = (
     ' "software": "mirt 1.41"}}'
 )
 
-STATEMENTS = (
+_STATEMENTS = (
     "UPDATE studies SET description = {mark} || 'Whether sleep before and after learning keeps what was"
     " learnt, in three visits.', consent_required = true WHERE code = 'SRO'",
     "INSERT INTO batteries (id, version, tasks, title, definition, published_by) SELECT 'self-regulation', n,"
-    f" ARRAY['simon', 'digit_span'], {{mark}} || 'Self-regulation', '{BATTERY}', 'ada@example.org'"
+    " ARRAY['simon', 'digit_span'], {mark} || 'Self-regulation', '{battery}', 'ada@example.org'"
     " FROM generate_series(1, 2) n",
+    "UPDATE sessions SET visit = 'baseline', battery_id = 'self-regulation', battery_version = 2,"
+    " device_id = 'tablet-1', participant = 'p' || (1 + length(id) + ascii(right(id, 1)) % 7),"
+    " started_at = received_at - interval '50 minutes' WHERE study = 'SRO' AND id > 's-lima2'",
     "INSERT INTO battery_drafts (id, title, definition) VALUES"
-    f" ('self-regulation', {{mark}} || 'Self-regulation', '{BATTERY}')",
+    " ('self-regulation', {mark} || 'Self-regulation', '{battery}')",
     "INSERT INTO study_batteries (study, battery_id, battery_version) VALUES ('SRO', 'self-regulation', 2)",
     "INSERT INTO item_banks (id, version, title, definition, published_by) VALUES"
-    f" ('vocabulary', 1, {{mark}} || 'Vocabulary', '{BANK}', 'ada@example.org')",
+    " ('vocabulary', 1, {mark} || 'Vocabulary', '{bank}', 'ada@example.org')",
     "UPDATE visit_definitions SET title = {mark} || 'Baseline', window_before_days = 6,"
     " window_after_days = 6, battery_id = 'self-regulation', battery_version = 2 WHERE code = 'baseline'",
     "INSERT INTO visit_definitions (study, code, title, anchor, offset_days, window_before_days,"
@@ -76,7 +79,7 @@ STATEMENTS = (
     " CASE WHEN n < 4 THEN now() + (n - 5) * interval '1 day' END FROM generate_series(1, 12) n",
     "INSERT INTO redcap_connections (study, url, token, created_by) VALUES"
     " ('SRO', 'https://redcap.example.org/api/', 'sealed', {mark} || 'ada@example.org')",
-    f"INSERT INTO redcap_mappings (study, definition, created_by, updated_by) VALUES ('SRO', '{_MAPPING}',"
+    "INSERT INTO redcap_mappings (study, definition, created_by, updated_by) VALUES ('SRO', '{mapping}',"
     " 'ada@example.org', {mark} || 'ada@example.org')",
     "INSERT INTO redcap_projects (project, study, title, redcap_version, checked_at, pulled_at) VALUES"
     " ('sro', 'SRO', {mark} || 'Sleep and memory', '14.5.2', now(), now() - interval '8 minutes')",
@@ -89,6 +92,11 @@ STATEMENTS = (
     " {mark} || 'The value is out of range' FROM redcap_ledger WHERE state = 'parked'",
     "INSERT INTO redcap_pulled (project, record, participant, value, problem) VALUES"
     " ('sro', '199', NULL, '{}', {mark} || 'has no site')",
+)
+
+STATEMENTS = tuple(
+    each.replace("{battery}", BATTERY).replace("{bank}", BANK).replace("{mapping}", _MAPPING)
+    for each in _STATEMENTS
 )
 
 PARTS = {
