@@ -216,20 +216,20 @@ def refusal_of(form: Form, error: ApiError | msgspec.ValidationError) -> Refusal
     if isinstance(error, msgspec.ValidationError):
         message, _, path = str(error).rpartition(" - at `")
         name = _field_in(path, names)
-        if name is not None:
-            return Refusal(422, errors={name: message})
-        return Refusal(422, problem="problem.invalid_request", detail=str(error))
+        errors = {} if name is None else {name: message}
+        problem = "problem.invalid_request" if name is None else None
+        return Refusal(422, errors, problem, None if problem is None else str(error))
     details = error.details if isinstance(error.details, dict) else {}
     path = details.get("path") or details.get("parameter") or details.get("member") or ""
     name = _field_in(str(path), names)
     if name is not None and (isinstance(error, InvalidRequest) or "member" in details):
         return Refusal(error.status, errors={name: error.message.removeprefix(f"{name}: ")})
-    if details.get("header") == HEADER:
-        return Refusal(error.status, problem="problem.sent_before")
-    if isinstance(error, PreconditionRequired) and not form.versioned:
-        return Refusal(409, problem="problem.taken", detail=error.message)
     if isinstance(error, PreconditionFailed):
         return Refusal(412, problem="problem.precondition_failed", is_outdated=True)
+    if isinstance(error, PreconditionRequired) and not form.versioned:
+        return Refusal(409, problem="problem.taken", detail=error.message)
+    if details.get("header") == HEADER:
+        return Refusal(error.status, problem="problem.sent_before")
     return Refusal(error.status, problem=f"problem.{error.code}", detail=error.message)
 
 

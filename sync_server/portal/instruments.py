@@ -1,4 +1,4 @@
-"""Batteries and item banks: drafts in JSON, as tablets get them, and published versions, which never change."""
+"""Batteries and item banks: drafts in JSON, as tablets get them, and published versions."""
 
 import json
 from typing import Any

@@ -107,7 +107,7 @@ async def user(look: Look) -> Values:
     return {
         "one": one,
         "is_manager": may_manage.is_everything,
-        "manages": lambda study: may_manage.sees_study(study),
+        "manages": may_manage.sees_study,
     }
 
 

@@ -1,5 +1,5 @@
-"""What pages of studies look at, in the small world of `world.py`: participants with visits, consent, reminders
-and a way to REDCap, batteries and item banks; `{mark}` before every free text.
+"""What pages of studies look at, in the small world of `world.py`: participants with visits, consent,
+reminders and a way to REDCap, batteries and item banks; `{mark}` before every free text.
 """
 
 import msgspec
