@@ -1,5 +1,7 @@
 """REDCap of a study: its connections and projects, the mapping, what a push would change, the ledger."""
 
+from typing import Any
+
 import msgspec
 
 from sync_server.api.parameters import Text
@@ -20,20 +22,28 @@ MAPPING = api("GET", "/api/redcap/mappings/{study}")
 STATES = ("pending", "allocated", "sent", "accepted", "done", "parked", "retired")
 _TOKEN = "[0-9A-Fa-f]{32}"  # noqa: S105 (how one looks)
 
+
+def _with_token(values: dict[str, Any]) -> dict[str, Any]:
+    """`token` is what proves the form itself."""
+    return {("token" if name == "api_token" else name): value for name, value in values.items()}
+
+
 CONNECT = Form(
     name="connect_redcap",
     calls=api("POST", "/api/redcap/connections"),
     fixed={"study": "study"},
     fields=(
         Field("url", hint=True, max_length=2000),
-        Field("token", "password", hint=True, max_length=32, pattern=_TOKEN),
+        Field("api_token", "password", hint=True, max_length=32, pattern=_TOKEN),
         Field("site", "pick", required=False, hint=True),
     ),
+    build=_with_token,
 )
 NEW_TOKEN = Form(
     name="new_token",
     calls=api("PATCH", "/api/redcap/connections/{id}"),
-    fields=(Field("token", "password", max_length=32, pattern=_TOKEN),),
+    fields=(Field("api_token", "password", max_length=32, pattern=_TOKEN),),
+    build=_with_token,
     versioned=True,
 )
 DISCONNECT = Form(

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from sync_server.api.parameters import Text
+from sync_server.identity.people import Membership
 from sync_server.portal.asking import api
 from sync_server.portal.cookie import PATH
 from sync_server.portal.forms import Field, Form
@@ -159,7 +160,9 @@ async def study(look: Look) -> Values:
 
 
 def _member(user: Any, study: str) -> tuple[Any, list[Any]]:
-    return user, [each for each in user.memberships if each.study == study]
+    # A list has them as Postgres made them.
+    memberships = msgspec.convert(user.memberships, list[Membership])
+    return user, [each for each in memberships if each.study == study]
 
 
 PAGES = [

@@ -18,3 +18,9 @@ def test_every_page_and_form_is_of_routes_of_the_api_and_no_two_have_one_name() 
     assert sorted(set(names)) == sorted(names)
     assert sorted(set(forms)) == sorted(forms)
     assert {page.area for page in PAGES if page.area is not None} <= set(names)
+
+
+def test_no_field_has_the_name_of_what_every_form_carries() -> None:
+    own = {"form", "token", "key", "version", "try", "back"}
+    fields = {field.name for page in PAGES for form in page.forms for field in form.fields}
+    assert fields & own == set()

@@ -79,8 +79,6 @@ async def test_a_contact_is_shown_on_request_only_and_each_reading_is_on_record(
     assert portal.rows(readings) == [(1,)]
     changed = await browser.send(shown, "change_contact", name="Asha", email="", phone="+91 12")
     assert "The contact is changed." in changed.text
-    wrong = await browser.send(changed, "change_contact", name="Asha", timezone="Mars/Crater")
-    assert wrong.status == 422
     reader = await portal.signed_in("reader@example.org", "researcher", study="ABC")
     seen = await reader.get(f"{one}?contact=shown")
     assert (seen.status, "+91 12" in seen.text) == (403, False)
@@ -144,7 +142,7 @@ async def test_a_file_is_tried_before_it_is_taken_and_comes_out_again(portal: Po
     page = await browser.get(f"{ABC}/import")
     count = "SELECT count(*) FROM participants WHERE study = 'ABC' AND code LIKE 'f%%'"
     good = "code,site,status\nf1,hyderabad,screened\nf2,hyderabad,screened\n"
-    bad = good + f"f3,<script>alert(1)</script>,screened\n"
+    bad = good + "f3,<script>alert(1)</script>,screened\n"
 
     async def send(text: str, **more: str) -> Shown:
         return await browser.send(page, "import_participants", text=text, on_error="stop", reason="", **more)
