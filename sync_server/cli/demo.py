@@ -72,6 +72,7 @@ def demo(port: int, sessions: int, *, exit_after: bool) -> None:
         if redcap is None or not mails:
             console.print("`make demo` shows REDCap and reminders too; or see `sync-server demo --help`.")
         console.print(f"Service   {record.base_url}")
+        console.print(f"Portal    {record.base_url}/portal/")
         console.print(f"Postgres  {record.database_url}", soft_wrap=True)
         console.print(f"Admin     {ADMIN}   password {password}")
         if exit_after:

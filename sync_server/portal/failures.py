@@ -6,6 +6,7 @@
 | ApiError | its status, what it means in the reader's language, and the API's own sentence |
 | aiohttp's 404, 405, 413 | the same status |
 | Postgres or the store unreachable | 503; it tries again by itself |
+| the browser went away | none; 499 in the log |
 | anything else | logged with its traceback; 500 with the request's id, nothing of the cause |
 """
 
@@ -23,6 +24,7 @@ from sync_server.request_ids import REQUEST_ID
 from sync_server.unreachable import UNREACHABLE
 
 _TRIES_AGAIN_SECONDS = 5
+_CLIENT_GONE = 499
 
 _log = structlog.get_logger()
 
@@ -38,6 +40,9 @@ async def portal_failures(request: web.Request, handler: Handler) -> web.StreamR
         if error.status < 400:
             raise
         return _http_error(request, error)
+    except ConnectionError:
+        # Whoever followed a page has closed it; nobody is there to be answered.
+        return web.Response(status=_CLIENT_GONE)
     except Exception as error:  # noqa: BLE001 (the one place where any failure becomes a page)
         return _failure(request, error)
 

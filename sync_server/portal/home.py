@@ -3,15 +3,20 @@
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from reporting.queries.dashboard import SiteHealth
 from sync_server.portal.asking import api
 from sync_server.portal.cookie import PATH
 from sync_server.portal.pages import Look, Page, Values
 
 DASHBOARD = api("GET", "/api/dashboard")
+QUARANTINE = api("GET", "/api/quarantine")
 CONFLICTS = api("GET", "/api/conflicts")
 JOBS = api("GET", "/api/jobs")
 REPLICATION = api("GET", "/api/replication/jobs")
 DEVICES = api("GET", "/api/sync/devices")
+
+
+SHOWN_SITES = 12
 
 
 class ToDo(NamedTuple):
@@ -26,7 +31,7 @@ async def home(look: Look) -> Values:
     """Everything of one moment."""
     board = await look.ask(DASHBOARD)
     todo = [
-        ToDo("quarantine", sum(site.quarantined for site in board.sites), None),
+        ToDo("quarantine", await _total(look, QUARANTINE, waived=False), None),
         ToDo("conflicts", await _total(look, CONFLICTS), None),
         ToDo("stuck", await _total(look, REPLICATION, stuck=True), None),
         ToDo("dead", await _total(look, JOBS, state="dead"), f"{PATH}/health"),
@@ -35,6 +40,7 @@ async def home(look: Look) -> Values:
     today = datetime.now(UTC).date()
     return {
         "board": board,
+        "sites": sorted(board.sites, key=_worst_first)[:SHOWN_SITES],
         "todo": [each for each in todo if each.number],
         "synced_today": [
             site
@@ -43,6 +49,13 @@ async def home(look: Look) -> Values:
         ],
         "sessions_today": board.activity[-1].sessions if board.activity else 0,
     }
+
+
+def _worst_first(site: SiteHealth) -> tuple[int, str]:
+    """What needs a person, then what tries again, then what waits somewhere; then by name."""
+    waits = site.quarantined or site.conflicts or site.devices_outstanding
+    ranks = {"error": 0, "backing_off": 1}
+    return ranks.get(site.state or "", 2 if waits else 3), site.site
 
 
 async def _total(look: Look, route: Any, **query: Any) -> int:
@@ -58,7 +71,7 @@ PAGES = [
         template="home.html",
         view=home,
         reads=(DASHBOARD,),
-        also=(CONFLICTS, REPLICATION, JOBS, DEVICES),
+        also=(QUARANTINE, CONFLICTS, REPLICATION, JOBS, DEVICES),
         live=("numbers", "todo", "sites"),
     )
 ]

@@ -62,7 +62,9 @@ PACE: Final = web.AppKey("pace", Pace)
 
 
 async def stream(request: web.Request, page: Page) -> web.StreamResponse:
-    """Send parts of the page as they change. Raises NotAuthenticated and ApiError at the first look."""
+    """Send parts of the page as they change. Raises NotAuthenticated and ApiError at the first look, and
+    ConnectionError where the browser went away.
+    """
     seen = request.headers.get("Last-Event-ID") or request.query.get("live", "")
     now = await _parts(request, page)
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
@@ -73,8 +75,9 @@ async def stream(request: web.Request, page: Page) -> web.StreamResponse:
             await response.write(_changes(page, seen, now))
             async for event in _events(request, page, state_of(now)):
                 await response.write(event)
-    except (TimeoutError, ConnectionResetError):
+    except TimeoutError:
         pass
+    await response.write_eof()
     return response
 
 

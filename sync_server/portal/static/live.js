@@ -11,6 +11,23 @@ export function followParts(main, enhance) {
     state.textContent = isOn ? state.dataset.on : state.dataset.off;
     state.classList.toggle("on", isOn);
   };
+  const waiting = new Map();
+  let again = 0;
+  const put = () => {
+    for (const [part, html] of waiting) {
+      // Nobody loses what they are at: a part is put in when the focus has left it.
+      if (part.contains(document.activeElement)) {
+        clearTimeout(again);
+        again = setTimeout(put, 2000);
+        continue;
+      }
+      waiting.delete(part);
+      part.innerHTML = policy.createHTML(html);
+      enhance(part);
+      part.classList.remove("fresh");
+      requestAnimationFrame(() => part.classList.add("fresh"));
+    }
+  };
   let source = null;
   const open = () => {
     if (source) return;
@@ -21,12 +38,8 @@ export function followParts(main, enhance) {
     source.addEventListener("part", (event) => {
       const { name, html } = JSON.parse(event.data);
       const part = main.querySelector(`[data-part="${name}"]`);
-      // Nobody loses what they are at: a part with the focus in it waits for its next change.
-      if (!part || part.contains(document.activeElement)) return;
-      part.innerHTML = policy.createHTML(html);
-      enhance(part);
-      part.classList.remove("fresh");
-      requestAnimationFrame(() => part.classList.add("fresh"));
+      if (part) waiting.set(part, html);
+      put();
     });
   };
   const close = () => {
