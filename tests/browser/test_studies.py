@@ -63,3 +63,27 @@ async def test_a_coordinator_enrols_somebody_and_moves_a_visit_that_was_changed_
     await page.get_by_text("The visit is moved.").wait_for()
     await page.get_by_text("This day was chosen by somebody").wait_for()
     await assert_accessible(coordinator)
+
+
+async def test_a_mapping_is_checked_while_it_is_typed_and_a_file_is_read_into_its_field(
+    portal: Portal, visit: Visit
+) -> None:
+    portal.join("ada.maps@example.org", everywhere="admin")
+    admin = await visit()
+    page = admin.page
+    await admin.open("/portal/studies/SRO/redcap/mapping")
+    await sign_in(admin, "ada.maps@example.org")
+    mapping = page.get_by_role("textbox", name="Mapping")
+    await mapping.fill("project: {key: sro}\nnothing: here")
+    await page.locator("[data-tried]").get_by_text("nothing").wait_for()
+    assert "done" not in admin.path
+    await assert_accessible(admin)
+
+    await admin.open("/portal/studies/SRO/import")
+    table = b"code,site,status\nfrom-file,lima,screened\nbad code,lima,screened\n"
+    chosen = {"name": "people.csv", "mimeType": "text/csv", "buffer": table}
+    await page.get_by_label("Choose a file").set_input_files([chosen])  # type: ignore[list-item]
+    await page.get_by_role("button", name="Check first").click()
+    await page.get_by_text("This is what an import would do.").wait_for()
+    assert await page.get_by_role("textbox", name="Rows").input_value() == table.decode()
+    await assert_accessible(admin)

@@ -102,7 +102,7 @@ async def test_a_withdrawal_takes_a_reason_and_visits_follow(portal: Portal) -> 
     late = await browser.send(page, "participant_status", status="completed", reason="x", key="other")
     assert late.status == 412
     rows = portal.rows("SELECT state FROM visits WHERE study = 'ABC' AND participant = 'w1'")
-    assert rows == [("cancelled",)]
+    assert set(rows) == {("cancelled",)}
 
 
 async def test_a_visit_is_moved_by_one_of_two_and_the_other_sees_both_days(portal: Portal) -> None:
