@@ -13,7 +13,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -174,6 +174,16 @@ def _require_free(change: Change, records: dict[str, str]) -> None:
         raise _Refused("redcap_id", f"{holder} is this record of REDCap.")
 
 
+_WHAT_IT_IS: Final[Mapping[str, str]] = {
+    "code": "A code is a letter or digit, then up to 63 letters, digits, dots, _ or -.",
+    "status": "A status is screened, enrolled, withdrawn or completed.",
+    "language": "A language is its tag, such as es or pt-BR.",
+    "enrolled_on": "A day is year-month-day, as 2026-03-01.",
+    "redcap_id": "A record's id has 100 characters at most, and no space around it.",
+}
+"""Who reads it has made a table, and knows no patterns."""
+
+
 def _typed(line: Line) -> _Typed:
     given = {name: value.strip() for name, value in line.cells.items() if name in _Typed.__struct_fields__}
     if "code" not in given:
@@ -182,7 +192,8 @@ def _typed(line: Line) -> _Typed:
         return msgspec.convert(given, _Typed, strict=False)
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `$.")
-        raise _Refused(path.rstrip("`") or "code", f"{message}.") from error
+        column = path.rstrip("`") or "code"
+        raise _Refused(column, _WHAT_IT_IS.get(column, f"{message}.")) from error
 
 
 def _contact(line: Line, before: Contact) -> Contact:

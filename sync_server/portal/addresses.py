@@ -1,11 +1,17 @@
-"""Addresses of pages that are found by more than a part of their path: for templates."""
+"""Addresses of pages, for templates: parts and queries that may hold anything."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
+from urllib.parse import quote
 
 from yarl import URL
 
 from sync_server.portal.cookie import PATH
+
+
+def at(*parts: object) -> str:
+    """The path of a page, below the portal's."""
+    return "/".join([PATH, *(quote(str(part), safe="") for part in parts)])
 
 
 def to_cause(row: Any, waived: str) -> str:
@@ -30,7 +36,14 @@ def _address(page: str, query: Mapping[str, str | None]) -> str:
     return str(URL(f"{PATH}/{page}").with_query(given))
 
 
-TO: Final[Mapping[str, Callable[..., str]]] = {
+def with_query(url: str, name: str, value: object) -> str:
+    """The same page with another value of a query parameter."""
+    return str(URL(url).update_query({name: str(value)}))
+
+
+ADDRESSES: Final[Mapping[str, Callable[..., str]]] = {
+    "at": at,
+    "with_query": with_query,
     "to_cause": to_cause,
     "to_document": to_document,
     "to_session": to_session,

@@ -55,6 +55,7 @@ async def change(
     *,
     path: Mapping[str, str],
     body: Mapping[str, Any],
+    query: Mapping[str, str] = {},
     version: str | None = None,
     key: str | None = None,
 ) -> Any:
@@ -65,15 +66,17 @@ async def change(
     """
     route.admit(caller)
     typed: Any = Nothing()
-    if route.body is not Nothing:
+    if route.consumes == "text/csv":
+        typed = body["text"]
+    elif route.body is not Nothing:
         typed = msgspec.convert(body, route.body, strict=False)
     headers = CIMultiDict[str]() if version is None else CIMultiDict({"If-Match": version})
-    query = convert_fields([], route.query, what="query parameter")
+    asked = convert_fields(list(query.items()), route.query, what="query parameter")
     entered = None
     if key is not None and route.heeds_key:
-        told = urlencode(sorted(path.items()), quote_via=quote)
+        told = urlencode(sorted([*path.items(), *query.items()]), quote_via=quote)
         entered = make_key(caller, key, f"{route.method} {route.path} {told}", msgspec.json.encode(typed))
-    response = await route.change(request, caller, Given(path, headers, query, typed), entered)
+    response = await route.change(request, caller, Given(path, headers, asked, typed), entered)
     answered = response.body if isinstance(response, web.Response) else None
     answer = route.also.get(response.status, route.answer)
     if not isinstance(answered, bytes) or not answered or answer in (None, type(None)):

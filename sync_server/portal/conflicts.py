@@ -15,6 +15,7 @@ from sync_server.errors import InvalidRequest, NotFound
 from sync_server.portal.asking import api
 from sync_server.portal.cookie import PATH
 from sync_server.portal.forms import Field, Form
+from sync_server.portal.mending import NOT_KEPT
 from sync_server.portal.pages import Look, Page, Values
 
 CONFLICTS = api("GET", "/api/conflicts")
@@ -29,7 +30,6 @@ _AT_ONCE: Final = 100
 
 
 def _decision(values: dict[str, Any]) -> dict[str, Any]:
-    is_dry = values.get("dry_run") == "on"
     chosen = {name.removeprefix(CHOOSE): value for name, value in values.items() if name.startswith(CHOOSE)}
     if not chosen:
         raise InvalidRequest("Nothing was chosen.")
@@ -38,23 +38,21 @@ def _decision(values: dict[str, Any]) -> dict[str, Any]:
         "rev": values["rev"],
         "leaves": values["leaves"].split(),
         "choose": chosen,
-        # A reason is asked for when it counts: nothing is kept of a preview.
-        "reason": values.get("reason") or ("preview" if is_dry else ""),
-        "dry_run": is_dry,
+        "reason": values.get("reason", NOT_KEPT),
     }
 
 
+RESOLVE_ROUTE = api("POST", "/api/conflicts/{session}/resolve")
 RESOLVE = Form(
     name="resolve",
-    calls=api("POST", "/api/conflicts/{session}/resolve"),
+    calls=RESOLVE_ROUTE,
     fields=(
         *(Field(name, "hidden") for name in ("site", "rev", "leaves")),
-        Field("reason", "long", hint=True, max_length=10_000),
-        Field("dry_run", "hidden", required=False),
+        Field("reason", "long", hint=True, max_length=10_000, for_good=True),
     ),
     further=CHOOSE,
     build=_decision,
-    preview="dry_run",
+    tries=RESOLVE_ROUTE,
     then=f"{PATH}/conflicts",
 )
 

@@ -14,7 +14,7 @@ route's path are the page's own, or come from hidden fields of the same name.
 |---|---|
 | done | the page again (303), with `form.….done`; with `shows`, that template with the answer |
 | wrong in a field (422 with a path) | the page, what was typed, the error beside the field |
-| with `preview`: what would be done | the page, what was typed, `preview` with the answer |
+| of a form that only tries or asks: an answer | the page, what was typed, `tried` with the answer |
 | refused otherwise (403, 404, 409, 429) | the page, what was typed, the reason above the form |
 | changed since the page was read (412) | the page as it is now, what was typed, both values |
 | sent twice | done once: each form carries a key; a secret that was told is not told again |
@@ -22,30 +22,51 @@ route's path are the page's own, or come from hidden fields of the same name.
 
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
 
 from sync_server.api.idempotency import HEADER
 from sync_server.api.route import Route
-from sync_server.errors import ApiError, InvalidRequest, PreconditionFailed
+from sync_server.errors import ApiError, InvalidRequest, PreconditionFailed, PreconditionRequired
 
 _MOST_CHARACTERS = 100_000
 
-Kind = Literal["text", "email", "password", "code", "long", "number", "choice", "check", "hidden"]
+Kind = Literal[
+    "text",
+    "email",
+    "password",
+    "code",
+    "long",
+    "source",
+    "number",
+    "date",
+    "time",
+    "choice",
+    "pick",
+    "check",
+    "hidden",
+]
+"""`source`: a long text of an exact form, as JSON. `pick`: one of what the page offers (`Look.offer`)."""
 
 
 class Field(msgspec.Struct, frozen=True):
-    """A field. `blank`: what an empty one says: nothing is sent, or the empty text."""
+    """A field. `blank`: what an empty one says: nothing is sent, the empty text, or null; `place`: where its
+    value goes.
+    """
 
     name: str
     kind: Kind = "text"
     required: bool = True
-    blank: Literal["absent", "empty"] = "absent"
+    blank: Literal["absent", "empty", "null"] = "absent"
     choices: tuple[str, ...] = ()
     default: str = ""
     autocomplete: str = "off"
+    label: str | None = None
+    """Its text is that of another field: `form.<form>.<label>`."""
+    for_good: bool = False
+    """It may be empty as long as the form is only tried."""
     is_alternative: bool = False
     """Another field may say it instead, so it is not called optional."""
     hint: bool = False
@@ -55,6 +76,7 @@ class Field(msgspec.Struct, frozen=True):
     pattern: str | None = None
     minimum: int | None = None
     maximum: int | None = None
+    place: Literal["body", "query", "path"] = "body"
     repeats: str | None = None
     """It has to say the same as this field, and is not sent."""
 
@@ -64,7 +86,8 @@ class Field(msgspec.Struct, frozen=True):
             return False
         match self.kind:
             case "number":
-                return value.isascii() and value.isdecimal() and self._is_between(int(value[:19]))
+                digits = value.removeprefix("-")
+                return value.isascii() and digits.isdecimal() and self._is_between(int(value[:19]))
             case "choice":
                 return value in self.choices
             case _:
@@ -84,6 +107,8 @@ class Form(msgspec.Struct, frozen=True, kw_only=True):
     fields: tuple[Field, ...] = ()
     fixed: Mapping[str, str] = {}
     """Members of the body that are parts of the page's path: member → part."""
+    fixed_query: Mapping[str, str] = {}
+    """The same of the route's query."""
     own_account: bool = False
     """The part `person` of the route's path is whoever sends it."""
     versioned: bool = False
@@ -96,15 +121,23 @@ class Form(msgspec.Struct, frozen=True, kw_only=True):
     shows: str | None = None
     """A template that shows the answer, which is told once."""
     build: Callable[[dict[str, Any]], dict[str, Any]] | None = None
-    """Makes the body of the fields' values, where it is not a member each. Raises InvalidRequest."""
+    """Makes the body of the fields' values, where it is not a member each. Raises InvalidRequest
+    (`unreadable`).
+    """
+    locate: Callable[[Mapping[str, str]], Mapping[str, str]] | None = None
+    """Makes parts of the route's path of what was posted and the page's own parts, where names differ."""
     further: str | None = None
     """It has further fields, as the template makes them: all whose names begin so. `build` is given them."""
-    preview: str | None = None
-    """The field with which nothing is done, and no other one is required: what would be done is shown."""
+    tries: Route | None = None
+    """What its second button asks (`form.<form>.try`): a route that changes nothing, or its own, with
+    `dry_run`. The page is shown again, with the answer in `tried`.
+    """
+    asks: bool = False
+    """It changes nothing itself: the page is shown again, with the answer in `tried`."""
 
-    def is_preview(self, typed: Mapping[str, str]) -> bool:
+    def is_trying(self, posted: Mapping[str, str]) -> bool:
         """Whether somebody only wants to see what would be done."""
-        return self.preview is not None and typed.get(self.preview) == "on"
+        return self.tries is not None and posted.get("try") == "on"
 
     def read(self, posted: Mapping[str, str]) -> dict[str, str]:
         """What was typed, by field."""
@@ -120,12 +153,12 @@ class Form(msgspec.Struct, frozen=True, kw_only=True):
             found |= {name: value for name, value in posted.items() if name.startswith(self.further)}
         return found
 
-    def wrong(self, typed: Mapping[str, str]) -> dict[str, str]:
+    def wrong(self, typed: Mapping[str, str], *, tries: bool = False) -> dict[str, str]:
         """Fields whose values can be seen to be wrong before the API is asked → the text that says why."""
         found = {}
         for field in self.fields:
             value = typed[field.name]
-            if field.required and not value and not self.is_preview(typed):
+            if field.required and not value and not (tries and field.for_good):
                 found[field.name] = "field.required"
             elif field.repeats is not None and value != typed[field.repeats]:
                 found[field.name] = "field.not_the_same"
@@ -138,12 +171,37 @@ class Form(msgspec.Struct, frozen=True, kw_only=True):
         values: dict[str, Any] = {member: path[part] for member, part in self.fixed.items()}
         for field in self.fields:
             value = typed[field.name]
-            if field.repeats is not None or (not value and field.blank == "absent" and field.kind != "check"):
+            if field.repeats is not None or field.place != "body":
                 continue
-            values[field.name] = value == "on" if field.kind == "check" else value
+            if field.kind == "check":
+                values[field.name] = value == "on"
+            elif value or field.blank == "empty":
+                values[field.name] = value
+            elif field.blank == "null":
+                values[field.name] = None
         if self.further is not None:
             values |= {name: value for name, value in typed.items() if name.startswith(self.further)}
         return values if self.build is None else self.build(values)
+
+    def query(self, typed: Mapping[str, str], path: Mapping[str, str]) -> dict[str, str]:
+        """What stands in the route's query."""
+        found = {member: path[part] for member, part in self.fixed_query.items()}
+        found |= {field.name: typed[field.name] for field in self.fields if field.place == "query"}
+        return {name: value for name, value in found.items() if value}
+
+    def parts(self, given: Mapping[str, str]) -> dict[str, str]:
+        """What may stand in the route's path, of what was posted and the page's own parts."""
+        return {**given, **({} if self.locate is None else self.locate(given))}
+
+
+def unreadable(field: str) -> InvalidRequest:
+    """What a `build` raises of a field that cannot be read as what it has to be."""
+    return InvalidRequest("field.unreadable", details={"path": f"$.{field}"})
+
+
+def renamed(**parts: str) -> Callable[[Mapping[str, str]], Mapping[str, str]]:
+    """A `locate`: part of the route's path → what it is called in the page or its fields."""
+    return lambda given: {name: given[own] for name, own in parts.items() if own in given}
 
 
 class Filled(msgspec.Struct, kw_only=True):
@@ -156,6 +214,10 @@ class Filled(msgspec.Struct, kw_only=True):
     """What there is now, where that is not what was typed."""
     errors: Mapping[str, str] = {}
     """By field: the sentence."""
+    choices: Mapping[str, Sequence[tuple[str, str]]] = {}
+    """By field: what can be picked, and what it is called."""
+    tried: Any = None
+    """What was answered to who only tried, or asked."""
     problem: str | None = None
     """The key of a text."""
     detail: str | None = None
@@ -188,23 +250,27 @@ def refusal_of(form: Form, error: ApiError | msgspec.ValidationError) -> Refusal
     names = {field.name for field in form.fields}
     if isinstance(error, msgspec.ValidationError):
         message, _, path = str(error).rpartition(" - at `")
-        name = _first_member(path.rstrip("`"))
-        if name in names:
-            return Refusal(422, errors={name: message})
-        return Refusal(422, problem="problem.invalid_request", detail=str(error))
+        name = _field_in(path, names)
+        errors = {} if name is None else {name: message}
+        problem = "problem.invalid_request" if name is None else None
+        return Refusal(422, errors, problem, None if problem is None else str(error))
     details = error.details if isinstance(error.details, dict) else {}
-    name = _first_member(str(details.get("path") or details.get("parameter") or ""))
-    if isinstance(error, InvalidRequest) and name in names:
-        return Refusal(422, errors={name: error.message.removeprefix(f"{name}: ")})
-    if details.get("header") == HEADER:
-        return Refusal(error.status, problem="problem.sent_before")
+    path = details.get("path") or details.get("parameter") or details.get("member") or ""
+    name = _field_in(str(path), names)
+    if name is not None and (isinstance(error, InvalidRequest) or "member" in details):
+        return Refusal(error.status, errors={name: error.message.removeprefix(f"{name}: ")})
     if isinstance(error, PreconditionFailed):
         return Refusal(412, problem="problem.precondition_failed", is_outdated=True)
+    if isinstance(error, PreconditionRequired) and not form.versioned:
+        return Refusal(409, problem="problem.taken", detail=error.message)
+    if details.get("header") == HEADER:
+        return Refusal(error.status, problem="problem.sent_before")
     return Refusal(error.status, problem=f"problem.{error.code}", detail=error.message)
 
 
-def _first_member(path: str) -> str:
-    return path.removeprefix("$.").partition(".")[0].partition("[")[0]
+def _field_in(path: str, names: Collection[str]) -> str | None:
+    """The field that a path in the body is about: the outermost member that is one."""
+    return next((member for member in re.findall(r"\w+", path) if member in names), None)
 
 
 def _is_unicode(text: str) -> bool:

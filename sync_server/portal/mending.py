@@ -18,16 +18,15 @@ from sync_server.errors import InvalidRequest
 from sync_server.portal.excerpts import steps_of, with_value
 
 HOW: Final = ("text", "number", "json", "away")
+NOT_KEPT: Final = "tried"
+"""The reason of what is only tried: it is asked for when it counts."""
 NO_PATCH: Final = "{\n  \n}"
 
 
 def patch_request(values: dict[str, Any]) -> dict[str, Any]:
     """The body of `POST /api/quarantine/patch`. Raises InvalidRequest."""
     body = {name: values[name] for name in ("site", "doc_id", "rev")}
-    is_dry = values.get("dry_run") == "on"
-    # A reason is asked for when it counts: nothing is kept of a preview.
-    reason = values.get("reason") or ("preview" if is_dry else "")
-    return {**body, "patch": _patch(values), "reason": reason, "dry_run": is_dry}
+    return {**body, "patch": _patch(values), "reason": values.get("reason", NOT_KEPT)}
 
 
 def _patch(values: dict[str, Any]) -> dict[str, Any]:

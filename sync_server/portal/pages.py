@@ -18,7 +18,7 @@ Who may not call a route that the page `reads` is not shown the page, nor a link
 is left out where the role does not allow it. A route that is not declared cannot be asked.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -133,6 +133,11 @@ class Look:
             return await self.ask(route, path=path, **query)
         except NotAllowed:
             return None
+
+    def offer(self, form: Form, field: str, choices: Iterable[tuple[str, str]]) -> None:
+        """What can be picked in a field: values, and what they are called."""
+        filled = self.forms[form.name]
+        filled.choices = {**filled.choices, field: list(choices)}
 
     def fill(self, form: Form, row_version: int | None = None, **values: Any) -> None:
         """Put what there is now into a form; `row_version` is that of what the form changes."""

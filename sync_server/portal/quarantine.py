@@ -25,6 +25,7 @@ from sync_server.portal.pages import Look, Page, Values
 ENTRIES = api("GET", "/api/quarantine")
 GROUPS = api("GET", "/api/quarantine/groups")
 DOCUMENT = api("GET", "/api/quarantine/documents/{site}")
+PATCH = api("POST", "/api/quarantine/patch")
 RETRY = api("POST", "/api/quarantine/retry")
 WAIVE = api("POST", "/api/quarantine/waive")
 
@@ -69,7 +70,7 @@ RETRY_DOCUMENT = Form(
 )
 PATCH_DOCUMENT = Form(
     name="patch_document",
-    calls=api("POST", "/api/quarantine/patch"),
+    calls=PATCH,
     fields=(
         *(Field(name, "hidden") for name in ("site", "doc_id", "rev")),
         Field("path", "hidden", required=False),
@@ -77,11 +78,10 @@ PATCH_DOCUMENT = Form(
         Field("how", "choice", choices=HOW, default="text"),
         Field("value", required=False, is_alternative=True, hint=True),
         Field("patch", "long", required=False, is_alternative=True, hint=True),
-        _REASON,
-        Field("dry_run", "hidden", required=False),
+        Field("reason", "long", hint=True, max_length=10_000, for_good=True),
     ),
     build=patch_request,
-    preview="dry_run",
+    tries=PATCH,
 )
 _PROBLEM = tuple(Field(name, "hidden") for name in ("site", "doc_id", "code", "path"))
 WAIVE_DOCUMENT = Form(name="waive_document", calls=WAIVE, fields=(*_PROBLEM, _REASON))

@@ -14,9 +14,8 @@ import msgspec
 import segno
 from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from yarl import URL
 
-from sync_server.portal.addresses import TO
+from sync_server.portal.addresses import ADDRESSES, with_query
 from sync_server.portal.cookie import PATH
 from sync_server.portal.excerpts import place_of
 from sync_server.portal.pages import Page
@@ -63,11 +62,10 @@ class Rendering:
                 "qr": qr_path,
                 "spark": spark_bars,
                 "signs_of": lambda device: signs_of(device, datetime.now(UTC)),
-                "with_query": with_query,
                 "text_of": text_of,
                 "pretty": pretty,
                 "place_of": place_of,
-                **TO,
+                **ADDRESSES,
             }
         )
 
@@ -111,11 +109,6 @@ class Rendering:
 def text_of(value: bytes) -> str:
     """A JSON value as people read it; nothing of null."""
     return "" if bytes(value) == b"null" else msgspec.json.format(bytes(value), indent=2).decode()
-
-
-def with_query(url: str, name: str, value: object) -> str:
-    """The same page with another value of a query parameter."""
-    return str(URL(url).update_query({name: str(value)}))
 
 
 def pretty(value: object) -> str:

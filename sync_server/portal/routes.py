@@ -10,15 +10,25 @@ from sync_server.portal import (
     account,
     by_mail,
     conflicts,
+    consents,
     entrance,
     home,
+    instruments,
     jobs,
+    participants,
+    people,
     quarantine,
+    redcap,
+    reminders,
     replication,
+    schedules,
     sites,
+    studies,
     system,
+    visits,
 )
 from sync_server.portal.cookie import PATH
+from sync_server.portal.downloads import DOWNLOADS
 from sync_server.portal.failures import portal_failures
 from sync_server.portal.live import PACE, Pace, stream
 from sync_server.portal.pages import Page
@@ -27,8 +37,21 @@ from sync_server.portal.security import STATIC, add_headers
 from sync_server.portal.serving import Served
 from sync_server.portal.signing_in import SIGN_IN
 
+STUDY_PAGES: Final[Sequence[Page]] = [
+    *studies.PAGES,
+    *participants.PAGES,
+    *visits.PAGES,
+    *consents.PAGES,
+    *schedules.PAGES,
+    *reminders.PAGES,
+    *redcap.PAGES,
+    *instruments.PAGES,
+    *people.PAGES,
+]
+
 PAGES: Final[Sequence[Page]] = [
     *home.PAGES,
+    *STUDY_PAGES,
     *sites.PAGES,
     *quarantine.PAGES,
     *conflicts.PAGES,
@@ -59,6 +82,8 @@ def install_portal(app: web.Application) -> None:
     for path, target in by_mail.LINKS.items():
         app.router.add_get(path, _leading_to(target))
     app.router.add_get(f"{STATIC}/{{file}}", rendering.static.serve)
+    for download in DOWNLOADS:
+        app.router.add_get(download.path, download.serve)
     for page in PAGES:
         _mount(app, page)
 

@@ -7,7 +7,7 @@
 | GET, a route that the page reads refuses | the page that says so, with the route's status |
 | POST without the form's token, or from elsewhere | 403, nothing is done |
 | POST that the route carries out | 303 to the page, which says so; or the answer, where it is told once |
-| POST of a preview | the page as it is now, what was typed, what would be done |
+| POST that only tries or asks | the page as it is now, what was typed, what was answered |
 | POST that the route refuses | the page as it is now, what was typed, the error; with the route's status |
 """
 
@@ -64,17 +64,18 @@ class Served:
         if not may_be_ours(request, who.signed_in.login, purpose, posted.get("token", "")):
             raise NotOurForm
         typed = form.read(posted)
-        wrong = form.wrong(typed)
+        tries = form.is_trying(posted)
+        wrong = form.wrong(typed, tries=tries)
         if wrong:
             return await self._again(request, form, typed, posted, Refusal(422, wrong))
         try:
-            answered = await _carry_out(request, who, form, typed, posted)
+            answered = await _carry_out(request, who, form, typed, posted, tries=tries)
         except NotAuthenticated:
             raise
         except (ApiError, msgspec.ValidationError) as error:
             return await self._again(request, form, typed, posted, refusal_of(form, error))
-        if form.is_preview(typed):
-            return await self._again(request, form, typed, posted, Refusal(200), preview=answered)
+        if tries or form.asks:
+            return await self._again(request, form, typed, posted, Refusal(200), tried=answered)
         if form.shows is not None:
             return await self._told_once(request, form, answered)
         done = web.HTTPSeeOther(self._after(request, form, posted))
@@ -96,9 +97,9 @@ class Served:
         posted: Posted,
         refusal: Refusal,
         *,
-        preview: Any = None,
+        tried: Any = None,
     ) -> web.Response:
-        """The page as it is now, with what was typed and what is wrong with it, or what would be done."""
+        """The page as it is now, with what was typed, and what is wrong or was answered."""
         async with snapshot(request.app[ENGINE]) as connection:
             who = await recognise(request, connection)
             look, values = await looked_at(request, self._page, who, connection)
@@ -112,7 +113,7 @@ class Served:
             own = f"form.{form.name}.{field.name}_wrong"
             if field.name in filled.errors and own in who.texts and typed[field.name]:
                 filled.errors[field.name] = who.texts(own)
-        filled.problem, filled.detail = refusal.problem, refusal.detail
+        filled.problem, filled.detail, filled.tried = refusal.problem, refusal.detail, tried
         unseen = [
             field.name for field in form.fields if field.kind == "hidden" and field.name in filled.errors
         ]
@@ -121,8 +122,7 @@ class Served:
         if filled.problem not in (*who.texts.texts, None):
             filled.problem = "problem.refused"
         filled.hidden = {name: posted[name] for name in (*path_parts(form.calls), "back") if name in posted}
-        shown = {**values, "refused": filled, "preview": preview}
-        return self._response(request, who, look, shown, status=refusal.status)
+        return self._response(request, who, look, {**values, "refused": filled}, status=refusal.status)
 
     async def _told_once(self, request: web.Request, form: Form, answered: Any) -> web.Response:
         async with snapshot(request.app[ENGINE]) as connection:
@@ -190,8 +190,8 @@ def context_of(request: web.Request, page: Page, who: Who, look: Look, values: V
         "here": str(here),
         "done": f"form.{done}.done" if f"form.{done}.done" in who.texts else None,
         "refused": None,
-        "preview": None,
         "may": who.caller.may_somewhere,
+        "can": lambda right, study: who.caller.scope(right).sees_study(study),
         **look.common,
         **values,
     }
@@ -204,19 +204,32 @@ def page_response(html: str, *, status: int = 200) -> web.Response:
     return response
 
 
-async def _carry_out(request: web.Request, who: Who, form: Form, typed: Posted, posted: Posted) -> Any:
-    given = {**posted, **request.match_info}
+async def _carry_out(
+    request: web.Request, who: Who, form: Form, typed: Posted, posted: Posted, *, tries: bool
+) -> Any:
+    given = form.parts({**posted, **typed, **request.match_info})
     if form.own_account:
         given["person"] = str(who.caller.person.id)
-    missing = [name for name in path_parts(form.calls) if name not in given]
+    route = form.tries if tries and form.tries is not None else form.calls
+    missing = [name for name in path_parts(route) if name not in given]
     if missing:
         raise NotFound("This form does not say what it is about.")
+    query = form.query(typed, request.match_info)
+    body = form.body(typed, request.match_info)
+    if tries and route is not form.calls:
+        body = {name: value for name, value in body.items() if name in route.body.__struct_fields__}
+    elif tries and "dry_run" in getattr(route.body, "__struct_fields__", ()):
+        body["dry_run"] = True
+    elif tries:
+        query["dry_run"] = "true"
     return await change(
         request,
         who.caller,
-        form.calls,
-        path={name: given[name] for name in path_parts(form.calls)},
-        body=form.body(typed, request.match_info),
+        route,
+        path={name: given[name] for name in path_parts(route)},
+        body=body,
+        query=query,
         version=posted.get("version", "*") if form.versioned else None,
-        key=posted.get("key") or None,
+        # Nothing is done: who sends it next does it.
+        key=None if tries or form.asks else posted.get("key") or None,
     )

@@ -68,6 +68,10 @@ class Texts:
         """A day: `26 Nov 2026`."""
         return str(format_date(value, "d MMM y", locale=self._locale))
 
+    def weekday(self, value: date) -> str:
+        """A day with its weekday: `Thursday 26 Nov 2026`."""
+        return str(format_date(value, "EEEE d MMM y", locale=self._locale))
+
     def short_day(self, value: date) -> str:
         """A day without its year: `26 Nov`."""
         return str(format_date(value, "d MMM", locale=self._locale))
@@ -93,8 +97,11 @@ class Texts:
 @functools.cache
 def texts_in(language: Language) -> Texts:
     """All of a language's."""
-    source = resources.files("sync_server.portal").joinpath("texts", f"{language}.toml")
-    return Texts(language, _flat(tomllib.loads(source.read_text(encoding="utf-8"))))
+    found: dict[str, str] = {}
+    for source in sorted(resources.files("sync_server.portal").joinpath("texts").iterdir(), key=str):
+        if source.name in (f"{language}.toml", f"studies.{language}.toml"):
+            found |= _flat(tomllib.loads(source.read_text(encoding="utf-8")))
+    return Texts(language, found)
 
 
 def preferred(accept_language: str) -> Language:

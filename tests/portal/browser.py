@@ -55,7 +55,7 @@ class Browser:
         """Header names with `_` for `-`."""
         return await self._shown("POST", path, dict(fields), follow=follow, headers=headers)
 
-    async def send(self, page: Shown, form: str, **fields: str) -> Shown:
+    async def send(self, page: Shown, form: str, /, **fields: str) -> Shown:
         """Fill in a form of a page and send it to the page."""
         return await self.post(str(page.url.relative()), {**page.form(form), **fields})
 

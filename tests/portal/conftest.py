@@ -89,6 +89,7 @@ async def serving(
     given = {
         "rate_limit_per_minute": 1_000_000,
         "auth_rate_limit_per_minute": 1_000_000,
+        "redcap_requests_per_minute": 60_000,
         "environment": "test",
         **settings,
     }

@@ -111,7 +111,7 @@ ABOUT = {"site": "lima", "doc_id": "session:s", "rev": "1-a", "reason": "why"}
     ],
 )
 def test_what_is_said_in_the_form_becomes_a_merge_patch(said: dict[str, str], patch: Any) -> None:
-    assert patch_request({**ABOUT, **said}) == {**ABOUT, "patch": patch, "dry_run": False}
+    assert patch_request({**ABOUT, **said}) == {**ABOUT, "patch": patch}
 
 
 @pytest.mark.parametrize(

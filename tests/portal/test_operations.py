@@ -107,7 +107,7 @@ async def test_a_job_that_was_given_up_is_retried_or_discarded(portal: Portal) -
     assert "It will not be done." in discarded.text
     assert not discarded.forms("discard_job")
     assert "It is tried again now." in (await browser.send(discarded, "retry_job")).text
-    coordinator = await portal.signed_in("looks@example.org", "coordinator")
+    coordinator = await portal.signed_in("operations-looks@example.org", "coordinator")
     seen = await coordinator.get(f"/portal/jobs/{second}")
     assert (seen.status, seen.forms("retry_job"), seen.forms("discard_job")) == (200, [], [])
     assert not (await coordinator.get("/portal/replication")).forms("create_replication")

@@ -19,7 +19,7 @@ from tests.portal.world import MARK, PARTS, QUERIES
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 FIRST_PAGE_BYTES = 60_000
-STYLESHEET_BYTES = 20_000
+STYLESHEET_BYTES = 24_000
 ROLES: tuple[Role, ...] = ("admin", "coordinator", "researcher", "read-only")
 
 
@@ -69,23 +69,8 @@ async def test_what_came_in_is_text_on_every_page(portal: Portal) -> None:
         _Strict(page.name).feed(shown.text)
         if "&lt;script&gt;alert(&#34;x&#34;)&lt;/script&gt;&lt;b&gt;&#39;&amp;" in shown.main:
             where_it_shows.append(page.name)
-    assert where_it_shows == [
-        "home",
-        "sites",
-        "site",
-        "tablet",
-        "receipts",
-        "quarantine",
-        "quarantined",
-        "replication",
-        "hubs",
-        "replication_job",
-        "jobs",
-        "job",
-        "audit",
-        "health",
-        "account",
-    ]
+    shows_nothing = {page.name for page in PAGES} - set(where_it_shows)
+    assert shows_nothing == {"password", "second_factor"}
     hostile = await browser.get(f"/portal/sites/{'%3Cscript%3Ealert(1)%3C%2Fscript%3E'}")
     assert (hostile.status, "<script>alert" in hostile.text) == (404, False)
     asked = await browser.get("/portal/audit?actor=%22%3E%3Cscript%3Ealert(1)")

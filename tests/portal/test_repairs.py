@@ -54,14 +54,14 @@ async def test_a_quarantined_session_is_shown_previewed_mended_and_leaves(
         assert (wrong.status, "This is needed." in wrong.text) == (422, True)
         wrong = await browser.send(page, "patch_document", how="number", value="many", reason=MARK)
         assert (wrong.status, "This is no number." in wrong.text) == (422, True)
-        tried = await browser.send(page, "patch_document", how="text", value="gone", dry_run="on")
+        tried = await browser.send(page, "patch_document", how="text", value="gone", **{"try": "on"})
         assert tried.status == 200
         assert "There is another problem after this one" in tried.text
         assert 'value="gone"' in tried.text
-        next_one = await browser.send(page, "patch_document", how="text", value="completed", dry_run="on")
+        next_one = await browser.send(page, "patch_document", how="text", value="completed", **{"try": "on"})
         assert "Wrong kind of value" in read(next_one)
         patch = '{"status": "completed", "tasks": [{"task": "simon", "run": 1, "trials": []}]}'
-        good = await browser.send(page, "patch_document", how="text", value="", patch=patch, dry_run="on")
+        good = await browser.send(page, "patch_document", how="text", value="", patch=patch, **{"try": "on"})
         assert "With this it becomes a session of the results" in read(good)
         assert "Tasks 1 Trials 0" in read(good)
         assert portal.rows("SELECT count(*) FROM corrections WHERE site = %s", store.site) == [(0,)]
@@ -109,7 +109,7 @@ async def test_all_documents_of_a_cause_are_waived_with_a_reason_or_tried_again(
     assert "The problem is waived." in closed.text
     reread = await browser.send(one, "retry_document")
     assert "It is being read again." in reread.text
-    reader = await portal.signed_in("reader@example.org", "researcher")
+    reader = await portal.signed_in("repairs-reader@example.org", "researcher")
     seen = await reader.get(str(cause.url.relative()) + "&waived=any".replace("&waived=any", ""))
     assert not seen.forms("waive_cause")
     assert "/portal/quarantine/document" not in seen.text
@@ -139,7 +139,7 @@ async def test_a_conflict_is_looked_at_side_by_side_previewed_and_decided(
         refused = await decide(browser, page, "resolve", **chosen)
         assert (refused.status, "This is needed." in refused.text) == (422, True)
         assert re.search(r'value="1-a" checked', refused.text)
-        tried = await decide(browser, page, "resolve", **chosen, dry_run="on")
+        tried = await decide(browser, page, "resolve", **chosen | {"try": "on"})
         assert "What the results would then have" in tried.text
         assert '"rt": 100' in read(tried)
         assert portal.rows("SELECT count(*) FROM corrections WHERE site = %s", store.site) == [(0,)]

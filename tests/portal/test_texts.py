@@ -56,13 +56,16 @@ def _of_forms() -> Iterator[str]:
         own = f"form.{form.name}"
         if form.name != "language":
             yield f"{own}.do"
-            yield from (f"{own}.{field.name}" for field in form.fields if field.kind != "hidden")
-        if form.shows is None:
+            yield from (
+                f"{own}.{field.label or field.name}" for field in form.fields if field.kind != "hidden"
+            )
+        if form.tries is not None:
+            yield f"{own}.try"
+        if form.shows is None and not form.asks:
             yield f"{own}.done"
         yield from (f"{own}.{field.name}_hint" for field in form.fields if field.hint)
-        yield from (
-            f"{own}.{field.name}_wrong" for field in form.fields if f"{own}.{field.name}_wrong" in texts
-        )
+        maybe = (f"{own}.{field.name}{what}" for field in form.fields for what in ("_wrong", "_none"))
+        yield from (key for key in maybe if key in texts)
 
 
 def test_every_page_and_choice_has_a_name() -> None:

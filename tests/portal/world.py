@@ -5,6 +5,8 @@ Every free text in it begins with MARK, a markup that would show, or run, where 
 
 import psycopg
 
+from tests.portal import world_studies
+
 MARK = """<script>alert("x")</script><b>'&"""
 
 STATEMENTS = (
@@ -63,6 +65,7 @@ STATEMENTS = (
     " VALUES ('lima', 's-lima0', '$.visit', '1-b', to_jsonb({mark} || 'baseline'), '1-a', '\"month-3\"'),"
     " ('lima', 's-lima0', '$.tasks[simon,1].trials[3]', '1-b', '{\"rt\": 412, \"correct\": 1}', '1-a',"
     ' \'{"rt": 388, "correct": 0}\'),'
+    " ('lima', 's-lima0', '$.params.' || {mark}, '1-b', '1', '1-a', '2'),"
     " ('nairobi', 's-nairobi1', '$.status', '1-b', '\"completed\"', '1-a', '\"abandoned\"')",
     "INSERT INTO task_runs (site, session_id, task, run, status, n_trials) VALUES"
     " ('lima', 's-lima0', 'simon', 1, 'completed', 96), ('lima', 's-lima0', 'stroop', 1, 'completed', 120)",
@@ -124,11 +127,11 @@ STATEMENTS = (
 def fill(connection: psycopg.Connection, *, mark: str = MARK) -> None:
     """Put it into an empty database; with another mark, or none, for who wants to look at it."""
     quoted = "'" + mark.replace("'", "''") + "'"
-    for statement in STATEMENTS:
+    for statement in (*STATEMENTS, *world_studies.STATEMENTS):
         connection.execute(statement.replace("{mark}", quoted).replace("{{}}", "{}").encode())
 
 
-PARTS = {"site": "lima", "device": "tablet-2", "id": "1"}
+PARTS = {"site": "lima", "device": "tablet-2", "id": "1", **world_studies.PARTS}
 """Parts of the paths of pages, as they are in this world."""
 
 QUERIES = {

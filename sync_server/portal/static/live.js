@@ -1,5 +1,5 @@
 // Parts of a page as they change: the server sends them whole, escaped by the same template as the page.
-const policy = window.trustedTypes
+export const policy = window.trustedTypes
   ? window.trustedTypes.createPolicy("portal", { createHTML: (html) => html })
   : { createHTML: (html) => html };
 

@@ -1,6 +1,7 @@
 // Everything works without this: it makes times the reader's own, parts live, and forms careful.
 import { followParts } from "./live.js";
 import { tellTimes } from "./times.js";
+import { prepare } from "./trying.js";
 
 const root = document.documentElement;
 
@@ -40,6 +41,7 @@ window.addEventListener("pageshow", (event) => {
 });
 
 enhance(document);
+prepare(document);
 
 // What was done is told once, not again when the page is reloaded.
 const url = new URL(location.href);

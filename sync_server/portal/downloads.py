@@ -1,0 +1,53 @@
+"""Files that a page links to: the same as a route of the API streams, for who is signed in to the portal."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from reporting.queries.snapshot import snapshot
+from sync_server.api.route import Route
+from sync_server.errors import NotAllowed
+from sync_server.keys import ENGINE
+from sync_server.portal.asking import Asking, api, path_parts
+from sync_server.portal.cookie import PATH
+from sync_server.portal.signing_in import recognise
+
+
+class Download(msgspec.Struct, frozen=True, kw_only=True):
+    """Where it is, and what of the API it is; `query`: parameter of the route → part of the path."""
+
+    path: str
+    reads: Route
+    query: Mapping[str, str] = {}
+    takes: tuple[str, ...] = ()
+    """Parameters that the address may have."""
+
+    async def serve(self, request: web.Request) -> web.StreamResponse:
+        """The file. Raises ApiError."""
+        async with snapshot(request.app[ENGINE]) as connection:
+            who = await recognise(request, connection)
+            if who.caller.password_is_temporary:
+                raise NotAllowed("Set a password of your own first.")
+            query = {name: request.match_info[part] for name, part in self.query.items()}
+            query |= {name: request.query[name] for name in self.takes if name in request.query}
+            parts = {name: request.match_info[name] for name in path_parts(self.reads)}
+            answered: web.StreamResponse = await Asking(request, who.caller, connection).ask(
+                self.reads, parts, query
+            )
+        return answered
+
+
+DOWNLOADS: Final = (
+    Download(
+        path=f"{PATH}/studies/{{study}}/participants.csv",
+        reads=api("GET", "/api/participants/export"),
+        query={"study": "study"},
+        takes=("contact",),
+    ),
+    Download(
+        path=f"{PATH}/studies/{{study}}/signatures/{{site}}/{{id}}",
+        reads=api("GET", "/api/consent/signature/{site}/{id}"),
+    ),
+)

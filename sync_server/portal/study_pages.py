@@ -1,0 +1,45 @@
+"""What the pages of a study share: the study itself, its sites and batteries to choose from."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from sync_server.api.parameters import Text
+from sync_server.portal.asking import api
+from sync_server.portal.cookie import PATH
+from sync_server.portal.pages import Look
+
+STUDY = api("GET", "/api/studies/{study}")
+SITES = api("GET", "/api/sites")
+
+BELOW = f"{PATH}/studies/{{study}}"
+MOST = 500
+"""As many as a list of the API answers at once: of what is chosen from, and of a study's rules."""
+
+
+class Paged(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of a list."""
+
+    page: Text = "1"
+
+
+async def site_choices(look: Look, row: Any) -> list[tuple[str, str]]:
+    """The sites at which a study runs, as far as somebody may see them, with their names."""
+    names = await site_names(look)
+    return [(code, names.get(code) or code) for code in row.sites]
+
+
+async def site_names(look: Look) -> dict[str, str]:
+    """What sites are called, by their codes."""
+    return {each.site: each.name for each in (await look.ask(SITES, per_page=MOST)).data}
+
+
+def batteries_of(row: Any) -> list[tuple[str, str]]:
+    """The batteries of a study."""
+    return [(each, each) for each in row.batteries]
+
+
+def found(rows: Sequence[Any], name: str, value: str) -> Any:
+    """The row of a list that is meant; None where there is none."""
+    return next((row for row in rows if getattr(row, name) == value), None)
