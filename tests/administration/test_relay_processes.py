@@ -1,13 +1,8 @@
 """Relays and workers as processes, with Valkey between them: wiped, killed, two of each."""
 
-import asyncio
 import os
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -19,47 +14,11 @@ from reporting.webhooks.events import Event, announce
 from sync_server.settings import Settings
 from tests.administration.office import Office
 from tests.administration.receiver import receiving
-from tests.gateway.processes import environment
+from tests.job_processes import process, until, valkey
+
+__all__ = ["valkey"]
 
 N = 600
-PATIENCE_S = 60.0
-
-
-@contextmanager
-def process(command: str, settings: Settings, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    """`sync-server relay` or `work` of the office."""
-    env = environment(
-        DATABASE_URL=settings.database_url,
-        REDIS_URL=settings.redis_url,
-        DATA_DIR=str(settings.data_dir),
-        ENVIRONMENT="test",
-        PORT=str(settings.port),
-        OUTBOX_LEASE_SECONDS="2",
-        LOG_LEVEL="WARNING",
-    )
-    started = subprocess.Popen([sys.executable, "-m", "sync_server", command, *arguments], env=env)
-    try:
-        yield started
-    finally:
-        if started.poll() is None:
-            started.send_signal(signal.SIGTERM)
-        code = started.wait(timeout=30)
-        assert code in (0, -signal.SIGKILL), f"{command} ended with {code}"
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not holds():
-        assert time.monotonic() < deadline, "not within a minute"
-        await asyncio.sleep(0.05)
-
-
-@pytest.fixture
-def valkey(redis_url: str) -> Iterator["redis.Redis"]:
-    with redis.Redis.from_url(redis_url) as client:
-        client.flushall()
-        yield client
-        client.flushall()
 
 
 def count(office: Office, condition: str) -> int:

@@ -15,8 +15,8 @@ from sync_server.jobs.reminders import deliver_reminder
 from sync_server.keys import SETTINGS
 from tests.administration.desk import Desk
 from tests.administration.office import Office
-from tests.administration.test_relay_processes import until
 from tests.administration.test_visits_completion import sitting
+from tests.job_processes import until
 from tests.reminders.mail_server import MailServer
 from tests.reminders.world import STUDY, TODAY, a_study, enrol, queue, remind, reminders, try_again
 

@@ -14,7 +14,7 @@ from sync_server.keys import SETTINGS
 from sync_server.opt_out_links import opt_out_token
 from tests.administration.desk import Desk
 from tests.administration.office import Office
-from tests.administration.test_relay_processes import until
+from tests.job_processes import until
 from tests.reminders.mail_server import MailServer
 from tests.reminders.world import REMINDERS, a_study, enrol, queue
 

@@ -1,14 +1,10 @@
 """Relays and workers as processes: killed when the mail server has a mail, doubled, and Redis emptied."""
 
 import asyncio
-import os
-import signal
 import subprocess
-import sys
 import zlib
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from typing import Any
 
 import pytest
@@ -16,45 +12,21 @@ import redis
 
 from sync_server.settings import Settings
 from tests.administration.office import Office
-from tests.administration.test_relay_processes import until
-from tests.gateway.processes import environment
+from tests.job_processes import kill, process, until, valkey
 from tests.reminders.mail_server import MailServer
 from tests.reminders.world import a_study, enrol, reminders
+
+__all__ = ["valkey"]
 
 ON_DUE: dict[str, Any] = {"moment": "on_due"}
 N = 24
 
 
-@contextmanager
-def process(command: str, settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
-    """`sync-server relay` or `work` of the office, which sends mails."""
-    env = environment(
-        DATABASE_URL=settings.database_url,
-        REDIS_URL=settings.redis_url,
-        DATA_DIR=str(settings.data_dir),
-        ENVIRONMENT="test",
-        PORT=str(settings.port),
-        SMTP_URL=str(settings.smtp_url),
-        MAIL_FROM=str(settings.mail_from),
-        OUTBOX_LEASE_SECONDS="2",
-        LOG_LEVEL="WARNING",
-    )
+def of_reminders(command: str, settings: Settings) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    """`sync-server relay`, or `work` for the queue of reminders."""
     queues = ("--queues", "reminders") if command == "work" else ()
-    started = subprocess.Popen([sys.executable, "-m", "sync_server", command, *queues], env=env)
-    try:
-        yield started
-    finally:
-        if started.poll() is None:
-            started.send_signal(signal.SIGTERM)
-        assert started.wait(timeout=30) in (0, -signal.SIGKILL)
-
-
-@pytest.fixture
-def valkey(redis_url: str) -> Iterator["redis.Redis"]:
-    with redis.Redis.from_url(redis_url) as client:
-        client.flushall()
-        yield client
-        client.flushall()
+    mail = {"SMTP_URL": str(settings.smtp_url), "MAIL_FROM": str(settings.mail_from)}
+    return process(command, settings, *queues, **mail)
 
 
 def count(office: Office, state: str) -> int:
@@ -75,18 +47,17 @@ async def test_a_worker_killed_when_the_server_has_the_mail_and_we_do_not_know_r
     team = await a_study(office, ("due", ON_DUE))
     await enrol(team, "p1")
     mails.held = True
-    with process("relay", office_settings):
-        with process("work", office_settings) as worker:
+    with of_reminders("relay", office_settings):
+        with of_reminders("work", office_settings) as worker:
             # Told `250 OK`, and not yet back to write it down.
             assert await asyncio.to_thread(mails.is_waiting.wait, 60)
-            os.kill(worker.pid, signal.SIGKILL)
-            worker.wait()
+            kill(worker)
         assert reminders(office, "state, repeats") == [("sending", 0)]
         mails.held = False
         mails.release.set()
         await until(lambda: attempts(office) == 1)
         office.rows("UPDATE outbox SET next_attempt_at = now() WHERE kind = 'reminder'")
-        with process("work", office_settings):
+        with of_reminders("work", office_settings):
             await until(lambda: count(office, "sent") == 1)
     assert reminders(office, "state, repeats") == [("sent", 1)]
     assert len(mails.mails) == 2
@@ -131,7 +102,7 @@ async def test_two_relays_and_two_workers_send_each_once_though_redis_is_emptied
     )
     with ExitStack() as running:
         for command in ("relay", "relay", "work", "work"):
-            running.enter_context(process(command, office_settings))
+            running.enter_context(of_reminders(command, office_settings))
         in_redis: list[str] = []
 
         def has_begun() -> bool:
