@@ -1,0 +1,28 @@
+"""Zip files that are the same bytes for the same content: fixed times, permissions and compression."""
+
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Final
+
+EARLIEST: Final = (1980, 1, 1, 0, 0, 0)
+"""The first time a zip file can say."""
+
+
+@contextmanager
+def zip_of(path: Path) -> Iterator[zipfile.ZipFile]:
+    """A new zip file at `path`; its members are written one after another with `member`."""
+    with zipfile.ZipFile(path, "x", zipfile.ZIP_DEFLATED, allowZip64=True) as archive:
+        yield archive
+
+
+@contextmanager
+def member(archive: zipfile.ZipFile, name: str) -> Iterator[IO[bytes]]:
+    """A file of unknown length within the archive."""
+    info = zipfile.ZipInfo(name, EARLIEST)
+    info.compress_type = zipfile.ZIP_DEFLATED
+    info.create_system = 3
+    info.external_attr = 0o100644 << 16
+    with archive.open(info, "w", force_zip64=True) as file:
+        yield file
