@@ -1,9 +1,10 @@
 """CSV, and the CSV that REDCap's Data Import Tool takes.
 
-**CSV**: `<name>.zip` with `<name>.csv`: UTF-8 without a byte order mark, RFC 4180 with `\\r\\n`, a header. Null
-is nothing between the commas, empty text is `""`. How formulas are kept out of spreadsheets: `cells`.
+**CSV**: `<name>.zip` with `<name>.csv`: UTF-8 without a byte order mark, RFC 4180 with `\\r\\n`, a header.
+Null is nothing between the commas, empty text is `""`. How formulas are kept out of spreadsheets: `cells`.
 
-**REDCap**: `<name>.csv`, one event and instrument a row as the caller arranged it; first column the record id.
+**REDCap**: `<name>.csv`, one event and instrument a row as the caller arranged it; the record id
+first.
 
 | what comes | what follows |
 |---|---|
@@ -30,12 +31,15 @@ def write_csv(table: Table, batches: Iterable[Batch], folder: Path, *, guard: bo
     """Write `<name>.zip`; `guard` puts an apostrophe before formulas. Raises CannotHold, OSError."""
     target = folder / f"{table.name}.zip"
     rows = 0
-    with whole_file(target) as path, zip_of(path) as archive:
-        with member(archive, f"{table.name}.csv") as file:
-            file.write(_line(table.names, guard=False).encode())
-            for group in in_groups(checked_rows(table, batches), _ROWS_AT_ONCE):
-                rows += len(group)
-                file.write("".join([_line(row, guard=guard) for row in group]).encode())
+    with (
+        whole_file(target) as path,
+        zip_of(path) as archive,
+        member(archive, f"{table.name}.csv") as file,
+    ):
+        file.write(_line(table.names, guard=False).encode())
+        for group in in_groups(checked_rows(table, batches), _ROWS_AT_ONCE):
+            rows += len(group)
+            file.write("".join([_line(row, guard=guard) for row in group]).encode())
     notes = ("Texts that a spreadsheet would compute begin with an apostrophe.",) if guard else ()
     return described_file(target, rows, notes)
 

@@ -3,8 +3,8 @@
 A column says what its values are; the same description becomes the codebook, Parquet's metadata and SPSS's
 labels. Rows come in batches of any size, and what is written never depends on where a batch ends.
 
-Null and NaN are two things here: null is "there is no value" (`Column.missing` says what that means), NaN is a
-number that somebody computed. A format that has one word for both says so in its module.
+Null and NaN are two things here: null is "there is no value" (`Column.missing` says what that means), NaN is
+a number that somebody computed. A format that has one word for both says so in its module.
 
 | what comes | what follows |
 |---|---|
@@ -128,7 +128,7 @@ def in_groups(rows: Iterable[tuple[Value, ...]], size: int) -> Iterator[list[tup
         yield group
 
 
-def _checked(kind: ColumnType, cell: object) -> Value:  # noqa: PLR0911 - a table of types
+def _checked(kind: ColumnType, cell: object) -> Value:
     match kind, cell:
         case ColumnType.BOOLEAN, bool():
             return cell

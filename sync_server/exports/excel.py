@@ -89,9 +89,7 @@ class _Sheets:
         sheet, row = self._sheet, self._next
         if isinstance(cell, bool):
             sheet.write_boolean(row, at, cell)
-        elif isinstance(cell, float) and math.isfinite(cell):
-            sheet.write_number(row, at, cell)
-        elif isinstance(cell, int) and abs(cell) < EXACT:
+        elif isinstance(cell, int | float) and _is_exact(cell):
             sheet.write_number(row, at, cell)
         elif isinstance(cell, datetime) and cell.year >= _FIRST_YEAR:
             sheet.write_datetime(row, at, cell.replace(tzinfo=None), self._time)
@@ -119,6 +117,10 @@ class _Sheets:
         if self.long_integers:
             said.append(f"{self.long_integers} integers of more than 15 digits are texts.")
         return tuple(said)
+
+
+def _is_exact(cell: float) -> bool:
+    return math.isfinite(cell) if isinstance(cell, float) else abs(cell) < EXACT
 
 
 def write_excel(

@@ -1,7 +1,7 @@
 """The manifest: which files there are, rows, hashes, of which data and how far they are complete. Pure.
 
-It holds no time of its making: the same data are the same manifest. What the data are (dataset, filter, policy
-of de-identification, watermark a site, outstanding sessions) comes from the caller as JSON.
+It holds no time of its making: the same data are the same manifest. What the data are (dataset, filter,
+policy of de-identification, watermark a site, outstanding sessions) comes from the caller as JSON.
 """
 
 from collections.abc import Iterable, Mapping

@@ -4,7 +4,7 @@
 |---|---|
 | null | `null` |
 | NaN, infinity | the texts `"NaN"`, `"Inf"`, `"-Inf"`: JSON has no such numbers |
-| an integer beyond ±2^53 | a number with all its digits; JavaScript rounds it, Python, R's bit64 and jq ≥ 1.7 do not |
+| an integer beyond ±2^53 | a number with all its digits; JavaScript rounds it, Python does not |
 | a date, a timestamp | text as in `cells` |
 """
 
@@ -26,12 +26,15 @@ def write_ndjson(table: Table, batches: Iterable[Batch], folder: Path) -> Writte
     target = folder / f"{table.name}.ndjson.gz"
     encode = msgspec.json.Encoder().encode
     rows = 0
-    with whole_file(target) as path, path.open("xb") as file:
-        with gzip.GzipFile("", "wb", 6, file, mtime=0) as packed:
-            for row in checked_rows(table, batches):
-                rows += 1
-                cells = zip(table.names, row, strict=True)
-                packed.write(encode({name: _json(cell) for name, cell in cells}) + b"\n")
+    with (
+        whole_file(target) as path,
+        path.open("xb") as file,
+        gzip.GzipFile("", "wb", 6, file, mtime=0) as packed,
+    ):
+        for row in checked_rows(table, batches):
+            rows += 1
+            cells = zip(table.names, row, strict=True)
+            packed.write(encode({name: _json(cell) for name, cell in cells}) + b"\n")
     return described_file(target, rows)
 
 

@@ -1,12 +1,12 @@
 """A file appears under its name when it is whole.
 
-It is written in a folder `.<name>.part` beside its place, flushed to the disk and renamed. Only one process at
-a time writes one name; the caller's job sees to it.
+It is written in a folder `.<name>.part` beside its place, flushed to the disk and renamed. Only one process
+at a time writes one name; the caller's job sees to it.
 
 | when | what is there |
 |---|---|
 | the writer fails | nothing; what stood under the name before still stands |
-| the process is killed, the power goes | the folder `.<name>.part`, removed by the next attempt or by `sweep` |
+| the process is killed, the power goes | the folder `.<name>.part`, removed next time or by `sweep` |
 | the disk is full | OSError, nothing |
 """
 
@@ -26,7 +26,7 @@ _AT_ONCE: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A file that is whole: its name, rows, bytes, SHA-256 in hex, and sentences on what it could not keep."""
+    """A whole file: its name, rows, bytes, SHA-256 in hex, and sentences on what it could not keep."""
 
     name: str
     rows: int
