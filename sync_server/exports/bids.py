@@ -4,8 +4,8 @@
     task-<task>_beh.json                                              what the columns of the task are
     sub-<label>/ses-<label>/beh/sub-…_ses-…_task-…_run-…_beh.tsv      a task run's trials
 
-The trials must come ordered by participant, session, task and run: a run is one file and is written as its rows
-come. Those four columns are in the names of the files; the others are the columns of the TSV.
+The trials must come ordered by participant, session, task and run: a run is one file and is written as its
+rows come. Those four columns are in the names of the files; the others are the columns of the TSV.
 
 | what comes | what follows |
 |---|---|

@@ -1,8 +1,8 @@
 """SPSS: `<name>.sav` with the labels of variables and of values.
 
-pyreadstat takes a whole data frame, so memory is bounded by parts: up to ROWS_A_PART rows are one `.sav`; more
-are `<name>_sav.zip` with `<name>_1.sav`, `<name>_2.sav` … Within a part a text column is as wide as its longest
-text, so parts may differ in width: R and Python bind them as they are, SPSS wants `ALTER TYPE` before
+pyreadstat takes a whole data frame, so memory is bounded by parts: up to ROWS_A_PART rows are one `.sav`;
+more are `<name>_sav.zip` with `<name>_1.sav`, `<name>_2.sav` … Within a part a text column is as wide as its
+longest text, so parts may differ in width: R and Python bind them as they are, SPSS wants `ALTER TYPE` before
 `ADD FILES`.
 
 | what comes | what follows |
