@@ -10,7 +10,7 @@ longest text, so parts may differ in width: R and Python bind them as they are, 
 | null, NaN | system-missing: SPSS has one word for both; a null text is the empty text |
 | an integer beyond ±2^53 | CannotHold: SPSS numbers are doubles and would be another number |
 | a boolean | 0 and 1, labelled `no` and `yes` |
-| a timestamp, a date | seconds of UTC since 1582 in DATETIME or DATE format |
+| a timestamp, a date | seconds of UTC since 1582, good for 2 µs; formats DATETIME, SDATE |
 | a text of more than 32,767 bytes | cut there; the number of such cells in a note |
 | a name that SPSS has for itself (`by`, `to` …) | the name with `_v`; said in a note |
 | a label of more than 256 bytes (a value's: 120) | cut there; the codebook has it whole |

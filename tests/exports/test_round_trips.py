@@ -13,6 +13,7 @@ from pathlib import Path
 import openpyxl
 import pyarrow.parquet as pq
 import pyreadstat
+from openpyxl.utils.escape import unescape
 
 from sync_server.exports.delimited import write_csv, write_redcap_csv
 from sync_server.exports.described import Column, ColumnType, Table
@@ -91,11 +92,13 @@ def test_excel_read_back_is_what_went_in_but_for_what_excel_cannot_hold(tmp_path
     sheets = [book[name] for name in book.sheetnames[:3]]
     assert all(tuple(cell.value for cell in sheet[1]) == EVERYTHING.names for sheet in sheets)
     read = [
-        [cell.value for cell in line] for sheet in sheets for line in sheet.iter_rows(min_row=2, max_col=7)
+        [_as_excel_shows(cell.value) for cell in line]
+        for sheet in sheets
+        for line in sheet.iter_rows(min_row=2, max_col=7)
     ]
     assert_same(read, [[_in_excel(cell) for cell in row] for row in rows])
     formula = book["data"]["A3"]
-    assert (formula.data_type, formula.style.quotePrefix if False else formula.quotePrefix) == ("s", True)
+    assert (formula.data_type, formula.quotePrefix) == ("s", True)
     assert book["codebook"]["B4"].value == "Median reaction time"
     assert written.notes == (
         "The rows are on 3 sheets: Excel holds 5 lines a sheet.",
@@ -108,7 +111,8 @@ def test_spss_read_back_is_what_went_in_with_labels(tmp_path: Path) -> None:
     written = write_spss(EVERYTHING, batched(ROWS, 3), tmp_path)
     read, meta = pyreadstat.read_sav(tmp_path / "scores_long.sav", output_format="dict")
     assert_same(
-        list(zip(*read.values(), strict=True)), [[_in_spss(*pair) for pair in _pairs(row)] for row in ROWS]
+        [[_to_milliseconds(cell) for cell in row] for row in zip(*read.values(), strict=True)],
+        [[_in_spss(*pair) for pair in _pairs(row)] for row in ROWS],
     )
     assert meta.column_names_to_labels["rt"] == "Median reaction time"
     assert meta.variable_value_labels == {
@@ -153,16 +157,23 @@ def _in_excel(cell: object) -> object:
         return cell.astimezone(UTC).replace(tzinfo=None)
     if isinstance(cell, date):
         return datetime(cell.year, cell.month, cell.day)  # noqa: DTZ001 - Excel has no zones
-    if isinstance(cell, bool):
-        return cell
-    if isinstance(cell, float) and not math.isfinite(cell):
-        return "NaN" if math.isnan(cell) else "Inf"
     if isinstance(cell, float):
-        near = float(f"{cell:.16G}")
-        return int(near) if near == int(near) else near
+        return _number_in_excel(cell)
     if isinstance(cell, int) and abs(cell) >= 10**15:
         return str(cell)
     return None if cell == "" else cell
+
+
+def _number_in_excel(cell: float) -> object:
+    if not math.isfinite(cell):
+        return "NaN" if math.isnan(cell) else "Inf"
+    near = float(f"{cell:.16G}")
+    return int(near) if near == int(near) else near
+
+
+def _as_excel_shows(cell: object) -> object:
+    # Excel's own way to write a carriage return, which openpyxl leaves as it is.
+    return unescape(cell) if isinstance(cell, str) else cell
 
 
 def _pairs(row: tuple[object, ...]) -> list[tuple[Column, object]]:
@@ -175,7 +186,13 @@ def _in_spss(column: Column, cell: object) -> object:
     if cell is None or (isinstance(cell, float) and math.isnan(cell)):
         return None
     if isinstance(cell, datetime):
-        cell = cell.astimezone(UTC).replace(tzinfo=None)
-        assert cell.microsecond % 1000 == 0
-        return cell + timedelta(0)
-    return cell if isinstance(cell, date) else float(str(float(cell)))  # type: ignore[arg-type]
+        return cell.astimezone(UTC).replace(tzinfo=None)
+    return cell if isinstance(cell, date) else float(str(cell)) if not isinstance(cell, bool) else float(cell)
+
+
+def _to_milliseconds(cell: object) -> object:
+    # A double of seconds since 1582 is good for two microseconds.
+    if isinstance(cell, datetime):
+        cell += timedelta(microseconds=500)
+        return cell.replace(microsecond=cell.microsecond // 1000 * 1000)
+    return cell
