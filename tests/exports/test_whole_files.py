@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -14,32 +14,22 @@ import pytest
 
 from sync_server.exports.codebook import codebook_csv, codebook_json
 from sync_server.exports.delimited import write_csv, write_redcap_csv
-from sync_server.exports.described import Batch, CannotHold, Column, ColumnType, Table, checked_rows
+from sync_server.exports.described import CannotHold, Column, ColumnType, Table, checked_rows
 from sync_server.exports.excel import write_excel
+from sync_server.exports.formats import FORMATS, MEDIA_TYPES, FormatNotInstalled, Writer, writer_of
 from sync_server.exports.manifest import manifest
-from sync_server.exports.ndjson import write_ndjson
-from sync_server.exports.parquet import write_parquet
 from sync_server.exports.spss import write_spss
 from sync_server.exports.whole_file import Written, sweep
 from tests.exports.tables import EVERYTHING, FIRST, KABUL, ROWS, batched
 
-Write = Callable[[Table, Iterable[Batch], Path], Written]
-
-WRITERS: dict[str, Write] = {
-    "csv": write_csv,
-    "ndjson": write_ndjson,
-    "parquet": write_parquet,
-    "excel": write_excel,
-    "spss": write_spss,
-    "redcap": write_redcap_csv,
-}
+WRITERS = {name: writer_of(name) for name in FORMATS}
 NUMBERS = Table("numbers", "Numbers", (Column("n", ColumnType.INTEGER, "n"),))
 
 every_format = pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS.keys())
 
 
 @every_format
-def test_same_rows_in_other_batches_and_zones_are_the_same_bytes(write: Write, tmp_path: Path) -> None:
+def test_same_rows_in_other_batches_and_zones_are_the_same_bytes(write: Writer, tmp_path: Path) -> None:
     rows = [row for row in ROWS if row[0] and row[2] == row[2]]
     elsewhere = [
         tuple(cell.astimezone(KABUL) if isinstance(cell, datetime) else cell for cell in row) for row in rows
@@ -53,12 +43,12 @@ def test_same_rows_in_other_batches_and_zones_are_the_same_bytes(write: Write, t
     files = [(folder / first.name).read_bytes() for folder in folders]
     assert files[0] == files[1]
     assert (first.sha256, first.size) == (hashlib.sha256(files[0]).hexdigest(), len(files[0]))
+    assert Path(first.name).suffix in MEDIA_TYPES
     assert (first.rows, [one.name for one in folders[0].iterdir()]) == (len(rows), [first.name])
 
 
 @pytest.mark.parametrize("write", [write_excel, write_spss], ids=["excel", "spss"])
-def test_a_file_holds_no_time_of_its_making(write: Write, tmp_path: Path) -> None:
-    # Another process at another second: the clock is moved by waiting for nothing, as its hour is in no byte.
+def test_a_file_holds_no_time_of_its_making(write: Writer, tmp_path: Path) -> None:
     name = write(NUMBERS, [[(1,)]], tmp_path).name
     year = str(datetime.now().astimezone().year)
     content = (tmp_path / name).read_bytes()
@@ -73,7 +63,7 @@ def test_a_file_holds_no_time_of_its_making(write: Write, tmp_path: Path) -> Non
 
 @every_format
 def test_a_failure_in_the_middle_leaves_what_stood_there_and_nothing_else(
-    write: Write, tmp_path: Path
+    write: Writer, tmp_path: Path
 ) -> None:
     name = write(NUMBERS, [[(1,)]], tmp_path).name
     before = (tmp_path / name).read_bytes()
@@ -169,3 +159,12 @@ def test_manifest_is_the_same_whatever_the_order_it_is_told_in() -> None:
     said = json.loads(one)
     assert [file["name"] for file in said["files"]] == ["a.zip", "b.zip"]
     assert said["files"][1] == {"name": "b.zip", "rows": 2, "bytes": 3, "sha256": "ff", "notes": ["note"]}
+
+
+def test_an_unknown_format_and_one_without_its_library_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(CannotHold, match="There is no format 'doc'; there are csv, ndjson"):
+        writer_of("doc")
+    monkeypatch.setitem(sys.modules, "pyreadstat", None)
+    monkeypatch.delitem(sys.modules, "sync_server.exports.spss", raising=False)
+    with pytest.raises(FormatNotInstalled, match=r"needs pyreadstat: pip install 'metricis-sync\[exports\]'"):
+        writer_of("spss")
