@@ -30,6 +30,8 @@ Batch = Sequence[Sequence[object]]
 
 SMALLEST_INTEGER: Final = -(2**63)
 LARGEST_INTEGER: Final = 2**63 - 1
+MOST_TEXT: Final = 1 << 25
+"""Characters that a group of rows may hold, whatever its number of rows: memory stays bounded by it."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _UNWRITABLE = re.compile("[\0\ud800-\udfff]")
@@ -116,14 +118,18 @@ def checked_rows(table: Table, batches: Iterable[Batch]) -> Iterator[tuple[Value
             yield tuple(cells)
 
 
-def in_groups(rows: Iterable[tuple[Value, ...]], size: int) -> Iterator[list[tuple[Value, ...]]]:
-    """The rows in lists of `size`, the last one shorter; no empty list."""
+def in_groups(
+    rows: Iterable[tuple[Value, ...]], size: int, *, most_text: int = MOST_TEXT
+) -> Iterator[list[tuple[Value, ...]]]:
+    """The rows in lists of at most `size` that end once they hold `most_text` characters; no empty list."""
     group: list[tuple[Value, ...]] = []
+    text = 0
     for row in rows:
         group.append(row)
-        if len(group) == size:
+        text += sum([len(cell) for cell in row if isinstance(cell, str)])
+        if len(group) == size or text >= most_text:
             yield group
-            group = []
+            group, text = [], 0
     if group:
         yield group
 

@@ -1,7 +1,7 @@
 """The formats by name; their libraries are loaded when a format is asked for.
 
-`csv` and `ndjson` need nothing. The libraries of the others weigh more than everything else together, and a hub
-in a cupboard never writes them: they are the extra `exports`.
+`csv` and `ndjson` need nothing. The libraries of the others weigh more than everything else together, and a
+hub in a cupboard never writes them: they are the extra `exports`.
 
 | what | what follows |
 |---|---|

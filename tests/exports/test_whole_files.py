@@ -14,7 +14,7 @@ import pytest
 
 from sync_server.exports.codebook import codebook_csv, codebook_json
 from sync_server.exports.delimited import write_csv, write_redcap_csv
-from sync_server.exports.described import CannotHold, Column, ColumnType, Table, checked_rows
+from sync_server.exports.described import CannotHold, Column, ColumnType, Table, checked_rows, in_groups
 from sync_server.exports.excel import write_excel
 from sync_server.exports.formats import FORMATS, MEDIA_TYPES, FormatNotInstalled, Writer, writer_of
 from sync_server.exports.manifest import manifest
@@ -168,3 +168,9 @@ def test_an_unknown_format_and_one_without_its_library_are_told(monkeypatch: pyt
     monkeypatch.delitem(sys.modules, "sync_server.exports.spss", raising=False)
     with pytest.raises(FormatNotInstalled, match=r"needs pyreadstat: pip install 'metricis-sync\[exports\]'"):
         writer_of("spss")
+
+
+def test_groups_end_with_their_rows_or_their_text() -> None:
+    rows = [("a" * length,) for length in (1, 1, 1, 9, 1, 1)]
+    groups = [[len(text) for (text,) in group] for group in in_groups(iter(rows), 3, most_text=5)]
+    assert groups == [[1, 1, 1], [9], [1, 1]]
