@@ -167,7 +167,7 @@ class _Tsv:
 
 
 def _sidecar(columns: Iterable[Column]) -> dict[str, object]:
-    described = {}
+    described: dict[str, object] = {}
     for column in columns:
         said: dict[str, object] = {"Description": column.label}
         if column.missing:

@@ -119,8 +119,8 @@ class _Sheets:
         return tuple(said)
 
 
-def _is_exact(cell: float) -> bool:
-    return math.isfinite(cell) if isinstance(cell, float) else abs(cell) < EXACT
+def _is_exact(cell: int | float) -> bool:
+    return abs(cell) < EXACT if isinstance(cell, int) else math.isfinite(cell)
 
 
 def write_excel(

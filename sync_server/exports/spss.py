@@ -13,6 +13,7 @@ longest text, so parts may differ in width: R and Python bind them as they are, 
 | a timestamp, a date | seconds of UTC since 1582, good for 2 µs; formats DATETIME, SDATE |
 | a text of more than 32,767 bytes | cut there; the number of such cells in a note |
 | a name that SPSS has for itself (`by`, `to` …) | the name with `_v`; said in a note |
+| spaces at the end of a text | lost: SPSS pads texts with them |
 | a label of more than 256 bytes (a value's: 120) | cut there; the codebook has it whole |
 """
 
@@ -159,14 +160,13 @@ def _dtype(column: Column) -> type[polars.String | polars.Float64]:
     return polars.String if column.type is ColumnType.TEXT else polars.Float64
 
 
-def _labels(column: Column) -> dict[str | float, str]:
+def _labels(column: Column) -> dict[str, str] | dict[int | float, str]:
     if column.type is ColumnType.BOOLEAN:
         return {0.0: "no", 1.0: "yes"}
-    is_text = column.type is ColumnType.TEXT
-    return {
-        str(one.value) if is_text else float(one.value): cut_to_bytes(one.label, _VALUE_LABEL)
-        for one in column.allowed
-    }
+    labels = {one.value: cut_to_bytes(one.label, _VALUE_LABEL) for one in column.allowed}
+    if column.type is ColumnType.TEXT:
+        return {str(value): label for value, label in labels.items()}
+    return {float(value): label for value, label in labels.items()}
 
 
 def _measure(column: Column) -> str:

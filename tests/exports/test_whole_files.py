@@ -172,5 +172,5 @@ def test_an_unknown_format_and_one_without_its_library_are_told(monkeypatch: pyt
 
 def test_groups_end_with_their_rows_or_their_text() -> None:
     rows = [("a" * length,) for length in (1, 1, 1, 9, 1, 1)]
-    groups = [[len(text) for (text,) in group] for group in in_groups(iter(rows), 3, most_text=5)]
+    groups = [[len(str(text)) for (text,) in group] for group in in_groups(iter(rows), 3, most_text=5)]
     assert groups == [[1, 1, 1], [9], [1, 1]]
