@@ -20,7 +20,7 @@ longest text, so parts may differ in width: R and Python bind them as they are, 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import polars
 import pyreadstat
@@ -160,9 +160,10 @@ def _dtype(column: Column) -> type[polars.String | polars.Float64]:
     return polars.String if column.type is ColumnType.TEXT else polars.Float64
 
 
-def _labels(column: Column) -> dict[str, str] | dict[int | float, str]:
+def _labels(column: Column) -> dict[Any, str]:
     if column.type is ColumnType.BOOLEAN:
         return {0.0: "no", 1.0: "yes"}
+    # Any: pyreadstat takes texts for columns of text, and says that it takes numbers.
     labels = {one.value: cut_to_bytes(one.label, _VALUE_LABEL) for one in column.allowed}
     if column.type is ColumnType.TEXT:
         return {str(value): label for value, label in labels.items()}
