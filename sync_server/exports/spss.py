@@ -72,6 +72,9 @@ def write_spss(
     table: Table, batches: Iterable[Batch], folder: Path, *, rows_a_part: int = ROWS_A_PART
 ) -> Written:
     """Write `<name>.sav`, or `<name>_sav.zip` where there are more rows. Raises CannotHold, OSError."""
+    names = [_name(column) for column in table.columns]
+    if len(set(names)) != len(names):
+        raise CannotHold(f"Two columns of {table.name} have one name in SPSS: {', '.join(sorted(names))}.")
     cuts = _Cuts()
     parts = in_groups(_numbered(table, batches, cuts), rows_a_part)
     first = next(parts, [])

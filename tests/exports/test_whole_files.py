@@ -135,6 +135,9 @@ def test_rows_of_other_lengths_and_unfit_names_are_refused(tmp_path: Path) -> No
             Table("t", "T", tuple(Column(name, ColumnType.TEXT, "") for name in names))
     with pytest.raises(CannotHold, match="SPSS would round 9007199254740993"):
         write_spss(NUMBERS, [[(2**53 + 1,)]], tmp_path)
+    twins = Table("t", "T", tuple(Column(name, ColumnType.TEXT, "") for name in ("by", "by_v")))
+    with pytest.raises(CannotHold, match="Two columns of t have one name in SPSS: by_v, by_v"):
+        write_spss(twins, [], tmp_path)
     with pytest.raises(CannotHold, match="Row 1 has no record id"):
         write_redcap_csv(NUMBERS, [[(None,)]], tmp_path)
     assert list(tmp_path.iterdir()) == []
