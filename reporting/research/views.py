@@ -140,9 +140,10 @@ _SESSION_ROWS: Final = View(
         Column("ended_at", _date("ended_at", "r.participant", days=False), "End, as `started_at`."),
         Column(
             "days_since_enrolment",
-            "(SELECT (r.started_at AT TIME ZONE 'UTC')::date - e.enrolled_on FROM public.participants AS e"
-            " WHERE e.study = r.study AND e.code = r.participant)",
-            "Days from enrolment to the session's start (UTC); NULL: enrolment not known.",
+            f"CASE WHEN p.study IS NOT NULL OR {_identified()} THEN"
+            " (SELECT (r.started_at AT TIME ZONE 'UTC')::date - e.enrolled_on FROM public.participants AS e"
+            " WHERE e.study = r.study AND e.code = r.participant) END",
+            "Days from enrolment to the session's start (UTC); NULL: not known, or no policy.",
         ),
         Column("duration_s", "extract(epoch FROM r.ended_at - r.started_at)::double precision", "Seconds."),
         Column("language", "r.language", "Language of the session."),
@@ -151,7 +152,12 @@ _SESSION_ROWS: Final = View(
         Column("device_model", "r.device_model", "Model of the device."),
         Column("app_version", "r.app_version", "Version of the tablet's app."),
         Column("rev", "r.rev", "Revision of the document that the rows were made from."),
-        Column("projected_at", "r.projected_at", "When the rows were made."),
+        Column(
+            "projected_at",
+            # Hours after the session as a rule: it would tell what the shift hides.
+            f"CASE WHEN p.dates = 'actual' OR {_identified()} THEN r.projected_at END",
+            "When the rows were made; NULL where dates are not shown as they are.",
+        ),
         Column("source_missing", "r.source_missing_at IS NOT NULL", "Whether the document is gone since."),
     ),
     _source("sessions"),
