@@ -61,10 +61,7 @@ def create(view: View) -> tuple[str, ...]:
     return (
         f"CREATE VIEW {name}{options} AS SELECT\n    {columns}\nFROM {view.source}",
         f"COMMENT ON VIEW {name} IS {_literal(view.comment)}",
-        *(
-            f"COMMENT ON COLUMN {name}.{column.name} IS {_literal(column.comment)}"
-            for column in view.columns
-        ),
+        *(f"COMMENT ON COLUMN {name}.{column.name} IS {_literal(column.comment)}" for column in view.columns),
     )
 
 
@@ -95,7 +92,9 @@ def _identified() -> str:
 
 def _hash(participant: str, purpose: str) -> str:
     # The secret before and after: nobody lengthens what is hashed, and codes cannot be tried without it.
-    return f"sha256(p.secret || convert_to('{purpose}:' || r.study || ':' || {participant}, 'UTF8') || p.secret)"
+    return (
+        f"sha256(p.secret || convert_to('{purpose}:' || r.study || ':' || {participant}, 'UTF8') || p.secret)"
+    )
 
 
 def _participant(column: str) -> str:

@@ -60,7 +60,7 @@ def give(connection: Connection, grant: Grant, *, by: str, service: str) -> str 
 
 
 def take(connection: Connection, login: str, study: str | None, site: str | None) -> int:
-    """Withdraw grants (see `withdraw`) and shut a login that has none left; answers how many were withdrawn."""
+    """Withdraw grants (see `withdraw`) and shut a login that has none left; answers how many it were."""
     withdrawn = connection.execute(withdraw(login, study, site)).rowcount
     if withdrawn and not connection.execute(has_grant(login)).scalar_one():
         _driver(connection).execute(sql.SQL("ALTER ROLE {} NOLOGIN").format(sql.Identifier(login)))
@@ -68,8 +68,8 @@ def take(connection: Connection, login: str, study: str | None, site: str | None
 
 
 def _make_login(driver: psycopg.Connection, login: str, service: str) -> str | None:
-    password: str | None = secrets.token_urlsafe(24)
-    assert password is not None
+    password = secrets.token_urlsafe(24)
+    is_new = True
     # The verifier is computed here: the password itself never reaches the server or its log.
     verifier = driver.pgconn.encrypt_password(password.encode(), login.encode(), b"scram-sha-256").decode()
     names = {
@@ -85,7 +85,7 @@ def _make_login(driver: psycopg.Connection, login: str, service: str) -> str | N
         with driver.transaction():
             driver.execute(create.format(**names))
     except psycopg.errors.DuplicateObject:
-        password = None
+        is_new = False
         driver.execute(sql.SQL("ALTER ROLE {login} LOGIN").format(**names))
     for statement in (
         *_DEFAULTS,
@@ -94,10 +94,9 @@ def _make_login(driver: psycopg.Connection, login: str, service: str) -> str | N
         "GRANT CONNECT ON DATABASE {database} TO {login}",
     ):
         driver.execute(sql.SQL(statement).format(**names))
-    return password
+    return password if is_new else None
 
 
 def _driver(connection: Connection) -> psycopg.Connection:
-    found = connection.connection.driver_connection
-    assert isinstance(found, psycopg.Connection)
+    found: psycopg.Connection = connection.connection.driver_connection  # type: ignore[assignment]
     return found

@@ -8,7 +8,7 @@ transaction without end keeps Postgres from clearing away old rows, and holds up
 | a statement longer than 15 minutes | it is cancelled |
 | idle in a transaction longer than 15 minutes, or a transaction of two hours | the connection is ended |
 | a login without a valid grant | its connections are ended |
-| a login of which the service's role is no member | it is left alone: Postgres shows and permits nothing of it |
+| a login of which the service's role is no member | it is left alone: nothing of it is shown |
 """
 
 from datetime import datetime, timedelta
