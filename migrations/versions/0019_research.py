@@ -82,8 +82,7 @@ def upgrade() -> None:
         sa.CheckConstraint("octet_length(secret) >= 32", name=op.f("ck_research_policies_secret_long")),
         sa.ForeignKeyConstraint(["study"], ["studies.code"], name="fk_research_policies_study"),
         sa.PrimaryKeyConstraint("study", name=op.f("pk_research_policies")),
-        comment="A study without a row shows its codes and dates to nobody but those whose grant is"
-        " `identified`.",
+        comment="A study without a row shows codes and dates to `identified` grants only.",
     )
 
 

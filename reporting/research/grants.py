@@ -1,4 +1,4 @@
-"""Grants: which login may read a study, or a study at a site. What is there after a statement is what counts."""
+"""Grants: which login may read a study, or a study at a site."""
 
 from collections.abc import Sequence
 from datetime import datetime

@@ -56,5 +56,5 @@ research_policies = Table(
     CheckConstraint("dates IN ('actual', 'shifted', 'days')", name="dates_known"),
     CheckConstraint("shift_days BETWEEN 1 AND 3650", name="shift_days_sensible"),
     CheckConstraint("octet_length(secret) >= 32", name="secret_long"),
-    comment="A study without a row shows its codes and dates to nobody but those whose grant is `identified`.",
+    comment="A study without a row shows codes and dates to `identified` grants only.",
 )

@@ -3,7 +3,7 @@
 | role | may | used by |
 |---|---|---|
 | `postgres` | everything; through the socket only | this module, backups |
-| `metricis_owner` | owns the database and its tables; makes logins of researchers | migrations, `sync-server researchers` |
+| `metricis_owner` | owns database and tables; makes researchers' logins | migrations, `researchers grant` |
 | `metricis_app` | SELECT, INSERT, UPDATE, DELETE on the owner's tables | the service; `sync-server dsn` |
 
 The application's role owns nothing and is no superuser: grants and row-level security bind it.

@@ -37,8 +37,7 @@ BEGIN
         SELECT oid FROM pg_proc
         WHERE pronamespace = 'pg_catalog'::regnamespace AND (
             proname ~ '^pg_(try_)?advisory_' OR proname IN (
-                'lo_creat', 'lo_create', 'lo_from_bytea', 'lo_put', 'lo_open', 'lowrite', 'pg_export_snapshot',
-                'pg_notify'
+                'lo_creat', 'lo_create', 'lo_from_bytea', 'lo_put', 'lo_open', 'lowrite', 'pg_notify'
             )
         )
     LOOP
@@ -91,7 +90,7 @@ def statements(*, database: str, owner: str, service: str) -> Iterator[sql.Compo
 
 
 def install(connection: Connection, *, database: str, owner: str, service: str) -> None:
-    """Run them in one transaction, as a superuser. Raises what the driver raises; nothing has changed then."""
+    """Run them in one transaction, as a superuser. Raises what the driver raises."""
     with connection.transaction():
         for statement in statements(database=database, owner=owner, service=service):
             connection.execute(statement)

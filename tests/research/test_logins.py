@@ -119,7 +119,7 @@ NOT_PERMITTED = (
     "SELECT most_common_vals FROM pg_statistic",
     "SELECT pg_read_file('/etc/passwd')",
     "SELECT pg_ls_dir('.')",
-    "COPY research.sessions_wide TO '/tmp/out'",  # noqa: S108
+    "COPY research.sessions_wide TO '/tmp/out'",
     "COPY (SELECT 1) TO PROGRAM 'id'",
     "SELECT lo_import('/etc/passwd')",
     "SELECT lo_create(0)",
@@ -211,7 +211,7 @@ def test_statements_and_connections_that_go_on_for_too_long_are_ended(
     watch_researchers(service, now)
     with pytest.raises(psycopg.OperationalError):
         ben.execute("SELECT 1")
-    with pytest.raises(psycopg.OperationalError, match="not permitted to log in|password"):
+    with pytest.raises(psycopg.OperationalError, match="is not permitted to log in"):
         connect(database_url, "researcher_ben", "x")
 
 
