@@ -13,8 +13,8 @@ plans a dataset as one query (a grant becomes a semi-join, trials are reached by
 are, so that a function of the login's choosing sees no row that the grant has not let through.
 
 Row-level security would say the same once more, and was measured: `COPY FROM` into `sessions` is refused then
-(the projector writes with it), and the policy is a subplan for every row, which hides from the planner how few
-rows there are: ten times slower for a study's trials.
+(the projector writes with it), and the policy is a subplan for every row, which hides from the planner how
+few rows there are: ten times slower for a study's trials.
 
 | what happens | what follows |
 |---|---|
@@ -144,7 +144,7 @@ _SESSION_ROWS: Final = View(
             "days_since_enrolment",
             f"CASE WHEN p.study IS NOT NULL OR {_identified()} THEN"
             " (SELECT (r.started_at AT TIME ZONE 'UTC')::date - e.enrolled_on FROM public.participants AS e"
-            " WHERE e.study = r.study AND e.code = r.participant) END",
+            " WHERE e.study = r.study AND e.code = r.participant) END",  # noqa: S608 (our own text)
             "Days from enrolment to the session's start (UTC); NULL: not known, or no policy.",
         ),
         Column("duration_s", "extract(epoch FROM r.ended_at - r.started_at)::double precision", "Seconds."),

@@ -51,7 +51,7 @@ def researchers() -> None:
 @_service
 @data_dir_option
 @_json
-def grant(
+def grant(  # noqa: PLR0917 (click gives each by its name)
     name: str,
     study: str,
     site: str | None,
