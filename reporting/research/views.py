@@ -142,9 +142,9 @@ _SESSION_ROWS: Final = View(
         Column("ended_at", _date("ended_at", "r.participant", days=False), "End, as `started_at`."),
         Column(
             "days_since_enrolment",
-            f"CASE WHEN p.study IS NOT NULL OR {_identified()} THEN"
+            f"CASE WHEN p.study IS NOT NULL OR {_identified()} THEN"  # noqa: S608 (our own text)
             " (SELECT (r.started_at AT TIME ZONE 'UTC')::date - e.enrolled_on FROM public.participants AS e"
-            " WHERE e.study = r.study AND e.code = r.participant) END",  # noqa: S608 (our own text)
+            " WHERE e.study = r.study AND e.code = r.participant) END",
             "Days from enrolment to the session's start (UTC); NULL: not known, or no policy.",
         ),
         Column("duration_s", "extract(epoch FROM r.ended_at - r.started_at)::double precision", "Seconds."),

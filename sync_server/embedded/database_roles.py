@@ -20,7 +20,7 @@ from sqlalchemy.pool import NullPool
 from migrations.upgrade import upgrade
 from sync_server.embedded.errors import MigrationFailed, StartFailed
 from sync_server.embedded.postgres import APP, DATABASE, OWNER, Postgres
-from sync_server.researchers.installing import install
+from sync_server.researchers.installing import REMOVE_VIEWS, install
 
 _ROLE = sql.SQL(
     "{verb} ROLE {name} LOGIN NOSUPERUSER NOCREATEDB {createrole} NOREPLICATION PASSWORD {verifier}"
@@ -46,10 +46,19 @@ def prepare_database(postgres: Postgres) -> None:
                 connection.execute(statement.format(app=sql.Identifier(APP)))
     except psycopg.Error as error:
         raise StartFailed("postgres", f"its roles and database could not be prepared ({error})") from error
+    _remove_views(postgres)
     _migrate(postgres.owner_url)
     try:
         with psycopg.connect(postgres.superuser_url, dbname=DATABASE, autocommit=True) as connection:
             install(connection, database=DATABASE, owner=OWNER, service=APP)
+    except psycopg.Error as error:
+        raise StartFailed("postgres", f"research access could not be prepared ({error})") from error
+
+
+def _remove_views(postgres: Postgres) -> None:
+    try:
+        with psycopg.connect(postgres.superuser_url, dbname=DATABASE, autocommit=True) as connection:
+            connection.execute(REMOVE_VIEWS)
     except psycopg.Error as error:
         raise StartFailed("postgres", f"research access could not be prepared ({error})") from error
 

@@ -48,6 +48,10 @@ END $$
 """
 
 
+REMOVE_VIEWS: Final = sql.SQL("DROP SCHEMA IF EXISTS research, research_rows CASCADE")
+"""Before migrations: Postgres changes no column on which a view hangs."""
+
+
 def statements(*, database: str, owner: str, service: str) -> Iterator[sql.Composed]:
     """All of them, in order, for one transaction in `database`. `owner` owns its tables, `service` is the
     service's role.
@@ -66,6 +70,8 @@ def statements(*, database: str, owner: str, service: str) -> Iterator[sql.Compo
 
     for role in _ROLES:
         yield sql.SQL(_MAKE_ROLE).format(name=sql.Identifier(role), literal=sql.Literal(role))
+    # Who migrates has to remove what hangs on the tables, and make it anew.
+    yield composed("GRANT {rows_owner}, {views_owner} TO {owner} WITH INHERIT TRUE, SET TRUE")
     # Whoever grants a login has to be able to give away the membership.
     yield composed("GRANT {readers} TO {owner} WITH ADMIN TRUE, INHERIT FALSE, SET FALSE")
     yield composed("GRANT CONNECT, TEMPORARY ON DATABASE {database} TO {owner}, {service}")
@@ -73,7 +79,21 @@ def statements(*, database: str, owner: str, service: str) -> Iterator[sql.Compo
     yield composed("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
     yield composed("GRANT USAGE ON SCHEMA public TO {rows_owner}, {views_owner}")
     yield composed(_TAKE_FROM_EVERYBODY)
-    yield composed("DROP SCHEMA IF EXISTS research, research_rows CASCADE")
+    yield from view_statements()
+
+
+def view_statements() -> Iterator[sql.Composed]:
+    """Those that make schemas and views anew: for a superuser, or the tables' owner once the others have run."""
+    names = {
+        "rows_owner": sql.Identifier(views.ROWS_OWNER),
+        "views_owner": sql.Identifier(views.OWNER),
+        "readers": sql.Identifier(views.READERS),
+    }
+
+    def composed(statement: str) -> sql.Composed:
+        return sql.SQL(statement).format(**names)
+
+    yield sql.Composed([REMOVE_VIEWS])
     yield from _grants(views.ROWS_OWNER, views.ROWS_READ)
     yield from _grants(views.OWNER, views.DATASETS_READ)
     yield composed("CREATE SCHEMA research_rows AUTHORIZATION {rows_owner}")
