@@ -11,14 +11,15 @@ migrations and the relay's duties wait for) and temporary tables.
 | a researcher's query is running | it waits for the query's end; the next one waits for it |
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from psycopg import Connection, sql
 
 from reporting.research import views
 
-_ROLES: Final = (views.ROWS_OWNER, views.OWNER, views.READERS)
+_OWNERS: Final = (views.ROWS_OWNER, views.OWNER)
+_ROLES: Final = (*_OWNERS, views.READERS)
 
 _MAKE_ROLE: Final = """
 DO $$ BEGIN
@@ -83,7 +84,7 @@ def statements(*, database: str, owner: str, service: str) -> Iterator[sql.Compo
 
 
 def view_statements() -> Iterator[sql.Composed]:
-    """Those that make schemas and views anew: for a superuser, or the tables' owner once the others have run."""
+    """Those that make schemas and views anew: also for the tables' owner, once the others have run."""
     names = {
         "rows_owner": sql.Identifier(views.ROWS_OWNER),
         "views_owner": sql.Identifier(views.OWNER),
@@ -107,6 +108,25 @@ def view_statements() -> Iterator[sql.Composed]:
     yield composed("GRANT USAGE ON SCHEMA research TO {readers}")
     yield composed("GRANT SELECT ON ALL TABLES IN SCHEMA research TO {readers}")
     yield composed("RESET ROLE")
+
+
+def around_migrations(connection: Connection, migrate: Callable[[], None]) -> bool:
+    """Take the views away, `migrate` and make them anew, as the tables' owner, in the caller's transaction;
+    whether there are views: not where no superuser has prepared the database.
+    """
+    asked = "SELECT count(*) = 2 FROM pg_roles WHERE rolname = ANY(%s) AND pg_has_role(oid, 'SET')"
+    row = connection.execute(asked, (list(_OWNERS),)).fetchone()
+    is_prepared = row is not None and bool(row[0])
+    if is_prepared:
+        connection.execute(REMOVE_VIEWS)
+    migrate()
+    if is_prepared:
+        connection.execute(
+            sql.SQL("GRANT USAGE ON SCHEMA public TO {}, {}").format(*map(sql.Identifier, _OWNERS))
+        )
+        for statement in view_statements():
+            connection.execute(statement)
+    return is_prepared
 
 
 def install(connection: Connection, *, database: str, owner: str, service: str) -> None:

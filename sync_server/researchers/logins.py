@@ -56,14 +56,14 @@ def give(connection: Connection, grant: Grant, *, by: str, service: str) -> str 
     """
     connection.execute(make_policy(grant.study, secrets.token_bytes(32)))
     connection.execute(put_grant(grant, by))
-    return _make_login(_driver(connection), grant.login, service)
+    return _make_login(driver_of(connection), grant.login, service)
 
 
 def take(connection: Connection, login: str, study: str | None, site: str | None) -> int:
     """Withdraw grants (see `withdraw`) and shut a login that has none left; answers how many it were."""
     withdrawn = connection.execute(withdraw(login, study, site)).rowcount
     if withdrawn and not connection.execute(has_grant(login)).scalar_one():
-        _driver(connection).execute(sql.SQL("ALTER ROLE {} NOLOGIN").format(sql.Identifier(login)))
+        driver_of(connection).execute(sql.SQL("ALTER ROLE {} NOLOGIN").format(sql.Identifier(login)))
     return withdrawn
 
 
@@ -97,6 +97,7 @@ def _make_login(driver: psycopg.Connection, login: str, service: str) -> str | N
     return password if is_new else None
 
 
-def _driver(connection: Connection) -> psycopg.Connection:
+def driver_of(connection: Connection) -> psycopg.Connection:
+    """The driver's connection, in the same transaction."""
     found: psycopg.Connection = connection.connection.driver_connection  # type: ignore[assignment]
     return found
