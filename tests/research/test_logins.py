@@ -116,7 +116,7 @@ NOT_PERMITTED = (
     "SELECT * FROM research_rows.sessions",
     "SELECT query_to_xml('SELECT * FROM public.sessions', true, false, '')",
     "SELECT rolpassword FROM pg_authid",
-    "SELECT most_common_vals FROM pg_statistic",
+    "SELECT stavalues1 FROM pg_statistic",
     "SELECT pg_read_file('/etc/passwd')",
     "SELECT pg_ls_dir('.')",
     "COPY research.sessions_wide TO '/tmp/out'",
@@ -135,7 +135,6 @@ NOT_PERMITTED = (
     "CREATE FUNCTION research.f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
     "CREATE SCHEMA own",
     "CREATE ROLE researcher_other LOGIN",
-    "CREATE EXTENSION dblink",
     "INSERT INTO research.sessions_wide (study) VALUES ('x')",
     "DELETE FROM research.sessions_wide",
     "SET ROLE metricis_research",
@@ -187,6 +186,13 @@ def test_what_a_condition_tells_of_rows_is_of_rows_that_the_login_may_see(
     assert "(site = 'lima'::text) AND (session_id = 'memory'::text)" in str(plan.fetchall())
 
 
+def ask_until_ended(login: psycopg.Connection) -> None:
+    """The signal takes a moment to arrive."""
+    with pytest.raises(psycopg.OperationalError):
+        while True:
+            login.execute("SELECT 1")
+
+
 def test_statements_and_connections_that_go_on_for_too_long_are_ended(
     command: Callable[..., str],
     log_in: Callable[..., psycopg.Connection],
@@ -200,17 +206,17 @@ def test_statements_and_connections_that_go_on_for_too_long_are_ended(
     anna.execute("BEGIN")
     now = datetime.now(UTC)
     watch_researchers(service, now)
+    service.rollback()
     anna.execute("SELECT 1")
     monkeypatch.setattr(watchdog, "LONGEST_STATEMENT", timedelta(seconds=-60))
     watch_researchers(service, now)
-    with pytest.raises(psycopg.OperationalError):
-        anna.execute("SELECT 1")
+    service.rollback()  # within a transaction, what goes on is what went on at its first look
+    ask_until_ended(anna)
 
     ben = log_in("ben", "--study", "memory")
     command("revoke", "--name", "ben")
     watch_researchers(service, now)
-    with pytest.raises(psycopg.OperationalError):
-        ben.execute("SELECT 1")
+    ask_until_ended(ben)
     with pytest.raises(psycopg.OperationalError, match="is not permitted to log in"):
         connect(database_url, "researcher_ben", "x")
 
