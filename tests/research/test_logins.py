@@ -218,7 +218,7 @@ def test_statements_and_connections_that_go_on_for_too_long_are_ended(
     watch_researchers(service, now)
     ask_until_ended(ben)
     with pytest.raises(psycopg.OperationalError, match="is not permitted to log in"):
-        connect(database_url, "researcher_ben", "x")
+        connect(database_url, "researcher_ben", ben.info.password)
 
 
 def test_what_cannot_be_granted_is_refused_with_a_sentence(command: Callable[..., str]) -> None:
