@@ -1,8 +1,7 @@
 """Grants: which login may read a study, or a study at a site."""
 
-from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Delete, Select, delete, exists, func, select
 from sqlalchemy.dialects.postgresql import Insert, insert
@@ -61,8 +60,8 @@ def valid_grant() -> Exists:
     return exists().where(g.expires_at.is_(None) | (g.expires_at > func.now()))
 
 
-def select_grants() -> Select[tuple[str, str, str | None, bool, datetime | None]]:
+def select_grants() -> Select[Any]:
     """All of them, as `Grant`."""
     g = research_grants.c
-    columns: Sequence[object] = (g.login, g.study, g.site, g.identified, g.expires_at)
-    return select(*columns).order_by(g.login, g.study, g.site)  # type: ignore[call-overload,no-any-return]
+    columns = (g.login, g.study, g.site, g.identified, g.expires_at)
+    return select(*columns).order_by(g.login, g.study, g.site)

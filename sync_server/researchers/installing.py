@@ -151,4 +151,4 @@ def _grants(role: str, read: dict[str, tuple[str, ...]]) -> Iterator[sql.Compose
 def _views(made: tuple[views.View, ...]) -> Iterator[sql.Composed]:
     for view in made:
         for statement in views.create(view):
-            yield sql.Composed([sql.SQL(statement)])  # type: ignore[arg-type]  # names and texts of ours
+            yield sql.Composed([sql.SQL(statement)])  # names and texts of ours

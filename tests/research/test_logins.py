@@ -226,6 +226,27 @@ def test_what_cannot_be_granted_is_refused_with_a_sentence(command: Callable[...
     assert "is no name of a login" in command("grant", "--name", "A b", "--study", "memory", code=1)
     assert "--site needs --study" in command("revoke", "--name", "anna", "--site", "lima", code=1)
     assert "no such grant" in command("revoke", "--name", "anna", code=1)
-    printed = command("sql")
-    assert printed.startswith("BEGIN;")
-    assert printed.endswith("COMMIT;\n")
+
+
+def test_views_made_anew_by_a_superuser_or_by_migrating_leave_logins_what_they_had(
+    command: Callable[..., str],
+    log_in: Callable[..., psycopg.Connection],
+    prepared: psycopg.Connection,
+    owner_database_url: str,
+) -> None:
+    anna = log_in("anna", "--study", "memory")
+    seen = {("memory", "lima"), ("memory", "oslo")}
+    prepared.execute(command("sql", "--database", prepared.info.dbname).encode())
+    assert places(anna, "trials") == seen
+    result = CliRunner().invoke(main, ["migrate", "--database-url", owner_database_url])
+    assert result.exit_code == 0, result.output
+    assert places(anna, "trials") == seen
+    silent = anna.execute(
+        "SELECT attrelid::regclass, attname FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid"
+        " WHERE relnamespace = 'research'::regnamespace AND attnum > 0"
+        " AND col_description(attrelid, attnum) IS NULL"
+    )
+    assert silent.fetchall() == []
+    told = msgspec.json.decode(command("grant", "--name", "anna", "--study", "sleep", "--json"))
+    assert told["password"] is None, "a login keeps its password"
+    assert places(anna, "participants") == {("memory", "lima"), ("sleep", "lima")}
