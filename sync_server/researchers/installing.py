@@ -1,6 +1,6 @@
 """Roles, schemas and views of research access: the statements, for a superuser, repeatable.
 
-Needs a superuser once a release, because it takes rights from PUBLIC that Postgres gives to everybody: large
+Needs a superuser once, because it takes rights from PUBLIC that Postgres gives to everybody: large
 objects (a login without any rights can fill the disk with them), advisory locks (it can hold the locks that
 migrations and the relay's duties wait for) and temporary tables.
 
