@@ -13,8 +13,8 @@ plans a dataset as one query (a grant becomes a semi-join, trials are reached by
 are, so that a function of the login's choosing sees no row that the grant has not let through.
 
 Row-level security would say the same once more, and was measured: `COPY FROM` into `sessions` is refused then
-(the projector writes with it), and the policy is a subplan for every row, which hides from the planner how
-few rows there are: ten times slower for a study's trials.
+(the projector writes with it), and the policy is a subplan for every row, with which trials were
+read whole where the semi-join reaches them by their index.
 
 | what happens | what follows |
 |---|---|
