@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, str] = {
     "reconcile": "sync_server.cli.reconcile",
     "participants": "sync_server.cli.participants",
     "replication": "sync_server.cli.replication",
+    "researchers": "sync_server.cli.researchers",
     "redcap": "sync_server.cli.redcap",
     "audit": "sync_server.cli.audit",
     "backup": "sync_server.cli.backup",

@@ -10,6 +10,8 @@ from sqlalchemy.sql.elements import quoted_name
 from migrations.upgrade import upgrade
 from sync_server.cli.target import fail
 from sync_server.cli.transaction import transaction
+from sync_server.researchers.installing import around_migrations
+from sync_server.researchers.logins import driver_of
 
 PRIVILEGES = (
     "GRANT USAGE ON SCHEMA public TO {role}",
@@ -32,7 +34,8 @@ def migrate(database_url: str, grant_to: str | None) -> None:
     """Bring a Postgres of your own to the newest schema. `up` does this by itself for its own."""
     try:
         with transaction(database_url) as connection:
-            upgrade(connection)
+            driver = driver_of(connection)
+            around_migrations(driver, lambda: upgrade(connection))
             if grant_to is not None:
                 grant(connection, grant_to)
     except (SQLAlchemyError, CommandError) as error:

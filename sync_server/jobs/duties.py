@@ -28,6 +28,7 @@ from reporting.tables import sites
 from reporting.visits.generation import advance_visits
 from sync_server.jobs.pruning import prune_what_ran_out
 from sync_server.jobs.registry import FOR_A_DAY, KEPT_FOR_EVER, KINDS
+from sync_server.researchers.watchdog import watch_researchers
 from sync_server.settings import Settings
 
 PRUNED_AT_ONCE: Final = 10_000
@@ -67,6 +68,7 @@ def duties(settings: Settings) -> tuple[Duty, ...]:
         Duty("visits", timedelta(minutes=1), advance_visits),
         *(pulls if pull_every else ()),
         Duty("reminders", timedelta(seconds=15), queue_due),
+        Duty("researchers", timedelta(seconds=15), watch_researchers),
     )
 
 

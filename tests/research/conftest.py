@@ -1,0 +1,56 @@
+"""A database with research access, as each role sees it."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from sync_server.embedded.postgres import APP, OWNER
+from sync_server.researchers.installing import install
+from tests.embedded.supervised import SupervisedSystem
+
+TWO_STUDIES = """
+INSERT INTO studies (code) VALUES ('memory'), ('sleep');
+INSERT INTO sites (code) VALUES ('lima'), ('oslo');
+INSERT INTO participants (study, code, site, enrolled_on)
+SELECT study, 'p1', 'lima', '2026-01-05' FROM unnest('{memory,sleep}'::text[]) AS study;
+INSERT INTO visits (study, participant, code, site, due_on)
+SELECT study, 'p1', 'first', 'lima', '2026-02-01' FROM unnest('{memory,sleep}'::text[]) AS study;
+INSERT INTO sessions (site, id, study, participant, status, started_at, rev)
+SELECT site, study, study, 'p1', 'completed', '2026-01-15 10:00+00', '1-a'
+FROM unnest('{memory,sleep}'::text[]) AS study, unnest('{lima,oslo}'::text[]) AS site;
+INSERT INTO trial_rows (site, session_id, task, run, trial_index, stage, rt_ms)
+SELECT site, id, 'simon', 1, n, 'test', 400 FROM sessions, generate_series(1, 3) AS n;
+INSERT INTO scores (site, session_id, task, run, name, value, scoring_version)
+SELECT site, id, 'simon', 1, 'effect', 30, 1 FROM sessions;
+INSERT INTO quality_flags (site, session_id, code, detail) SELECT site, id, 'late', '{}' FROM sessions;
+"""
+
+
+@pytest.fixture
+def prepared(postgres_server: SupervisedSystem, fresh_database: str) -> Iterator[psycopg.Connection]:
+    """The superuser in a database with two studies at two sites; logins made there are dropped afterwards."""
+    url = make_conninfo(postgres_server.superuser_url, dbname=fresh_database)
+    with psycopg.connect(url, autocommit=True) as admin:
+        install(admin, database=fresh_database, owner=OWNER, service=APP)
+        admin.execute(TWO_STUDIES)
+        before = _logins(admin)
+        yield admin
+        for name in _logins(admin) - before:
+            login = sql.Identifier(name)
+            admin.execute(sql.SQL("DROP OWNED BY {} CASCADE").format(login))
+            admin.execute(sql.SQL("DROP ROLE {}").format(login))
+
+
+def _logins(admin: psycopg.Connection) -> set[str]:
+    found = admin.execute(r"SELECT rolname FROM pg_roles WHERE rolname LIKE 'researcher\_%'")
+    return {name for (name,) in found}
+
+
+def connect(database_url: str, login: str, password: str) -> psycopg.Connection:
+    """As a researcher's client does."""
+    where = conninfo_to_dict(database_url)
+    where |= {"user": login, "password": password}
+    return psycopg.connect(make_conninfo("", **where), autocommit=True)
