@@ -185,7 +185,7 @@ def test_a_systematic_change_lowers_the_icc_and_not_pearson() -> None:
         ([], None, None),
         ([(1.0, 2.0), (2.0, 5.0), (None, 1.0)], None, None),
         ([(0.1, 0.1)] * 5, None, None),
-        ([(1.0, 3.0), (2.0, 3.0), (4.0, 3.0)], None, -0.0),
+        ([(1.0, 3.0), (2.0, 3.0), (4.0, 3.0)], None, 0.0),
         ([(1.0, 1.0), (2.0, 2.0), (4.0, 4.0), (5.0, 5.0)], 1.0, 1.0),
         ([(0.0, 1.0)] * 4, None, 0.0),
     ],
@@ -195,7 +195,7 @@ def test_correlations_of_few_constant_and_identical_values(
 ) -> None:
     found = retest_reliability(pairs)
     assert found.pearson.value == (None if r is None else pytest.approx(r))
-    assert found.icc.value == (None if icc is None else pytest.approx(icc, abs=0.2))
+    assert found.icc.value == (None if icc is None else pytest.approx(icc, abs=1e-12))
     assert found.pearson.interval is None
 
 
@@ -210,5 +210,5 @@ def test_what_cannot_be_asked_is_an_error() -> None:
         pearson([1], [1], confidence=0.0)
     with pytest.raises(ValueError, match="occasions"):
         icc_2_1([[1, 2], [1, 2, 3]])
-    with pytest.raises(ValueError, match="shorter|longer"):
+    with pytest.raises(ValueError, match="shorter"):
         pearson([1, 2], [1])
