@@ -10,7 +10,8 @@ in stands here; a score without an entry is an error when this module is importe
 | missing | a number | the task was done; its trials do not define the score |
 | missing | missing | the session has no such task run |
 
-A task without a definition has the generic scores, in `scores_long` only: its name is not known here.
+Where a session has a task more than once, the columns show the run of the lowest number, the first
+performance; all of them are in `scores_long`. A task without a definition has the generic scores, in `scores_long` only: its name is not known here.
 """
 
 from collections.abc import Mapping
@@ -18,9 +19,6 @@ from typing import Final, NamedTuple
 
 from reporting.research.variables import Text, Type, Unit, Variable
 from reporting.scoring import DEFINITIONS, Definition
-
-RUN: Final = 1
-"""Which performance of a task `sessions_wide` shows; others are in `scores_long`."""
 
 NOT_SCORED: Final = (
     "the task was not done (then scoring_version is missing too), or its trials do not define it"
@@ -121,7 +119,7 @@ def _of_task(task: str, definition: Definition) -> tuple[Variable, ...]:
         name=f"{task}_scoring_version",
         label=Text(f"{title.en}: version of the definition", f"{title.fr} : version de la définition"),
         type=Type.INTEGER,
-        missing=f"the session has no run {RUN} of the task",
+        missing="the task was not done in the session",
         task=task,
     )
     return (version, *(_of_score(task, score, definition.version) for score in score_names(definition)))

@@ -1,4 +1,4 @@
-"""What a variable of a dataset is: everything that a codebook, a comment in Postgres or an SPSS label says of it.
+"""What a variable of a dataset is: all that a codebook, a comment in Postgres or an SPSS label says of it.
 
 A column called `stroop_rt` may be a median or a difference, milliseconds or seconds, and empty because the
 task was not done or because every answer was wrong. Written down in four places, the four differ. Here it is
