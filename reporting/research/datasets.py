@@ -9,25 +9,23 @@ neither renamed nor given another meaning (`tests/research/test_datasets.py` has
 | the session's document is gone from the site database | its rows are in no dataset |
 | a device's clock was wrong | times are corrected ones; `clock_offset_s` in `provenance` |
 | a name that is no dataset or variable | `find_dataset`, `Dataset.find` answer None; the caller says so |
-| when a row was projected | nowhere: a rebuild would change it, and exports are the same bytes for the same data |
+| when a row was projected | nowhere: a rebuild would change what exports have to repeat |
 """
 
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Final
 
 import msgspec
 
+from reporting.research.roster_datasets import PARTICIPANTS, VISITS
 from reporting.research.score_variables import score_variables
 from reporting.research.shared_variables import (
-    CANCELLED_CAUSE,
     DEVICE,
     FLAG_CODE,
     FLAG_SUBJECT,
     LANGUAGE,
     LEVEL,
     PARTICIPANT,
-    PARTICIPANT_STATUS,
     RUN,
     SESSION,
     SESSION_STATUS,
@@ -36,38 +34,14 @@ from reporting.research.shared_variables import (
     STUDY,
     TASK,
     VISIT,
-    VISIT_STATE,
     count,
     date_and_day,
     of_tablet,
 )
-from reporting.research.variables import Identifying, Rule, Text, Type, Unit, Variable
+from reporting.research.variables import Dataset, Identifying, Rule, Text, Type, Unit, Variable
 
 KEPT_MEMBERS: Final = ("block_num", "cue", "flanker_type", "focus_shifts", "load", "num_digits")
 """Of `extra`, by the rule `members`."""
-
-
-class Dataset(msgspec.Struct, frozen=True, kw_only=True, dict=True):
-    """A view of the schema `research`."""
-
-    name: str
-    label: Text
-    row: Text
-    """What one row is."""
-    key: tuple[str, ...]
-    """Variables that together are there once: they order exports and pages."""
-    nullable_key: tuple[str, ...] = ()
-    """Those of `key` that may be missing; missing comes first, and is equal to missing."""
-    variables: tuple[Variable, ...]
-
-    @cached_property
-    def by_name(self) -> Mapping[str, Variable]:
-        """The variables by name, in order."""
-        return {variable.name: variable for variable in self.variables}
-
-    def find(self, name: str) -> Variable | None:
-        """The variable of this name, if there is one."""
-        return self.by_name.get(name)
 
 
 _SITTING: Final = (STUDY, SITE, PARTICIPANT, VISIT, SESSION)
@@ -203,98 +177,6 @@ TRIALS: Final = Dataset(
             missing="no other member",
             identifying=Identifying.INDIRECT,
             rule=Rule.MEMBERS,
-        ),
-    ),
-)
-
-PARTICIPANTS: Final = Dataset(
-    name="participants",
-    label=Text("Participants", "Participants"),
-    row=Text("one participant of the study's roster", "un participant de la liste de l'étude"),
-    key=("study", "participant"),
-    variables=(
-        STUDY,
-        PARTICIPANT,
-        msgspec.structs.replace(SITE, missing="known by code only"),
-        Variable(
-            name="status",
-            label=Text("Status in the study", "Statut dans l'étude"),
-            type=Type.TEXT,
-            values=PARTICIPANT_STATUS,
-        ),
-        LANGUAGE,
-        date_and_day("enrolled_on", Text("Day of enrolment", "Jour d'inclusion"), Type.DATE, "not enrolled")[
-            0
-        ],
-        Variable(
-            name="redcap_id",
-            label=Text("Record in the study's REDCap project", "Enregistrement dans le projet REDCap"),
-            type=Type.TEXT,
-            missing="none is known",
-            identifying=Identifying.DIRECT,
-            rule=Rule.WITHHOLD,
-        ),
-        count("sessions", Text("Sessions", "Passations")),
-        count("sessions_completed", Text("Completed sessions", "Passations terminées")),
-        count("visits_completed", Text("Completed visits", "Visites faites")),
-    ),
-)
-
-VISITS: Final = Dataset(
-    name="visits",
-    label=Text("Visits", "Visites"),
-    row=Text("one planned visit of one participant", "une visite prévue d'un participant"),
-    key=("study", "participant", "visit"),
-    variables=(
-        STUDY,
-        msgspec.structs.replace(SITE, missing="the participant is known by code only"),
-        PARTICIPANT,
-        msgspec.structs.replace(VISIT, missing=None),
-        Variable(
-            name="state",
-            label=Text("State of the visit", "État de la visite"),
-            type=Type.TEXT,
-            values=VISIT_STATE,
-        ),
-        *date_and_day("due_on", Text("Due", "Prévue le"), Type.DATE, "its anchor is not known yet"),
-        *date_and_day(
-            "window_from", Text("Window: first day", "Fenêtre : premier jour"), Type.DATE, "as due_on"
-        )[:1],
-        *date_and_day(
-            "window_to", Text("Window: last day", "Fenêtre : dernier jour"), Type.DATE, "as due_on"
-        )[:1],
-        *date_and_day(
-            "completed_on", Text("Completed", "Faite le"), Type.DATE, "not completed, or day not known"
-        ),
-        Variable(
-            name="in_window",
-            label=Text("Whether it was completed in its window", "Faite dans sa fenêtre"),
-            type=Type.BOOLEAN,
-            missing="not completed, or day not known",
-        ),
-        count("session_count", Text("Completed sessions of the visit", "Passations terminées de la visite")),
-        Variable(
-            name="session_site",
-            label=Text("Site of the session that completed it", "Centre de la passation qui l'a faite"),
-            type=Type.TEXT,
-            missing="not completed",
-        ),
-        msgspec.structs.replace(
-            SESSION,
-            label=Text("Session that completed it", "Passation qui l'a faite"),
-            missing="not completed",
-        ),
-        Variable(
-            name="moved",
-            label=Text("Whether a person has chosen another day", "Déplacée par une personne"),
-            type=Type.BOOLEAN,
-        ),
-        Variable(
-            name="cancelled_cause",
-            label=Text("Why it was cancelled", "Cause d'annulation"),
-            type=Type.TEXT,
-            values=CANCELLED_CAUSE,
-            missing="not cancelled",
         ),
     ),
 )

@@ -11,7 +11,8 @@ in stands here; a score without an entry is an error when this module is importe
 | missing | missing | the session has no such task run |
 
 Where a session has a task more than once, the columns show the run of the lowest number, the first
-performance; all of them are in `scores_long`. A task without a definition has the generic scores, in `scores_long` only: its name is not known here.
+performance; all of them are in `scores_long`. A task without a definition has the generic scores, in
+`scores_long` only: its name is not known here.
 """
 
 from collections.abc import Mapping

@@ -5,7 +5,9 @@ task was not done or because every answer was wrong. Written down in four places
 written once, as a value, and views, comments, codebooks and labels are made from it.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
+from functools import cached_property
 from typing import Final, Literal
 
 import msgspec
@@ -78,8 +80,8 @@ class Rule(StrEnum):
     KEY = "key"
     """An identifier of something else: a keyed digest where codes are pseudonyms, equal in all datasets."""
     DATE = "date"
-    """As it is, shifted by the participant's own number of days, or missing, by the study's policy. Beside
-    it stands a variable in days since enrolment, which every policy keeps."""
+    """As it is, shifted by the participant's own number of days, or missing, by the study's policy. The
+    days since enrolment that stand beside the dates that are analysed are kept by every policy."""
     JUDGED = "judged"
     """Kept where it is a number or true or false, or where the trial is judged (`correct` is not missing):
     what is right or wrong says nothing about a person; a questionnaire's text may. Else missing."""
@@ -123,3 +125,26 @@ class Variable(msgspec.Struct, frozen=True, kw_only=True):
         unit = f" [{self.unit.value}]" if self.unit else ""
         missing = f"; missing: {self.missing}" if self.missing else ""
         return f"{self.label.en}{unit}{missing}"
+
+
+class Dataset(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+    """A view of the schema `research`."""
+
+    name: str
+    label: Text
+    row: Text
+    """What one row is."""
+    key: tuple[str, ...]
+    """Variables that together are there once: they order exports and pages."""
+    nullable_key: tuple[str, ...] = ()
+    """Those of `key` that may be missing; missing comes first, and is equal to missing."""
+    variables: tuple[Variable, ...]
+
+    @cached_property
+    def by_name(self) -> Mapping[str, Variable]:
+        """The variables by name, in order."""
+        return {variable.name: variable for variable in self.variables}
+
+    def find(self, name: str) -> Variable | None:
+        """The variable of this name, if there is one."""
+        return self.by_name.get(name)
