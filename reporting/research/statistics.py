@@ -241,7 +241,8 @@ def icc_2_1(rows: Sequence[Sequence[float | None]], *, confidence: float = CONFI
     Shrout & Fleiss (1979, Intraclass correlations), case 2; the interval as McGraw & Wong (1996, Forming
     inferences about some intraclass correlation coefficients) give it, table 7. `rows`: a participant each,
     with the same number of occasions, two at least; a row with a missing value is left out. A systematic
-    change between occasions lowers it, which a Pearson correlation does not see. It may be negative.
+    change between occasions lowers it, which a Pearson correlation does not see. At most 1; below 0 people differ less
+    than their own occasions do, and of few people the estimate may even be below -1: read it as none.
     ValueError for rows of different length and a confidence outside (0, 1).
     """
     tail = (1 + _checked(confidence)) / 2

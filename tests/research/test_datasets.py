@@ -41,14 +41,14 @@ ALL = [
 
 # Researchers' scripts hold these names. Add to them; a name that goes breaks somebody's analysis.
 NAMES = {
-    "sessions_wide": """study site participant visit session_id status started_at started_day ended_at duration_s
-        language battery_id battery_version flags_info flags_warning flags_serious conflicts_open""",
+    "sessions_wide": """study site participant visit session_id status started_at started_day ended_at
+        duration_s language battery_id battery_version flags_info flags_warning flags_serious conflicts_open""",
     "scores_long": """study site participant visit session_id started_at started_day task run score value
         scoring_version""",
     "trials": """study site participant visit session_id task run trial_index stage rt_ms correct response
         condition time_elapsed_ms extra""",
-    "participants": """study participant site status language enrolled_on redcap_id sessions sessions_completed
-        visits_completed""",
+    "participants": """study participant site status language enrolled_on redcap_id sessions
+        sessions_completed visits_completed""",
     "visits": """study site participant visit state due_on due_day window_from window_to completed_on
         completed_day in_window session_count session_site session_id moved cancelled_cause""",
     "quality": """study site participant visit session_id task run trial_index code subject level rule_version

@@ -1,4 +1,4 @@
-"""Score columns follow the scoring registry: all of them, under names that stay, each labelled and measured."""
+"""Score columns follow the scoring registry: all of them, under names that stay, each labelled."""
 
 import pytest
 

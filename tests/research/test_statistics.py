@@ -199,6 +199,12 @@ def test_correlations_of_few_constant_and_identical_values(
     assert found.pearson.interval is None
 
 
+def test_the_icc_of_few_people_who_keep_nothing_may_be_below_minus_1() -> None:
+    # Mean squares of participants and occasions 0, of error e: -e / (e - 2 e / 4).
+    found = icc_2_1([[1, -1], [-1, 1], [0, 0], [0, 0]])
+    assert found == Correlation(4, pytest.approx(-2), None)
+
+
 def test_three_pairs_have_a_correlation_without_interval() -> None:
     assert pearson([1, 2, 3], [1, 3, 2]) == Correlation(3, pytest.approx(0.5), None)
 

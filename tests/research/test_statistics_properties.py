@@ -25,13 +25,10 @@ ANY_PAIRS = st.lists(st.tuples(ANYTHING, ANYTHING), max_size=12)
 PAIRS = st.lists(st.tuples(MEASURED, MEASURED), min_size=4, max_size=30)
 
 
-def _is_sound(found: Correlation) -> bool:
-    if found.value is None:
+def _is_in_its_interval(found: Correlation) -> bool:
+    if found.interval is None or found.value is None:
         return found.interval is None
-    bounded = -1 <= found.value <= 1
-    if found.interval is None:
-        return bounded
-    return bounded and found.interval.low <= found.value + 1e-9 and found.value <= found.interval.high + 1e-9
+    return found.interval.low - 1e-9 <= found.value <= found.interval.high + 1e-9
 
 
 @given(pairs=ANY_PAIRS)
@@ -83,8 +80,18 @@ def test_a_percentile_and_that_of_the_mirror_image_are_a_hundred(value: float, s
 @given(pairs=PAIRS)
 def test_correlations_are_bounded_and_lie_in_their_intervals(pairs: list[tuple[float, float]]) -> None:
     found = retest_reliability(pairs)
-    assert _is_sound(found.pearson)
-    assert _is_sound(found.icc)
+    assert found.pearson.value is None or -1 <= found.pearson.value <= 1
+    assert found.icc.value is None or found.icc.value <= 1 + 1e-12
+    assert _is_in_its_interval(found.pearson)
+    assert _is_in_its_interval(found.icc)
+
+
+@given(pairs=PAIRS)
+def test_intervals_grow_with_their_confidence(pairs: list[tuple[float, float]]) -> None:
+    wide, narrow = practice_effect(pairs, confidence=0.99), practice_effect(pairs, confidence=0.8)
+    assert (wide.interval is None) == (narrow.interval is None)
+    if wide.interval and narrow.interval:
+        assert wide.interval.low < narrow.interval.low <= narrow.interval.high < wide.interval.high
 
 
 @given(pairs=PAIRS, scale=st.sampled_from([0.001, 3.0, 1e6]), shift=st.sampled_from([0.0, -50.0, 1000.0]))
