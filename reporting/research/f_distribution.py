@@ -17,7 +17,9 @@ _SMALLEST: Final = 1e-300
 _PRECISION: Final = 1e-15
 _MOST_TERMS: Final = 10_000
 _WIDEST: Final = 690.0
-"""ln F is searched from minus this to this."""
+"""ln F is searched from minus this to this,"""
+_NARROWEST: Final = 1e-13
+"""until it is known to this: F to thirteen digits."""
 
 
 def f_quantile(probability: float, df1: float, df2: float) -> float:
@@ -30,15 +32,14 @@ def f_quantile(probability: float, df1: float, df2: float) -> float:
         msg = f"no quantile {probability} of F with {df1} and {df2} degrees of freedom"
         raise ValueError(msg)
     low, high = -_WIDEST, _WIDEST
-    while True:
+    while high - low > _NARROWEST:
         middle = (low + high) / 2
-        if middle in (low, high):
-            return math.exp(middle)
         ratio = math.exp(middle) * df1 / df2
         if regularised_beta(df1 / 2, df2 / 2, ratio / (1 + ratio), 1 / (1 + ratio)) < probability:
             low = middle
         else:
             high = middle
+    return math.exp((low + high) / 2)
 
 
 def t_quantile(probability: float, df: float) -> float:

@@ -223,9 +223,7 @@ def pearson(
     n = len(x)
     if n < _FEWEST_PAIRS or _is_constant(x) or _is_constant(y):
         return Correlation(n, None, None)
-    dx, dy = _centred(x), _centred(y)
-    # Scaled, so that no product is lost below float64.
-    dx, dy = _scaled(dx), _scaled(dy)
+    dx, dy = _scaled(_centred(x)), _scaled(_centred(y))
     product = math.fsum(a * b for a, b in zip(dx, dy, strict=True))
     r = product / math.sqrt(math.fsum(a * a for a in dx) * math.fsum(b * b for b in dy))
     r = min(max(r, -1.0), 1.0)
@@ -241,8 +239,8 @@ def icc_2_1(rows: Sequence[Sequence[float | None]], *, confidence: float = CONFI
     Shrout & Fleiss (1979, Intraclass correlations), case 2; the interval as McGraw & Wong (1996, Forming
     inferences about some intraclass correlation coefficients) give it, table 7. `rows`: a participant each,
     with the same number of occasions, two at least; a row with a missing value is left out. A systematic
-    change between occasions lowers it, which a Pearson correlation does not see. At most 1; below 0 people differ less
-    than their own occasions do, and of few people the estimate may even be below -1: read it as none.
+    change between occasions lowers it, which a Pearson correlation does not see. At most 1; below 0 people
+    differ less than their own occasions do, and of few people it may even be below -1: read it as none.
     ValueError for rows of different length and a confidence outside (0, 1).
     """
     tail = (1 + _checked(confidence)) / 2
@@ -253,14 +251,21 @@ def icc_2_1(rows: Sequence[Sequence[float | None]], *, confidence: float = CONFI
     n = len(complete)
     if n < _FEWEST_PAIRS or _is_constant([value for row in complete for value in row]):
         return Correlation(n, None, None)
-    squares = _mean_squares(complete)
     k = len(complete[0])
+    squares = _mean_squares(_scaled_rows(complete))
     spread = k * squares.occasions + (k * n - k - n) * squares.error
     whole = n * squares.participants + spread
     if whole <= 0:
         return Correlation(n, None, None)
     value = n * (squares.participants - squares.error) / whole
     return Correlation(n, value, _icc_interval(value, squares, n, k, tail))
+
+
+def _scaled_rows(rows: Sequence[Sequence[float]]) -> list[Sequence[float]]:
+    """The same in another unit: centred, and so large that no square is lost below float64."""
+    k = len(rows[0])
+    flat = _scaled(_centred([value for row in rows for value in row]))
+    return [flat[start : start + k] for start in range(0, len(flat), k)]
 
 
 class _MeanSquares(NamedTuple):
@@ -344,6 +349,7 @@ def _centred(values: Sequence[float]) -> list[float]:
 
 
 def _scaled(values: Sequence[float]) -> list[float]:
+    """Divided by the largest, so that no square or product is lost below float64; not of zeros alone."""
     largest = max(abs(value) for value in values)
     return [value / largest for value in values]
 
@@ -351,7 +357,12 @@ def _scaled(values: Sequence[float]) -> list[float]:
 def _sd(values: Sequence[float]) -> float | None:
     if len(values) < 2:
         return None
-    return math.sqrt(math.fsum(each * each for each in _centred(values)) / (len(values) - 1))
+    if _is_constant(values):
+        return 0.0
+    deviations = _centred(values)
+    largest = max(map(abs, deviations))
+    scaled = math.fsum(each * each for each in _scaled(deviations))
+    return largest * math.sqrt(scaled / (len(values) - 1))
 
 
 def _is_constant(values: Sequence[float]) -> bool:

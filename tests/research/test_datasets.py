@@ -42,7 +42,8 @@ ALL = [
 # Researchers' scripts hold these names. Add to them; a name that goes breaks somebody's analysis.
 NAMES = {
     "sessions_wide": """study site participant visit session_id status started_at started_day ended_at
-        duration_s language battery_id battery_version flags_info flags_warning flags_serious conflicts_open""",
+        duration_s language battery_id battery_version flags_info flags_warning flags_serious
+        conflicts_open""",
     "scores_long": """study site participant visit session_id started_at started_day task run score value
         scoring_version""",
     "trials": """study site participant visit session_id task run trial_index stage rt_ms correct response
