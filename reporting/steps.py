@@ -21,6 +21,7 @@ def perform(connection: Connection, steps: Steps[T]) -> T:
     try:
         statement = next(steps)
         while True:
+            # Any statement: SQLAlchemy's overloads have no name for what has rows or none.
             result = connection.execute(statement)  # type: ignore[call-overload]
             statement = steps.send(result.all() if result.returns_rows else ())
     except StopIteration as end:

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql.dml import ReturningInsert
 
 from reporting.scope import Scope, within
-from reporting.tables import redcap_connections, redcap_ledger, redcap_projects
+from reporting.tables import redcap_connections, redcap_ledger, redcap_projects, study_sites
 
 _c = redcap_connections.c
 
@@ -80,3 +80,9 @@ def update_connection(number: int, changes: Mapping[str, Any]) -> Update:
 def delete_connection(number: int) -> Delete:
     """Statement: delete it."""
     return delete(redcap_connections).where(_c.id == number)
+
+
+def select_running_at(study: str, site: str) -> Select[str]:
+    """Statement: the site, where the study runs there; it does so until the transaction ends."""
+    s = study_sites.c
+    return select(s.site).where(s.study == study, s.site == site).with_for_update(read=True)

@@ -4,11 +4,11 @@ from datetime import datetime
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Delete, Select, Update, delete, func, null, or_, select, update
+from sqlalchemy import ColumnElement, Delete, Select, Update, delete, exists, func, null, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql.dml import ReturningInsert
 
-from reporting.tables import redcap_mappings, redcap_projects
+from reporting.tables import redcap_ledger, redcap_mappings, redcap_projects
 
 _m = redcap_mappings.c
 
@@ -69,3 +69,19 @@ def forget_projects(study: str, key: str) -> Delete:
     p = redcap_projects.c
     is_named = or_(p.project == key, p.project.startswith(f"{key}@", autoescape=True))
     return delete(redcap_projects).where(p.study == study, is_named)
+
+
+def select_other_study_of(key: str, study: str) -> Select[str]:
+    """Statement: a study other than this one whose projects have this key."""
+    p = redcap_projects.c
+    return select(p.study).where(_has_key(p.project, key), p.study != study).limit(1)
+
+
+def has_sessions_under(key: str, study: str) -> Select[bool]:
+    """Statement: whether the ledger has sessions of the study in projects of this key."""
+    r = redcap_ledger.c
+    return select(exists().where(_has_key(r.project, key), r.study == study))
+
+
+def _has_key(project: ColumnElement[str], key: str) -> ColumnElement[bool]:
+    return or_(project == key, project.startswith(f"{key}@", autoescape=True))

@@ -18,6 +18,7 @@ from reporting.tables import (
     reminder_rules,
     reminder_settings,
     reminder_templates,
+    reminders,
 )
 
 MOST_RULES: Final = 50
@@ -190,4 +191,21 @@ def _upserted(table: Any, key: dict[str, Any], fields: dict[str, Any]) -> Insert
             "row_version": table.c.row_version + 1,
             "updated_at": func.now(),
         },
+    )
+
+
+def select_recipient(number: int | None) -> Select[str, str, str, str | None]:
+    """Statement: study, participant, channel and the participant's site of a reminder."""
+    r, p = reminders.c, participants.c
+    return (
+        select(r.study, r.participant, r.channel, p.site)
+        .join(participants, and_(p.study == r.study, p.code == r.participant))
+        .where(r.id == number)
+    )
+
+
+def select_language(study: str, participant: str) -> Select[str | None]:
+    """Statement: the participant's."""
+    return select(participants.c.language).where(
+        participants.c.study == study, participants.c.code == participant
     )

@@ -17,7 +17,6 @@ from typing import Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
-from sqlalchemy import select
 
 from reporting.redcap.connection_rows import (
     ConnectionRow,
@@ -26,12 +25,13 @@ from reporting.redcap.connection_rows import (
     look_at_all,
     select_connections,
     select_in_another_project,
+    select_running_at,
     select_sealed,
     update_connection,
 )
 from reporting.redcap.projects import select_mapping
 from reporting.redcap.requests import resync
-from reporting.tables import redcap_connections, study_sites
+from reporting.tables import redcap_connections
 from sync_server.api.call import Call, ListQuery, Nothing, PageOf
 from sync_server.api.names import SiteCode, StudyCode
 from sync_server.api.parameters import Text
@@ -96,12 +96,8 @@ async def create_connection(call: Call[Nothing, NewConnection]) -> ConnectionRow
     body = call.body
     call.caller.require("redcap.manage", body.study, body.site)
     await require_study(call, body.study)
-    if body.site is not None:
-        runs = select(study_sites.c.site).where(
-            study_sites.c.study == body.study, study_sites.c.site == body.site
-        )
-        if (await call.connection.execute(runs.with_for_update(read=True))).first() is None:
-            raise InvalidRequest(f"{body.study} does not run at {body.site}.", details={"path": "$.site"})
+    if body.site is not None and not await call.connection.scalar(select_running_at(body.study, body.site)):
+        raise InvalidRequest(f"{body.study} does not run at {body.site}.", details={"path": "$.site"})
     there = await call.connection.scalar(select_in_another_project(body.study, body.site).limit(1))
     if there is not None:
         raise NotPossible(

@@ -19,22 +19,22 @@ from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
-from sqlalchemy import exists, select
 
 from reporting.audit import record_entry
 from reporting.redcap.mapping import Mapping
 from reporting.redcap.mapping_rows import (
     MappingRow,
     forget_projects,
+    has_sessions_under,
     insert_mapping,
     resume_where_checked,
     select_mapping_row,
+    select_other_study_of,
     update_mapping,
 )
 from reporting.redcap.mapping_text import CannotRead, as_yaml, kept, read_mapping
 from reporting.redcap.projects import store_dictionary
 from reporting.redcap.requests import resync
-from reporting.tables import redcap_ledger, redcap_projects
 from sync_server.api.acts import Reason, audited
 from sync_server.api.call import Call, Nothing
 from sync_server.api.redcap_parts import redcaps_of
@@ -207,16 +207,13 @@ async def _pin(call: Call[Any, Any], study: str, checked: Checked, about: About)
 
 
 async def _require_key(call: Call[Any, Any], study: str, before: MappingRow | None, mapping: Mapping) -> None:
-    key, p, r = mapping.project.key, redcap_projects.c, redcap_ledger.c
-    is_ours = (p.project == key) | p.project.startswith(f"{key}@", autoescape=True)
-    others = select(p.study).where(is_ours, p.study != study).limit(1)
-    if (await call.connection.scalar(others)) is not None:
+    key = mapping.project.key
+    if await call.connection.scalar(select_other_study_of(key, study)) is not None:
         raise _taken(key)
     old = None if before is None else before.definition["project"]["key"]
     if old is None or old == key:
         return
-    was_there = (r.project == old) | r.project.startswith(f"{old}@", autoescape=True)
-    if await call.connection.scalar(select(exists().where(was_there, r.study == study))):
+    if await call.connection.scalar(has_sessions_under(old, study)):
         raise NotPossible(
             f"Sessions are in {old}: with another key they would be there twice.",
             details={"path": "$.project.key"},

@@ -18,7 +18,6 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from aiohttp import web
 from msgspec import Meta
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reporting.audit import AuditEntry, record_entry
@@ -30,11 +29,12 @@ from reporting.reminders.rows import (
     opt_in,
     opt_out,
     select_opt_outs,
+    select_recipient,
 )
 from reporting.reminders.schedule import CHANNELS
 from reporting.scope import EVERYTHING
 from reporting.steps import perform
-from reporting.tables import participants, reminder_opt_outs, reminders
+from reporting.tables import reminder_opt_outs
 from reporting.visits.listing import select_of_participant
 from reporting.visits.statements import lock_participants
 from sync_server.api.acts import Reason
@@ -180,13 +180,7 @@ async def _of_link(connection: AsyncConnection, request: web.Request) -> tuple[s
     """Study, participant, channel and site of the reminder whose link this is. Raises NotFound."""
     token = read_query(request, OptOutQuery).token
     number = named_reminder(token)
-    r, p = reminders.c, participants.c
-    found = await connection.execute(
-        select(r.study, r.participant, r.channel, p.site)
-        .join(participants, (p.study == r.study) & (p.code == r.participant))
-        .where(r.id == number)
-    )
-    row = found.one_or_none()
+    row = (await connection.execute(select_recipient(number))).one_or_none()
     if row is None or number is None or not is_token_of(request.app[SEALER], token, number, *row[:2]):
         raise NotFound("There is no such link.")
     study, participant, channel, site = row

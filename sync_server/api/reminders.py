@@ -14,7 +14,6 @@ from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import select
 
 from reporting.outbox.entry import Entry, enter_once
 from reporting.reminders.due import KIND
@@ -30,7 +29,7 @@ from reporting.reminders.listing import (
 from reporting.reminders.local_time import is_known
 from reporting.reminders.planning import look, read_rules, read_settings
 from reporting.reminders.reconcile import State
-from reporting.reminders.rows import select_templates
+from reporting.reminders.rows import select_language, select_templates
 from reporting.reminders.schedule import (
     Channel,
     Person,
@@ -45,7 +44,7 @@ from reporting.reminders.schedule import (
 )
 from reporting.reminders.texts import Template, UnknownPlaceholder, Words, chosen, filled_in
 from reporting.steps import perform
-from reporting.tables import outbox, participants
+from reporting.tables import outbox
 from reporting.visits.definitions import select_definitions
 from reporting.visits.listing import select_of_participant
 from reporting.visits.schedule import zone_named
@@ -194,9 +193,7 @@ async def preview(call: Call[PreviewQuery, Nothing]) -> Preview:
         person, visits, wishes = _of_day(query, rules, settings, now)
     else:
         person, visits, wishes = await _of_participant(call, query.participant, rules, settings, now)
-        p = participants.c
-        own = select(p.language).where(p.study == study, p.code == query.participant)
-        language = language or await call.connection.scalar(own)
+        language = language or await call.connection.scalar(select_language(study, query.participant))
     zone = person.clock(settings)
     texts = await _texts(call)
     told = [_previewed(texts, wish, visits[wish.key.visit], zone, language) for wish in wishes[:SHOWN]]

@@ -14,6 +14,7 @@ import click
 from sync_server.cli.target import fail, why
 from sync_server.embedded.lifeline import watch_lifeline
 from sync_server.identity.signing_key_file import UnusableSigningKey
+from sync_server.jobs.queue_names import QUEUES
 from sync_server.logs import configure_logging
 from sync_server.sealing import UnusableKey
 from sync_server.settings import Settings, SettingsError, read_settings
@@ -23,10 +24,10 @@ from sync_server.tls.certificate import UnusableCertificate
 @click.command()
 def serve() -> None:
     """Serve the gateway and the API, on the settings in the environment."""
-    from replication.http.collector import collect_seldom  # noqa: PLC0415
-    from replication.store.registry import DirectoryInUse  # noqa: PLC0415
-    from sync_server.identity.ended_logins import AnotherProcess  # noqa: PLC0415
-    from sync_server.serving import run_server  # noqa: PLC0415
+    from replication.http.collector import collect_seldom
+    from replication.store.registry import DirectoryInUse
+    from sync_server.identity.ended_logins import AnotherProcess
+    from sync_server.serving import run_server
 
     settings = _settings("serve")
     watch_lifeline()
@@ -40,7 +41,7 @@ def serve() -> None:
 @click.command()
 def project() -> None:
     """Follow every site database into Postgres, on the settings in the environment."""
-    from sync_server.projecting import run_projector  # noqa: PLC0415
+    from sync_server.projecting import run_projector
 
     settings = _settings("project")
     watch_lifeline()
@@ -51,7 +52,7 @@ def project() -> None:
 @click.command()
 def relay() -> None:
     """Carry what is to be done outside Postgres to the workers, on the settings in the environment."""
-    from sync_server.relaying import run_relay  # noqa: PLC0415
+    from sync_server.relaying import run_relay
 
     settings = _settings("relay")
     watch_lifeline()
@@ -65,8 +66,7 @@ def relay() -> None:
 )
 def work(queues: str | None) -> None:
     """Publish to tablets, call webhooks, send mail: whatever the relay carries; several may run."""
-    from sync_server.jobs.queue_names import QUEUES  # noqa: PLC0415
-    from sync_server.jobs.worker import run_worker  # noqa: PLC0415
+    from sync_server.jobs.worker import run_worker
 
     wanted = tuple(name.strip() for name in queues.split(",")) if queues else QUEUES
     if unknown := sorted(set(wanted) - set(QUEUES)):

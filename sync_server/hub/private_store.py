@@ -55,7 +55,7 @@ class OwnAccess(FullAccess):
     def __init__(self, erased: Erased) -> None:
         self._erased = erased
 
-    async def admit(self, database: str, docs: Sequence[Incoming]) -> list[Refusal | None]:  # noqa: ARG002
+    async def admit(self, database: str, docs: Sequence[Incoming]) -> list[Refusal | None]:  # noqa: ARG002 (the interface's)
         """Refuse what was erased, and what cannot be read."""
         return [
             Refusal("forbidden", REASON) if self._erased.has(each.id, each.rev) else each.refusal

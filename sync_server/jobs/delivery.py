@@ -27,8 +27,10 @@ log = structlog.get_logger()
 
 async def deliver(kind_name: str, claims: Sequence[Claim], resources: Resources) -> int:
     """Do what these entries ask for; how many were begun. Never raises for an entry."""
+    if not claims:
+        return 0
     kind = KINDS.get(kind_name)
-    if kind is None or not claims:
+    if kind is None:
         # Another version of this system claimed it; the claim runs out.
         log.warning("unknown kind", kind=kind_name)
         return 0

@@ -76,8 +76,7 @@ def hand_over(
         server = _connected(smtp_url)
         _greet(server, smtp_url)
         server.send_message(message, from_addr=sender, to_addrs=[recipient])
-    except Exception as error:  # noqa: BLE001
-        # Of writing the mail the library raises anything, with words of it.
+    except Exception as error:  # noqa: BLE001 (writing a mail, the library raises anything, with words of it)
         return _told(error, is_unknown=server is not None and server.has_begun)
     finally:
         if server is not None:

@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
+import pytest
+
 from sync_server.redcap.pulling import pull
 from sync_server.redcap.study_connections import Redcaps
 from tests.administration.desk import Desk, at_desk
@@ -146,3 +148,13 @@ def served_double(double: Double) -> Iterator[str]:
     """Its URL."""
     with running_in_thread(double) as address:
         yield address.url
+
+
+@pytest.fixture
+async def team(office: Office) -> AsyncIterator[Connected]:
+    """Connected and mapped; REDCap has nobody yet."""
+    await office.gateway.open_site("lima")
+    async with connected(office, Double([roster_project()], requests_per_minute=None)) as made:
+        await made.connect()
+        await made.map()
+        yield made

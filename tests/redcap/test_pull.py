@@ -1,7 +1,6 @@
 """Participants from REDCap into the roster, against the double."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,32 +10,21 @@ from reporting.outbox.duties import run_if_due
 from sync_server.jobs.duties import duties
 from sync_server.redcap.pull_parts import Refused
 from sync_server.redcap.pulling import OVERLAP, CannotPull, SomebodyElse
-from tests.administration.office import Office
 from tests.redcap.redcap_office import (
     GIVEN,
     PROJECT,
     ROSTER,
     S1,
     Connected,
-    connected,
     problems,
     pulled,
-    roster_project,
+    team,
 )
 from tests.redcap_double.answers import Answer
-from tests.redcap_double.double import Double
 from tests.redcap_double.faults import Call
 from tests.redcap_double.records import Place
 
-
-@pytest.fixture
-async def team(office: Office) -> AsyncIterator[Connected]:
-    """Connected and mapped; REDCap has nobody yet."""
-    await office.gateway.open_site("lima")
-    async with connected(office, Double([roster_project()], requests_per_minute=None)) as made:
-        await made.connect()
-        await made.map()
-        yield made
+__all__ = ["team"]
 
 
 async def test_records_become_participants_with_visits_documents_and_the_project_as_actor(

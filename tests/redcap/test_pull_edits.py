@@ -1,13 +1,8 @@
 """Edits of participants here and in REDCap, and erasures: whose value counts, and what is left."""
 
-from collections.abc import AsyncIterator
-
-import pytest
-
 from reporting.erasure.execution import run_erasure
 from sync_server.keys import ENGINE, SEALER, SITE_DATABASES
 from sync_server.site_erasing import CouchSiteStore
-from tests.administration.office import Office
 from tests.administration.test_erasure import session
 from tests.redcap.redcap_office import (
     GIVEN,
@@ -15,22 +10,12 @@ from tests.redcap.redcap_office import (
     ROSTER,
     S1,
     Connected,
-    connected,
     problems,
     pulled,
-    roster_project,
+    team,
 )
-from tests.redcap_double.double import Double
 
-
-@pytest.fixture
-async def team(office: Office) -> AsyncIterator[Connected]:
-    """Connected and mapped; REDCap has nobody yet."""
-    await office.gateway.open_site("lima")
-    async with connected(office, Double([roster_project()], requests_per_minute=None)) as made:
-        await made.connect()
-        await made.map()
-        yield made
+__all__ = ["team"]
 
 
 async def test_edit_of_either_side_is_taken_and_of_both_is_listed_and_settled(team: Connected) -> None:
