@@ -7,15 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reporting.research.correlations import Correlation, icc_2_1, pearson, retest_reliability
 from reporting.research.statistics import (
-    Correlation,
     describe,
-    icc_2_1,
-    pearson,
     percentile,
     practice_effect,
     reliable_change,
-    retest_reliability,
 )
 
 ANYTHING = st.none() | st.floats()
