@@ -20,6 +20,8 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
+import msgspec
+
 from reporting.research.f_distribution import f_quantile
 from reporting.research.samples import (
     CONFIDENCE,
@@ -38,7 +40,7 @@ from reporting.research.samples import (
 _FEWEST_PAIRS: Final = 3
 
 
-class Correlation(NamedTuple):
+class Correlation(msgspec.Struct, frozen=True):
     """A coefficient with the number of complete pairs."""
 
     n: int

@@ -20,6 +20,8 @@ import math
 from collections.abc import Iterable
 from typing import Final, Literal, NamedTuple
 
+import msgspec
+
 from reporting.research.f_distribution import t_quantile
 from reporting.research.samples import (
     CONFIDENCE,
@@ -38,7 +40,7 @@ SMALLEST_SAMPLE: Final = 20
 """Of fewer participants no percentile is shown: one person would be worth more than five points of it."""
 
 
-class Description(NamedTuple):
+class Description(msgspec.Struct, frozen=True):
     """A sample in numbers, all but the counts in the unit of its values."""
 
     n: int
@@ -58,7 +60,7 @@ class Percentile(NamedTuple):
     value: float | None
 
 
-class ReliableChange(NamedTuple):
+class ReliableChange(msgspec.Struct, frozen=True):
     """A change in units of the standard error of a difference, and what follows from it."""
 
     index: float
@@ -68,7 +70,7 @@ class ReliableChange(NamedTuple):
     """Of the value, not of the person: a reaction time that falls is an improvement."""
 
 
-class PracticeEffect(NamedTuple):
+class PracticeEffect(msgspec.Struct, frozen=True):
     """What the second time differs from the first, in a sample; second minus first, in the score's unit."""
 
     n: int

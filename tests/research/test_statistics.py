@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import msgspec
 import pytest
 
 from reporting.research.correlations import Correlation, icc_2_1, pearson, retest_reliability
@@ -93,8 +94,8 @@ def test_the_reliable_change_of_jacobson_and_truax_is_theirs() -> None:
     assert round(change.standard_error, 2) == 6.32
     assert round(change.index, 2) == -2.37
     assert change.verdict == "fall"
-    assert reliable_change(47.5, 32.5, sd=10, reliability=0.80, confidence=0.99) == change._replace(
-        verdict="within error"
+    assert reliable_change(47.5, 32.5, sd=10, reliability=0.80, confidence=0.99) == msgspec.structs.replace(
+        change, verdict="within error"
     )
 
 

@@ -2,6 +2,7 @@
 
 import math
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -36,7 +37,7 @@ def test_no_sample_raises_and_no_answer_is_infinite_or_nan(
     effect = practice_effect(pairs)
     reliability = retest_reliability(pairs)
     numbers: list[float | None] = [
-        *describe(first),
+        *msgspec.structs.astuple(describe(first)),
         effect.mean_change,
         effect.sd_change,
         effect.standardised,
