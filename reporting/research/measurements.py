@@ -22,13 +22,15 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, and_, func, select, true
+from sqlalchemy import Select, func, select, true
 
 from reporting.quality import RULES
+from reporting.research.audience import Audience, Wanted
 from reporting.research.datasets import SESSIONS_WIDE
 from reporting.research.samples import Pair
+from reporting.research.sources import session_rows
 from reporting.research.variables import Variable
-from reporting.tables import quality_flags, scores, sessions, visit_definitions
+from reporting.tables import quality_flags, scores, visit_definitions
 
 SERIOUS: Final = tuple(sorted(code for code, rule in RULES.items() if rule.level == "serious"))
 
@@ -111,57 +113,46 @@ def in_order(visits: Iterable[str], planned: Sequence[str]) -> list[str]:
     return sorted(visits, key=lambda visit: (place.get(visit, len(place)), visit))
 
 
-def select_measurements(variable: Variable, visible: ColumnElement[bool]) -> Select[Any]:
-    """Statement: rows of Measurement: all sessions that have the task. `visible`: a condition on sessions."""
-    s, c = sessions.c, scores.c
-    of_session = and_(c.site == s.site, c.session_id == s.id)
+def select_measurements(variable: Variable, wanted: Wanted) -> Select[Any]:
+    """Statement: rows of Measurement: all sessions that have the task."""
+    s, c, q = session_rows(Audience.IDENTIFIED, wanted).subquery("s").c, scores.c, quality_flags.c
     first_run = (
         select(c.value, c.scoring_version)
-        .where(of_session, c.task == variable.task, c.name == variable.score)
+        .where(c.site == s.site, c.session_id == s.key_session)
+        .where(c.task == variable.task, c.name == variable.score)
         .order_by(c.run)
         .limit(1)
-        .correlate(sessions)
         .lateral("first_run")
     )
-    q = quality_flags.c
-    flagged = (
-        select(q.code)
-        .where(q.site == s.site, q.session_id == s.id, q.code.in_(SERIOUS))
-        .correlate(sessions)
-        .exists()
-    )
-    return (
-        select(
-            s.participant,
-            s.visit,
-            s.site,
-            s.id,
-            func.coalesce(s.started_at_corrected, s.started_at),
-            s.status == "completed",
-            flagged,
-            first_run.c.value,
-            first_run.c.scoring_version,
-        )
-        .select_from(sessions.join(first_run, true()))
-        .where(visible, s.source_missing_at.is_(None))
-    )
+    flagged = select(q.code).where(q.site == s.site, q.session_id == s.key_session, q.code.in_(SERIOUS))
+    return select(
+        s.key_participant,
+        s.visit,
+        s.site,
+        s.key_session,
+        s.started_at,
+        s.status == "completed",
+        flagged.exists(),
+        first_run.c.value,
+        first_run.c.scoring_version,
+    ).join(first_run, true())
 
 
-def select_counts(visible: ColumnElement[bool]) -> Select[Any]:
+def select_counts(wanted: Wanted) -> Select[Any]:
     """Statement: (task, score, visit, participants) of completed sessions, whatever their flags."""
-    s, c = sessions.c, scores.c
+    s, c = session_rows(Audience.IDENTIFIED, wanted).subquery("s").c, scores.c
     return (
-        select(c.task, c.name, s.visit, func.count(s.participant.distinct()))
-        .select_from(sessions.join(scores, and_(c.site == s.site, c.session_id == s.id)))
-        .where(
-            visible,
-            s.source_missing_at.is_(None),
-            s.status == "completed",
-            s.visit.is_not(None),
-            c.value.is_not(None),
-        )
+        select(c.task, c.name, s.visit, func.count(s.key_participant.distinct()))
+        .where(c.site == s.site, c.session_id == s.key_session)
+        .where(s.status == "completed", s.visit.is_not(None), c.value.is_not(None))
         .group_by(c.task, c.name, s.visit)
     )
+
+
+def select_participant(shown: str, audience: Audience, wanted: Wanted) -> Select[Any]:
+    """Statement: the code of whom the audience sees under this name, if they have a session."""
+    s = session_rows(audience, wanted).subquery("s").c
+    return select(s.key_participant).where(s.participant == shown).limit(1)
 
 
 def select_planned_visits(study: str) -> Select[Any]:

@@ -19,6 +19,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from reporting.research.audience import Audience, Wanted
 from reporting.research.correlations import Correlation
 from reporting.research.measurements import (
     SCORES,
@@ -29,6 +30,7 @@ from reporting.research.measurements import (
     in_order,
     select_counts,
     select_measurements,
+    select_participant,
     select_planned_visits,
 )
 from reporting.research.samples import Pair, complete_pairs
@@ -153,9 +155,9 @@ async def list_scores(call: Call[StudyQuery, Nothing]) -> Scores:
 
     Counted over completed sessions, with or without flags.
     """
-    visible = await visible_sessions(call, call.query)
+    wanted = wanted_of(call, call.query)
     counted: dict[tuple[str, str], dict[str, int]] = {}
-    for task, score, visit, n in await call.connection.execute(select_counts(visible)):
+    for task, score, visit, n in await call.connection.execute(select_counts(wanted)):
         counted.setdefault((task, score), {})[visit] = n
     visits = await _ordered(call, call.query.study, {visit for found in counted.values() for visit in found})
     scores = []
@@ -211,7 +213,9 @@ async def get_participant(call: Call[ParticipantQuery, Nothing]) -> ParticipantT
     `why_not` says so.
     """
     query, read, shown = call.query, await _read(call), call.path("participant")
-    participant = await find_participant(call, shown)
+    audience = Audience.IDENTIFIED if query.identified else Audience.DEIDENTIFIED
+    statement = select_participant(shown, audience, wanted_of(call, query))
+    participant = await call.connection.scalar(statement)
     visits = [visit for visit in read.visits if participant in read.sample.values[visit]]
     if participant is None or not visits:
         raise NotFound(f"No participant {shown} was measured in {query.study}.")
@@ -223,19 +227,26 @@ async def get_participant(call: Call[ParticipantQuery, Nothing]) -> ParticipantT
     return ParticipantTold(read.told, shown, standings, change)
 
 
+def wanted_of(call: Call[Any, Any], query: StudyQuery) -> Wanted:
+    """What the caller may see of it."""
+    scope = call.caller.scope("research.read")
+    call.caller.require("studies.read", query.study)
+    return Wanted(query.study)
+
+
 async def _read(call: Call[Any, Nothing]) -> _Read:
     query: SampleQuery = call.query
     name = call.path("score")
     variable = SCORES.get(name)
-    visible = await visible_sessions(call, query)
+    wanted = wanted_of(call, query)
     if variable is None:
         raise NotFound(f"There is no score {name}: GET /api/research/statistics lists them.")
-    rows = (await call.connection.execute(select_measurements(variable, visible))).all()
+    rows = (await call.connection.execute(select_measurements(variable, wanted))).all()
     # Thousands of rows and sums over them: not in the loop that serves everybody.
     sample = await asyncio.to_thread(_chosen, rows, include_flagged=query.include_flagged)
     told = SampleTold(
         study=query.study,
-        sites=wanted_sites(query),
+        sites=None if wanted.sites is None else list(wanted.sites),
         score=variable.name,
         label=variable.label.en,
         unit=_unit(variable),
