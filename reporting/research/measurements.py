@@ -11,7 +11,8 @@ chooses the better one. So the rule is fixed, and what it leaves out is counted.
 | the task was done more than once in a session | the run of the lowest number, as in `sessions_wide` |
 | the first session's trials do not define the score | missing: the second try is another measurement |
 | in progress or abandoned | left out |
-| a serious quality flag anywhere on the session | left out, unless it is asked for |
+| a serious quality flag on the session, or on this task run | left out, unless it is asked for |
+| a serious quality flag on another task of the session | counts: it says nothing about this one |
 | the tablet named no visit | left out |
 | the document is gone from the site database | not there at all |
 | the sites of a participant's visits differ | one participant all the same |
@@ -22,7 +23,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import Select, func, select, true
+from sqlalchemy import Select, and_, func, or_, select, true
 
 from reporting.quality import RULES
 from reporting.research.audience import Audience, Wanted
@@ -117,14 +118,17 @@ def select_measurements(variable: Variable, wanted: Wanted) -> Select[Any]:
     """Statement: rows of Measurement: all sessions that have the task."""
     s, c, q = session_rows(Audience.IDENTIFIED, wanted).subquery("s").c, scores.c, quality_flags.c
     first_run = (
-        select(c.value, c.scoring_version)
+        select(c.run, c.value, c.scoring_version)
         .where(c.site == s.site, c.session_id == s.key_session)
         .where(c.task == variable.task, c.name == variable.score)
         .order_by(c.run)
         .limit(1)
         .lateral("first_run")
     )
-    flagged = select(q.code).where(q.site == s.site, q.session_id == s.key_session, q.code.in_(SERIOUS))
+    on_it = or_(q.task.is_(None), and_(q.task == variable.task, q.run == first_run.c.run))
+    flagged = select(q.code).where(
+        q.site == s.site, q.session_id == s.key_session, q.code.in_(SERIOUS), on_it
+    )
     return select(
         s.key_participant,
         s.visit,

@@ -35,6 +35,7 @@ from sync_server.api import (
     sessions,
     site_administration,
     sites,
+    statistics,
     studies,
     templates,
     user_sessions,
@@ -84,6 +85,7 @@ API_ROUTES: list[Route] = [
     *redcap_previews.ROUTES,
     *redcap_projects.ROUTES,
     *redcap_sessions.ROUTES,
+    *statistics.ROUTES,
     *audit.ROUTES,
 ]
 API_ROUTES += openapi.describing(API_ROUTES)

@@ -1,7 +1,7 @@
 """`/api/research/statistics`: what a study's own sample says of a score, and of one participant in it.
 
-Computed from the rows at the moment of the question; nothing is kept. Which session counts for a participant's
-visit is `reporting.research.measurements`' rule, and every answer says what that left out.
+Computed from the rows at the moment of the question; nothing is kept. Which session counts for a visit is the
+rule of `reporting.research.measurements`, and every answer says what that left out.
 
 | what happens | answer |
 |---|---|
@@ -14,10 +14,9 @@ visit is `reporting.research.measurements`' rule, and every answer says what tha
 """
 
 import asyncio
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import Meta
 
 from reporting.research.audience import Audience, Wanted
 from reporting.research.correlations import Correlation
@@ -33,7 +32,7 @@ from reporting.research.measurements import (
     select_participant,
     select_planned_visits,
 )
-from reporting.research.samples import Pair, complete_pairs
+from reporting.research.samples import complete_pairs
 from reporting.research.standing import Change, Standing, change_of, retest_of, standing_of
 from reporting.research.statistics import SMALLEST_SAMPLE, Description, PracticeEffect, describe
 from reporting.research.variables import Variable
@@ -41,6 +40,7 @@ from sync_server.api.call import Call, Nothing
 from sync_server.api.names import StudyCode
 from sync_server.api.parameters import Text
 from sync_server.api.route import Route, get
+from sync_server.api.study_rows import require_study
 from sync_server.errors import InvalidRequest, NotFound
 
 
@@ -52,7 +52,7 @@ class StudyQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SampleQuery(StudyQuery, frozen=True, kw_only=True):
-    """`include_flagged`: sessions with serious quality flags count too."""
+    """`include_flagged`: also sessions with a serious quality flag on themselves or on the task."""
 
     include_flagged: bool = False
 
@@ -145,6 +145,7 @@ class ParticipantTold(msgspec.Struct, frozen=True):
 
 
 class _Read(msgspec.Struct, frozen=True):
+    wanted: Wanted
     told: SampleTold
     sample: Sample
     visits: list[str]
@@ -155,7 +156,7 @@ async def list_scores(call: Call[StudyQuery, Nothing]) -> Scores:
 
     Counted over completed sessions, with or without flags.
     """
-    wanted = wanted_of(call, call.query)
+    wanted = await wanted_of(call, call.query)
     counted: dict[tuple[str, str], dict[str, int]] = {}
     for task, score, visit, n in await call.connection.execute(select_counts(wanted)):
         counted.setdefault((task, score), {})[visit] = n
@@ -190,7 +191,7 @@ async def get_descriptions(call: Call[SampleQuery, Nothing]) -> Descriptions:
 async def get_retest(call: Call[RetestQuery, Nothing]) -> RetestTold:
     """Say what a score does between two visits: practice effect, Pearson's r and ICC(2,1), with intervals.
 
-    Of those who were measured at both. A group that was treated in between shows both, practice and treatment.
+    Of those who were measured at both. A group that was treated in between shows both together.
     """
     query, read = call.query, await _read(call)
     between = _two_visits(query, read.visits)
@@ -212,9 +213,14 @@ async def get_participant(call: Call[ParticipantQuery, Nothing]) -> ParticipantT
     The participant is in the sample. Of fewer than `smallest_sample` participants nothing is said of anybody:
     `why_not` says so.
     """
-    query, read, shown = call.query, await _read(call), call.path("participant")
+    query, shown = call.query, call.path("participant")
+    read = await _read(call)
     audience = Audience.IDENTIFIED if query.identified else Audience.DEIDENTIFIED
-    statement = select_participant(shown, audience, wanted_of(call, query))
+    if query.identified:
+        for site in read.wanted.sites or (None,):
+            call.caller.require("research.identified", query.study, site)
+        await call.record("research.identified", "participant", f"{query.study}/{shown}", study=query.study)
+    statement = select_participant(shown, audience, read.wanted)
     participant = await call.connection.scalar(statement)
     visits = [visit for visit in read.visits if participant in read.sample.values[visit]]
     if participant is None or not visits:
@@ -227,18 +233,28 @@ async def get_participant(call: Call[ParticipantQuery, Nothing]) -> ParticipantT
     return ParticipantTold(read.told, shown, standings, change)
 
 
-def wanted_of(call: Call[Any, Any], query: StudyQuery) -> Wanted:
-    """What the caller may see of it."""
+async def wanted_of(call: Call[Any, Any], query: StudyQuery) -> Wanted:
+    """What is asked for, as far as the caller may see it. Raises NotFound, NotAllowed."""
     scope = call.caller.scope("research.read")
-    call.caller.require("studies.read", query.study)
-    return Wanted(query.study)
+    if not scope.sees_study(query.study):
+        call.caller.require("research.read", query.study)
+    await require_study(call, query.study)
+    parts = [part for part in scope.parts if part.study in (None, query.study)]
+    if query.sites is not None:
+        sites = sorted({site.strip() for site in query.sites.split(",") if site.strip()})
+        for site in sites:
+            call.caller.require("research.read", query.study, site)
+        return Wanted(query.study, tuple(sites))
+    if any(part.site is None for part in parts):
+        return Wanted(query.study)
+    return Wanted(query.study, tuple(sorted({part.site for part in parts if part.site is not None})))
 
 
 async def _read(call: Call[Any, Nothing]) -> _Read:
     query: SampleQuery = call.query
     name = call.path("score")
     variable = SCORES.get(name)
-    wanted = wanted_of(call, query)
+    wanted = await wanted_of(call, query)
     if variable is None:
         raise NotFound(f"There is no score {name}: GET /api/research/statistics lists them.")
     rows = (await call.connection.execute(select_measurements(variable, wanted))).all()
@@ -255,7 +271,7 @@ async def _read(call: Call[Any, Nothing]) -> _Read:
         left_out=sample.left_out,
         smallest_sample=SMALLEST_SAMPLE,
     )
-    return _Read(told, sample, await _ordered(call, query.study, sample.values))
+    return _Read(wanted, told, sample, await _ordered(call, query.study, sample.values))
 
 
 def _chosen(rows: Any, *, include_flagged: bool) -> Sample:
