@@ -81,6 +81,8 @@ Right = Literal[
     "redcap.manage",
     "jobs.read",
     "jobs.manage",
+    "research.read",
+    "research.policy",
 ]
 
 _EVERYBODY: frozenset[Role] = frozenset({"admin", "coordinator", "researcher", "read-only"})
@@ -120,6 +122,8 @@ RIGHTS: Mapping[Right, frozenset[Role]] = {
     "redcap.manage": _ADMINS,
     "jobs.read": _TEAM,
     "jobs.manage": _ADMINS,
+    "research.read": _EVERYBODY,
+    "research.policy": _ADMINS,
 }
 """Which roles have a right, in the studies and sites where somebody has that role."""
 

@@ -12,9 +12,8 @@ owner's affair, what the function answers is not. The inner views are no securit
 plans a dataset as one query (a grant becomes a semi-join, trials are reached by their index); the outer ones
 are, so that a function of the login's choosing sees no row that the grant has not let through.
 
-Row-level security would say the same once more, and was measured: `COPY FROM` into `sessions` is refused then
-(the projector writes with it), and the policy is a subplan for every row, with which trials were
-read whole where the semi-join reaches them by their index.
+Row-level security says the same once more, for a view that forgets it; it is no substitute: a policy is a
+subplan for every row, with which trials were read whole where the semi-join reaches them by their index.
 
 | what happens | what follows |
 |---|---|
@@ -73,12 +72,12 @@ def _literal(text: str) -> str:
     return f"'{quoted}'"
 
 
-def _granted(row: str, site: str = "site", more: str = "") -> str:
+def granted(row: str, *, more: str = "", more_sites: str = "") -> str:
     """The grants of the login that asks for the study and site of `row`, as a condition."""
     return f"""EXISTS (
         SELECT FROM public.research_grants AS g
         WHERE g.login = current_user AND g.study = {row}.study
-          AND (g.site IS NULL OR g.site = {row}.{site})
+          AND (g.site IS NULL OR g.site = {row}.site{more_sites})
           AND (g.expires_at IS NULL OR g.expires_at > now()){more}
     )"""
 
@@ -86,11 +85,11 @@ def _granted(row: str, site: str = "site", more: str = "") -> str:
 def _source(table: str) -> str:
     return f"""public.{table} AS r
 LEFT JOIN public.research_policies AS p ON p.study = r.study
-WHERE {_granted("r")}"""
+WHERE {granted("r")}"""
 
 
 def _identified() -> str:
-    return _granted("r", more=" AND g.identified")
+    return granted("r", more=" AND g.identified")
 
 
 def _hash(participant: str, purpose: str) -> str:

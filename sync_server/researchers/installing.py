@@ -17,6 +17,7 @@ from typing import Final
 from psycopg import Connection, sql
 
 from reporting.research import views
+from sync_server.researchers.row_security import fence_statements
 
 _OWNERS: Final = (views.ROWS_OWNER, views.OWNER)
 _ROLES: Final = (*_OWNERS, views.READERS)
@@ -69,6 +70,8 @@ def statements(*, database: str, owner: str, service: str) -> Iterator[sql.Compo
     def composed(statement: str) -> sql.Composed:
         return sql.SQL(statement).format(**names)
 
+    # Before row security is switched on, and with it: there is no moment in which the service sees no row.
+    yield composed("ALTER ROLE {service} BYPASSRLS")
     for role in _ROLES:
         yield sql.SQL(_MAKE_ROLE).format(name=sql.Identifier(role), literal=sql.Literal(role))
     # Who migrates has to remove what hangs on the tables, and make it anew.
@@ -84,7 +87,9 @@ def statements(*, database: str, owner: str, service: str) -> Iterator[sql.Compo
 
 
 def view_statements() -> Iterator[sql.Composed]:
-    """Those that make schemas and views anew: also for the tables' owner, once the others have run."""
+    """Those that make schemas and views anew, and see to row security: also for the tables' owner, once the
+    others have run.
+    """
     names = {
         "rows_owner": sql.Identifier(views.ROWS_OWNER),
         "views_owner": sql.Identifier(views.OWNER),
@@ -97,6 +102,7 @@ def view_statements() -> Iterator[sql.Composed]:
     yield sql.Composed([REMOVE_VIEWS])
     yield from _grants(views.ROWS_OWNER, views.ROWS_READ)
     yield from _grants(views.OWNER, views.DATASETS_READ)
+    yield from fence_statements()
     yield composed("CREATE SCHEMA research_rows AUTHORIZATION {rows_owner}")
     yield composed("GRANT USAGE ON SCHEMA research_rows TO {views_owner}")
     yield composed("CREATE SCHEMA research AUTHORIZATION {views_owner}")

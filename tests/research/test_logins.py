@@ -12,8 +12,7 @@ from sqlalchemy import Connection
 from reporting.engine import sync_engine
 from reporting.research.views import DATASETS
 from sync_server.cli import main
-from sync_server.researchers import watchdog
-from sync_server.researchers.watchdog import watch_researchers
+from sync_server.researchers.watchdog import Limits, watch_researchers
 from tests.research.conftest import connect
 
 pytestmark = pytest.mark.usefixtures("prepared")
@@ -199,7 +198,6 @@ def test_statements_and_connections_that_go_on_for_too_long_are_ended(
     command: Callable[..., str],
     log_in: Callable[..., psycopg.Connection],
     service: Connection,
-    monkeypatch: pytest.MonkeyPatch,
     database_url: str,
 ) -> None:
     anna = log_in("anna", "--study", "memory")
@@ -210,8 +208,7 @@ def test_statements_and_connections_that_go_on_for_too_long_are_ended(
     watch_researchers(service, now)
     service.rollback()
     anna.execute("SELECT 1")
-    monkeypatch.setattr(watchdog, "LONGEST_STATEMENT", timedelta(seconds=-60))
-    watch_researchers(service, now)
+    watch_researchers(service, now, Limits(idle=timedelta(seconds=-60)))
     service.rollback()  # within a transaction, what goes on is what went on at its first look
     ask_until_ended(anna)
 
