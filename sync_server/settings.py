@@ -284,12 +284,7 @@ def _unsafe(settings: Settings) -> list[str]:
         for each in settings.trusted_proxies
         if not _is_network(each)
     ]
-    problems += _wrong_mail(settings) + _wrong_tls(settings)
-    if settings.research_transaction_minutes < settings.research_statement_minutes:
-        problems.append(
-            "RESEARCH_TRANSACTION_MINUTES must be RESEARCH_STATEMENT_MINUTES or more: a statement is part of a "
-            "transaction."
-        )
+    problems += _wrong_mail(settings) + _wrong_tls(settings) + _wrong_research(settings)
     if settings.couchdb_direct and not settings.couchdb_validation:
         problems.append(
             "COUCHDB_VALIDATION must be on with COUCHDB_DIRECT: without it a tablet could delete documents."
@@ -327,6 +322,12 @@ def _wrong_mail(settings: Settings) -> list[str]:
     if settings.mail_from is not None and not re.fullmatch(r"[^@\s]+@[^@\s]+", settings.mail_from):
         problems.append("MAIL_FROM must be an address, as name@host.")
     return problems
+
+
+def _wrong_research(settings: Settings) -> list[str]:
+    if settings.research_transaction_minutes >= settings.research_statement_minutes:
+        return []
+    return ["RESEARCH_TRANSACTION_MINUTES must be RESEARCH_STATEMENT_MINUTES or more: it ends those, too."]
 
 
 def _wrong_tls(settings: Settings) -> list[str]:
