@@ -14,7 +14,7 @@ import migrations
 from migrations.upgrade import upgrade
 from reporting.engine import sync_engine
 from reporting.tables import metadata
-from sync_server.researchers.row_security import FENCED
+from sync_server.researchers.bound import FENCED
 
 EVERYTHING = text(
     """

@@ -78,7 +78,7 @@ def work(queues: str | None) -> None:
 
 
 def _settings(process: str) -> Settings:
-    from sync_server.researchers.row_security import RowSecurityActive, check_not_bound
+    from sync_server.researchers.bound import RowSecurityActive, check_not_bound
 
     try:
         settings = read_settings(os.environ)

@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 
 from reporting.research.grants import Grant, has_grant, put_grant, withdraw
 from reporting.research.policy import make_policy
-from reporting.research.views import READERS
+from reporting.research.roles import READERS
 
 PREFIX: Final = "researcher_"
 MOST_CONNECTIONS: Final = 5

@@ -1,8 +1,8 @@
 """Row-level security below the views: whoever asks through them sees no row without a grant, whatever a view
 forgets to say.
 
-The conditions stand in the views as well: with them Postgres reaches rows by the grant, with the policy alone
-it asks about every row. Policies are for the views' owner only. Everybody else whom row security binds sees
+The conditions stand in the views as well, since rows are found by them: a policy is asked of every row that is
+looked at. Policies are for the views' owner only. Everybody else whom row security binds sees
 no row of these tables and may not `COPY` into them: the service's role therefore has BYPASSRLS, before
 anything is switched on and in the same transaction.
 
@@ -12,32 +12,20 @@ anything is switched on and in the same transaction.
 | they are not | it waits ten seconds at most for who uses the table, then fails: run it again |
 | another role writes these tables and would be bound | refused with its name, nothing has changed |
 | another role reads them and would be bound | told with its name: a policy of its own shows it rows again |
-| a service is bound all the same | it does not start: `check_not_bound` |
+| a service is bound all the same | it does not start: `bound` |
 """
 
 import hashlib
 from collections.abc import Iterator
 from typing import Final
 
-import psycopg
-import structlog
 from psycopg import sql
 
-from reporting.engine import connect
 from reporting.research import views
-
-FENCED: Final = ("sessions", "participants", "visits")
-"""Tables whose rows somebody has a grant for; all others are reached through these."""
+from reporting.research.roles import ROWS_OWNER
+from sync_server.researchers.bound import FENCED
 
 POLICY: Final = "research"
-
-log = structlog.get_logger()
-
-# Who came to a granted site for a session is known there, wherever they are on the roster.
-_SESSION_AT_SITE: Final = """ OR EXISTS (
-            SELECT FROM public.sessions AS s
-            WHERE s.study = participants.study AND s.participant = participants.code AND s.site = g.site
-        )"""
 
 # A policy is made anew only where it is another: that locks the table against everybody.
 _FENCE: Final = """
@@ -88,10 +76,6 @@ END $$
 """
 
 
-class RowSecurityActive(Exception):
-    """Rows are hidden from the service; the message says from whom, and what to run."""
-
-
 def fence_statements() -> Iterator[sql.Composed]:
     """Those that put policies up and switch row security on, for the tables' owner; in a transaction."""
     tables = sql.Literal([f"public.{table}" for table in FENCED])
@@ -99,39 +83,14 @@ def fence_statements() -> Iterator[sql.Composed]:
     yield sql.SQL(_REFUSE_BOUND).format(**names)
     # Behind a lock that is waited for, everybody else waits too.
     yield sql.Composed([sql.SQL("SET LOCAL lock_timeout = '10s'")])
-    for table in FENCED:
-        condition = views.granted(table, more_sites=_SESSION_AT_SITE if table == "participants" else "")
+    for table, condition in views.row_conditions().items():
         yield sql.SQL(_FENCE).format(
             regclass=sql.Literal(f"public.{table}"),
             table=sql.Identifier("public", table),
             policy=sql.Identifier(POLICY),
             policy_name=sql.Literal(POLICY),
-            rows_owner=sql.Identifier(views.ROWS_OWNER),
+            rows_owner=sql.Identifier(ROWS_OWNER),
             condition=sql.SQL(condition),  # our own text
             mark=sql.Literal(f"made from {hashlib.sha256(condition.encode()).hexdigest()[:16]}"),
         )
     yield sql.Composed([sql.SQL("SET LOCAL lock_timeout = DEFAULT")])
-
-
-def check_not_bound(database_url: str) -> None:
-    """Raises RowSecurityActive where row security hides rows from the service's role. A Postgres that is
-    away, or has no such tables, hides nothing yet.
-    """
-    asked = """
-        SELECT string_agg(relname, ', ' ORDER BY relname), current_user FROM pg_class
-        WHERE oid IN (SELECT to_regclass('public.' || name) FROM unnest(%s) AS name)
-          AND row_security_active(oid)
-    """
-    try:
-        with connect(database_url, application_name="metricis-start", kind="watchful") as connection:
-            row = connection.execute(asked, (list(FENCED),)).fetchone()
-    except psycopg.Error as error:
-        log.warning("row security not looked at", error=str(error))
-        return
-    if row is not None and row[0] is not None:
-        hidden, role = row
-        raise RowSecurityActive(
-            f"Row-level security hides the rows of {hidden} from {role}, the service's role in Postgres. "
-            f'As a superuser, run ALTER ROLE "{role}" BYPASSRLS, or all that '
-            f"`sync-server researchers sql --service-role {role}` prints."
-        )
