@@ -83,6 +83,7 @@ Right = Literal[
     "jobs.manage",
     "research.read",
     "research.identified",
+    "research.policy",
 ]
 
 _EVERYBODY: frozenset[Role] = frozenset({"admin", "coordinator", "researcher", "read-only"})
@@ -124,6 +125,7 @@ RIGHTS: Mapping[Right, frozenset[Role]] = {
     "jobs.manage": _ADMINS,
     "research.read": _EVERYBODY,
     "research.identified": _TEAM,
+    "research.policy": _ADMINS,
 }
 """Which roles have a right, in the studies and sites where somebody has that role."""
 

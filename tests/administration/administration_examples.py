@@ -47,6 +47,10 @@ STUDIES: dict[tuple[str, str], Example] = {
     ("POST", "/api/studies"): Example(reach="everywhere", body={"code": "{study}"}),
     ("GET", "/api/studies/{study}"): Example(reach="study seen", path={"study": "{study}"}),
     ("PATCH", "/api/studies/{study}"): Example(reach="study", path={"study": "{study}"}, body={}),
+    ("GET", "/api/studies/{study}/research-policy"): Example(reach="study seen", path={"study": "{study}"}),
+    ("PUT", "/api/studies/{study}/research-policy"): Example(
+        reach="study", path={"study": "{study}"}, body={"participants": "code", "dates": "actual"}
+    ),
     ("PUT", "/api/studies/{study}/sites/{site}"): Example(
         reach="study", path={"study": "{study}", "site": "{site}"}
     ),
