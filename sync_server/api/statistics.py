@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from reporting.audit import record_entry
 from reporting.research.audience import Audience, Wanted
 from reporting.research.correlations import Correlation
 from reporting.research.measurements import (
@@ -36,12 +37,14 @@ from reporting.research.samples import complete_pairs
 from reporting.research.standing import Change, Standing, change_of, retest_of, standing_of
 from reporting.research.statistics import SMALLEST_SAMPLE, Description, PracticeEffect, describe
 from reporting.research.variables import Variable
+from sync_server.api.acts import audited
 from sync_server.api.call import Call, Nothing
 from sync_server.api.names import StudyCode
 from sync_server.api.parameters import Text
 from sync_server.api.route import Route, get
 from sync_server.api.study_rows import require_study
 from sync_server.errors import InvalidRequest, NotFound
+from sync_server.keys import ENGINE
 
 
 class StudyQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -217,9 +220,7 @@ async def get_participant(call: Call[ParticipantQuery, Nothing]) -> ParticipantT
     read = await _read(call)
     audience = Audience.IDENTIFIED if query.identified else Audience.DEIDENTIFIED
     if query.identified:
-        for site in read.wanted.sites or (None,):
-            call.caller.require("research.identified", query.study, site)
-        await call.record("research.identified", "participant", f"{query.study}/{shown}", study=query.study)
+        await _put_on_record(call, read.wanted, shown)
     statement = select_participant(shown, audience, read.wanted)
     participant = await call.connection.scalar(statement)
     visits = [visit for visit in read.visits if participant in read.sample.values[visit]]
@@ -248,6 +249,24 @@ async def wanted_of(call: Call[Any, Any], query: StudyQuery) -> Wanted:
     if any(part.site is None for part in parts):
         return Wanted(query.study)
     return Wanted(query.study, tuple(sorted({part.site for part in parts if part.site is not None})))
+
+
+async def _put_on_record(call: Call[ParticipantQuery, Nothing], wanted: Wanted, participant: str) -> None:
+    """That somebody was asked for by their code. Raises NotAllowed."""
+    study = call.query.study
+    for site in wanted.sites or (None,):
+        call.caller.require("research.identified", study, site)
+    entry = audited(
+        call.request,
+        call.caller.person,
+        action="research.read_identified",
+        entity="participant",
+        entity_id=f"{study}/{participant}",
+        study=study,
+    )
+    # Reads have no transaction to write in, and nobody reads what is not on record.
+    async with call.request.app[ENGINE].begin() as connection:
+        await connection.execute(record_entry(entry))
 
 
 async def _read(call: Call[Any, Nothing]) -> _Read:
