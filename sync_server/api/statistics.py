@@ -34,7 +34,7 @@ from reporting.research.measurements import (
     select_planned_visits,
 )
 from reporting.research.samples import complete_pairs
-from reporting.research.standing import Change, Standing, change_of, retest_of, standing_of
+from reporting.research.retest import Change, Standing, change_of, retest_of, standing_of
 from reporting.research.statistics import SMALLEST_SAMPLE, Description, PracticeEffect, describe
 from reporting.research.variables import Variable
 from sync_server.api.acts import audited
