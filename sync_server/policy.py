@@ -85,9 +85,6 @@ Right = Literal[
     "research.policy",
     "jobs.read",
     "jobs.manage",
-    "research.read",
-    "research.identified",
-    "research.policy",
 ]
 
 _EVERYBODY: frozenset[Role] = frozenset({"admin", "coordinator", "researcher", "read-only"})
@@ -131,9 +128,6 @@ RIGHTS: Mapping[Right, frozenset[Role]] = {
     "research.policy": _ADMINS,
     "jobs.read": _TEAM,
     "jobs.manage": _ADMINS,
-    "research.read": _EVERYBODY,
-    "research.identified": _TEAM,
-    "research.policy": _ADMINS,
 }
 """Which roles have a right, in the studies and sites where somebody has that role."""
 
