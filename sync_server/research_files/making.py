@@ -20,7 +20,7 @@ A participant's code stands in the request as the member `participant`: an erasu
         for number, page in enumerate(pages):
             task.tell(number, total, "pages")    # raises Cancelled where nobody wants it any more
         path = task.folder / "report.pdf"
-        return Made(path, "application/pdf", watermark)
+        return Made(path, "application/pdf", rows=number)
 
 | raised | the file is |
 |---|---|
@@ -31,7 +31,7 @@ A participant's code stands in the request as the member `participant`: an erasu
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -65,25 +65,24 @@ class Wanted:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """One making. `connection` is one snapshot (REPEATABLE READ, READ ONLY) for all that is read; `folder`
-    is empty, on the disk of the finished files, and thrown away afterwards.
+    is empty, on the disk of the finished files, and thrown away afterwards. `watermark`: through when the data
+    of the snapshot are complete, per site; part of what makes files equal, so it may stand in them.
     """
 
     wanted: Wanted
     connection: Connection
     folder: Path
+    watermark: Json
     tell: Tell
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """The whole file, within the task's folder; its suffix becomes the download's.
-
-    `watermark` as it stands in the file, and on the row.
-    """
+    """The whole file, within the task's folder; its suffix becomes the download's. `rows`: of data, or pages."""
 
     path: Path
     media_type: str
-    watermark: Json = field(default_factory=dict)
+    rows: int
 
 
 class Maker(NamedTuple):
