@@ -65,8 +65,8 @@ class Wanted:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """One making. `connection` is one snapshot (REPEATABLE READ, READ ONLY) for all that is read; `folder`
-    is empty, on the disk of the finished files, and thrown away afterwards. `watermark`: through when the data
-    of the snapshot are complete, per site; part of what makes files equal, so it may stand in them.
+    is empty, on the disk of the finished files, and thrown away afterwards. `watermark`: through when the
+    data of the snapshot are complete, per site; part of what makes files equal, so it may stand in them.
     """
 
     wanted: Wanted
@@ -78,7 +78,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """The whole file, within the task's folder; its suffix becomes the download's. `rows`: of data, or pages."""
+    """The whole file, within the task's folder; its suffix becomes the download's. `rows`: data or pages."""
 
     path: Path
     media_type: str

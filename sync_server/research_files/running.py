@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, Update
 
 from reporting.research import files
 from reporting.research.data_state import data_state
@@ -226,12 +226,12 @@ class _Teller:
         self.tell(rows, rows, "writing")
 
 
-def _end(engine: Engine, statement: files.Update) -> None:
+def _end(engine: Engine, statement: Update) -> None:
     with engine.begin() as connection:
         connection.execute(statement)
 
 
-def _end_or_cancel(engine: Engine, statement: files.Update) -> None:
+def _end_or_cancel(engine: Engine, statement: Update) -> None:
     with engine.begin() as connection:
         if connection.execute(statement).one_or_none() is None:
             raise Cancelled
