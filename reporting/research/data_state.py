@@ -1,8 +1,8 @@
 """What state the rows are in that research reads of a study: equal rows, equal state. Statements.
 
-Postgres hashes rows by their content and adds the hashes up, so order and place do not matter, and rows that a
-rebuild has made anew as they were count as the same. Trials are not hashed: whoever replaces the trials of a
-session writes its row anew, with another `projected_at`, in the same transaction.
+Postgres hashes rows by their content and adds the hashes up, so that neither their order nor their place
+matters. Trials are not hashed: whoever replaces the trials of a session writes its row anew, with another
+`projected_at`, in the same transaction.
 
 | what changes | noticed by |
 |---|---|

@@ -8,8 +8,8 @@ To add a kind:
 1. A module with a `Maker`: `versions` and `make`. The same request on the same data must be the same bytes:
    no clock, no chance, no path in the file, every query ordered without ties.
 2. A line in `kinds.MAKERS`: the module is imported when a file of the kind is asked for.
-3. A route that asks for it: check rights, then `sync_server.api.research_files.ask` with a `NewFile`; reading,
-   downloading and removing come from `file_routes` there.
+3. A route that asks for it: check rights, then `sync_server.api.research_files.ask` with a `NewFile`;
+   reading, downloading and removing come from `file_routes` there.
 
 A participant's code stands in the request as the member `participant`: an erasure looks for it there.
 
