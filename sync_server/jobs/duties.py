@@ -1,6 +1,7 @@
 """What relays do now and then. To add a duty, add a line to `duties`."""
 
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 import structlog
@@ -29,7 +30,7 @@ from reporting.tables import sites
 from reporting.visits.generation import advance_visits
 from sync_server.jobs.pruning import prune_what_ran_out
 from sync_server.jobs.registry import FOR_A_DAY, KEPT_FOR_EVER, KINDS
-from sync_server.researchers.watchdog import watch_researchers
+from sync_server.researchers.watchdog import Limits, watch_researchers
 from sync_server.settings import Settings
 
 PRUNED_AT_ONCE: Final = 10_000
@@ -51,6 +52,11 @@ def duties(settings: Settings) -> tuple[Duty, ...]:
         connection.execute(prune_payloads(ended_before=before, limit=PRUNED_AT_ONCE, kinds=KEPT_FOR_EVER))
         connection.execute(prune_attempts(ended_before=before, limit=PRUNED_AT_ONCE))
 
+    limits = Limits(
+        statement=timedelta(minutes=settings.research_statement_minutes),
+        idle=timedelta(minutes=settings.research_idle_minutes),
+        transaction=timedelta(minutes=settings.research_transaction_minutes),
+    )
     pull_every = timedelta(minutes=settings.redcap_pull_minutes)
 
     def pull_participants(connection: Connection, now: datetime) -> None:  # noqa: ARG001 (a duty's signature)
@@ -82,7 +88,7 @@ def duties(settings: Settings) -> tuple[Duty, ...]:
         Duty("reminders", timedelta(seconds=15), queue_due),
         Duty("research files", timedelta(seconds=30), look_after_files),
         Duty("research sweep", timedelta(hours=1), sweep_files),
-        Duty("researchers", timedelta(seconds=15), watch_researchers),
+        Duty("researchers", timedelta(seconds=15), partial(watch_researchers, limits=limits)),
     )
 
 
