@@ -19,8 +19,8 @@ from sqlalchemy import Connection, Engine, Update
 
 from reporting.research import files
 from reporting.research.data_state import data_state
+from reporting.research.file_watermark import in_the_file, read_watermark
 from reporting.research.files import FileRow, Finished, file_row
-from reporting.research.watermark import read_watermark
 from sync_server.research_files.folder import attempt_folder, digest, place_of, put
 from sync_server.research_files.making import (
     Cancelled,
@@ -118,7 +118,11 @@ def snapshot(engine: Engine) -> Iterator[Connection]:
 def wanted_of(row: FileRow) -> Wanted:
     """What the row asks for."""
     return Wanted(
-        kind=row.kind, study=row.study, sites=row.sites, identified=row.identified, request=row.request
+        kind=row.kind,
+        study=row.study,
+        sites=None if row.sites is None else tuple(row.sites),
+        identified=row.identified,
+        request=row.request,
     )
 
 
@@ -128,17 +132,17 @@ def _make(engine: Engine, folder: Path, row: FileRow, maker: Maker, keep: timede
     teller.tell(0, None, "reading")
     with snapshot(engine) as connection:
         watermark = read_watermark(connection, wanted.study, wanted.sites)
-        key = content_key(connection, wanted, maker, watermark)
+        key = content_key(connection, wanted, maker, in_the_file(watermark))
         with _locked(engine, key):
             _end_or_cancel(engine, files.note_key(row.id, row.attempt, key))
-            finished = _is_there(engine, folder, key, wanted, maker)
+            finished = _is_there(engine, folder, key, maker.name(wanted), watermark)
             if finished is None:
                 with attempt_folder(folder, row.id, row.attempt) as inside:
                     task = Task(
                         wanted=wanted,
                         connection=connection,
                         folder=inside,
-                        watermark=watermark,
+                        watermark=in_the_file(watermark),
                         tell=teller.tell,
                     )
                     made = maker.make(task)
@@ -158,7 +162,7 @@ def _drop(engine: Engine, place: Path, key: str) -> None:
             place.unlink(missing_ok=True)
 
 
-def _is_there(engine: Engine, folder: Path, key: str, wanted: Wanted, maker: Maker) -> Finished | None:
+def _is_there(engine: Engine, folder: Path, key: str, name: str, watermark: Json) -> Finished | None:
     with engine.connect() as connection:
         known = connection.execute(files.select_made(key)).one_or_none()
     if known is None:
@@ -166,12 +170,12 @@ def _is_there(engine: Engine, folder: Path, key: str, wanted: Wanted, maker: Mak
     for path in folder.glob(f"{key}.*"):
         if path.stat().st_size == known.size:
             return Finished(
-                file_name=f"{maker.name(wanted)}{path.suffix}",
+                file_name=f"{name}{path.suffix}",
                 media_type=known.media_type,
                 size=known.size,
                 sha256=known.sha256,
                 rows=known.rows_done,
-                watermark=known.watermark or {},
+                watermark=watermark,
             )
     return None
 
