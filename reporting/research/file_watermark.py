@@ -1,7 +1,7 @@
 """Through when the data of a file are complete, per site, and what was outstanding. Statements.
 
-A file is the same bytes for the same data, so what stands in it changes with the data alone: `changed_at`, when
-the last change of the site database was taken over. The moment through which that is all there is moves on with
+A file is the same bytes for the same data, so what stands in it changes with the data alone: `changed_at`,
+when the last change of the site database was taken over. The moment through which that is all moves on with
 every look of the projector; it is on the file's row (`complete_through`), and not in the file.
 
 | member | is |

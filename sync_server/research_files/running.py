@@ -30,6 +30,7 @@ from sync_server.research_files.making import (
     Made,
     Maker,
     Task,
+    Tell,
     Wanted,
 )
 
@@ -92,6 +93,17 @@ def make_file(
     return row
 
 
+def make_here(engine: Engine, wanted: Wanted, maker: Maker, folder: Path, tell: Tell) -> Made:
+    """Make what is wanted into `folder`, without a row: the same bytes as a job's. Raises as makers do."""
+    with snapshot(engine) as connection:
+        return maker.make(_task(connection, wanted, folder, tell))
+
+
+def _task(connection: Connection, wanted: Wanted, folder: Path, tell: Tell) -> Task:
+    watermark = in_the_file(read_watermark(connection, wanted.study, wanted.sites))
+    return Task(wanted=wanted, connection=connection, folder=folder, watermark=watermark, tell=tell)
+
+
 def content_key(connection: Connection, wanted: Wanted, maker: Maker, watermark: Json) -> str:
     """What was asked for and of which data, as 64 hex digits: equal keys, equal bytes."""
     told = {
@@ -138,14 +150,7 @@ def _make(engine: Engine, folder: Path, row: FileRow, maker: Maker, keep: timede
             finished = _is_there(engine, folder, key, maker.name(wanted), watermark)
             if finished is None:
                 with attempt_folder(folder, row.id, row.attempt) as inside:
-                    task = Task(
-                        wanted=wanted,
-                        connection=connection,
-                        folder=inside,
-                        watermark=in_the_file(watermark),
-                        tell=teller.tell,
-                    )
-                    made = maker.make(task)
+                    made = maker.make(_task(connection, wanted, inside, teller.tell))
                     teller.look(made.rows)
                     finished = _put(folder, key, made, maker.name(wanted), watermark)
             try:
