@@ -132,6 +132,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """REDCap may be in a private network in production too."""
     redcap_pull_minutes: Annotated[int, Meta(ge=0, le=60 * 24 * 7)] = 15
     """Minutes between pulls of participants from a REDCap project; 0: only when somebody asks."""
+    research_files_dir: Path | None = None
+    """Folder of exports and reports, shared by API and workers. Unset: `research_files` in `DATA_DIR`."""
+    research_files_keep_days: Annotated[int, Meta(ge=1, le=365)] = 7
+    """Days that an export or report may be downloaded."""
     research_statement_minutes: Annotated[int, Meta(ge=1, le=60 * 24)] = 15
     """Minutes after which a statement of a researcher's login is cancelled."""
     research_idle_minutes: Annotated[int, Meta(ge=1, le=60 * 4)] = 15
@@ -172,6 +176,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def feed_url(self) -> str:
         """Base URL under which `/<database>` answers the CouchDB HTTP API."""
         return (self.store_url or self.couchdb_url or f"{self.local_url}/db").rstrip("/")
+
+    @property
+    def files_folder(self) -> Path:
+        """Where exports and reports lie."""
+        return self.research_files_dir or self.data_dir / "research_files"
 
     @property
     def purging_url(self) -> str:

@@ -25,6 +25,7 @@ from reporting.redcap.pulled import ask_for_pull, select_due
 from reporting.reminders.due import queue_due
 from reporting.replication_jobs.requests import ask_for_look
 from reporting.replication_jobs.rows import anything_to_watch
+from reporting.research.files import ask_for_sweep, expire, fail_given_up, prune_rows
 from reporting.tables import sites
 from reporting.visits.generation import advance_visits
 from sync_server.jobs.pruning import prune_what_ran_out
@@ -34,6 +35,7 @@ from sync_server.settings import Settings
 
 PRUNED_AT_ONCE: Final = 10_000
 LOST_AT_ONCE: Final = 1_000
+FILE_ROWS_KEPT: Final = timedelta(days=90)
 
 LOST: Final = Failed("Its worker was not heard of until the lease ran out: killed, or cut off.")
 
@@ -63,6 +65,16 @@ def duties(settings: Settings) -> tuple[Duty, ...]:
             connection.execute(ask_for_pull(due))
 
     pulls = (Duty("redcap pulls", timedelta(minutes=1), pull_participants),)
+
+    def look_after_files(connection: Connection, now: datetime) -> None:
+        connection.execute(fail_given_up())
+        connection.execute(prune_rows(ended_before=now - FILE_ROWS_KEPT, limit=PRUNED_AT_ONCE))
+        if connection.execute(expire()).all():
+            connection.execute(ask_for_sweep())
+
+    def sweep_files(connection: Connection, now: datetime) -> None:  # noqa: ARG001 (a duty's signature)
+        connection.execute(ask_for_sweep())
+
     sweep_every = timedelta(seconds=min(5.0, settings.outbox_lease_seconds / 2))
     return (
         Duty("outbox sweep", sweep_every, sweep),
@@ -74,6 +86,8 @@ def duties(settings: Settings) -> tuple[Duty, ...]:
         Duty("visits", timedelta(minutes=1), advance_visits),
         *(pulls if pull_every else ()),
         Duty("reminders", timedelta(seconds=15), queue_due),
+        Duty("research files", timedelta(seconds=30), look_after_files),
+        Duty("research sweep", timedelta(hours=1), sweep_files),
         Duty("researchers", timedelta(seconds=15), partial(watch_researchers, limits=limits)),
     )
 
