@@ -2,8 +2,9 @@
 # # Do people who come back score as they did?
 #
 # Each participant's second visit against their first, one panel a score, with Pearson's r (do they keep their
-# order?), ICC(2,1) (do they keep their values?) and n. The numbers are the server's (`/api/research/statistics`,
-# see docs/RESEARCHERS.md): one session a participant and visit, sessions with serious quality flags left out.
+# order?), ICC(2,1) (do they keep their values?) and n. The numbers are the server's
+# (`/api/research/statistics`, see docs/RESEARCHERS.md): one session a participant and visit, none with serious
+# quality flags.
 #
 # As a notebook: open this file in VS Code, PyCharm or, with jupytext, Jupyter. As a script:
 #
@@ -89,7 +90,8 @@ for each in retests:
 # %%
 across = min(4, len(retests))
 down = -(-len(retests) // across)
-figure, panels = plt.subplots(down, across, figsize=(3 * across, 3.2 * down), squeeze=False, layout="constrained")
+size = (3 * across, 3.2 * down)
+figure, panels = plt.subplots(down, across, figsize=size, squeeze=False, layout="constrained")
 for panel in panels.flat[len(retests) :]:
     panel.set_visible(False)
 for panel, each in zip(panels.flat, retests, strict=False):

@@ -14,7 +14,6 @@ site only is of that site.
 | a session is replaced between two pages | a page shows rows of one moment, two pages of two |
 """
 
-import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Final
@@ -33,8 +32,8 @@ from reporting.research.aggregates import MOST_GROUPS, Summary, read_summary, sp
 from reporting.research.audience import Audience, Wanted
 from reporting.research.datasets import DATASETS, find_dataset
 from reporting.research.filters import NoSuchFilter, find_variable, period, read_filters
-from reporting.research.grants import make_policy
 from reporting.research.keyset import Cursor, Position, decode, encode
+from reporting.research.policy import make_policy
 from reporting.research.query import Prepared, Question, prepare, read_page, select_policy
 from reporting.research.standing import SiteStanding, select_standing
 from reporting.research.variables import Dataset, Language
@@ -209,7 +208,7 @@ async def _connection(
             return
         await require_study(call, study)
         async with app[ENGINE].begin() as connection:
-            await connection.execute(make_policy(study, secrets.token_bytes(32)))
+            await connection.execute(make_policy(study))
         async with snapshot(app[ENGINE]) as connection:
             await _limit(connection, seconds)
             yield connection
