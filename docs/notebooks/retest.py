@@ -3,8 +3,8 @@
 #
 # Each participant's second visit against their first, one panel a score, with Pearson's r (do they keep their
 # order?), ICC(2,1) (do they keep their values?) and n. The numbers are the server's
-# (`/api/research/statistics`, see docs/RESEARCHERS.md): one session a participant and visit, none with serious
-# quality flags.
+# (`/api/research/statistics`, docs/RESEARCHERS.md): one session a participant and visit, none with a serious
+# quality flag.
 #
 # As a notebook: open this file in VS Code, PyCharm or, with jupytext, Jupyter. As a script:
 #
