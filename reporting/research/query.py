@@ -49,11 +49,11 @@ from reporting.steps import Steps
 from reporting.tables import participants, research_policies, sessions, visits
 
 MOST_SESSIONS: Final = {
-    "sessions_wide": 400,
-    "scores_long": 1_000,
-    "trials": 150,
+    "sessions_wide": 800,
+    "scores_long": 2_000,
+    "trials": 400,
     "quality": 2_000,
-    "provenance": 1_000,
+    "provenance": 2_000,
 }
 """So many are looked at for a page while conditions on their rows let too few through."""
 _ROWS_A_SESSION: Final = {"trials": 300, "scores_long": 30}
