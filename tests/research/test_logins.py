@@ -60,6 +60,10 @@ def test_codes_and_dates_are_shown_to_identified_logins_only_and_intervals_stay(
     assert row[4] == 10
     assert anna.execute("SELECT count(redcap_id) FROM participants").fetchone() == (0,)
 
+    ben = log_in("ben", "--study", "memory", "--site", "oslo")
+    days = ben.execute("SELECT DISTINCT site, participant, started_day FROM sessions_wide").fetchall()
+    assert days == [("oslo", row[0], 10)], "enrolled at another site"
+
     ida = log_in("ida", "--study", "memory", "--identified")
     (seen,) = ida.execute(query).fetchall()
     assert (seen[0], seen[1]) == ("p1", datetime(2026, 1, 15, 10, tzinfo=UTC))
