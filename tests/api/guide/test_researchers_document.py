@@ -20,6 +20,7 @@ from pytest_aiohttp.plugin import AiohttpServer
 from tests.api.calls import Api
 from tests.api.guide.examples import Example, examples
 from tests.api.guide.field_study import FieldStudy
+from tests.gateway.processes import invoke
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "RESEARCHERS.md"
 EXAMPLES = examples(DOCUMENT)
@@ -75,15 +76,31 @@ def _rows(login: psycopg.Connection, statement: str, where: Example) -> list[tup
 
 @pytest.mark.usefixtures("environment")
 async def test_python_runs_and_prints_something(
-    app: web.Application, aiohttp_server: AiohttpServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    app: web.Application,
+    aiohttp_server: AiohttpServer,
+    field_study: FieldStudy,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     server = await aiohttp_server(app)
     monkeypatch.setenv("METRICIS_URL", str(server.make_url("")).rstrip("/"))
     monkeypatch.chdir(tmp_path)
+    await asyncio.to_thread(_export, field_study, tmp_path)
     for each in of("python"):
         printed = await asyncio.to_thread(_printed, each)
         assert printed.strip(), f"line {each.line} prints nothing"
         assert "Empty" not in printed, f"line {each.line}"
+
+
+def _export(study: FieldStudy, folder: Path) -> None:
+    """What the document has just shown how to get."""
+    environment = {
+        "DATABASE_URL": study.database_url,
+        "REDIS_URL": "redis://unused",
+        "DATA_DIR": str(folder),
+    }
+    ended = invoke("export", "SRO", "--dataset", "sessions_wide", "--out", "SRO.zip", env=environment)
+    assert ended.code == 0, ended.err
 
 
 def _printed(example: Example) -> str:
