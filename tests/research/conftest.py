@@ -87,7 +87,8 @@ def log_in(command: Callable[..., str], database_url: str) -> Iterator[Callable[
 
 
 @pytest.fixture
-def service(database_url: str) -> Iterator[Connection]:
+def service_login(database_url: str) -> Iterator[Connection]:
+    """The service's own, in a database that it has not projected into."""
     engine = sync_engine(database_url)
     with engine.connect() as connection:
         yield connection
