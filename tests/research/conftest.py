@@ -15,6 +15,9 @@ from sync_server.cli import main
 from sync_server.embedded.postgres import APP, OWNER
 from sync_server.researchers.installing import install
 from tests.embedded.supervised import SupervisedSystem
+from tests.research.projected import projected, service
+
+__all__ = ["projected", "service"]
 
 TWO_STUDIES = """
 INSERT INTO studies (code) VALUES ('memory'), ('sleep');
@@ -84,7 +87,7 @@ def log_in(command: Callable[..., str], database_url: str) -> Iterator[Callable[
 
 
 @pytest.fixture
-def service(database_url: str) -> Iterator[Connection]:
+def service_connection(database_url: str) -> Iterator[Connection]:
     engine = sync_engine(database_url)
     with engine.connect() as connection:
         yield connection
