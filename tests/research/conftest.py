@@ -87,8 +87,7 @@ def log_in(command: Callable[..., str], database_url: str) -> Iterator[Callable[
 
 
 @pytest.fixture
-def service_login(database_url: str) -> Iterator[Connection]:
-    """The service's own, in a database that it has not projected into."""
+def service_connection(database_url: str) -> Iterator[Connection]:
     engine = sync_engine(database_url)
     with engine.connect() as connection:
         yield connection

@@ -86,7 +86,7 @@ def ask_until_ended(login: psycopg.Connection) -> None:
 def test_statements_and_connections_that_go_on_for_too_long_are_ended(
     command: Callable[..., str],
     log_in: Callable[..., psycopg.Connection],
-    service_login: Connection,
+    service_connection: Connection,
     database_url: str,
 ) -> None:
     anna = log_in("anna", "--study", "memory")
@@ -94,16 +94,16 @@ def test_statements_and_connections_that_go_on_for_too_long_are_ended(
     anna.execute("SET idle_in_transaction_session_timeout = 0")
     anna.execute("BEGIN")
     now = datetime.now(UTC)
-    watch_researchers(service_login, now)
-    service_login.rollback()
+    watch_researchers(service_connection, now)
+    service_connection.rollback()
     anna.execute("SELECT 1")
-    watch_researchers(service_login, now, Limits(idle=timedelta(seconds=-60)))
-    service_login.rollback()  # within a transaction, what goes on is what went on at its first look
+    watch_researchers(service_connection, now, Limits(idle=timedelta(seconds=-60)))
+    service_connection.rollback()  # within a transaction, what goes on is what went on at its first look
     ask_until_ended(anna)
 
     ben = log_in("ben", "--study", "memory")
     command("revoke", "--name", "ben")
-    watch_researchers(service_login, now)
+    watch_researchers(service_connection, now)
     ask_until_ended(ben)
     with pytest.raises(psycopg.OperationalError, match="is not permitted to log in"):
         connect(database_url, "researcher_ben", ben.info.password)

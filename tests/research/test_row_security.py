@@ -55,6 +55,30 @@ def test_service_and_owner_see_and_copy_as_before_and_preparing_again_locks_noth
     assert prepared.execute(enabled).fetchone() == (3,)
 
 
+def test_a_service_at_work_sees_its_rows_before_during_and_after_row_security_is_switched_on(
+    prepared: psycopg.Connection, database_url: str
+) -> None:
+    for table in ("sessions", "participants", "visits"):
+        prepared.execute(sql.SQL("ALTER TABLE {} DISABLE ROW LEVEL SECURITY").format(sql.Identifier(table)))
+    prepared.execute(f"ALTER ROLE {APP} NOBYPASSRLS")
+    try:
+        with psycopg.connect(database_url, autocommit=True) as service:
+
+            def seen() -> object:
+                # Prepared: its plan is from before.
+                return service.execute("SELECT count(*) FROM sessions", prepare=True).fetchone()
+
+            assert seen() == (4,)
+            with prepared.transaction():
+                prepared.execute(f"ALTER ROLE {APP} BYPASSRLS")
+                assert seen() == (4,)
+            install(prepared, database=prepared.info.dbname, owner=OWNER, service=APP)
+            assert seen() == (4,)
+            assert service.execute(ACTIVE.encode()).fetchone() == (False,)
+    finally:
+        prepared.execute(f"ALTER ROLE {APP} BYPASSRLS")
+
+
 def test_roles_that_would_be_bound_are_named_and_who_writes_stops_it(
     prepared: psycopg.Connection, other_role: str, owner_database_url: str
 ) -> None:

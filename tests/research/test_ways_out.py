@@ -123,9 +123,9 @@ REFUSED = (
 
 
 def test_a_login_gets_at_nothing_else(
-    log_in: Callable[..., psycopg.Connection], service_login: Connection
+    log_in: Callable[..., psycopg.Connection], service_connection: Connection
 ) -> None:
-    service_login.exec_driver_sql("SELECT 'said by the service'")
+    service_connection.exec_driver_sql("SELECT 'said by the service'")
     anna = log_in("anna", "--study", "memory")
     # What a login may undo for itself is undone: it keeps nobody out.
     anna.execute("SET default_transaction_read_only = off")
@@ -204,7 +204,7 @@ def test_what_a_condition_tells_of_rows_is_of_rows_that_the_login_may_see(
 
 
 def test_row_security_fences_a_view_that_forgets_to_and_nobody_switches_it_off(
-    log_in: Callable[..., psycopg.Connection], prepared: psycopg.Connection, service_login: Connection
+    log_in: Callable[..., psycopg.Connection], prepared: psycopg.Connection, service_connection: Connection
 ) -> None:
     anna = log_in("anna", "--study", "memory", "--site", "oslo")
     expected = {"sessions": {("memory", "oslo")}, "participants": {("memory", "lima")}, "visits": set()}
@@ -219,7 +219,7 @@ def test_row_security_fences_a_view_that_forgets_to_and_nobody_switches_it_off(
         found = anna.execute(f"SELECT DISTINCT study, site FROM research_rows.careless_{table}".encode())  # noqa: S608
         # Of participants, who came to a granted site is seen, wherever they are on the roster.
         assert set(found) == seen, table
-        assert service_login.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar_one() >= 2  # noqa: S608
+        assert service_connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar_one() >= 2  # noqa: S608
     prepared.execute("UPDATE research_grants SET expires_at = now()")
     assert anna.execute("SELECT FROM research_rows.careless_sessions").fetchall() == []
     anna.execute("SET row_security = off")
