@@ -87,6 +87,7 @@ PURE = (
     "reporting/redcap/sources.py",
     "reporting/redcap/target.py",
     "reporting/redcap/transforms.py",
+    "reporting/research/audience.py",
     "reporting/research/datasets.py",
     "reporting/research/f_distribution.py",
     "reporting/research/roster_datasets.py",
