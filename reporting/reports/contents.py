@@ -45,7 +45,8 @@ class Provenance(msgspec.Struct, frozen=True):
     """SHA-256, hexadecimal, of site, session and winning revision of all sessions, in order."""
     is_identified: bool
     policy: str
-    """What was done to names and dates: `identified`, or `<participants> / <dates>` as policies name them."""
+    """What was done to names and dates: `identified`; `none`, a study without a policy, which shows neither;
+    or `<participants>/<dates>` as policies name them."""
 
     @property
     def complete_through(self) -> datetime | None:

@@ -15,8 +15,8 @@ _WORST_FIRST = (Level.SERIOUS, Level.WARNING, Level.INFO)
 
 
 def level_of(code: str) -> Level:
-    """How serious a flag is; one of a rule that is gone is good to know."""
-    return RULES[code].level if code in RULES else Level.INFO
+    """How serious a flag is; one of a rule that there is no more counts as a warning."""
+    return RULES[code].level if code in RULES else Level.WARNING
 
 
 def read_statuses(connection: Connection, reach: Reach) -> dict[str | None, StatusCount]:
@@ -48,7 +48,7 @@ def read_months(connection: Connection, reach: Reach) -> tuple[tuple[MonthCount,
     p, s = participants.c, sessions.c
     at = func.coalesce(s.started_at_corrected, s.started_at)
     enrolled = _by_month(connection, p.enrolled_on, reach.holds(p.study, p.site), p.status != "screened")
-    done = _by_month(connection, at, reach.holds(s.study, s.site))
+    done = _by_month(connection, at, reach.holds_session())
     undated = enrolled.pop(None, 0)
     done.pop(None, None)
     known = sorted({month for month in (*enrolled, *done) if month is not None})
@@ -60,7 +60,7 @@ def _by_month(connection: Connection, day: Any, *conditions: Any) -> dict[date |
     # Connections run in UTC.
     month = cast(func.date_trunc("month", day), Date)
     found = connection.execute(select(month, func.count()).where(*conditions).group_by(month))
-    return dict(found.tuples())
+    return {row[0]: row[1] for row in found}
 
 
 def _from_to(first: date, last: date) -> list[date]:
@@ -99,7 +99,7 @@ def select_flagged(reach: Reach) -> Select[Any]:
     return (
         select(f.site, f.session_id, s.participant, f.code, func.count().label("flags"))
         .join(sessions, and_(s.site == f.site, s.id == f.session_id))
-        .where(reach.holds(s.study, s.site))
+        .where(reach.holds_session())
         .group_by(f.site, f.session_id, s.participant, f.code)
     )
 

@@ -10,7 +10,7 @@ from reporting.reports.score_rows import FETCHED_ROWS
 from reporting.reports.scope import Reach
 from reporting.scope import EVERYTHING
 from reporting.scoring import DEFINITIONS
-from reporting.tables import scores, sessions, studies, study_sites
+from reporting.tables import research_policies, scores, sessions, studies, study_sites
 
 
 def read_heading(connection: Connection, study: str) -> StudyHeading | None:
@@ -24,7 +24,7 @@ def read_standing(connection: Connection, reach: Reach) -> tuple[SiteStanding, .
     """How far the data of each site are here: of the study's sites, and those that have sessions of it."""
     s, runs = sessions.c, study_sites.c
     in_study = select(runs.site).where(reach.holds(runs.study, runs.site))
-    with_sessions = select(s.site).where(reach.holds(s.study, s.site)).distinct()
+    with_sessions = select(s.site).where(reach.holds_session()).distinct()
     names = sorted({row.site for row in connection.execute(in_study.union(with_sessions))})
     rows = (SiteRow(*row) for row in connection.execute(select_sites(EVERYTHING)))
     known = {row.site: row for row in rows if row.site in names}
@@ -47,11 +47,11 @@ def _standing(site: str, row: SiteRow | None) -> SiteStanding:
 
 
 def read_provenance(
-    connection: Connection, reach: Reach, policy: str, participant: str | None = None
+    connection: Connection, reach: Reach, participant: str | None = None
 ) -> Provenance:
     """Of all sessions in reach, or of one participant's."""
     s, n = sessions.c, scores.c
-    is_read = reach.holds(s.study, s.site)
+    is_read = reach.holds_session()
     if participant is not None:
         is_read = and_(is_read, s.participant == participant)
     versions = connection.execute(
@@ -78,5 +78,15 @@ def read_provenance(
         sessions=number,
         revisions_digest=digest.hexdigest(),
         is_identified=reach.identified,
-        policy=policy,
+        policy=_policy(connection, reach),
     )
+
+
+def _policy(connection: Connection, reach: Reach) -> str:
+    p = research_policies.c
+    if reach.identified:
+        return "identified"
+    row = connection.execute(
+        select(p.participants, p.dates).where(p.study == reach.study)
+    ).one_or_none()
+    return "none" if row is None else f"{row.participants}/{row.dates}"

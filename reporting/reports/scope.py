@@ -4,6 +4,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, and_
 
+from reporting.tables import sessions
+
 
 class Reach(NamedTuple):
     """`sites` None: the whole study; else these only, and participants of no known site are outside."""
@@ -18,6 +20,11 @@ class Reach(NamedTuple):
         if self.sites is not None:
             conditions.append(site.in_(self.sites))
         return and_(*conditions)
+
+    def holds_session(self) -> ColumnElement[bool]:
+        """Condition: the session is in reach, and its document in the site database."""
+        s = sessions.c
+        return and_(self.holds(s.study, s.site), s.source_missing_at.is_(None))
 
 
 class NotThere(LookupError):

@@ -66,59 +66,34 @@ def _pairs(rows: list[Any]) -> Iterator[tuple[float, float]]:
 
 def _select_firsts(reach: Reach) -> Select[Any]:
     """The first two values of each participant and score, of completed sessions."""
-    s = sessions.c
-    counted = scores_that_count()
-    at = func.coalesce(s.started_at_corrected, s.started_at)
-    values = (
+    s, n = sessions.c, scores.c
+    each = (
         select(
-            counted.c.task,
-            counted.c.name,
-            counted.c.value,
+            n.task,
+            n.name,
+            n.value,
             s.participant,
-            func.row_number()
-            .over(
-                partition_by=(counted.c.task, counted.c.name, s.participant),
-                order_by=(at, s.site, s.id),
-            )
-            .label("occasion"),
+            s.site,
+            s.id,
+            func.coalesce(s.started_at_corrected, s.started_at).label("at"),
+            func.rank().over(partition_by=(s.site, s.id, n.task), order_by=n.run).label("nth_run"),
         )
-        .join(counted, and_(counted.c.site == s.site, counted.c.session_id == s.id))
-        .where(
-            reach.holds(s.study, s.site),
-            s.status == "completed",
-            s.source_missing_at.is_(None),
-            counted.c.value.is_not(None),
-        )
+        .join(scores, and_(n.site == s.site, n.session_id == s.id))
+        .where(reach.holds_session(), s.status == "completed", n.task.in_(list(DEFINITIONS)))
         .subquery()
+        .c
     )
-    v = values.c
+    nth = func.row_number().over(
+        partition_by=(each.task, each.name, each.participant), order_by=(each.at, each.site, each.id)
+    )
+    v = (
+        select(each.task, each.name, each.value, each.participant, nth.label("occasion"))
+        .where(each.nth_run == 1, each.value.is_not(None))
+        .subquery()
+        .c
+    )
     return (
         select(v.task, v.name, v.value, v.occasion)
         .where(v.occasion <= 2)
         .order_by(v.task, v.name, v.participant, v.occasion)
-    )
-
-
-def scores_that_count() -> Any:
-    """Subquery: one row a session, task and score (`site`, `session_id`, `task`, `name`, `value`,
-    `scoring_version`)."""
-    n = scores.c
-    first = (
-        select(n.site, n.session_id, n.task, func.min(n.run).label("run"))
-        .where(n.task.in_(list(DEFINITIONS)))
-        .group_by(n.site, n.session_id, n.task)
-        .subquery()
-    )
-    return (
-        select(n.site, n.session_id, n.task, n.name, n.value, n.scoring_version)
-        .join(
-            first,
-            and_(
-                first.c.site == n.site,
-                first.c.session_id == n.session_id,
-                first.c.task == n.task,
-                first.c.run == n.run,
-            ),
-        )
-        .subquery()
     )

@@ -14,14 +14,14 @@ NOTABLE = tuple(code for code, rule in RULES.items() if rule.level is not Level.
 SERIOUS = tuple(code for code, rule in RULES.items() if rule.level is Level.SERIOUS)
 
 
-def read_site_report(connection: Connection, reach: Reach, policy: str) -> SiteReport:
+def read_site_report(connection: Connection, reach: Reach) -> SiteReport:
     """The report of the only site in reach. Raises NotThere for a site or study that nobody knows."""
     assert reach.sites is not None
     (site,) = reach.sites
     heading = read_heading(connection, reach.study)
     if heading is None:
         raise NotThere(f"There is no study {reach.study!r}.")
-    provenance = read_provenance(connection, reach, policy)
+    provenance = read_provenance(connection, reach)
     standing = next((each for each in provenance.standing if each.site == site), None)
     if standing is None:
         raise NotThere(f"The study {reach.study!r} does not run at {site!r}, and has no sessions from there.")
@@ -60,7 +60,7 @@ def _sessions(connection: Connection, reach: Reach) -> tuple[int, int]:
     s = sessions.c
     row = connection.execute(
         select(func.count(), func.count().filter(s.status == "completed")).where(
-            reach.holds(s.study, s.site)
+            reach.holds_session()
         )
     ).one()
     return row[0], row[1]
@@ -71,9 +71,9 @@ def count_flagged(connection: Connection, reach: Reach, codes: tuple[str, ...]) 
     s, f = sessions.c, quality_flags.c
     is_flagged = select(f.code).where(f.site == s.site, f.session_id == s.id, f.code.in_(codes)).exists()
     found = connection.execute(
-        select(s.site, func.count()).where(reach.holds(s.study, s.site), is_flagged).group_by(s.site)
+        select(s.site, func.count()).where(reach.holds_session(), is_flagged).group_by(s.site)
     )
-    return dict(found.tuples())
+    return {row[0]: row[1] for row in found}
 
 
 def _devices(connection: Connection, site: str) -> tuple[DeviceShown, ...]:

@@ -15,13 +15,13 @@ from reporting.tables import consent_withdrawals, participants, sessions, visits
 MOST_REASONS = 6
 
 
-def read_study_report(connection: Connection, reach: Reach, policy: str) -> StudyReport:
+def read_study_report(connection: Connection, reach: Reach) -> StudyReport:
     """The report of what is in reach. Raises NotThere for a study that nobody knows."""
     heading = read_heading(connection, reach.study)
     if heading is None:
         raise NotThere(f"There is no study {reach.study!r}.")
     statuses = read_statuses(connection, reach)
-    provenance = read_provenance(connection, reach, policy)
+    provenance = read_provenance(connection, reach)
     months, _ = read_months(connection, reach)
     samples = read_samples(connection, reach)
     measured = [(variable, samples.get(key_of(variable), NOBODY)) for variable in SHOWN]
@@ -49,7 +49,7 @@ def _with_sessions(connection: Connection, reach: Reach) -> tuple[int, int]:
     s, p = sessions.c, participants.c
     people = (
         select(s.study, s.participant)
-        .where(reach.holds(s.study, s.site), s.status == "completed")
+        .where(reach.holds_session(), s.status == "completed")
         .distinct()
         .subquery()
     )
@@ -94,9 +94,9 @@ def _sites(
 ) -> tuple[SiteLine, ...]:
     s, v = sessions.c, visits.c
     done = connection.execute(
-        select(s.site, func.count()).where(reach.holds(s.study, s.site)).group_by(s.site)
+        select(s.site, func.count()).where(reach.holds_session()).group_by(s.site)
     )
-    sessions_of = dict(done.tuples())
+    sessions_of = {row[0]: row[1] for row in done}
     past = connection.execute(
         select(
             v.site,

@@ -107,7 +107,7 @@ def _furnish(sheets: Sheets, furniture: Furniture, number: int, total: int) -> N
     sheets.text(shortened(furniture.lower_left, _FURNITURE, room), MARGIN, HEIGHT - 26, SOFT)
     sheets.stroke([(MARGIN, HEIGHT - 38), (right, HEIGHT - 38)], RULE)
     if number > 1:
-        upper = shortened(furniture.upper_right, _FURNITURE, CONTENT_WIDTH / 3)
+        upper = shortened(furniture.upper_right, _FURNITURE, CONTENT_WIDTH / 2)
         sheets.text(upper, right, 32, SOFT, align=1)
         room = CONTENT_WIDTH - upper.width - 20
         sheets.text(shortened(furniture.upper_left, _FURNITURE, room), MARGIN, 32, SOFT)

@@ -6,7 +6,7 @@ from typing import Final
 
 from sync_server.reports.blocks import SMALL, SMALL_STRONG, height_of, put
 from sync_server.reports.flow import CONTENT_WIDTH, MARGIN, Block, space
-from sync_server.reports.lines import Line, Style, wrapped
+from sync_server.reports.lines import Line, Style, width_of, wrapped
 from sync_server.reports.sheets import INK, RULE, SHADE, SOFT, Sheets
 
 _PADDING: Final = 4.0
@@ -25,8 +25,7 @@ class Column:
 
 def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, empty: str) -> list[Block]:
     """A table; of no rows, a sentence."""
-    whole = sum(column.part for column in columns)
-    widths = [CONTENT_WIDTH * column.part / whole for column in columns]
+    widths = _widths(columns)
     head = _row(columns, widths, [column.head for column in columns], "TH", 0)
     if not rows:
         sentence = _row([Column("", 1)], [CONTENT_WIDTH], [empty], "TD", 0)
@@ -38,6 +37,27 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, empty: st
         block if number < 2 else Block(block.height, block.draw, repeat=repeated)
         for number, block in enumerate(blocks)
     ] + [space(8)]
+
+
+def _widths(columns: Sequence[Column]) -> list[float]:
+    """By the columns' parts, but none narrower than the longest word of its head."""
+    least = [
+        max(width_of(word, SMALL_STRONG) for word in column.head.split(" ")) + 2 * _PADDING + 1
+        for column in columns
+    ]
+    widths = [0.0] * len(columns)
+    free = set(range(len(columns)))
+    while True:
+        room = CONTENT_WIDTH - sum(widths[each] for each in range(len(columns)) if each not in free)
+        whole = sum(columns[each].part for each in free)
+        for each in free:
+            widths[each] = room * columns[each].part / whole
+        narrow = {each for each in free if widths[each] < least[each]}
+        if not narrow or narrow == free:
+            return widths
+        for each in narrow:
+            widths[each] = least[each]
+        free -= narrow
 
 
 def _opened(block: Block, *, with_next: bool) -> Block:
