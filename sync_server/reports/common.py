@@ -106,10 +106,14 @@ def visits_total(counts: Sequence[VisitCount]) -> tuple[int, int]:
     return completed, completed + sum(each.missed for each in counts)
 
 
-def provenance_section(provenance: Provenance, say: Wording) -> list[Block]:
-    """What the report was made from."""
+def provenance_section(provenance: Provenance, say: Wording, *, about: Kind) -> list[Block]:
+    """What the report was made from. Of a site or a study nobody's code or date is in it."""
     blocks = section(say("section_provenance"))
-    blocks += note(_policy(provenance, say))
+    blocks += note(
+        _policy(provenance, say)
+        if provenance.is_identified or about == "participant"
+        else say("provenance_aggregated")
+    )
     blocks += note(
         say(
             "provenance_sessions",

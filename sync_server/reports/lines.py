@@ -92,8 +92,8 @@ def wrapped(text: str, style: Style, width: float, most: int | None = None) -> l
             break
         cut = max(_longest(rest, style, width), 1)
         space = rest.rfind(" ", 0, cut + 1)
-        # A word that would leave most of the line empty is broken, after a hyphen or the like if it has one.
-        if space <= 0 or width_of(rest[:space], style) < width / 3:
+        # A word that fits no line is broken, after a hyphen or the like if it has one.
+        if space <= 0 or width_of(rest[space + 1 :].split(" ", 1)[0], style) > width:
             mark = max(rest.rfind(each, 0, cut) for each in "-_/.,;:")
             end = mark + 1 if mark > cut / 2 else cut
         else:

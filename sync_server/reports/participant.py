@@ -48,7 +48,7 @@ def participant_pdf(report: ParticipantReport, language: Language) -> bytes:
     """The report as a PDF file."""
     say = Wording(language)
     blocks = [*_head(report, say), *_scores(report, say), *_sessions(report, say)]
-    blocks += [*_visits(report, say), *_quality(report, say), *provenance_section(report.provenance, say)]
+    blocks += [*_visits(report, say), *_quality(report, say), *provenance_section(report.provenance, say, about="participant")]
     return make_pdf("participant", _name(report, say), report.study, report.provenance, blocks, say)
 
 

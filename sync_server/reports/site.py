@@ -30,7 +30,7 @@ def site_pdf(report: SiteReport, language: Language) -> bytes:
     say = Wording(language)
     blocks = [*_head(report, say), *_enrolment(report, say)]
     blocks += [*visits_section(report.visits, say), *_quality(report, say), *_sync(report, say)]
-    blocks += provenance_section(report.provenance, say)
+    blocks += provenance_section(report.provenance, say, about="site")
     return make_pdf("site", report.site, report.study, report.provenance, blocks, say)
 
 

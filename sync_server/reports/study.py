@@ -60,7 +60,7 @@ def study_pdf(report: StudyReport, language: Language) -> bytes:
     blocks = [*_head(report, say), *_flow(report, say), *section(say("section_enrolment"))]
     blocks += enrolment_chart(report.months, say)
     blocks += [*_sites(report, say), *visits_section(report.visits, say), *_distributions(report, say)]
-    blocks += [*_retests(report, say), *provenance_section(report.provenance, say)]
+    blocks += [*_retests(report, say), *provenance_section(report.provenance, say, about="study")]
     return make_pdf("study", report.study.code, report.study, report.provenance, blocks, say)
 
 
