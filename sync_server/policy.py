@@ -81,6 +81,10 @@ Right = Literal[
     "redcap.manage",
     "jobs.read",
     "jobs.manage",
+    "research.read",
+    "research.identified",
+    "research.export",
+    "research.policy",
 ]
 
 _EVERYBODY: frozenset[Role] = frozenset({"admin", "coordinator", "researcher", "read-only"})
@@ -120,6 +124,10 @@ RIGHTS: Mapping[Right, frozenset[Role]] = {
     "redcap.manage": _ADMINS,
     "jobs.read": _TEAM,
     "jobs.manage": _ADMINS,
+    "research.read": _EVERYBODY,
+    "research.identified": _TEAM,
+    "research.export": _TEAM | {"researcher"},
+    "research.policy": _ADMINS,
 }
 """Which roles have a right, in the studies and sites where somebody has that role."""
 

@@ -65,8 +65,12 @@ def upgrade() -> None:
         sa.Column(
             "secret",
             sa.LargeBinary(),
+            server_default=sa.text("sha256((uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())))"),
             nullable=False,
             comment="of pseudonyms and shifts; never leaves Postgres",
+        ),
+        sa.Column(
+            "pseudonyms_since", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False
         ),
         sa.Column("row_version", sa.Integer(), server_default="1", nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
@@ -80,12 +84,18 @@ def upgrade() -> None:
             "shift_days BETWEEN 1 AND 3650", name=op.f("ck_research_policies_shift_days_sensible")
         ),
         sa.CheckConstraint("octet_length(secret) >= 32", name=op.f("ck_research_policies_secret_long")),
-        sa.ForeignKeyConstraint(["study"], ["studies.code"], name="fk_research_policies_study"),
+        sa.ForeignKeyConstraint(
+            ["study"], ["studies.code"], name="fk_research_policies_study", ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("study", name=op.f("pk_research_policies")),
         comment="A study without a row shows codes and dates to `identified` grants only.",
     )
+    op.execute("INSERT INTO research_policies (study) SELECT code FROM studies")
 
 
 def downgrade() -> None:
     op.drop_table("research_policies")
-    op.drop_table("research_grants")
+    # With the policies of row-level security, which whoever prepared the database has made.
+    op.execute("DROP TABLE research_grants CASCADE")
+    for table in ("sessions", "participants", "visits"):
+        op.execute(f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY")

@@ -38,7 +38,7 @@ from sqlalchemy import (
     select,
     true,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import BIT, JSONB
 from sqlalchemy.sql.selectable import LateralFromClause
 
 from reporting.research.audience import Audience
@@ -179,8 +179,8 @@ class Shown:
     def _shift(self, of: ColumnElement[Any]) -> ColumnElement[Any]:
         """The participant's own number of days, from -shift_days to shift_days."""
         digest, most = self._hash("days", of), self._policy.c.shift_days
-        first, second, third = (func.get_byte(digest, fixed(n), type_=Integer) for n in range(3))
-        number = first * 65536 + second * 256 + third
+        bits = fixed("x").op("||")(func.left(func.encode(digest, fixed("hex")), fixed(6)))
+        number = cast(cast(bits, BIT(24)), Integer)
         return func.mod(number, most * 2 + 1, type_=Integer) - most
 
 

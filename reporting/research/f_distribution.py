@@ -1,13 +1,14 @@
 """Quantiles of Fisher's F and Student's t distribution, which confidence intervals need.
 
-The only two that the standard library lacks and this package uses; a numerical library would be a hundred
-times the size of the rest of the server. Checked against published tables and an independent implementation
-to nine digits.
+The only two that the standard library lacks and this package uses. scipy has both and was weighed: 41 MB more
+memory and a quarter of a second in each process that answers statistics, 215 MB on the disk of every hub with
+numpy, for two functions. Here they are sixty lines, compared with scipy's to eight digits over all degrees of
+freedom that samples of 3 to a million have. A third distribution would turn the scales.
 
 | asked for | answer |
 |---|---|
-| probability outside (0, 1), degrees of freedom not above 0 | ValueError |
-| a quantile beyond what float64 holds (degrees of freedom near 0) | the end of the search, about 1e300 |
+| probability outside (0, 1), degrees of freedom below 1 | ValueError |
+| more than a million degrees of freedom | as a million: further digits differ from the seventh on |
 """
 
 import math
@@ -16,6 +17,9 @@ from typing import Final
 _SMALLEST: Final = 1e-300
 _PRECISION: Final = 1e-15
 _MOST_TERMS: Final = 10_000
+_FEWEST: Final = 1 - 1e-9
+"""1, but for the rounding of who has computed them."""
+_MOST: Final = 1e6
 _WIDEST: Final = 690.0
 """ln F is searched from minus this to this,"""
 _HALVINGS: Final = 54
@@ -28,9 +32,10 @@ def f_quantile(probability: float, df1: float, df2: float) -> float:
     Bisection of the regularised incomplete beta function, of which the distribution is I_x(df1/2, df2/2)
     (Abramowitz & Stegun 1964, 26.6.2).
     """
-    if not 0 < probability < 1 or not (df1 > 0 and df2 > 0):
+    if not 0 < probability < 1 or not (df1 >= _FEWEST and df2 >= _FEWEST):
         msg = f"no quantile {probability} of F with {df1} and {df2} degrees of freedom"
         raise ValueError(msg)
+    df1, df2 = min(df1, _MOST), min(df2, _MOST)
     low, high = -_WIDEST, _WIDEST
     for _ in range(_HALVINGS):
         middle = (low + high) / 2

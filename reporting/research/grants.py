@@ -7,7 +7,7 @@ from sqlalchemy import Delete, Select, delete, exists, func, select
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.sql.selectable import Exists
 
-from reporting.tables import research_grants, research_policies
+from reporting.tables import research_grants
 
 
 class Grant(NamedTuple):
@@ -26,15 +26,6 @@ def put_grant(grant: Grant, by: str) -> Insert:
     changed = {name: new.excluded[name] for name in ("identified", "expires_at", "granted_by")}
     return new.on_conflict_do_update(
         index_elements=["login", "study", "site"], set_=changed | {"granted_at": func.now()}
-    )
-
-
-def make_policy(study: str, secret: bytes) -> Insert:
-    """Give the study the policy of who has said nothing else, unless it has one. `secret`: 32 bytes."""
-    return (
-        insert(research_policies)
-        .values(study=study, secret=secret)
-        .on_conflict_do_nothing(index_elements=["study"])
     )
 
 

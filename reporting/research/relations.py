@@ -31,6 +31,9 @@ _ON: Final[ColumnElement[Any]] = literal_column("true")
 OF_SESSIONS: Final = ("sessions_wide", "scores_long", "trials", "quality", "provenance")
 """Datasets that hang on sessions."""
 
+_OF_SESSION: Final = ("key_started_at", "key_shown_at")
+"""When the session began, raw and as it is shown: not every dataset has it, all are filtered by it."""
+
 _WITHIN_SESSION: Final[Mapping[str, tuple[str, ...]]] = {
     "scores_long": ("task", "run", "score"),
     "trials": ("task", "run", "trial_index"),
@@ -54,7 +57,8 @@ def relation(dataset: Dataset, audience: Audience, wanted: Wanted | None = None)
     expressions, source = _MADE[dataset.name](Rows(audience, wanted))
     columns = [expressions[variable.name].label(variable.name) for variable in dataset.variables]
     if audience is not Audience.LOGIN:
-        keys = (*sort_key(dataset), "key_participant")
+        more = ("key_participant", *(_OF_SESSION if dataset.name in OF_SESSIONS else ()))
+        keys = (*sort_key(dataset), *more)
         columns += [expressions[name].label(name) for name in dict.fromkeys(keys)]
     return select(*columns).select_from(source)
 
@@ -177,7 +181,7 @@ def _by_name(rows: FromClause) -> dict[str, ColumnElement[Any]]:
 
 def _shown(s: FromClause) -> dict[str, ColumnElement[Any]]:
     """What a session shows: it hides what a table that hangs on it calls the same (`site`, `session_id`)."""
-    return {**_by_name(s), "key_site": s.c.site}
+    return {**_by_name(s), "key_site": s.c.site, "key_shown_at": s.c.started_at}
 
 
 def _keys(dataset: str, own: Expressions) -> dict[str, ColumnElement[Any]]:

@@ -26,7 +26,7 @@ SCHEMA: Final = "research_rows"
 
 
 def session_rows(audience: Audience, wanted: Wanted | None = None) -> Select[Any]:
-    """Sessions: `key_session` and `key_participant` are raw. `wanted` is None for logins."""
+    """Sessions: `key_session`, `key_participant` and `key_started_at` are raw. `wanted` None: for logins."""
     r, e = sessions.alias("r"), participants.alias("e")
     joined = r.outerjoin(e, (e.c.study == r.c.study) & (e.c.code == r.c.participant))
     shown = Shown(audience, r, of=r.c.participant, join=joined)
@@ -55,6 +55,7 @@ def session_rows(audience: Audience, wanted: Wanted | None = None) -> Select[Any
         shown.identified.label("identified"),
         r.c.id.label("key_session"),
         r.c.participant.label("key_participant"),
+        started_at.label("key_started_at"),
     ).select_from(shown.source)
     return statement.where(r.c.source_missing_at.is_(None), *_fence(r, wanted))
 

@@ -12,10 +12,18 @@ from sqlalchemy import (
     LargeBinary,
     Table,
     Text,
+    TextClause,
     func,
+    text,
 )
 
 from reporting.tables.base import Timestamp, metadata
+
+
+def new_secret() -> TextClause:
+    """32 bytes of which 244 bits are random, made in Postgres."""
+    return text("sha256((uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())))")
+
 
 research_grants = Table(
     "research_grants",
@@ -48,10 +56,17 @@ research_policies = Table(
     Column("participants", Text, nullable=False, server_default="pseudonym"),
     Column("dates", Text, nullable=False, server_default="shifted"),
     Column("shift_days", Integer, nullable=False, server_default="180", comment="the most, back or forth"),
-    Column("secret", LargeBinary, nullable=False, comment="of pseudonyms and shifts; never leaves Postgres"),
+    Column(
+        "secret",
+        LargeBinary,
+        nullable=False,
+        server_default=new_secret(),
+        comment="of pseudonyms and shifts; never leaves Postgres",
+    ),
+    Column("pseudonyms_since", Timestamp, nullable=False, server_default=func.now()),
     Column("row_version", Integer, nullable=False, server_default="1"),
     Column("updated_at", Timestamp, nullable=False, server_default=func.now()),
-    ForeignKeyConstraint(["study"], ["studies.code"], name="fk_research_policies_study"),
+    ForeignKeyConstraint(["study"], ["studies.code"], name="fk_research_policies_study", ondelete="CASCADE"),
     CheckConstraint("participants IN ('code', 'pseudonym')", name="participants_known"),
     CheckConstraint("dates IN ('actual', 'shifted', 'days')", name="dates_known"),
     CheckConstraint("shift_days BETWEEN 1 AND 3650", name="shift_days_sensible"),

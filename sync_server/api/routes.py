@@ -31,10 +31,12 @@ from sync_server.api import (
     reminder_texts,
     reminders,
     replication_jobs,
+    research_policies,
     schedules,
     sessions,
     site_administration,
     sites,
+    statistics,
     studies,
     templates,
     user_sessions,
@@ -51,6 +53,7 @@ API_ROUTES: list[Route] = [
     *user_sessions.ROUTES,
     *users.ROUTES,
     *studies.ROUTES,
+    *research_policies.ROUTES,
     *sites.ROUTES,
     *site_administration.ROUTES,
     *participants.ROUTES,
@@ -84,6 +87,7 @@ API_ROUTES: list[Route] = [
     *redcap_previews.ROUTES,
     *redcap_projects.ROUTES,
     *redcap_sessions.ROUTES,
+    *statistics.ROUTES,
     *audit.ROUTES,
 ]
 API_ROUTES += openapi.describing(API_ROUTES)

@@ -1,6 +1,7 @@
 """`sync-server migrate`: the schema of a Postgres that is not the embedded one."""
 
 import click
+import psycopg
 from alembic.util.exc import CommandError
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
@@ -34,11 +35,14 @@ def migrate(database_url: str, grant_to: str | None) -> None:
     """Bring a Postgres of your own to the newest schema. `up` does this by itself for its own."""
     try:
         with transaction(database_url) as connection:
-            driver = driver_of(connection)
-            around_migrations(driver, lambda: upgrade(connection))
-            if grant_to is not None:
-                grant(connection, grant_to)
-    except (SQLAlchemyError, CommandError) as error:
+
+            def bring() -> None:
+                upgrade(connection)
+                if grant_to is not None:
+                    grant(connection, grant_to)
+
+            around_migrations(driver_of(connection), bring)
+    except (SQLAlchemyError, psycopg.Error, CommandError) as error:
         fail(f"The migration failed, nothing was changed: {error}")
     click.echo("The schema is the newest.")
 

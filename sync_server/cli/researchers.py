@@ -16,13 +16,15 @@ import psycopg
 import sqlalchemy.exc
 
 from reporting.audit import AuditEntry, record_entry
-from reporting.research.grants import Grant, select_grants
+from reporting.research.grants import Grant
+from sync_server.cli.research_policy import policy
 from sync_server.cli.target import data_dir_option, fail, target
 from sync_server.cli.transaction import transaction
 from sync_server.embedded.errors import EmbeddedError
 from sync_server.embedded.record import running_system
 from sync_server.researchers.installing import statements
-from sync_server.researchers.logins import UnusableName, give, login_of, take
+from sync_server.researchers.listing import list_logins
+from sync_server.researchers.logins import UnusableName, give, login_of, renew_password, take
 
 _name = click.option("--name", required=True, help="The login is researcher_<name>.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -39,6 +41,9 @@ _service = click.option(
 @click.group()
 def researchers() -> None:
     """Logins of researchers in Postgres."""
+
+
+researchers.add_command(policy)
 
 
 @researchers.command()
@@ -89,8 +94,15 @@ def grant(  # noqa: PLR0917 (click gives each by its name)
 @click.option("--site", help="The grant for this site only.")
 @_owner
 @data_dir_option
+@_json
 def revoke(
-    name: str, study: str | None, site: str | None, owner_url: str | None, data_dir: Path | None
+    name: str,
+    study: str | None,
+    site: str | None,
+    owner_url: str | None,
+    data_dir: Path | None,
+    *,
+    as_json: bool,
 ) -> None:
     """Withdraw grants; a login without any is shut and its connections are ended."""
     login = _login(name)
@@ -106,23 +118,53 @@ def revoke(
         fail(f"Postgres refuses: {error.diag.message_primary}")
     if not withdrawn:
         fail(f"{login} has no such grant.")
+    if as_json:
+        click.echo(msgspec.json.encode({"login": login, "withdrawn": withdrawn}))
+        return
     click.echo(f"{withdrawn} grants of {login} are withdrawn.")
+
+
+@researchers.command()
+@_name
+@_owner
+@data_dir_option
+@_json
+def password(name: str, owner_url: str | None, data_dir: Path | None, *, as_json: bool) -> None:
+    """Give a login a new password; connections made with the old one go on until they end."""
+    login = _login(name)
+    try:
+        with transaction(_owner_url(owner_url, data_dir)) as connection:
+            new = renew_password(connection, login)
+            connection.execute(
+                record_entry(_entry("researcher.password", Grant(login, "*", None, False, None)))
+            )
+    except psycopg.errors.UndefinedObject:
+        fail(f"There is no login {login}: `researchers grant` makes it.")
+    except psycopg.Error as error:
+        fail(f"Postgres refuses: {error.diag.message_primary}")
+    if as_json:
+        click.echo(msgspec.json.encode({"login": login, "password": new}))
+        return
+    click.echo(f"Password of {login}, shown this once: {new}")
 
 
 @researchers.command(name="list")
 @data_dir_option
 @_json
 def list_(data_dir: Path | None, *, as_json: bool) -> None:
-    """List all grants."""
+    """List logins, whether they are open, their connections now, and their grants."""
     with transaction(target(data_dir).database_url) as connection:
-        grants = [Grant(*row) for row in connection.execute(select_grants())]
+        logins = list_logins(connection, datetime.now(UTC))
     if as_json:
-        click.echo(msgspec.json.encode([each._asdict() for each in grants]))
+        click.echo(msgspec.json.encode(logins))
         return
-    for each in grants:
-        until = "" if each.expires_at is None else f"  until {each.expires_at:%Y-%m-%d %H:%M}"
-        marked = "  identified" if each.identified else ""
-        click.echo(f"{each.login}  {each.study}  {each.site or 'every site'}{marked}{until}")
+    for each in logins:
+        most = "" if each.most_connections is None else f" of {each.most_connections}"
+        click.echo(f"{each.login}  {each.state}  {each.connections}{most} connections")
+        for grant in each.grants:
+            until = "" if grant.expires_at is None else f"  until {grant.expires_at:%Y-%m-%d %H:%M}"
+            marked = "  identified" if grant.identified else ""
+            click.echo(f"  {grant.study}  {grant.site or 'every site'}{marked}{until}")
 
 
 @researchers.command(name="sql")

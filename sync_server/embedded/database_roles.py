@@ -6,7 +6,8 @@
 | `metricis_owner` | owns database and tables; makes researchers' logins | migrations, `researchers grant` |
 | `metricis_app` | SELECT, INSERT, UPDATE, DELETE on the owner's tables | the service; `sync-server dsn` |
 
-The application's role owns nothing and is no superuser: grants and row-level security bind it.
+The application's role owns nothing and is no superuser: grants bind it. Row-level security does not, it is
+there for researchers' logins (`sync_server.researchers`).
 """
 
 import psycopg

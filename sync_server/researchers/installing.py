@@ -11,15 +11,17 @@ migrations and the relay's duties wait for) and temporary tables.
 | a researcher's query is running | it waits for the query's end; the next one waits for it |
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from psycopg import Connection, sql
 
 from reporting.research import views
+from reporting.research.roles import OWNER, READERS, ROWS_OWNER
+from sync_server.researchers.row_security import fence_statements
 
-_OWNERS: Final = (views.ROWS_OWNER, views.OWNER)
-_ROLES: Final = (*_OWNERS, views.READERS)
+_OWNERS: Final = (ROWS_OWNER, OWNER)
+_ROLES: Final = (*_OWNERS, READERS)
 
 _MAKE_ROLE: Final = """
 DO $$ BEGIN
@@ -61,14 +63,16 @@ def statements(*, database: str, owner: str, service: str) -> Iterator[sql.Compo
         "database": sql.Identifier(database),
         "owner": sql.Identifier(owner),
         "service": sql.Identifier(service),
-        "rows_owner": sql.Identifier(views.ROWS_OWNER),
-        "views_owner": sql.Identifier(views.OWNER),
-        "readers": sql.Identifier(views.READERS),
+        "rows_owner": sql.Identifier(ROWS_OWNER),
+        "views_owner": sql.Identifier(OWNER),
+        "readers": sql.Identifier(READERS),
     }
 
     def composed(statement: str) -> sql.Composed:
         return sql.SQL(statement).format(**names)
 
+    # Before row security is switched on, and with it: there is no moment in which the service sees no row.
+    yield composed("ALTER ROLE {service} BYPASSRLS")
     for role in _ROLES:
         yield sql.SQL(_MAKE_ROLE).format(name=sql.Identifier(role), literal=sql.Literal(role))
     # Who migrates has to remove what hangs on the tables, and make it anew.
@@ -84,30 +88,37 @@ def statements(*, database: str, owner: str, service: str) -> Iterator[sql.Compo
 
 
 def view_statements() -> Iterator[sql.Composed]:
-    """Those that make schemas and views anew: also for the tables' owner, once the others have run."""
+    """Those that make schemas and views anew, and see to row security: also for the tables' owner, once the
+    others have run.
+    """
     names = {
-        "rows_owner": sql.Identifier(views.ROWS_OWNER),
-        "views_owner": sql.Identifier(views.OWNER),
-        "readers": sql.Identifier(views.READERS),
+        "rows_owner": sql.Identifier(ROWS_OWNER),
+        "views_owner": sql.Identifier(OWNER),
+        "readers": sql.Identifier(READERS),
     }
 
     def composed(statement: str) -> sql.Composed:
         return sql.SQL(statement).format(**names)
 
+    inner, datasets = views.inner_views(), views.dataset_views()
     yield sql.Composed([REMOVE_VIEWS])
-    yield from _grants(views.ROWS_OWNER, views.ROWS_READ)
-    yield from _grants(views.OWNER, views.DATASETS_READ)
+    # Tables are named without their schema; nobody's temporary table is taken for one.
+    yield composed("SET LOCAL search_path = public, pg_temp")
+    yield from _grants(ROWS_OWNER, views.read_by(inner))
+    yield from _grants(OWNER, views.read_by(datasets))
+    yield from fence_statements()
     yield composed("CREATE SCHEMA research_rows AUTHORIZATION {rows_owner}")
     yield composed("GRANT USAGE ON SCHEMA research_rows TO {views_owner}")
     yield composed("CREATE SCHEMA research AUTHORIZATION {views_owner}")
     yield composed("SET LOCAL ROLE {rows_owner}")
-    yield from _views(views.ROWS)
+    yield from _views(inner)
     yield composed("GRANT SELECT ON ALL TABLES IN SCHEMA research_rows TO {views_owner}")
     yield composed("SET LOCAL ROLE {views_owner}")
-    yield from _views(views.DATASETS)
+    yield from _views(datasets)
     yield composed("GRANT USAGE ON SCHEMA research TO {readers}")
     yield composed("GRANT SELECT ON ALL TABLES IN SCHEMA research TO {readers}")
     yield composed("RESET ROLE")
+    yield composed("SET LOCAL search_path = DEFAULT")
 
 
 def around_migrations(connection: Connection, migrate: Callable[[], None]) -> bool:
@@ -136,7 +147,7 @@ def install(connection: Connection, *, database: str, owner: str, service: str) 
             connection.execute(statement)
 
 
-def _grants(role: str, read: dict[str, tuple[str, ...]]) -> Iterator[sql.Composed]:
+def _grants(role: str, read: Mapping[str, Sequence[str]]) -> Iterator[sql.Composed]:
     for table, columns in read.items():
         yield sql.SQL("REVOKE ALL ON {} FROM {}").format(
             sql.Identifier("public", table), sql.Identifier(role)
@@ -148,7 +159,7 @@ def _grants(role: str, read: dict[str, tuple[str, ...]]) -> Iterator[sql.Compose
         )
 
 
-def _views(made: tuple[views.View, ...]) -> Iterator[sql.Composed]:
+def _views(made: Iterable[views.View]) -> Iterator[sql.Composed]:
     for view in made:
         for statement in views.create(view):
             yield sql.Composed([sql.SQL(statement)])  # names and texts of ours

@@ -18,8 +18,9 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import Connection
 
-from reporting.research.grants import Grant, has_grant, make_policy, put_grant, withdraw
-from reporting.research.views import READERS
+from reporting.research.grants import Grant, has_grant, put_grant, withdraw
+from reporting.research.policy import make_policy
+from reporting.research.roles import READERS
 
 PREFIX: Final = "researcher_"
 MOST_CONNECTIONS: Final = 5
@@ -54,7 +55,7 @@ def give(connection: Connection, grant: Grant, *, by: str, service: str) -> str 
     `service` is the service's role: it has to see and end the login's statements, and cannot become it.
     Raises SQLAlchemy's IntegrityError for an unknown study or site, psycopg's errors for missing rights.
     """
-    connection.execute(make_policy(grant.study, secrets.token_bytes(32)))
+    connection.execute(make_policy(grant.study))
     connection.execute(put_grant(grant, by))
     return _make_login(driver_of(connection), grant.login, service)
 
@@ -67,11 +68,27 @@ def take(connection: Connection, login: str, study: str | None, site: str | None
     return withdrawn
 
 
-def _make_login(driver: psycopg.Connection, login: str, service: str) -> str | None:
+def renew_password(connection: Connection, login: str) -> str:
+    """Give the login another password, and answer it. Connections that are open go on.
+
+    Raises psycopg's UndefinedObject where there is no such login, and its errors for missing rights.
+    """
+    driver = driver_of(connection)
+    password, verifier = _new_password(driver, login)
+    driver.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(login), sql.Literal(verifier)))
+    return password
+
+
+def _new_password(driver: psycopg.Connection, login: str) -> tuple[str, str]:
     password = secrets.token_urlsafe(24)
-    is_new = True
     # The verifier is computed here: the password itself never reaches the server or its log.
-    verifier = driver.pgconn.encrypt_password(password.encode(), login.encode(), b"scram-sha-256").decode()
+    verifier = driver.pgconn.encrypt_password(password.encode(), login.encode(), b"scram-sha-256")
+    return password, verifier.decode()
+
+
+def _make_login(driver: psycopg.Connection, login: str, service: str) -> str | None:
+    password, verifier = _new_password(driver, login)
+    is_new = True
     names = {
         "login": sql.Identifier(login),
         "readers": sql.Identifier(READERS),

@@ -5,14 +5,15 @@ transaction without end keeps Postgres from clearing away old rows, and holds up
 
 | what is found | what follows |
 |---|---|
-| a statement longer than 15 minutes | it is cancelled |
-| idle in a transaction longer than 15 minutes, or a transaction of two hours | the connection is ended |
+| a statement longer than 15 minutes (`RESEARCH_STATEMENT_MINUTES`) | it is cancelled |
+| idle in a transaction longer than 15 minutes (`RESEARCH_IDLE_MINUTES`) | the connection is ended |
+| a transaction of two hours (`RESEARCH_TRANSACTION_MINUTES`) | likewise |
 | a login without a valid grant | its connections are ended |
 | a login of which the service's role is no member | it is left alone: nothing of it is shown |
 """
 
 from datetime import datetime, timedelta
-from typing import Final
+from typing import NamedTuple
 
 import structlog
 from sqlalchemy import Connection, DateTime, Integer, Text, and_, case, column, func, or_, select, table
@@ -21,10 +22,16 @@ from sqlalchemy.dialects.postgresql import OID
 from reporting.research.grants import valid_grant
 from reporting.tables import research_grants
 
-LONGEST_STATEMENT: Final = timedelta(minutes=15)
-LONGEST_TRANSACTION: Final = timedelta(hours=2)
-
 log = structlog.get_logger()
+
+
+class Limits(NamedTuple):
+    """How long a statement may run, a transaction may be idle, and be open."""
+
+    statement: timedelta = timedelta(minutes=15)
+    idle: timedelta = timedelta(minutes=15)
+    transaction: timedelta = timedelta(hours=2)
+
 
 _activity = table(
     "pg_stat_activity",
@@ -40,16 +47,16 @@ _activity = table(
 )
 
 
-def watch_researchers(connection: Connection, now: datetime) -> None:
+def watch_researchers(connection: Connection, now: datetime, limits: Limits = Limits()) -> None:  # noqa: B008
     """Cancel and end what goes on for too long, or without a grant. `now`: the database's clock."""
     a = _activity.c
     granted = valid_grant().where(research_grants.c.login == a.usename)
     ends = or_(
         ~granted,
-        and_(a.state.like("idle in transaction%"), a.state_change < now - LONGEST_STATEMENT),
-        a.xact_start < now - LONGEST_TRANSACTION,
+        and_(a.state.like("idle in transaction%"), a.state_change < now - limits.idle),
+        a.xact_start < now - limits.transaction,
     )
-    cancels = and_(a.state == "active", a.query_start < now - LONGEST_STATEMENT)
+    cancels = and_(a.state == "active", a.query_start < now - limits.statement)
     found = (
         select(
             a.usename,

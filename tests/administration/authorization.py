@@ -89,6 +89,7 @@ EXAMPLES: dict[tuple[str, str], Example] = {
 
 WORLD: list[str] = [
     "INSERT INTO studies (code, title) VALUES ('SRO', 'SRO'), ('ABC', 'ABC')",
+    "INSERT INTO research_policies (study) SELECT code FROM studies",
     "INSERT INTO sites (code) VALUES ('lima'), ('quito'), ('cusco')",
     "INSERT INTO study_sites (study, site) VALUES ('SRO', 'lima'), ('SRO', 'quito'), ('ABC', 'cusco')",
     "INSERT INTO sessions (site, id, study, participant, status, started_at, rev)"

@@ -3,20 +3,18 @@
 import math
 from typing import Any
 
+import msgspec
 import pytest
 
+from reporting.research.correlations import Correlation, icc_2_1, pearson, retest_reliability
 from reporting.research.statistics import (
-    Correlation,
     Description,
     Percentile,
     PracticeEffect,
     describe,
-    icc_2_1,
-    pearson,
     percentile,
     practice_effect,
     reliable_change,
-    retest_reliability,
 )
 
 # Anscombe (1973), first set. R: cor.test(anscombe$x1, anscombe$y1)
@@ -34,6 +32,18 @@ SLEEP = list(
 
 # Shrout & Fleiss (1979), table 2: six targets, four judges.
 SHROUT_FLEISS = [[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]]
+
+# Wines and judges of pingouin's documentation (intraclass_corr): ICC2 is 0.728 [0.43, 0.93].
+WINES = [
+    [1, 2, 0, 1],
+    [1, 3, 3, 2],
+    [3, 8, 1, 4],
+    [6, 4, 3, 3],
+    [6, 5, 5, 6],
+    [7, 5, 6, 2],
+    [8, 7, 7, 9],
+    [9, 9, 9, 8],
+]
 
 NONSENSE = [None, math.nan, math.inf, -math.inf, 1e200]
 
@@ -84,8 +94,8 @@ def test_the_reliable_change_of_jacobson_and_truax_is_theirs() -> None:
     assert round(change.standard_error, 2) == 6.32
     assert round(change.index, 2) == -2.37
     assert change.verdict == "fall"
-    assert reliable_change(47.5, 32.5, sd=10, reliability=0.80, confidence=0.99) == change._replace(
-        verdict="within error"
+    assert reliable_change(47.5, 32.5, sd=10, reliability=0.80, confidence=0.99) == msgspec.structs.replace(
+        change, verdict="within error"
     )
 
 
@@ -169,6 +179,12 @@ def test_the_icc_and_its_interval_are_those_of_shrout_and_fleiss() -> None:
     assert [found.value, *found.interval] == pytest.approx([0.2897637795, 0.0187865134, 0.7610843696])
 
 
+def test_the_icc_of_wines_and_judges_is_that_of_pingouin() -> None:
+    found = icc_2_1(WINES)
+    assert found.interval is not None
+    assert [round(each, 3) for each in (found.value or 0, *found.interval)] == [0.728, 0.434, 0.927]
+
+
 def test_a_systematic_change_lowers_the_icc_and_not_pearson() -> None:
     shifted = retest_reliability([(x, x + 5) for x in ANSCOMBE_X])
     assert shifted.pearson == Correlation(11, pytest.approx(1), None)
@@ -203,6 +219,30 @@ def test_the_icc_of_few_people_who_keep_nothing_may_be_below_minus_1() -> None:
     # Mean squares of participants and occasions 0, of error e: -e / (e - 2 e / 4).
     found = icc_2_1([[1, -1], [-1, 1], [0, 0], [0, 0]])
     assert found == Correlation(4, pytest.approx(-2), None)
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        # Hardly any degrees of freedom: the interval was beside the value.
+        [(0.0, 0.0), (0.0, 0.0), (0.0, 0.0), (-0.3, 0.4)],
+        [(-8.0, 7.0), (-9.0, 8.0), (-8.0, 7.0), (3.0, -3.0)],
+        # In a large unit its interval once had an infinite end.
+        [(-8e90, 7e90), (-9e90, 8e90), (-8e90, 7e90), (3e90, -3e90)],
+    ],
+)
+def test_a_strongly_negative_icc_has_no_interval(pairs: list[tuple[float, float]]) -> None:
+    found = icc_2_1(pairs)
+    assert found.value is not None
+    assert found.value < 0
+    assert found.interval is None
+
+
+def test_a_slightly_negative_icc_has_an_interval_that_holds_it() -> None:
+    found = icc_2_1([(1, 2), (2, 1), (3, 4), (4, 2), (2, 4), (5, 1)])
+    assert found.value is not None
+    assert found.interval is not None
+    assert found.interval.low < found.value < 0 < found.interval.high
 
 
 def test_three_pairs_have_a_correlation_without_interval() -> None:
