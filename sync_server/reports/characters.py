@@ -60,8 +60,9 @@ def _told(character: str) -> str:
 def pieces(text: str) -> list[Piece]:
     """The pieces of a line of shown text, from left to right.
 
-    Directions as the Unicode bidirectional algorithm resolves them (UAX 9); the line itself reads left to
-    right, as the reports do.
+    Directions as the Unicode bidirectional algorithm resolves them (UAX 9). The line itself reads left to
+    right, as reports do; one without any letter that does so reads right to left, so that brackets and full
+    stops of a Hebrew name stand where they belong.
     """
     levels = _levels(text)
     runs: list[tuple[int, Piece]] = []
@@ -71,10 +72,12 @@ def pieces(text: str) -> list[Piece]:
 
 
 def _levels(text: str) -> list[int]:
-    if text.isascii() or not any(unicodedata.bidirectional(each) in ("R", "AL", "AN") for each in text):
+    kinds = {unicodedata.bidirectional(each) for each in text}
+    if not kinds & {"R", "AL", "AN"}:
         return [0] * len(text)
     storage = algorithm.get_empty_storage()
-    storage["base_level"], storage["base_dir"] = 0, "L"
+    base = 0 if "L" in kinds else 1
+    storage["base_level"], storage["base_dir"] = base, "LR"[base]
     algorithm.get_embedding_levels(text, storage)
     algorithm.explicit_embed_and_overrides(storage)
     levels = []
