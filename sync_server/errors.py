@@ -105,6 +105,13 @@ class NotPossible(ApiError):
     code = "not_possible"
 
 
+class Gone(ApiError):
+    """It was there, and is not any more."""
+
+    status = 410
+    code = "gone"
+
+
 class PreconditionFailed(ApiError):
     """What the caller has read is not what there is now."""
 

@@ -71,13 +71,13 @@ class NewFile(msgspec.Struct, frozen=True, kw_only=True):
     asked_by: str
 
 
-class FileRow(msgspec.Struct, frozen=True, kw_only=True):
+class FileRow(msgspec.Struct, frozen=True):
     """A file, as its row says."""
 
     id: int
     kind: str
     study: str
-    sites: tuple[str, ...] | None
+    sites: Sequence[str] | None
     identified: bool
     request: dict[str, Any]
     state: str
@@ -105,9 +105,7 @@ COLUMNS: Final = tuple(_f[name] for name in FileRow.__struct_fields__)
 
 def file_row(row: Any) -> FileRow:
     """The row of COLUMNS."""
-    told = dict(zip(FileRow.__struct_fields__, row, strict=True))
-    told["sites"] = None if told["sites"] is None else tuple(told["sites"])
-    return FileRow(**told)
+    return FileRow(*row)
 
 
 class Finished(msgspec.Struct, frozen=True, kw_only=True):

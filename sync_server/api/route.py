@@ -68,6 +68,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     """Further statuses that are answered with something other than an error, and with what."""
     repeatable: bool = False
     """Sent again it does nothing more, without any Idempotency-Key: one that is sent is let be."""
+    location: str = ""
+    """Where what was made is: the header `Location`, filled in from the answer's fields."""
     secret: bool = False
     """The answer holds a secret that is told once: it is not kept for who sends an Idempotency-Key again."""
 
@@ -155,6 +157,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         row_version = getattr(result, "row_version", None)
         if row_version is not None:
             response.headers["ETag"] = etag(row_version)
+        if self.location:
+            response.headers["Location"] = self.location.format(id=result.id)
         return response
 
 

@@ -47,6 +47,7 @@ _MEANINGS = {
     413: "The body is too large.",
     415: "Another content type is taken.",
     422: "Not the shape, or not the values, that are taken; `details` name the path.",
+    416: "The range begins behind the end.",
     428: "Send If-Match.",
     429: "Too many requests; Retry-After says when to come again.",
     503: "Something that is needed is away; try again.",

@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, str] = {
     "participants": "sync_server.cli.participants",
     "replication": "sync_server.cli.replication",
     "researchers": "sync_server.cli.researchers",
+    "export": "sync_server.cli.export",
     "redcap": "sync_server.cli.redcap",
     "audit": "sync_server.cli.audit",
     "backup": "sync_server.cli.backup",

@@ -26,8 +26,8 @@ def write_copied(
     name: str,
     tell: Callable[[int], None],
 ) -> Written:
-    """Write the member `name` from a COPY and its parameters; `tell` is told of about how many rows there are,
-    and may raise.
+    """Write the member `name` from a COPY and its parameters. `tell` is told of about how many rows there
+    are, and may raise.
 
     Raises what Postgres raises, and OSError.
     """

@@ -45,7 +45,11 @@ LAYOUT: Final = 1
 """Grows when the same data are to be other bytes."""
 ROWS_AT_ONCE: Final = 2_000
 
-_LIBRARIES: Final = ("polars", "pyarrow", "pyreadstat", "reportlab", "xlsxwriter")
+_LIBRARIES: Final[Mapping[str, tuple[str, ...]]] = {
+    "excel": ("xlsxwriter",),
+    "parquet": ("pyarrow",),
+    "spss": ("polars", "pyreadstat"),
+}
 
 
 def versions(wanted: Wanted) -> Json:
@@ -64,7 +68,7 @@ def versions(wanted: Wanted) -> Json:
         "layout": LAYOUT,
         "tables": msgspec.to_builtins(tables),
         "scoring": scoring,
-        "libraries": {name: _version(name) for name in _LIBRARIES},
+        "libraries": {each: _version(each) for each in ("reportlab", *_LIBRARIES.get(request.format, ()))},
         "zlib": zipfile.zlib.ZLIB_RUNTIME_VERSION,  # type: ignore[attr-defined]
     }
 
@@ -191,7 +195,7 @@ class _Export:
             "identified": self._wanted.identified,
             "policy": None if policy is None else dict(policy._mapping),
             "request": self._request.as_json(),
-            "versions": {**versions(self._wanted), "tables": None},
+            "versions": {name: told for name, told in versions(self._wanted).items() if name != "tables"},
         }
         return manifest(written, data=data, watermark=self._task.watermark)
 

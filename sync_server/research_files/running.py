@@ -19,8 +19,8 @@ from sqlalchemy import Connection, Engine, Update
 
 from reporting.research import files
 from reporting.research.data_state import data_state
+from reporting.research.file_watermark import in_the_file, read_watermark
 from reporting.research.files import FileRow, Finished, file_row
-from reporting.research.watermark import read_watermark
 from sync_server.research_files.folder import attempt_folder, digest, place_of, put
 from sync_server.research_files.making import (
     Cancelled,
@@ -30,6 +30,7 @@ from sync_server.research_files.making import (
     Made,
     Maker,
     Task,
+    Tell,
     Wanted,
 )
 
@@ -92,6 +93,17 @@ def make_file(
     return row
 
 
+def make_here(engine: Engine, wanted: Wanted, maker: Maker, folder: Path, tell: Tell) -> Made:
+    """Make what is wanted into `folder`, without a row: the same bytes as a job's. Raises as makers do."""
+    with snapshot(engine) as connection:
+        return maker.make(_task(connection, wanted, folder, tell))
+
+
+def _task(connection: Connection, wanted: Wanted, folder: Path, tell: Tell) -> Task:
+    watermark = in_the_file(read_watermark(connection, wanted.study, wanted.sites))
+    return Task(wanted=wanted, connection=connection, folder=folder, watermark=watermark, tell=tell)
+
+
 def content_key(connection: Connection, wanted: Wanted, maker: Maker, watermark: Json) -> str:
     """What was asked for and of which data, as 64 hex digits: equal keys, equal bytes."""
     told = {
@@ -124,7 +136,11 @@ def snapshot(engine: Engine) -> Iterator[Connection]:
 def wanted_of(row: FileRow) -> Wanted:
     """What the row asks for."""
     return Wanted(
-        kind=row.kind, study=row.study, sites=row.sites, identified=row.identified, request=row.request
+        kind=row.kind,
+        study=row.study,
+        sites=None if row.sites is None else tuple(row.sites),
+        identified=row.identified,
+        request=row.request,
     )
 
 
@@ -134,20 +150,13 @@ def _make(engine: Engine, folder: Path, row: FileRow, maker: Maker, keep: timede
     teller.tell(0, None, "reading")
     with snapshot(engine) as connection:
         watermark = read_watermark(connection, wanted.study, wanted.sites)
-        key = content_key(connection, wanted, maker, watermark)
+        key = content_key(connection, wanted, maker, in_the_file(watermark))
         with _locked(engine, key):
             _end_or_cancel(engine, files.note_key(row.id, row.attempt, key))
-            finished = _is_there(engine, folder, key, wanted, maker)
+            finished = _is_there(engine, folder, key, maker.name(wanted), watermark)
             if finished is None:
                 with attempt_folder(folder, row.id, row.attempt) as inside:
-                    task = Task(
-                        wanted=wanted,
-                        connection=connection,
-                        folder=inside,
-                        watermark=watermark,
-                        tell=teller.tell,
-                    )
-                    made = maker.make(task)
+                    made = maker.make(_task(connection, wanted, inside, teller.tell))
                     teller.look(made.rows)
                     finished = _put(folder, key, made, maker.name(wanted), watermark)
             try:
@@ -164,7 +173,7 @@ def _drop(engine: Engine, place: Path, key: str) -> None:
             place.unlink(missing_ok=True)
 
 
-def _is_there(engine: Engine, folder: Path, key: str, wanted: Wanted, maker: Maker) -> Finished | None:
+def _is_there(engine: Engine, folder: Path, key: str, name: str, watermark: Json) -> Finished | None:
     with engine.connect() as connection:
         known = connection.execute(files.select_made(key)).one_or_none()
     if known is None:
@@ -172,12 +181,12 @@ def _is_there(engine: Engine, folder: Path, key: str, wanted: Wanted, maker: Mak
     for path in folder.glob(f"{key}.*"):
         if path.stat().st_size == known.size:
             return Finished(
-                file_name=f"{maker.name(wanted)}{path.suffix}",
+                file_name=f"{name}{path.suffix}",
                 media_type=known.media_type,
                 size=known.size,
                 sha256=known.sha256,
                 rows=known.rows_done,
-                watermark=known.watermark or {},
+                watermark=watermark,
             )
     return None
 
