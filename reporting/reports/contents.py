@@ -9,7 +9,8 @@ from typing import Literal
 
 import msgspec
 
-from reporting.research.statistics import Description, PracticeEffect, Reliability, ReliableChange
+from reporting.research.standing import Change, Retest, Standing
+from reporting.research.statistics import Description
 from reporting.research.variables import Variable
 
 Kind = Literal["participant", "site", "study"]
@@ -94,21 +95,19 @@ class Occasion(msgspec.Struct, frozen=True):
 class ScoreCourse(msgspec.Struct, frozen=True):
     """One score over a participant's sessions, beside the study's sample.
 
-    `sample` describes the first values of everybody in reach who has one, the participant among them; its
-    median and quartiles are None under the least number. `practice` is of everybody with two.
+    `sample` describes everybody in reach at `sample_visit`, the study's first with the score, the participant
+    among them; all but its n is None under the least number. `standing`: at the last visit at which they have
+    a value that counts. `change`: between the study's first two visits with the score.
     """
 
     variable: Variable
     occasions: tuple[Occasion, ...]
     undefined: int
     """Sessions with the task whose trials do not define the score."""
+    sample_visit: str | None
     sample: Description
-    percentile: float | None
-    """Of the last value, in the sample."""
-    change: ReliableChange | None
-    """From the first to the last value, over what practice explains; None: not defined."""
-    practice: PracticeEffect
-    reliability: float | None
+    standing: Standing | None
+    change: Change | None
 
 
 class FlagCount(msgspec.Struct, frozen=True):
@@ -240,9 +239,10 @@ class ReasonCount(msgspec.Struct, frozen=True):
 
 
 class Distribution(msgspec.Struct, frozen=True):
-    """A score in the study's sample: each participant's first value."""
+    """A score in the study's sample at its first visit."""
 
     variable: Variable
+    visit: str | None
     sample: Description
     bins: tuple[int, ...]
     low: float
@@ -250,12 +250,11 @@ class Distribution(msgspec.Struct, frozen=True):
     """Of the bins, together. No bins under the least number."""
 
 
-class Retest(msgspec.Struct, frozen=True):
-    """A score at the first two times, in the study's sample."""
+class Retested(msgspec.Struct, frozen=True):
+    """A score at the study's first two visits with it."""
 
     variable: Variable
-    reliability: Reliability
-    practice: PracticeEffect
+    retest: Retest
 
 
 class SiteLine(msgspec.Struct, frozen=True):
@@ -287,7 +286,7 @@ class StudyReport(msgspec.Struct, frozen=True):
     months: tuple[MonthCount, ...]
     visits: tuple[VisitCount, ...]
     distributions: tuple[Distribution, ...]
-    retests: tuple[Retest, ...]
+    retests: tuple[Retested, ...]
     sites: tuple[SiteLine, ...]
     least_sample: int
     provenance: Provenance

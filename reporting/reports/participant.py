@@ -27,7 +27,7 @@ from reporting.reports.counting import read_flags
 from reporting.reports.measuring import course
 from reporting.reports.provenance import read_heading, read_provenance
 from reporting.reports.scope import NotThere, Reach
-from reporting.reports.score_rows import NOBODY, SHOWN, key_of, read_samples
+from reporting.reports.score_rows import SHOWN, read_samples
 from reporting.research.audience import Audience, Wanted
 from reporting.research.datasets import PROVENANCE, SESSIONS_WIDE
 from reporting.research.relations import relation
@@ -62,7 +62,7 @@ def read_participant_report(connection: Connection, reach: Reach, code: str) -> 
         language=one["language"],
         enrolled=None if person is None else person["enrolled_on"],
         sessions=tuple(_session(row) for row in rows),
-        courses=_courses(connection, reach, rows),
+        courses=_courses(connection, reach, rows, code),
         flags=read_flags(connection, reach, code),
         visits=_visits(connection, reach, code),
         least_sample=SMALLEST_SAMPLE,
@@ -113,9 +113,9 @@ def _session(row: Any) -> SessionShown:
     )
 
 
-def _courses(connection: Connection, reach: Reach, rows: Any) -> tuple[ScoreCourse, ...]:
+def _courses(connection: Connection, reach: Reach, rows: Any, code: str) -> tuple[ScoreCourse, ...]:
     """Of every score of a task that the participant has done."""
-    samples = read_samples(connection, reach)
+    samples = {each.variable.name: each for each in read_samples(connection, reach)}
     courses = []
     for variable in SHOWN:
         done = [
@@ -125,9 +125,9 @@ def _courses(connection: Connection, reach: Reach, rows: Any) -> tuple[ScoreCour
         ]
         if not done:
             continue
-        sample = samples.get(key_of(variable), NOBODY)
         occasions = [Occasion(number, value) for number, value in done if value is not None]
-        courses.append(course(variable, occasions, len(done) - len(occasions), sample.firsts, sample.pairs))
+        undefined = len(done) - len(occasions)
+        courses.append(course(variable, occasions, undefined, samples.get(variable.name), code))
     return tuple(courses)
 
 

@@ -2,12 +2,12 @@
 
 from sqlalchemy import Connection, and_, func, select
 
-from reporting.reports.contents import Provenance, ReasonCount, SiteLine, StatusCount, StudyReport
+from reporting.reports.contents import Provenance, ReasonCount, Retested, SiteLine, StatusCount, StudyReport
 from reporting.reports.counting import read_months, read_statuses, read_visits, total
 from reporting.reports.measuring import distribution, retest
 from reporting.reports.provenance import read_heading, read_provenance
 from reporting.reports.scope import NotThere, Reach
-from reporting.reports.score_rows import NOBODY, SHOWN, key_of, read_samples
+from reporting.reports.score_rows import read_samples
 from reporting.reports.site import NOTABLE, count_flagged
 from reporting.research.statistics import SMALLEST_SAMPLE
 from reporting.tables import consent_withdrawals, participants, sessions, visits
@@ -24,8 +24,6 @@ def read_study_report(connection: Connection, reach: Reach) -> StudyReport:
     provenance = read_provenance(connection, reach)
     months, _ = read_months(connection, reach)
     samples = read_samples(connection, reach)
-    measured = [(variable, samples.get(key_of(variable), NOBODY)) for variable in SHOWN]
-    measured = [(variable, sample) for variable, sample in measured if sample.firsts]
     with_sessions, unknown = _with_sessions(connection, reach)
     return StudyReport(
         study=heading,
@@ -36,8 +34,10 @@ def read_study_report(connection: Connection, reach: Reach) -> StudyReport:
         reasons=_reasons(connection, reach),
         months=months,
         visits=read_visits(connection, reach),
-        distributions=tuple(distribution(variable, sample.firsts) for variable, sample in measured),
-        retests=tuple(retest(variable, sample.pairs) for variable, sample in measured if sample.pairs),
+        distributions=tuple(distribution(each) for each in samples),
+        retests=tuple(
+            Retested(each.variable, found) for each in samples if (found := retest(each)) is not None
+        ),
         sites=_sites(connection, reach, statuses, provenance),
         least_sample=SMALLEST_SAMPLE,
         provenance=provenance,

@@ -15,7 +15,7 @@ TITLE_LINES: Final = 2
 """At most."""
 
 
-_NOTES: Final = 4
+NOTES: Final = 4
 """Room for so many lines beneath."""
 
 
@@ -78,7 +78,7 @@ def draw_curve(sheets: Sheets, curve: Curve, x: float, y: float, width: float, h
     put(sheets, title_of(curve.title, width), x, y)
     leading = TINY.size * LEADING
     top = y + curve.title_lines * SMALL_STRONG.size * LEADING + 8
-    bottom = y + height - leading * (_NOTES + 1) - 3
+    bottom = y + height - leading * (NOTES + 1) - 3
     gutter = max((width_of(label, TINY) for label in curve.labels), default=0.0) + 5
     area = (x + gutter, top, x + width, bottom)
     if curve.points:

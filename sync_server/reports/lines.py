@@ -13,6 +13,8 @@ from sync_server.reports.characters import Piece, pieces, shown
 from sync_server.reports.faces import Face, Weight, face_of
 
 ELLIPSIS: Final = "…"
+_THINNEST: Final = 8
+"""Characters for each em."""
 
 
 class Glyph(NamedTuple):
@@ -69,9 +71,8 @@ def width_of(text: str, style: Style) -> float:
 
 def shortened(text: str, style: Style, width: float) -> Line:
     """The text on one line not wider than `width`, with an ellipsis where it is cut."""
-    whole = line(text, style)
-    if whole.width <= width:
-        return whole
+    if _fits(text, style, width):
+        return line(text, style)
     kept = _longest(text, style, width - width_of(ELLIPSIS, style))
     return line(text[:kept].rstrip() + ELLIPSIS, style)
 
@@ -87,28 +88,36 @@ def wrapped(text: str, style: Style, width: float, most: int | None = None) -> l
         if most is not None and len(lines) == most - 1:
             lines.append(rest)
             break
-        if width_of(rest, style) <= width:
+        if _fits(rest, style, width):
             lines.append(rest)
             break
         cut = max(_longest(rest, style, width), 1)
         space = rest.rfind(" ", 0, cut + 1)
         # A word that fits no line is broken, after a hyphen or the like if it has one.
-        if space <= 0 or width_of(rest[space + 1 :].split(" ", 1)[0], style) > width:
+        if space <= 0 or not _fits(rest[space + 1 :].split(" ", 1)[0], style, width):
             mark = max(rest.rfind(each, 0, cut) for each in "-_/.,;:")
             end = mark + 1 if mark > cut / 2 else cut
         else:
             end = space
         lines.append(rest[:end].rstrip())
         rest = rest[end:].lstrip()
-    found = [line(each, style) for each in lines]
-    if most is not None and found and found[-1].width > width:
-        found[-1] = shortened(lines[-1], style, width)
-    return found or [line("", style)]
+    if not lines:
+        return [line("", style)]
+    return [*(line(each, style) for each in lines[:-1]), shortened(lines[-1], style, width)]
+
+
+def _fits(text: str, style: Style, width: float) -> bool:
+    return len(text) <= _most(style, width) and width_of(text, style) <= width
+
+
+def _most(style: Style, width: float) -> int:
+    """More characters than that are on no line, be they ever so thin: nobody shapes a megabyte for one."""
+    return int(_THINNEST * width / style.size) + 8
 
 
 def _longest(text: str, style: Style, width: float) -> int:
     """How many characters fit."""
-    low, high = 0, len(text)
+    low, high = 0, min(len(text), _most(style, width))
     while low < high:
         middle = (low + high + 1) // 2
         if width_of(text[:middle], style) <= width:

@@ -32,7 +32,7 @@ from sync_server.reports.common import (
     study_title,
     visit_name,
 )
-from sync_server.reports.curves import Band, Curve, Point, draw_curve, title_of, values_of
+from sync_server.reports.curves import NOTES, Band, Curve, Point, draw_curve, title_of, values_of
 from sync_server.reports.flow import CONTENT_WIDTH, Block, space
 from sync_server.reports.grid import Column, table
 from sync_server.reports.wording import MISSING, Wording
@@ -201,31 +201,44 @@ def _band(course: ScoreCourse) -> Band | None:
 
 def _notes(course: ScoreCourse, say: Wording) -> list[tuple[str, bool]]:
     """Three lines beneath a chart: where the last value stands, what changed, what practice does."""
-    unit, n = course.variable.unit, say.number(course.sample.n)
     if not course.occasions:
         return []
-    first, last = course.occasions[0].value, course.occasions[-1].value
-    standing = say("last_value", value=say.score(last, unit))
-    if course.percentile is None:
-        standing += ", " + say("sample_small", n=n)
-    else:
-        standing += ", " + say("percentile", value=say.number(course.percentile), n=n)
-    notes = [(standing, False)]
-    if len(course.occasions) == 1:
-        notes.append((say("one_session"), False))
-    else:
-        verdict = "unjudged" if course.change is None else _VERDICTS[course.change.verdict]
-        change = say.score(last - first, unit, sign=True)
-        notes.append((say(f"change_{verdict}", change=change), verdict in ("rise", "fall")))
-    practice = course.practice
-    if practice.mean_change is not None and len(course.occasions) > 1:
-        text = say(
-            "practice", change=say.score(practice.mean_change, unit, sign=True), n=say.number(practice.n)
-        )
-        notes.append((text, False))
+    notes = [(_standing(course, say), False), *_change(course, say)]
     if course.undefined:
         notes.append((say("undefined_some", number=say.number(course.undefined)), False))
-    return notes
+    return notes[:NOTES]
+
+
+def _standing(course: ScoreCourse, say: Wording) -> str:
+    standing, unit = course.standing, course.variable.unit
+    if standing is None:
+        return say("not_counted", value=say.score(course.occasions[-1].value, unit))
+    value, n = say.score(standing.value, unit), say.number(standing.n)
+    if standing.percentile is None:
+        return say("standing_small", value=value, visit=standing.visit, n=n)
+    percentile = say.number(standing.percentile)
+    return say("standing", value=value, visit=standing.visit, percentile=percentile, n=n)
+
+
+def _change(course: ScoreCourse, say: Wording) -> list[tuple[str, bool]]:
+    """What the change between the visits is, and what practice does."""
+    found, unit = course.change, course.variable.unit
+    if found is None:
+        return [(say("one_visit"), False)]
+    if found.why_not == "no value":
+        return [(say("change_missing", first=found.first, second=found.second), False)]
+    if found.why_not == "too few participants":
+        return [(say("change_small", n=say.number(found.n)), False)]
+    lines = []
+    if found.change is None:
+        lines.append((say("change_undefined"), False))
+    else:
+        change = found.change.index * found.change.standard_error + (found.practice or 0.0)
+        verdict = _VERDICTS[found.change.verdict]
+        told = say(f"change_{verdict}", change=say.score(change, unit, sign=True))
+        lines.append((told, verdict != "within"))
+    practice = say.score(found.practice, unit, sign=True)
+    return [*lines, (say("practice", change=practice, n=say.number(found.n)), False)]
 
 
 _VERDICTS: Final = {"rise": "rise", "fall": "fall", "within error": "within"}

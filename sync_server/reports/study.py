@@ -7,13 +7,13 @@ from typing import Final
 from reporting.reports.contents import (
     Distribution,
     ReasonCount,
-    Retest,
+    Retested,
     SiteLine,
     StatusCount,
     StudyReport,
     VisitCount,
 )
-from reporting.research.statistics import Correlation
+from reporting.research.correlations import Correlation
 from reporting.research.variables import Language
 from sync_server.reports.blocks import (
     LEADING,
@@ -284,12 +284,12 @@ def _retests(report: StudyReport, say: Wording) -> list[Block]:
     ]
 
 
-def _retest_row(retest: Retest, least: int, say: Wording) -> list[str]:
-    name = say.label(retest.variable.label)
-    practice = retest.practice
+def _retest_row(retested: Retested, least: int, say: Wording) -> list[str]:
+    name, found = say.label(retested.variable.label), retested.retest
+    practice = found.practice_effect
     if practice.n < least:
         return [name, say.number(practice.n), MISSING, MISSING, MISSING, MISSING]
-    unit = retest.variable.unit
+    unit = retested.variable.unit
     change = say.score(practice.mean_change, unit, sign=True)
     if practice.interval is not None:
         low, high = (say.score(value, unit, sign=True, bare=True) for value in practice.interval)
@@ -298,8 +298,8 @@ def _retest_row(retest: Retest, least: int, say: Wording) -> list[str]:
     return [
         name,
         say.number(practice.n),
-        _coefficient(retest.reliability.pearson, say),
-        _coefficient(retest.reliability.icc, say),
+        _coefficient(found.pearson, say),
+        _coefficient(found.icc, say),
         change,
         MISSING if practice.standardised is None else say.number(practice.standardised, 2),
     ]

@@ -75,29 +75,40 @@ TEXTS: Final[Mapping[str, Text]] = {
     # Charts of a participant.
     "scores_legend": Text(
         "Dots are sessions of this participant, hollow where one was not completed. The band holds the middle "
-        "half (quartiles) and the dashed line is the median of the study's own sample: the first value of each "
-        "participant. It is shown from {least} participants on.",
+        "half (quartiles) and the dashed line is the median of the study's own sample at its first visit. It is "
+        "shown from {least} participants on; sessions that were not completed or have a serious remark count "
+        "for no statistic.",
         "Les points sont les passations de ce participant, creux si une passation n'est pas terminée. La bande "
         "contient la moitié centrale (quartiles) et le trait pointillé est la médiane de l'échantillon de "
-        "l'étude : la première valeur de chaque participant. Elle est montrée à partir de {least} participants.",
+        "l'étude à sa première visite. Elle est montrée à partir de {least} participants ; une passation non "
+        "terminée ou avec une remarque grave ne compte dans aucune statistique.",
     ),
     "change_legend": Text(
-        "A change is told as reliable where it exceeds, beyond the study's mean practice effect, what the "
+        "A change from the first visit to the second is told as reliable where it exceeds, beyond the study's mean practice effect, what the "
         "score's error explains (Jacobson & Truax; 95%): a rise or fall of the value, not of the person. "
-        "Practice: the mean change of everybody who was measured twice.",
-        "Un changement est dit fiable s'il dépasse, au-delà de l'effet d'entraînement moyen de l'étude, ce que "
+        "Practice: the mean change of everybody who was measured at both.",
+        "Un changement de la première à la deuxième visite est dit fiable s'il dépasse, au-delà de l'effet d'entraînement moyen de l'étude, ce que "
         "l'erreur du score explique (Jacobson & Truax ; 95 %) : une hausse ou une baisse de la valeur, pas de "
-        "la personne. Entraînement : le changement moyen de tous ceux qui ont été mesurés deux fois.",
+        "la personne. Entraînement : le changement moyen de tous ceux qui ont été mesurés aux deux.",
     ),
-    "last_value": Text("Last {value}", "Dernier {value}"),
-    "percentile": Text("percentile {value} (n = {n})", "percentile {value} (n = {n})"),
+    "standing": Text(
+        "{value} at {visit}: percentile {percentile} (n = {n})",
+        "{value} à {visit} : percentile {percentile} (n = {n})",
+    ),
+    "standing_small": Text(
+        "{value} at {visit}; sample too small (n = {n})",
+        "{value} à {visit} ; échantillon trop petit (n = {n})",
+    ),
+    "not_counted": Text("{value}, counts for no visit", "{value}, ne compte pour aucune visite"),
     "sample_small": Text("sample too small (n = {n})", "échantillon trop petit (n = {n})"),
     "change_rise": Text("{change}: reliable rise", "{change} : hausse fiable"),
     "change_fall": Text("{change}: reliable fall", "{change} : baisse fiable"),
     "change_within": Text("{change}: within error", "{change} : dans l'erreur"),
-    "change_unjudged": Text("{change}: error not known", "{change} : erreur inconnue"),
+    "change_undefined": Text("change: its error is not defined", "changement : erreur non définie"),
+    "change_missing": Text("not at both {first} and {second}", "pas à {first} et {second}"),
+    "change_small": Text("change: too few pairs (n = {n})", "changement : trop peu de paires (n = {n})"),
+    "one_visit": Text("one visit: no change to tell", "une visite : pas de changement"),
     "practice": Text("practice {change} (n = {n})", "entraînement {change} (n = {n})"),
-    "one_session": Text("one session: no change to tell", "une passation : pas de changement"),
     "undefined_all": Text(
         "The task was done; its trials do not define this score.",
         "La tâche a été faite ; ses essais ne définissent pas ce score.",
@@ -218,9 +229,9 @@ TEXTS: Final[Mapping[str, Text]] = {
         "{completed} terminés.",
     ),
     "distributions_legend": Text(
-        "The first value of each participant, of completed sessions. Beneath: the middle half (bar) and the "
+        "The study's sample at its first visit, of completed sessions without serious remarks. Beneath: the middle half (bar) and the "
         "median (notch). Of fewer than {least} participants nothing but their number is shown.",
-        "La première valeur de chaque participant, des passations terminées. En dessous : la moitié centrale "
+        "L'échantillon de l'étude à sa première visite, passations terminées sans remarque grave. En dessous : la moitié centrale "
         "(barre) et la médiane (trait). Sous {least} participants, seul leur nombre est montré.",
     ),
     "distribution_note": Text("median {median} ({low}–{high}), n = {n}", "médiane {median} ({low}–{high}), n = {n}"),
@@ -228,10 +239,10 @@ TEXTS: Final[Mapping[str, Text]] = {
         "Histogram of {title}: {note}.", "Histogramme de {title} : {note}."
     ),
     "retest_legend": Text(
-        "First and second value of everybody who has two. r: Pearson, do people keep their order; ICC(2,1): do "
+        "The study's first two visits, of everybody who was measured at both. r: Pearson, do people keep their order; ICC(2,1): do "
         "they keep their values; 95% intervals in brackets. Practice: second minus first. An asterisk: the "
         "interval does not hold zero.",
-        "Première et deuxième valeur de tous ceux qui en ont deux. r : Pearson, l'ordre des personnes est-il "
+        "Les deux premières visites de l'étude, de tous ceux qui ont été mesurés aux deux. r : Pearson, l'ordre des personnes est-il "
         "conservé ; CCI(2,1) : leurs valeurs le sont-elles ; intervalles à 95 % entre crochets. Entraînement : "
         "deuxième moins première. Astérisque : l'intervalle ne contient pas zéro.",
     ),

@@ -12,6 +12,7 @@ from reporting.reports.contents import (
     ParticipantReport,
     Provenance,
     ReasonCount,
+    Retested,
     ScoreCourse,
     ScoringVersion,
     SessionShown,
@@ -25,7 +26,8 @@ from reporting.reports.contents import (
     VisitShown,
 )
 from reporting.reports.measuring import course, distribution, retest
-from reporting.reports.score_rows import SHOWN
+from reporting.reports.score_rows import SHOWN, ScoreSample
+from reporting.research.measurements import LeftOut, Sample
 from reporting.research.variables import Unit, Variable
 
 THROUGH = datetime(2026, 3, 1, 6, 30, tzinfo=UTC)
@@ -65,9 +67,12 @@ def value_of(variable: Variable, place: int) -> float:
     return 5 + wave if variable.unit is Unit.DIGITS else 500 + 90 * wave
 
 
-def sample_of(variable: Variable, n: int) -> tuple[list[float], list[tuple[float, float]]]:
-    firsts = [value_of(variable, place) for place in range(n)]
-    return firsts, [(first, first + value_of(variable, place) / 200) for place, first in enumerate(firsts)]
+def sample_of(variable: Variable, n: int) -> ScoreSample:
+    """n participants at two visits, `P-0` the first of them."""
+    before = {f"P-{place}": value_of(variable, place) for place in range(n)}
+    after = {who: value + value_of(variable, place * 3) / 50 for place, (who, value) in enumerate(before.items())}
+    sample = Sample({"base": before, "month-6": after}, LeftOut(0, 0, 0, 0), (1,))
+    return ScoreSample(variable, sample, ("base", "month-6"))
 
 
 def sessions_shown(number: int) -> tuple[SessionShown, ...]:
@@ -94,7 +99,8 @@ def courses_shown(number: int, n: int, variables: Sequence[Variable] = SHOWN) ->
             variable,
             [Occasion(place, value_of(variable, place)) for place in range(number)],
             0,
-            *sample_of(variable, n),
+            sample_of(variable, n),
+            "P-0",
         )
         for variable in variables
     )
@@ -160,7 +166,7 @@ def site_report(**changes: object) -> SiteReport:
 
 
 def study_report(sites: Sequence[str] = ("lima", "nairobi"), n: int = 60, **changes: object) -> StudyReport:
-    samples = [(variable, *sample_of(variable, n)) for variable in SHOWN] if n else []
+    samples = [sample_of(variable, n) for variable in SHOWN] if n else []
     known = {
         "study": StudyHeading("MEMO", "Memory after stroke", "active"),
         "sites_shown": None,
@@ -170,8 +176,10 @@ def study_report(sites: Sequence[str] = ("lima", "nairobi"), n: int = 60, **chan
         "reasons": (ReasonCount("", 3), ReasonCount(None, 2)),
         "months": months(14),
         "visits": visit_counts(3),
-        "distributions": tuple(distribution(variable, firsts) for variable, firsts, _ in samples),
-        "retests": tuple(retest(variable, pairs) for variable, _, pairs in samples),
+        "distributions": tuple(distribution(each) for each in samples),
+        "retests": tuple(
+            Retested(each.variable, found) for each in samples if (found := retest(each)) is not None
+        ),
         "sites": tuple(
             SiteLine(site, f"Clinic of {site}", StatusCount(6, 15, 2, 12), 100, 40, 50, 9, THROUGH)
             for site in sites
