@@ -17,6 +17,7 @@ where to go on.
 import hashlib
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -37,6 +38,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.elements import KeyedColumnElement
 
 from reporting.research.audience import Audience, Wanted
+from reporting.research.datasets import DATASETS
 from reporting.research.deidentification import Shown
 from reporting.research.filters import Filter, Operator
 from reporting.research.keyset import Position, after, from_
@@ -86,6 +88,16 @@ class Question(NamedTuple):
     filters: tuple[Filter, ...] = ()
 
     @property
+    def rows(self) -> FromClause:
+        """The dataset's relation, to select from."""
+        return _relation(self.dataset.name, self.audience, self.wanted)
+
+    @property
+    def sessions(self) -> FromClause:
+        """The sessions there are, to select from."""
+        return _sessions(self.audience, self.wanted)
+
+    @property
     def fingerprint(self) -> str:
         """Equal for equal questions; columns, and how many rows a page has, are no part of it."""
         conditions = sorted(
@@ -93,6 +105,17 @@ class Question(NamedTuple):
         )
         told = [self.dataset.name, self.audience, self.wanted.study, self.wanted.sites, conditions]
         return hashlib.sha256(msgspec.json.encode(told)).hexdigest()[:32]
+
+
+# Made once: to put one together takes as long as Postgres needs for a page.
+@lru_cache(maxsize=128)
+def _relation(dataset: str, audience: Audience, wanted: Wanted) -> FromClause:
+    return relation(DATASETS[dataset], audience, wanted).subquery("d")
+
+
+@lru_cache(maxsize=128)
+def _sessions(audience: Audience, wanted: Wanted) -> FromClause:
+    return session_rows(audience, wanted).subquery("s")
 
 
 class Page(NamedTuple):
@@ -221,7 +244,7 @@ def select_codes(question: Question, pseudonyms: Sequence[str]) -> Select[Any]:
 
 def select_sessions(question: Question, digests: Sequence[str]) -> Select[Any]:
     """Statement: raw (site, id) of the sessions that are shown as one of these."""
-    s = session_rows(question.audience, question.wanted).subquery("s")
+    s = question.sessions
     return select(s.c.site, s.c.key_session).where(s.c.session_id.in_(digests))
 
 
@@ -286,7 +309,7 @@ def _walk(prepared: Prepared, columns: Sequence[str], limit: int, position: Posi
 def _next_sessions(prepared: Prepared, position: Position | None, limit: int) -> Select[Any]:
     """Statement: raw (site, id) of the next sessions that conditions on sessions let through."""
     question = prepared.question
-    s = session_rows(question.audience, question.wanted).subquery("s")
+    s = question.sessions
     key = (s.c.site, s.c.key_session)
     statement = select(*key).where(*prepared.conditions(s, of_sessions=True))
     if position is not None:
@@ -305,7 +328,7 @@ def _within(keys: Sequence[ColumnElement[Any]], position: Position | None) -> li
 def _select(prepared: Prepared, columns: Sequence[str]) -> tuple[Select[Any], list[KeyedColumnElement[Any]]]:
     """The wanted columns, then the keys; JSON as text."""
     question = prepared.question
-    rows = relation(question.dataset, question.audience, question.wanted).subquery("d")
+    rows = question.rows
     keys = [rows.c[name] for name in sort_key(question.dataset)]
     return select(*(shown(rows, question.dataset.by_name[name]) for name in columns), *keys), keys
 

@@ -193,7 +193,6 @@ def file_routes(path: str, kinds: Sequence[str], what: str) -> list[Route]:
         get(one, get_file, right=RIGHT),
         delete(one, remove_file, right=RIGHT, status=204),
         plain("GET", f"{one}/download", download, also=also, **about),
-        plain("HEAD", f"{one}/download", download, also=also, **about),
     ]
 
 

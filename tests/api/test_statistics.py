@@ -10,6 +10,8 @@ SIMON = f"{PATH}/simon_simon_rt"
 
 STUDY = """
 INSERT INTO studies (code) VALUES ('SRO'), ('other');
+INSERT INTO sites (code) VALUES ('lima'), ('quito'), ('cusco');
+INSERT INTO study_sites (study, site) VALUES ('SRO', 'lima'), ('SRO', 'quito'), ('other', 'cusco');
 INSERT INTO research_policies (study, secret) VALUES ('SRO', decode(repeat('ab', 32), 'hex'));
 INSERT INTO visit_definitions (study, code, anchor, position) VALUES
     ('SRO', 'retest', 'baseline', 2), ('SRO', 'baseline', 'enrolment', 1);
@@ -70,7 +72,11 @@ async def test_a_visit_is_described_by_one_session_a_participant_and_the_rest_is
     assert answer.status == 200, answer.body
     sample = answer.body["sample"]
     assert sample["left_out"] == {"not_completed": 1, "without_visit": 0, "flagged": 1, "repeated": 1}
-    assert (sample["sites"], sample["scoring_versions"], sample["smallest_sample"]) == (None, [1], 20)
+    assert (sample["scoring_versions"], sample["smallest_sample"]) == ([1], 20)
+    assert [(each["site"], each["complete_through"]) for each in sample["sites"]] == [
+        ("lima", None),
+        ("quito", None),
+    ]
     baseline, retest, extra = answer.body["visits"]
     assert (baseline["visit"], baseline["n"], baseline["missing"]) == ("baseline", 24, 0)
     assert (baseline["mean"], baseline["median"]) == (112.5, 112.5)
@@ -127,7 +133,7 @@ async def test_a_participant_is_found_by_the_name_that_the_study_shows_and_place
     assert change["change"]["verdict"] == "within error"
 
     few = await api.get(f"{SIMON}/participants/s12", study="SRO", sites="lima")
-    assert few.body["sample"]["sites"] == ["lima"]
+    assert [each["site"] for each in few.body["sample"]["sites"]] == ["lima"]
     assert few.body["visits"][0]["n"] == 12
     assert few.body["visits"][0]["percentile"] is None
     assert few.body["visits"][0]["why_not"] == few.body["change"]["why_not"] == "too few participants"

@@ -10,6 +10,9 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sync_server.embedded.postgres import APP, OWNER
 from sync_server.researchers.installing import install
 from tests.embedded.supervised import SupervisedSystem
+from tests.research.projected import projected, service
+
+__all__ = ["projected", "service"]
 
 TWO_STUDIES = """
 INSERT INTO studies (code) VALUES ('memory'), ('sleep');

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from reporting.research.measurements import LeftOut, Measurement, Sample, choose, in_order
-from reporting.research.standing import change_of, retest_of, standing_of
+from reporting.research.retest import change_of, retest_of, standing_of
 from reporting.research.statistics import SMALLEST_SAMPLE
 
 NOON = datetime(2016, 7, 22, 12, tzinfo=UTC)
