@@ -63,6 +63,21 @@ EXAMPLES: dict[tuple[str, str], Example] = {
         reach="site",
         body={"site": "{site}", "doc_id": "none", "code": "none", "path": "$", "reason": "why"},
     ),
+    ("GET", "/api/exports"): Example(),
+    ("POST", "/api/exports"): Example(
+        reach="study and site",
+        body={"study": "{study}", "sites": ["{site}"], "datasets": ["visits"], "format": "bids"},
+    ),
+    # Somebody else's: admins see it.
+    ("GET", "/api/exports/{id}"): Example(
+        reach="study and site", right="research.policy", path={"id": "{number}"}
+    ),
+    ("GET", "/api/exports/{id}/download"): Example(
+        reach="study and site", right="research.policy", path={"id": "{number}"}
+    ),
+    ("DELETE", "/api/exports/{id}"): Example(
+        reach="study and site", right="research.policy", path={"id": "{number}"}
+    ),
     ("GET", "/api/audit"): Example(),
     ("GET", "/api/schedules/{study}"): Example(reach="study seen", path={"study": "{study}"}),
     ("PUT", "/api/schedules/{study}/{code}"): Example(
@@ -154,6 +169,9 @@ WORLD: list[str] = [
             "INSERT INTO redcap_connections (id, study, site, url, token, created_by)"
             " OVERRIDING SYSTEM VALUE VALUES"
             " ({number}, 'SRO', '{site}', 'https://host.example/api/', '', 'somebody')",
+            "INSERT INTO research_files"
+            " (id, kind, study, sites, identified, request, state, person, asked_by) OVERRIDING SYSTEM VALUE VALUES"
+            " ({number}, 'export', 'SRO', '{{{site}}}', false, '{{}}', 'expired', 0, 'somebody')",
             "INSERT INTO redcap_projects (project, study) VALUES ('key@{site}', 'SRO')",
             "INSERT INTO redcap_ledger (id, project, study, site, session_id, form, record, state)"
             " OVERRIDING SYSTEM VALUE VALUES"

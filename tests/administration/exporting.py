@@ -20,7 +20,8 @@ SELECT site, 's' || n, 'SRO', 'p-' || site, 'completed', '2026-01-02 03:04:05Z',
 FROM study_sites, generate_series(1, 2) n;
 INSERT INTO task_runs (site, session_id, task, run, n_trials) SELECT site, id, 'simon', 1, 3 FROM sessions;
 INSERT INTO trial_rows (site, session_id, task, run, trial_index, stage, rt_ms, correct, response)
-SELECT site, id, 'simon', 1, n, 'test', 400.5 + n, n <> 2, '"=a,\\"b\\""' FROM sessions, generate_series(1, 3) n
+SELECT site, id, 'simon', 1, n, 'test', 400.5 + n, n <> 2, '"=a,\\"b\\""'
+FROM sessions, generate_series(1, 3) n
 """
 
 
