@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from reporting.research.standing import Change, Retest, Standing
+from reporting.research.retest import Change, Retest, Standing
 from reporting.research.statistics import Description
 from reporting.research.variables import Variable
 

@@ -12,7 +12,7 @@ from typing import Final
 from reporting.reports.contents import Distribution, Occasion, ScoreCourse
 from reporting.reports.score_rows import ScoreSample
 from reporting.research.measurements import LeftOut, Sample
-from reporting.research.standing import Retest, change_of, retest_of, standing_of
+from reporting.research.retest import Retest, change_of, retest_of, standing_of
 from reporting.research.statistics import SMALLEST_SAMPLE, Description, describe
 from reporting.research.variables import Unit, Variable
 

@@ -25,10 +25,11 @@ from reporting.reports.contents import (
 )
 from reporting.reports.counting import read_flags
 from reporting.reports.measuring import course
+from reporting.reports.naming import audience_of, find_code
 from reporting.reports.provenance import read_heading, read_provenance
 from reporting.reports.scope import NotThere, Reach
 from reporting.reports.score_rows import SHOWN, read_samples
-from reporting.research.audience import Audience, Wanted
+from reporting.research.audience import Wanted
 from reporting.research.datasets import PROVENANCE, SESSIONS_WIDE
 from reporting.research.relations import relation
 from reporting.research.roster_datasets import PARTICIPANTS, VISITS
@@ -36,26 +37,23 @@ from reporting.research.statistics import SMALLEST_SAMPLE
 from reporting.research.variables import Dataset
 from reporting.tables import sessions, task_runs, visit_definitions
 
-WITHHELD = ""
-"""In place of a name, where the study has no policy and the caller may not see codes."""
-
-
-def read_participant_report(connection: Connection, reach: Reach, code: str) -> ParticipantReport:
-    """The report. `code` is the participant's own. Raises NotThere for a study or participant that nobody
-    knows, or that is out of reach.
+def read_participant_report(connection: Connection, reach: Reach, shown: str) -> ParticipantReport:
+    """The report. `shown`: the name under which the caller sees the participant. Raises NotThere for a study
+    or participant that nobody knows, or that is out of reach.
     """
     heading = read_heading(connection, reach.study)
     if heading is None:
         raise NotThere(f"There is no study {reach.study!r}.")
+    code = find_code(connection, shown, reach)
+    if code is None:
+        raise NotThere(f"The study {reach.study!r} has no such participant in your sites.")
     person = connection.execute(_of(PARTICIPANTS, reach, code)).mappings().one_or_none()
     rows = connection.execute(_select_sessions(reach, code)).mappings().all()
-    if person is None and not rows:
-        raise NotThere(f"The study {reach.study!r} has no such participant in your sites.")
     provenance = read_provenance(connection, reach, code)
     one: Any = person if person is not None else rows[-1]
     return ParticipantReport(
         study=heading,
-        participant=one["participant"] or WITHHELD,
+        participant=one["participant"],
         site=one["site"],
         site_name=_site_name(provenance.standing, one["site"]),
         status=None if person is None else person["status"],
@@ -72,8 +70,7 @@ def read_participant_report(connection: Connection, reach: Reach, code: str) -> 
 
 def _of(dataset: Dataset, reach: Reach, code: str) -> Select[Any]:
     """The rows of a dataset that are the participant's, with their raw keys."""
-    audience = Audience.IDENTIFIED if reach.identified else Audience.DEIDENTIFIED
-    made = relation(dataset, audience, Wanted(reach.study, reach.sites)).subquery()
+    made = relation(dataset, audience_of(reach), Wanted(reach.study, reach.sites)).subquery()
     return select(made).where(made.c.key_participant == code)
 
 

@@ -67,13 +67,10 @@ def _reasons(connection: Connection, reach: Reach) -> tuple[ReasonCount, ...]:
     them (a text may name somebody); else whether consent was withdrawn.
     """
     p, w = participants.c, consent_withdrawals.c
-    last = (
-        select(w.study, w.participant, w.reason)
-        .distinct(w.study, w.participant)
-        .where(w.study == reach.study, w.form.is_(None))
-        .order_by(w.study, w.participant, w.id.desc())
-        .subquery()
+    latest = (
+        select(func.max(w.id)).where(w.study == reach.study, w.form.is_(None)).group_by(w.participant)
     )
+    last = select(w.study, w.participant, w.reason).where(w.id.in_(latest)).subquery()
     reason = last.c.reason if reach.identified else func.left(last.c.reason, 0)
     found = connection.execute(
         select(reason, func.count().label("number"))

@@ -9,6 +9,8 @@ from sync_server.reports.lines import Line, line, shortened, width_of, wrapped
 from sync_server.reports.scales import Scale, ticks
 from sync_server.reports.sheets import BAND, BLUE, FAINT, INK, RULE, RUST, SOFT, WHITE, Colour, Sheets
 
+_FEW_DOTS: Final = 20
+"""More are drawn smaller."""
 _MOST_DOTS: Final = 60
 """Of more sessions only the line is drawn, and the last dot."""
 TITLE_LINES: Final = 2
@@ -112,7 +114,7 @@ def _draw_plot(sheets: Sheets, curve: Curve, area: tuple[float, float, float, fl
     sheets.stroke(places, BLUE, 1.1)
     shown = list(zip(curve.points, places, strict=True))
     for point, (at_x, at_y) in shown if len(shown) <= _MOST_DOTS else shown[-1:]:
-        sheets.dot(at_x, at_y, 2.1, WHITE if point.is_hollow else BLUE, BLUE)
+        sheets.dot(at_x, at_y, 2.1 if len(shown) <= _FEW_DOTS else 1.5, WHITE if point.is_hollow else BLUE, BLUE)
 
 
 def _draw_empty(sheets: Sheets, curve: Curve, area: tuple[float, float, float, float]) -> None:

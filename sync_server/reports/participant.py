@@ -49,11 +49,7 @@ def participant_pdf(report: ParticipantReport, language: Language) -> bytes:
     say = Wording(language)
     blocks = [*_head(report, say), *_scores(report, say), *_sessions(report, say)]
     blocks += [*_visits(report, say), *_quality(report, say), *provenance_section(report.provenance, say, about="participant")]
-    return make_pdf("participant", _name(report, say), report.study, report.provenance, blocks, say)
-
-
-def _name(report: ParticipantReport, say: Wording) -> str:
-    return report.participant or say("withheld")
+    return make_pdf("participant", report.participant, report.study, report.provenance, blocks, say)
 
 
 def _head(report: ParticipantReport, say: Wording) -> list[Block]:
@@ -63,7 +59,7 @@ def _head(report: ParticipantReport, say: Wording) -> list[Block]:
     if report.provenance.policy.startswith("pseudonym/"):
         kind += " · " + say("pseudonym")
     return [
-        title(kind, _name(report, say), study_title(report.study)),
+        title(kind, report.participant, study_title(report.study)),
         space(6),
         *facts(
             [

@@ -17,7 +17,9 @@ def kind_of(kind: Kind) -> str:
 
 
 class ReportRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The request as it stands beside study and sites. `participant`: their own code."""
+    """The request as it stands beside study and sites. `participant`: the name under which the caller sees
+    them, code or pseudonym.
+    """
 
     language: Language = "en"
     participant: str | None = None

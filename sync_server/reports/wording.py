@@ -67,7 +67,8 @@ class Wording:
             shown = self.number(value, 1 if value == round(value, 1) else 2)
             if value == int(value):
                 shown = self.number(value)
-        return f"+{shown}" if sign and value > 0 else shown
+        is_zero = not any(digit in shown for digit in "123456789")
+        return f"+{shown}" if sign and value > 0 and not is_zero else shown
 
     def day(self, value: date | None) -> str:
         """A day."""

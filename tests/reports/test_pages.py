@@ -157,8 +157,6 @@ def test_a_pseudonym_is_called_one_and_shifted_dates_are_told() -> None:
     assert "Participant report · Pseudonym" in text
     assert "Dates are shifted" in text
     assert "participants by pseudonym, dates shifted" in text
-    withheld = participant_report(participant="", provenance=provenance("none"), enrolled=None)
-    assert "name and dates are withheld" in Pdf(participant_pdf(withheld, "en")).texts
 
 
 def test_every_text_is_there_in_both_languages_with_the_same_places_to_fill() -> None:
