@@ -13,7 +13,7 @@ they are, or as the study's policy has them. Contacts are in none of them.
 from datetime import UTC
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, func, select
+from sqlalchemy import Connection, Select, and_, func, select
 
 from reporting.reports.contents import (
     Occasion,
@@ -36,6 +36,7 @@ from reporting.research.roster_datasets import PARTICIPANTS, VISITS
 from reporting.research.statistics import SMALLEST_SAMPLE
 from reporting.research.variables import Dataset
 from reporting.tables import sessions, task_runs, visit_definitions
+
 
 def read_participant_report(connection: Connection, reach: Reach, shown: str) -> ParticipantReport:
     """The report. `shown`: the name under which the caller sees the participant. Raises NotThere for a study

@@ -6,8 +6,8 @@ from sqlalchemy import Connection, and_, select
 
 from reporting.queries.sites import SiteRow, select_sites
 from reporting.reports.contents import Provenance, ScoringVersion, SiteStanding, StudyHeading
-from reporting.reports.score_rows import FETCHED_ROWS
 from reporting.reports.scope import Reach
+from reporting.reports.score_rows import FETCHED_ROWS
 from reporting.scope import EVERYTHING
 from reporting.scoring import DEFINITIONS
 from reporting.tables import research_policies, scores, sessions, studies, study_sites
@@ -46,9 +46,7 @@ def _standing(site: str, row: SiteRow | None) -> SiteStanding:
     )
 
 
-def read_provenance(
-    connection: Connection, reach: Reach, participant: str | None = None
-) -> Provenance:
+def read_provenance(connection: Connection, reach: Reach, participant: str | None = None) -> Provenance:
     """Of all sessions in reach, or of one participant's."""
     s, n = sessions.c, scores.c
     is_read = reach.holds_session()
@@ -86,7 +84,5 @@ def _policy(connection: Connection, reach: Reach) -> str:
     p = research_policies.c
     if reach.identified:
         return "identified"
-    row = connection.execute(
-        select(p.participants, p.dates).where(p.study == reach.study)
-    ).one_or_none()
+    row = connection.execute(select(p.participants, p.dates).where(p.study == reach.study)).one_or_none()
     return "none" if row is None else f"{row.participants}/{row.dates}"

@@ -3,7 +3,7 @@
 from sqlalchemy import Connection, and_, func, select
 
 from reporting.quality.registry import RULES, Level
-from reporting.reports.contents import DeviceShown, SiteReport, SiteStanding, StudyHeading
+from reporting.reports.contents import DeviceShown, SiteReport
 from reporting.reports.counting import read_flags, read_months, read_statuses, read_visits, total
 from reporting.reports.provenance import read_heading, read_provenance
 from reporting.reports.scope import NotThere, Reach
@@ -25,22 +25,17 @@ def read_site_report(connection: Connection, reach: Reach) -> SiteReport:
     standing = next((each for each in provenance.standing if each.site == site), None)
     if standing is None:
         raise NotThere(f"The study {reach.study!r} does not run at {site!r}, and has no sessions from there.")
-    return _report(connection, reach, heading, standing, site, provenance=provenance)
-
-
-def _report(
-    connection: Connection, reach: Reach, heading: StudyHeading, standing: SiteStanding, site: str, **rest: object
-) -> SiteReport:
     s = sites.c
     known = connection.execute(select(s.name, s.timezone, s.status).where(s.code == site)).one_or_none()
+    name, timezone, status = known or ("", "UTC", "open")
     months, undated = read_months(connection, reach)
     done, completed = _sessions(connection, reach)
     return SiteReport(
         study=heading,
         site=site,
-        name=known.name if known else "",
-        timezone=known.timezone if known else "UTC",
-        status=known.status if known else "open",
+        name=name,
+        timezone=timezone,
+        status=status,
         participants=total(read_statuses(connection, reach)),
         months=months,
         undated=undated,
@@ -52,16 +47,14 @@ def _report(
         flags=read_flags(connection, reach),
         devices=_devices(connection, site),
         standing=standing,
-        **rest,
+        provenance=provenance,
     )
 
 
 def _sessions(connection: Connection, reach: Reach) -> tuple[int, int]:
     s = sessions.c
     row = connection.execute(
-        select(func.count(), func.count().filter(s.status == "completed")).where(
-            reach.holds_session()
-        )
+        select(func.count(), func.count().filter(s.status == "completed")).where(reach.holds_session())
     ).one()
     return row[0], row[1]
 

@@ -53,12 +53,8 @@ def _with_sessions(connection: Connection, reach: Reach) -> tuple[int, int]:
         .distinct()
         .subquery()
     )
-    is_known = (
-        select(p.code).where(p.study == people.c.study, p.code == people.c.participant).exists()
-    )
-    row = connection.execute(
-        select(func.count(), func.count().filter(~is_known)).select_from(people)
-    ).one()
+    is_known = select(p.code).where(p.study == people.c.study, p.code == people.c.participant).exists()
+    row = connection.execute(select(func.count(), func.count().filter(~is_known)).select_from(people)).one()
     return row[0], row[1]
 
 
@@ -67,9 +63,7 @@ def _reasons(connection: Connection, reach: Reach) -> tuple[ReasonCount, ...]:
     them (a text may name somebody); else whether consent was withdrawn.
     """
     p, w = participants.c, consent_withdrawals.c
-    latest = (
-        select(func.max(w.id)).where(w.study == reach.study, w.form.is_(None)).group_by(w.participant)
-    )
+    latest = select(func.max(w.id)).where(w.study == reach.study, w.form.is_(None)).group_by(w.participant)
     last = select(w.study, w.participant, w.reason).where(w.id.in_(latest)).subquery()
     reason = last.c.reason if reach.identified else func.left(last.c.reason, 0)
     found = connection.execute(
@@ -90,9 +84,7 @@ def _sites(
     provenance: Provenance,
 ) -> tuple[SiteLine, ...]:
     s, v = sessions.c, visits.c
-    done = connection.execute(
-        select(s.site, func.count()).where(reach.holds_session()).group_by(s.site)
-    )
+    done = connection.execute(select(s.site, func.count()).where(reach.holds_session()).group_by(s.site))
     sessions_of = {row[0]: row[1] for row in done}
     past = connection.execute(
         select(

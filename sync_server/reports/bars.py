@@ -60,9 +60,7 @@ def _draw_key(sheets: Sheets, months: Months, x: float, y: float) -> None:
         put(sheets, [line(months.sum_name, SMALL)], at + 16, y, SOFT)
 
 
-def _draw_sum(
-    sheets: Sheets, months: Months, area: tuple[float, float, float, float], slot: float
-) -> None:
+def _draw_sum(sheets: Sheets, months: Months, area: tuple[float, float, float, float], slot: float) -> None:
     left, top, right, bottom = area
     total = sum(months.counts)
     if not total or not months.sum_name:

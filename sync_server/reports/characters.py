@@ -80,7 +80,7 @@ def _levels(text: str) -> list[int]:
     storage["base_level"], storage["base_dir"] = base, "LR"[base]
     algorithm.get_embedding_levels(text, storage)
     algorithm.explicit_embed_and_overrides(storage)
-    levels = []
+    levels: list[int] = []
     # Joiners are dropped by the algorithm (rule X9); they go with what stands before them.
     algorithm.resolve_weak_types(storage)
     algorithm.resolve_neutral_types(storage, False)

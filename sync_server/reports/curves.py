@@ -114,7 +114,9 @@ def _draw_plot(sheets: Sheets, curve: Curve, area: tuple[float, float, float, fl
     sheets.stroke(places, BLUE, 1.1)
     shown = list(zip(curve.points, places, strict=True))
     for point, (at_x, at_y) in shown if len(shown) <= _MOST_DOTS else shown[-1:]:
-        sheets.dot(at_x, at_y, 2.1 if len(shown) <= _FEW_DOTS else 1.5, WHITE if point.is_hollow else BLUE, BLUE)
+        sheets.dot(
+            at_x, at_y, 2.1 if len(shown) <= _FEW_DOTS else 1.5, WHITE if point.is_hollow else BLUE, BLUE
+        )
 
 
 def _draw_empty(sheets: Sheets, curve: Curve, area: tuple[float, float, float, float]) -> None:

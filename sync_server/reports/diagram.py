@@ -69,9 +69,7 @@ def _box(head: str, details: Sequence[str], width: float) -> _Box:
     return _Box(lines, more, height_of(lines) + height_of(more) + 2 * _PADDING)
 
 
-def _draw_box(
-    sheets: Sheets, box: _Box, x: float, y: float, width: float, *, is_side: bool = False
-) -> None:
+def _draw_box(sheets: Sheets, box: _Box, x: float, y: float, width: float, *, is_side: bool = False) -> None:
     sheets.box(x, y, width, box.height, WHITE if is_side else SHADE, INK, 0.7)
     put(sheets, box.head, x + _PADDING, y + _PADDING)
     put(sheets, box.details, x + _PADDING, y + _PADDING + height_of(box.head), SOFT)

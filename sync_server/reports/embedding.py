@@ -10,7 +10,15 @@ from collections.abc import Iterator, Mapping
 from itertools import groupby
 from typing import Any, Final
 
-from reportlab.pdfbase.pdfdoc import BasicFonts, PDFArray, PDFDictionary, PDFDocument, PDFName, PDFStream, PDFZCompress
+from reportlab.pdfbase.pdfdoc import (
+    BasicFonts,
+    PDFArray,
+    PDFDictionary,
+    PDFDocument,
+    PDFName,
+    PDFStream,
+    PDFZCompress,
+)
 
 from sync_server.reports.faces import Face
 from sync_server.reports.lines import Glyph, Run
@@ -142,9 +150,7 @@ def _encoding(face: Face, glyphs: Mapping[int, Glyph]) -> PDFStream:
     """Which place of the embedded font has each glyph, where it has other numbers."""
     name = "Metricis-Glyphs"
     entries = [f"<{number:04X}> {place}" for number, place in sorted(face.places(glyphs).items())]
-    stream = PDFStream(
-        content=_character_map(name, "Identity", "cidchar", entries), filters=[PDFZCompress]
-    )
+    stream = PDFStream(content=_character_map(name, "Identity", "cidchar", entries), filters=[PDFZCompress])
     stream.dictionary["Type"] = PDFName("CMap")
     stream.dictionary["CMapName"] = PDFName(name)
     stream.dictionary["CIDSystemInfo"] = _identity()

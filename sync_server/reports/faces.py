@@ -39,7 +39,7 @@ class Source(NamedTuple):
     file: str
     name: str
     """PostScript name, without the weight."""
-    index: int = 0
+    number: int = 0
 
 
 _NOTO: Final = "manimgx_fonts"
@@ -54,7 +54,7 @@ SOURCES: Final = (
             *("Myanmar", "Ethiopic"),
         )
     ),
-    # The second of the collection's faces is Korean, the third simplified Chinese, the first Japanese.
+    # The first of the collection's faces: where languages write a character differently, as in Japan.
     Source("manimgx_fonts_cjk", "NotoSansCJK-VF.otf.ttc", "NotoSansCJKjp"),
     Source(_NOTO, "NotoSansSymbols[wght].ttf", "NotoSansSymbols"),
     Source(_NOTO, "NotoEmoji[wght].ttf", "NotoEmoji"),
@@ -68,7 +68,7 @@ class Face:
     def __init__(self, source: Source, weight: Weight) -> None:
         file = resources.files(source.package) / source.file
         with resources.as_file(file) as path:
-            self.face = uharfbuzz.Face(uharfbuzz.Blob.from_file_path(str(path)), source.index)
+            self.face = uharfbuzz.Face(uharfbuzz.Blob.from_file_path(str(path)), source.number)
         self.source = source
         self.weight = weight
         self.font = uharfbuzz.Font(self.face)
@@ -92,7 +92,7 @@ class Face:
 
     def advance(self, glyph: int) -> float:
         """Width of a glyph, in thousandths of the size."""
-        return self.font.get_glyph_h_advance(glyph) * 1000 / self.units
+        return float(self.font.get_glyph_h_advance(glyph)) * 1000 / self.units
 
     def places(self, glyphs: Iterable[int]) -> Mapping[int, int]:
         """The number in `cut(glyphs)` of each: its own in a TrueType file; else they are numbered in order.

@@ -1,11 +1,11 @@
 """Tables: cells wrap, rows do not break over pages unless a row is higher than one, the head is repeated."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from sync_server.reports.blocks import SMALL, SMALL_STRONG, height_of, put
-from sync_server.reports.flow import CONTENT_WIDTH, MARGIN, Block, space
+from sync_server.reports.flow import CONTENT_WIDTH, MARGIN, Block, Draw, space
 from sync_server.reports.lines import Line, Style, width_of, wrapped
 from sync_server.reports.sheets import INK, RULE, SHADE, SOFT, Sheets
 
@@ -89,22 +89,22 @@ def _row(
             if kind == "TH":
                 sheets.stroke([(MARGIN, y + height), (MARGIN + CONTENT_WIDTH, y + height)], INK, 0.6)
         with sheets.tag("TR"):
-            for column, x, width, cell in _placed(columns, widths, cells):
+            for column, x, cell in _placed(columns, widths, cells):
                 with sheets.tagged(kind):
-                    _put_cell(sheets, column, x, width, cell, y, kind)
+                    _put_cell(sheets, column, x, y, cell, kind)
 
     return Block(height, draw)
 
 
-def _as_artifact(columns: Sequence[Column], widths: Sequence[float]):  # type: ignore[no-untyped-def]
+def _as_artifact(columns: Sequence[Column], widths: Sequence[float]) -> Draw:
     """The head again: a reader that reads aloud has heard it."""
     cells = _cells(widths, [column.head for column in columns], SMALL_STRONG)
     height = max(height_of(cell) for cell in cells) + 2 * _PADDING - 2
 
     def draw(sheets: Sheets, y: float) -> None:
         with sheets.artifact():
-            for column, x, width, cell in _placed(columns, widths, cells):
-                _put_cell(sheets, column, x, width, cell, y, "TH")
+            for column, x, cell in _placed(columns, widths, cells):
+                _put_cell(sheets, column, x, y, cell, "TH")
             sheets.stroke([(MARGIN, y + height), (MARGIN + CONTENT_WIDTH, y + height)], RULE, 0.6)
 
     return draw
@@ -117,14 +117,16 @@ def _cells(widths: Sequence[float], texts: Sequence[str], style: Style) -> list[
     ]
 
 
-def _placed(columns, widths, cells):  # type: ignore[no-untyped-def]
+def _placed(
+    columns: Sequence[Column], widths: Sequence[float], cells: Sequence[list[Line]]
+) -> Iterator[tuple[Column, float, list[Line]]]:
+    """Each cell with its column, and where its text stands: at the left edge, or for numbers the right."""
     x = MARGIN
     for column, width, cell in zip(columns, widths, cells, strict=True):
-        yield column, x, width, cell
+        yield column, x + width - _PADDING if column.is_number else x + _PADDING, cell
         x += width
 
 
-def _put_cell(sheets, column, x, width, cell, y, kind):  # type: ignore[no-untyped-def]
-    at = x + width - _PADDING if column.is_number else x + _PADDING
+def _put_cell(sheets: Sheets, column: Column, x: float, y: float, cell: list[Line], kind: str) -> None:
     colour = SOFT if kind == "TH" else INK
-    put(sheets, cell, at, y + _PADDING - 1, colour, align=1 if column.is_number else 0)
+    put(sheets, cell, x, y + _PADDING - 1, colour, align=1 if column.is_number else 0)

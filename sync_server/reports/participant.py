@@ -28,8 +28,8 @@ from sync_server.reports.common import (
     score_name,
     short_revision,
     site_title,
-    task_name,
     study_title,
+    task_name,
     visit_name,
 )
 from sync_server.reports.curves import NOTES, Band, Curve, Point, draw_curve, title_of, values_of
@@ -48,7 +48,11 @@ def participant_pdf(report: ParticipantReport, language: Language) -> bytes:
     """The report as a PDF file."""
     say = Wording(language)
     blocks = [*_head(report, say), *_scores(report, say), *_sessions(report, say)]
-    blocks += [*_visits(report, say), *_quality(report, say), *provenance_section(report.provenance, say, about="participant")]
+    blocks += [
+        *_visits(report, say),
+        *_quality(report, say),
+        *provenance_section(report.provenance, say, about="participant"),
+    ]
     return make_pdf("participant", report.participant, report.study, report.provenance, blocks, say)
 
 

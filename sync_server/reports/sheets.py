@@ -64,7 +64,7 @@ class About(NamedTuple):
     """Shown as when the file was made: a moment of its data, as a clock would make other bytes each time."""
 
 
-class _Canvas(Canvas):
+class _Canvas(Canvas):  # type: ignore[misc]  # ReportLab has no types
     """Without the standard font that ReportLab names on every page, and embeds nowhere."""
 
     def _make_preamble(self) -> None:
@@ -187,9 +187,7 @@ class Sheets:
         path = f"{_n(x)} {_n(HEIGHT - y - height)} {_n(width)} {_n(height)} re"
         self._paint(path, fill, line, line_width)
 
-    def dot(
-        self, x: float, y: float, radius: float, fill: Colour | None, line: Colour | None = None
-    ) -> None:
+    def dot(self, x: float, y: float, radius: float, fill: Colour | None, line: Colour | None = None) -> None:
         """A circle."""
         k, r = 0.5523 * radius, radius
         path = (

@@ -52,9 +52,7 @@ def _head(report: SiteReport, say: Wording) -> list[Block]:
                     say.number(report.sessions),
                     say("completed_sessions", number=say.number(report.sessions_completed)),
                 ),
-                Fact(
-                    say("visits_completed"), say.of(completed, past), say("visits_completed_detail")
-                ),
+                Fact(say("visits_completed"), say.of(completed, past), say("visits_completed_detail")),
                 Fact(
                     say("sessions_flagged"),
                     say.of(report.sessions_flagged, report.sessions),
@@ -214,5 +212,3 @@ def _sync(report: SiteReport, say: Wording) -> list[Block]:
         ),
         *table(columns, rows, empty=say("no_devices")),
     ]
-
-

@@ -33,7 +33,6 @@ from sync_server.reports.common import (
     provenance_section,
     score_name,
     site_title,
-    study_title,
     task_name,
     visit_name,
     visits_total,
@@ -98,7 +97,7 @@ def _head(report: StudyReport, say: Wording) -> list[Block]:
 
 def _flow(report: StudyReport, say: Wording) -> list[Block]:
     people, number = report.participants, say.number
-    known = ()
+    known: tuple[str, ...] = ()
     if report.not_on_roster:
         known = (say("flow_not_on_roster", number=number(report.not_on_roster)),)
     steps = [

@@ -46,7 +46,9 @@ TEXTS: Final[Mapping[str, Text]] = {
     "completed_sessions": Text("completed: {number}", "terminées : {number}"),
     "enrolled_of_screened": Text("on the roster: {number}", "sur la liste : {number}"),
     "visits_completed": Text("Visits completed", "Visites faites"),
-    "visits_completed_detail": Text("of those whose window is over", "parmi celles dont la fenêtre est passée"),
+    "visits_completed_detail": Text(
+        "of those whose window is over", "parmi celles dont la fenêtre est passée"
+    ),
     "sessions_flagged": Text("Sessions to look at", "Passations à examiner"),
     "flagged_detail": Text("with a warning or worse", "avec un avertissement ou pire"),
     "complete_through": Text("Data complete through", "Données complètes jusqu'au"),
@@ -69,7 +71,9 @@ TEXTS: Final[Mapping[str, Text]] = {
     "section_sync": Text("Synchronisation", "Synchronisation"),
     "section_flow": Text("Flow of participants", "Flux des participants"),
     "section_distributions": Text("Distributions of scores", "Distributions des scores"),
-    "section_retest": Text("Test–retest reliability and practice", "Fidélité test-retest et effet d'entraînement"),
+    "section_retest": Text(
+        "Test–retest reliability and practice", "Fidélité test-retest et effet d'entraînement"
+    ),
     "section_sites": Text("Sites", "Centres"),
     "section_provenance": Text("Provenance", "Provenance"),
     # Charts of a participant.
@@ -176,7 +180,9 @@ TEXTS: Final[Mapping[str, Text]] = {
         "{number} participants ont été inclus un jour inconnu ; ils ne sont pas dans le graphique.",
     ),
     "visits_alternative": Text("Visits by state. {rows}", "Visites par état. {rows}"),
-    "visits_row": Text("{visit}: {completed} of {total} completed", "{visit} : {completed} faites sur {total}"),
+    "visits_row": Text(
+        "{visit}: {completed} of {total} completed", "{visit} : {completed} faites sur {total}"
+    ),
     "visits_note": Text(
         "Cancelled visits are not counted: {number}. In window: of the completed ones.",
         "Les visites annulées ne sont pas comptées : {number}. Dans la fenêtre : parmi celles qui sont faites.",
@@ -203,12 +209,8 @@ TEXTS: Final[Mapping[str, Text]] = {
     "flow_not_enrolled": Text("Screened, not enrolled: {number}", "Présélectionnés, non inclus : {number}"),
     "flow_enrolled": Text("Enrolled: {number}", "Inclus : {number}"),
     "flow_withdrawn": Text("Withdrawn: {number}", "Retirés : {number}"),
-    "flow_measured": Text(
-        "With a completed session: {number}", "Avec une passation terminée : {number}"
-    ),
-    "flow_not_on_roster": Text(
-        "of them {number} not on the roster", "dont {number} absents de la liste"
-    ),
+    "flow_measured": Text("With a completed session: {number}", "Avec une passation terminée : {number}"),
+    "flow_not_on_roster": Text("of them {number} not on the roster", "dont {number} absents de la liste"),
     "flow_visit": Text("{visit}: {number} completed", "{visit} : {number} faites"),
     "flow_visit_in_window": Text("{number} in their window", "{number} dans la fenêtre"),
     "flow_visit_open": Text("{due} due, {planned} planned", "{due} à faire, {planned} prévues"),
@@ -234,10 +236,10 @@ TEXTS: Final[Mapping[str, Text]] = {
         "L'échantillon de l'étude à sa première visite, passations terminées sans remarque grave. En dessous : la moitié centrale "
         "(barre) et la médiane (trait). Sous {least} participants, seul leur nombre est montré.",
     ),
-    "distribution_note": Text("median {median} ({low}–{high}), n = {n}", "médiane {median} ({low}–{high}), n = {n}"),
-    "distribution_alternative": Text(
-        "Histogram of {title}: {note}.", "Histogramme de {title} : {note}."
+    "distribution_note": Text(
+        "median {median} ({low}–{high}), n = {n}", "médiane {median} ({low}–{high}), n = {n}"
     ),
+    "distribution_alternative": Text("Histogram of {title}: {note}.", "Histogramme de {title} : {note}."),
     "retest_legend": Text(
         "The study's first two visits, of everybody who was measured at both. r: Pearson, do people keep their order; ICC(2,1): do "
         "they keep their values; 95% intervals in brackets. Practice: second minus first. An asterisk: the "

@@ -90,4 +90,6 @@ class Wording:
         """`12 of 40 (30%)`."""
         if not whole:
             return self.number(part)
-        return self("part_of", part=self.number(part), whole=self.number(whole), share=self.share(part / whole))
+        return self(
+            "part_of", part=self.number(part), whole=self.number(whole), share=self.share(part / whole)
+        )

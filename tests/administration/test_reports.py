@@ -85,7 +85,9 @@ async def test_a_report_is_of_the_callers_sites(office: Office) -> None:
             403,
             "not_allowed",
         )
-        assert (await office.as_("read-only", study="SRO").post(PATH, {"study": "SRO", "kind": "study"})).error == (
+        assert (
+            await office.as_("read-only", study="SRO").post(PATH, {"study": "SRO", "kind": "study"})
+        ).error == (
             403,
             "not_allowed",
         )
@@ -110,5 +112,3 @@ async def test_a_report_that_cannot_be_is_refused_or_fails_with_a_sentence(offic
         told = (await admin.get(f"{PATH}/{asked.body['id']}")).body
         assert told["state"] == "failed"
         assert "does not run at 'cusco'" in told["error"]
-
-

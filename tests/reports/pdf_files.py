@@ -32,9 +32,7 @@ class Pdf:
     @property
     def outline(self) -> list[tuple[int, str, int]]:
         """(level, title, page from 0)."""
-        return [
-            (mark.level, mark.get_title(), mark.get_dest().get_index()) for mark in self._file.get_toc()
-        ]
+        return [(mark.level, mark.get_title(), mark.get_dest().get_index()) for mark in self._file.get_toc()]
 
     def ink(self, page: int, left: float, top: float, right: float, bottom: float) -> float:
         """The share of an area (points, from the upper left corner) that is not white."""
@@ -60,15 +58,13 @@ class Pdf:
     @property
     def objects(self) -> str:
         """The file without its streams."""
-        return re.sub(rb"stream\r?\n.*?endstream", b"", self.content, flags=re.S).decode("latin-1")
+        return re.sub(rb"stream\r?\n.*?endstream", b"", self.content, flags=re.DOTALL).decode("latin-1")
 
     def streams(self) -> Iterator[bytes]:
-        for match in re.finditer(rb"stream\r?\n(.*?)endstream", self.content, re.S):
+        for match in re.finditer(rb"stream\r?\n(.*?)endstream", self.content, re.DOTALL):
             yield zlib.decompress(match[1])
 
 
 def count(pdf: Pdf, pattern: str) -> int:
     """How often a pattern stands in the file's objects."""
     return len(re.findall(pattern, pdf.objects))
-
-

@@ -70,7 +70,9 @@ def value_of(variable: Variable, place: int) -> float:
 def sample_of(variable: Variable, n: int) -> ScoreSample:
     """n participants at two visits, `P-0` the first of them."""
     before = {f"P-{place}": value_of(variable, place) for place in range(n)}
-    after = {who: value + value_of(variable, place * 3) / 50 for place, (who, value) in enumerate(before.items())}
+    after = {
+        who: value + value_of(variable, place * 3) / 50 for place, (who, value) in enumerate(before.items())
+    }
     sample = Sample({"base": before, "month-6": after}, LeftOut(0, 0, 0, 0), (1,))
     return ScoreSample(variable, sample, ("base", "month-6"))
 

@@ -35,7 +35,12 @@ SECTIONS: dict[Kind, list[str]] = {
 }
 
 WRITTEN = {
-    ("participant", "en"): ["Page 1 of", "P-0042", "6 Jan 2025", "Data complete through 1 Mar 2026, 06:30 UTC"],
+    ("participant", "en"): [
+        "Page 1 of",
+        "P-0042",
+        "6 Jan 2025",
+        "Data complete through 1 Mar 2026, 06:30 UTC",
+    ],
     ("participant", "fr"): ["Page 1 sur", "P-0042", "6 janv. 2025", "percentile", "terminées : 3"],
     ("site", "en"): ["Clinic of lima", "63 of 78 (81%)", "America/Lima", "Room 2 (tab-1)", "20 of 210 (10%)"],
     ("site", "fr"): ["Fuseau horaire", "En attente sur les tablettes", "20 sur 210 (10 %)", "janv. 2020"],

@@ -72,7 +72,8 @@ def test_arabic_letters_are_joined() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["word " * 40, "x" * 300, "日本語" * 60, "مرحبا " * 40, "a-very-long-code/with.marks_" * 10, "ﬀ" * 90]
+    "text",
+    ["word " * 40, "x" * 300, "日本語" * 60, "مرحبا " * 40, "a-very-long-code/with.marks_" * 10, "ﬀ" * 90],
 )
 @pytest.mark.parametrize("width", [11.0, 60.0, 140.0])
 def test_no_line_is_wider_than_its_place_and_nothing_is_lost(text: str, width: float) -> None:
