@@ -30,7 +30,7 @@ class SiteStanding(msgspec.Struct, frozen=True):
 
 
 class ScoringVersion(msgspec.Struct, frozen=True):
-    """With which version of its definition scores of a task were made; several, after a partial re-scoring."""
+    """With which versions of its definition a task's scores were made; several after a partial re-scoring."""
 
     task: str
     versions: tuple[int, ...]

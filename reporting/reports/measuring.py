@@ -73,9 +73,8 @@ def distribution(measured: ScoreSample) -> Distribution:
 
 
 def _number_of_bins(sample: Description, low: float, high: float) -> int:
-    assert sample.upper_quartile is not None
-    assert sample.lower_quartile is not None
-    width = 2 * (sample.upper_quartile - sample.lower_quartile) / sample.n ** (1 / 3)
+    spread = (sample.upper_quartile or 0.0) - (sample.lower_quartile or 0.0)
+    width = 2 * spread / sample.n ** (1 / 3)
     return max(5, min(MOST_BINS, round((high - low) / width))) if width > 0 else MOST_BINS // 2
 
 

@@ -16,8 +16,7 @@ SERIOUS = tuple(code for code, rule in RULES.items() if rule.level is Level.SERI
 
 def read_site_report(connection: Connection, reach: Reach) -> SiteReport:
     """The report of the only site in reach. Raises NotThere for a site or study that nobody knows."""
-    assert reach.sites is not None
-    (site,) = reach.sites
+    (site,) = reach.sites or ()
     heading = read_heading(connection, reach.study)
     if heading is None:
         raise NotThere(f"There is no study {reach.study!r}.")

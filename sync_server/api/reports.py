@@ -10,7 +10,7 @@ takes the right to it. The same report of the same data is one file.
 
 | what happens | answer |
 |---|---|
-| a participant's report without `participant`, a site's without `site`, or with what another kind takes | 422 |
+| a participant's report without `participant`, a site's without `site`, or what another kind takes | 422 |
 | nobody is seen under this name in the caller's sites | 404 |
 | the site is none of the study's, and has no sessions of it | 202; the job fails with a sentence |
 """

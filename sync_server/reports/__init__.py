@@ -2,7 +2,7 @@
 
 | file | concept |
 |---|---|
-| `faces.py`, `characters.py`, `lines.py` | fonts that are packaged; which character is in which; shaped text |
+| `faces.py`, `characters.py`, `lines.py` | packaged fonts; which character is in which; shaped text |
 | `embedding.py`, `structure.py`, `sheets.py` | PDF: fonts, tags, pages |
 | `flow.py`, `blocks.py`, `grid.py` | what stands under what, and where a page ends |
 | `scales.py`, `curves.py`, `histograms.py`, `bars.py`, `diagram.py` | charts |

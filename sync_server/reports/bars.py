@@ -7,8 +7,22 @@ from typing import Final
 from sync_server.reports.blocks import SMALL, TINY, put
 from sync_server.reports.lines import line, shortened, width_of
 from sync_server.reports.scales import Scale, thinned, whole_ticks
-from sync_server.reports.sheets import BLUE, FAINT, INK, RULE, RUST, SOFT, WHITE, Colour, Sheets
+from sync_server.reports.sheets import (
+    BLUE,
+    FAINT,
+    INK,
+    RULE,
+    RUST,
+    SOFT,
+    WHITE,
+    Area,
+    Colour,
+    Sheets,
+    between,
+)
 
+BAR: Final = 21.0
+"""Height of a stacked bar, with its space."""
 _KEY: Final = 12.0
 """Height of the key above a chart."""
 
@@ -27,13 +41,14 @@ class Months:
     """The sum at the end."""
 
 
-def draw_months(sheets: Sheets, months: Months, x: float, y: float, width: float, height: float) -> None:
+def draw_months(sheets: Sheets, months: Months, area: Area) -> None:
     """Bars, and over them the sum as steps on a scale of its own that ends at its last value."""
-    _draw_key(sheets, months, x, y)
+    _draw_key(sheets, months, area.x, area.y)
     steps = whole_ticks(max(months.counts, default=0))
     gutter = max(width_of(label, TINY) for label in months.tick_labels) + 6
     room = width_of(months.sum_label, SMALL) + 8
-    left, right, top, bottom = x + gutter, x + width - room, y + _KEY + 8, y + height - 12
+    left, right = area.x + gutter, area.right - room
+    top, bottom = area.y + _KEY + 8, area.bottom - 12
     up = Scale(0, steps[-1], bottom, top)
     for step, label in zip(steps, months.tick_labels, strict=True):
         sheets.stroke([(left, up.at(step)), (right, up.at(step))], RULE, 0.4)
@@ -44,14 +59,14 @@ def draw_months(sheets: Sheets, months: Months, x: float, y: float, width: float
     for place, count in enumerate(months.counts):
         if count:
             at = left + slot * (place + 0.5) - bar / 2
-            sheets.box(at, up.at(count), bar, bottom - up.at(count), BLUE)
-    _draw_sum(sheets, months, (left, top, right, bottom), slot)
+            sheets.box(Area(at, up.at(count), bar, bottom - up.at(count)), BLUE)
+    _draw_sum(sheets, months, between(left, top, right, bottom), slot)
     sheets.stroke([(left, bottom), (right, bottom)], FAINT)
     _draw_labels(sheets, months.labels, left, slot, bottom)
 
 
 def _draw_key(sheets: Sheets, months: Months, x: float, y: float) -> None:
-    sheets.box(x, y + 2.5, 7, 6, BLUE)
+    sheets.box(Area(x, y + 2.5, 7, 6), BLUE)
     name = line(months.counts_name, SMALL)
     put(sheets, [name], x + 11, y, SOFT)
     if months.sum_name:
@@ -60,8 +75,8 @@ def _draw_key(sheets: Sheets, months: Months, x: float, y: float) -> None:
         put(sheets, [line(months.sum_name, SMALL)], at + 16, y, SOFT)
 
 
-def _draw_sum(sheets: Sheets, months: Months, area: tuple[float, float, float, float], slot: float) -> None:
-    left, top, right, bottom = area
+def _draw_sum(sheets: Sheets, months: Months, area: Area, slot: float) -> None:
+    left, top, bottom = area.x, area.y, area.bottom
     total = sum(months.counts)
     if not total or not months.sum_name:
         return
@@ -73,7 +88,7 @@ def _draw_sum(sheets: Sheets, months: Months, area: tuple[float, float, float, f
     # White beneath it keeps it apart from the bars, in black and white too.
     sheets.stroke(points, WHITE, 3)
     sheets.stroke(points, RUST, 1.4)
-    put(sheets, [line(months.sum_label, SMALL)], right + 4, top - SMALL.size * 0.65, INK)
+    put(sheets, [line(months.sum_label, SMALL)], area.right + 4, top - SMALL.size * 0.65, INK)
 
 
 def _draw_labels(sheets: Sheets, labels: Sequence[str], left: float, slot: float, bottom: float) -> None:
@@ -106,14 +121,13 @@ def draw_stacked(
     sheets: Sheets,
     bars: Sequence[Stacked],
     key: Sequence[tuple[str, Part]],
-    area: tuple[float, float, float],
-    row: float,
+    area: Area,
 ) -> None:
-    """Bars under each other, all as long as the longest has parts; `area`: x, y, width; `row`: height of one."""
-    x, y, width = area
+    """Bars under each other, on one scale, and a key above them."""
+    x, y, width = area.x, area.y, area.width
     at = x
     for name, part in key:
-        sheets.box(at, y + 2.5, 7, 6, part.colour, INK, 0.4)
+        sheets.box(Area(at, y + 2.5, 7, 6), part.colour, INK, 0.4)
         shown = line(name, SMALL)
         put(sheets, [shown], at + 11, y, SOFT)
         at += shown.width + 25
@@ -123,15 +137,15 @@ def draw_stacked(
     across = Scale(0, max(longest, 1), 0, width - names - texts)
     y += 18
     for bar in bars:
-        put(sheets, [shortened(bar.name, SMALL, names - 8)], x, y + row / 2 - SMALL.size * 0.68)
+        put(sheets, [shortened(bar.name, SMALL, names - 8)], x, y + BAR / 2 - SMALL.size * 0.68)
         at = x + names
         for part in bar.parts:
             length = across.at(part.count)
             if part.count:
-                sheets.box(at, y + 3, length, row - 6, part.colour, INK, 0.4)
+                sheets.box(Area(at, y + 3, length, BAR - 6), part.colour, INK, 0.4)
                 number = line(str(part.count), TINY)
                 if number.width + 4 < length:
-                    sheets.text(number, at + length / 2, y + row / 2 + TINY.size * 0.36, part.ink, align=0.5)
+                    sheets.text(number, at + length / 2, y + BAR / 2 + TINY.size * 0.36, part.ink, align=0.5)
             at += length
-        put(sheets, [line(bar.text, SMALL)], at + 6, y + row / 2 - SMALL.size * 0.68, SOFT)
-        y += row
+        put(sheets, [line(bar.text, SMALL)], at + 6, y + BAR / 2 - SMALL.size * 0.68, SOFT)
+        y += BAR

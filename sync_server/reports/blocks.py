@@ -7,7 +7,7 @@ from typing import Final
 from sync_server.reports.faces import Weight
 from sync_server.reports.flow import CONTENT_WIDTH, MARGIN, TALLEST, Block, space
 from sync_server.reports.lines import Line, Style, line, wrapped
-from sync_server.reports.sheets import BLUE, INK, RULE, SOFT, Colour, Sheets
+from sync_server.reports.sheets import BLUE, INK, RULE, SOFT, Area, Colour, Sheets
 
 BODY: Final = Style(9)
 SMALL: Final = Style(7.5)
@@ -55,7 +55,7 @@ def title(kind: str, text: str, below: str) -> Block:
     def draw(sheets: Sheets, y: float) -> None:
         sheets.bookmark(text, 0, y)
         with sheets.artifact():
-            sheets.box(MARGIN, y, 26, 3, BLUE)
+            sheets.box(Area(MARGIN, y, 26, 3), BLUE)
         with sheets.tagged("P"):
             sheets.text(kind_line, MARGIN, y + 18, BLUE)
         with sheets.tagged("H1"):
@@ -153,10 +153,10 @@ def _facts_row(items: Sequence[Fact], width: float) -> Block:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A chart: what it shows in words, and how it is drawn into an area (x, y, width, height)."""
+    """A chart: what it shows in words, and how it is drawn into an area."""
 
     alternative: str
-    draw: Callable[[Sheets, float, float, float, float], None]
+    draw: Callable[[Sheets, Area], None]
 
 
 def figure(chart: Figure, height: float, *, with_next: bool = False) -> Block:
@@ -164,7 +164,7 @@ def figure(chart: Figure, height: float, *, with_next: bool = False) -> Block:
 
     def draw(sheets: Sheets, y: float) -> None:
         with sheets.tagged("Figure", chart.alternative):
-            chart.draw(sheets, MARGIN, y, CONTENT_WIDTH, height - 8)
+            chart.draw(sheets, Area(MARGIN, y, CONTENT_WIDTH, height - 8))
 
     return Block(height, draw, with_next=with_next)
 
@@ -180,7 +180,7 @@ def _row(charts: Sequence[Figure], width: float, height: float, gap: float) -> B
     def draw(sheets: Sheets, y: float) -> None:
         for number, chart in enumerate(charts):
             with sheets.tagged("Figure", chart.alternative):
-                chart.draw(sheets, MARGIN + number * (width + gap), y, width, height - 10)
+                chart.draw(sheets, Area(MARGIN + number * (width + gap), y, width, height - 10))
 
     return Block(height, draw)
 

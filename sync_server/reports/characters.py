@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 from bidi import algorithm
 
-from sync_server.reports.faces import Source, source_with
+from sync_server.reports.faces import SOURCES, Source, source_with
 
 _JOINERS: Final = "\u200c\u200d"
 _VARIATIONS: Final = "\ufe0e\ufe0f"
@@ -105,10 +105,8 @@ def _same(text: str, levels: list[int]) -> list[tuple[int, Source, str]]:
             if is_attached or source is None or source == before:
                 found[-1] = (level, before, found[-1][2] + character)
                 continue
-        if source is None:
-            source = source_with("x")
-        assert source is not None
-        found.append((level, source, character))
+        # Shown text has a face for every character; a joiner may begin it.
+        found.append((level, source or SOURCES[0], character))
     return found
 
 

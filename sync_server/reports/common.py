@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, cast, get_args
 
 from reporting.reports.contents import FlagCount, Kind, Provenance, StudyHeading, VisitCount
 from reporting.research.score_variables import TASK_LABELS
@@ -23,12 +23,13 @@ _FLAG_LABELS: Final = {value.code: value.label for value in FLAG_CODE}
 
 
 def make_pdf(
+    blocks: Sequence[Block],
+    say: Wording,
+    *,
     kind: Kind,
     subject: str,
     study: StudyHeading,
     provenance: Provenance,
-    blocks: Sequence[Block],
-    say: Wording,
 ) -> bytes:
     """The file. `subject`: who or what it is about, for its title."""
     title = f"{say(f'kind_{kind}')} · {study.code}" + (f" · {subject}" if subject != study.code else "")
@@ -55,8 +56,9 @@ def make_pdf(
 
 def language_of(value: object) -> Language:
     """English or French. ValueError for anything else."""
-    if value == "en" or value == "fr":
-        return value
+    for known in get_args(Language):
+        if value == known:
+            return cast(Language, known)
     raise ValueError(f"reports are in en or fr, not {value!r}")
 
 
@@ -68,7 +70,7 @@ def task_name(task: str, say: Wording) -> str:
 def score_name(variable: Variable, say: Wording) -> str:
     """What a score is called within its task."""
     whole, task = say.label(variable.label), task_name(variable.task or "", say)
-    name = whole.removeprefix(task).lstrip(" : ")
+    name = whole.removeprefix(task).lstrip().lstrip(":").lstrip()
     return name[:1].upper() + name[1:]
 
 

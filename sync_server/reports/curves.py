@@ -7,7 +7,19 @@ from typing import Final
 from sync_server.reports.blocks import LEADING, SMALL_STRONG, TINY, put
 from sync_server.reports.lines import Line, line, shortened, width_of, wrapped
 from sync_server.reports.scales import Scale, ticks
-from sync_server.reports.sheets import BAND, BLUE, FAINT, INK, RULE, RUST, SOFT, WHITE, Colour, Sheets
+from sync_server.reports.sheets import (
+    BAND,
+    BLUE,
+    FAINT,
+    INK,
+    RULE,
+    RUST,
+    SOFT,
+    WHITE,
+    Area,
+    Sheets,
+    between,
+)
 
 _FEW_DOTS: Final = 20
 """More are drawn smaller."""
@@ -75,35 +87,36 @@ def title_of(text: str, width: float) -> list[Line]:
     return wrapped(text, SMALL_STRONG, width, TITLE_LINES)
 
 
-def draw_curve(sheets: Sheets, curve: Curve, x: float, y: float, width: float, height: float) -> None:
+def draw_curve(sheets: Sheets, curve: Curve, area: Area) -> None:
     """The chart, with its title above and its notes beneath."""
-    put(sheets, title_of(curve.title, width), x, y)
+    x, width = area.x, area.width
+    put(sheets, title_of(curve.title, width), x, area.y)
     leading = TINY.size * LEADING
-    top = y + curve.title_lines * SMALL_STRONG.size * LEADING + 8
-    bottom = y + height - leading * (NOTES + 1) - 3
+    top = area.y + curve.title_lines * SMALL_STRONG.size * LEADING + 8
+    bottom = area.bottom - leading * (NOTES + 1) - 3
     gutter = max((width_of(label, TINY) for label in curve.labels), default=0.0) + 5
-    area = (x + gutter, top, x + width, bottom)
+    plot = between(x + gutter, top, area.right, bottom)
     if curve.points:
-        _draw_plot(sheets, curve, area)
+        _draw_plot(sheets, curve, plot)
     else:
-        _draw_empty(sheets, curve, area)
-    _draw_ends(sheets, curve, area)
+        _draw_empty(sheets, curve, plot)
+    _draw_ends(sheets, curve, plot)
     at = bottom + leading + 2
     for text, is_notable in curve.notes:
         note = shortened(text, TINY, width - (7 if is_notable else 0))
         if is_notable:
-            sheets.box(x, at + 2.2, 4, 4, RUST)
+            sheets.box(Area(x, at + 2.2, 4, 4), RUST)
         put(sheets, [note], x + (7 if is_notable else 0), at, INK if is_notable else SOFT)
         at += leading
 
 
-def _draw_plot(sheets: Sheets, curve: Curve, area: tuple[float, float, float, float]) -> None:
-    left, top, right, bottom = area
+def _draw_plot(sheets: Sheets, curve: Curve, area: Area) -> None:
+    left, top, right, bottom = area.x, area.y, area.right, area.bottom
     across = Scale(curve.span[0], curve.span[1], left + 5, right - 5)
     up = Scale(curve.values[0], curve.values[-1], bottom, top)
     if curve.band is not None:
         low, high = up.at(curve.band.low), up.at(curve.band.high)
-        sheets.box(left, high, right - left, low - high, BAND)
+        sheets.box(between(left, high, right, low), BAND)
         middle = up.at(curve.band.middle)
         sheets.stroke([(left, middle), (right, middle)], SOFT, 0.7, "2.5 2")
     for value, label in zip(curve.values, curve.labels, strict=True):
@@ -119,26 +132,19 @@ def _draw_plot(sheets: Sheets, curve: Curve, area: tuple[float, float, float, fl
         )
 
 
-def _draw_empty(sheets: Sheets, curve: Curve, area: tuple[float, float, float, float]) -> None:
-    left, top, right, bottom = area
-    sheets.box(left, top, right - left, bottom - top, None, RULE)
-    text = wrapped(curve.empty, TINY, right - left - 8, 3)
-    middle = (top + bottom) / 2 - len(text) * TINY.size * LEADING / 2
-    put(sheets, text, (left + right) / 2, middle, SOFT, align=0.5)
+def _draw_empty(sheets: Sheets, curve: Curve, area: Area) -> None:
+    sheets.box(area, None, RULE)
+    text = wrapped(curve.empty, TINY, area.width - 8, 3)
+    middle = area.y + area.height / 2 - len(text) * TINY.size * LEADING / 2
+    put(sheets, text, area.x + area.width / 2, middle, SOFT, align=0.5)
 
 
-def _draw_ends(sheets: Sheets, curve: Curve, area: tuple[float, float, float, float]) -> None:
-    left, _, right, bottom = area
+def _draw_ends(sheets: Sheets, curve: Curve, area: Area) -> None:
     first, last = (line(text, TINY) for text in curve.ends)
+    y = area.bottom + 0.5
     if curve.ends[0] == curve.ends[1]:
-        put(sheets, [first], (left + right) / 2, bottom + 0.5, SOFT, align=0.5)
+        put(sheets, [first], area.x + area.width / 2, y, SOFT, align=0.5)
         return
-    _put_if_fits(sheets, first, last, left, right, bottom)
-
-
-def _put_if_fits(
-    sheets: Sheets, first: Line, last: Line, left: float, right: float, bottom: float, colour: Colour = SOFT
-) -> None:
-    if first.width + last.width + 4 <= right - left:
-        put(sheets, [first], left, bottom + 0.5, colour)
-    put(sheets, [last], right, bottom + 0.5, colour, align=1)
+    if first.width + last.width + 4 <= area.width:
+        put(sheets, [first], area.x, y, SOFT)
+    put(sheets, [last], area.right, y, SOFT, align=1)

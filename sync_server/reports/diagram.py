@@ -7,7 +7,7 @@ from typing import Final
 from sync_server.reports.blocks import SMALL, STRONG, height_of, put
 from sync_server.reports.flow import CONTENT_WIDTH, MARGIN, Block
 from sync_server.reports.lines import Line, wrapped
-from sync_server.reports.sheets import INK, SHADE, SOFT, WHITE, Sheets
+from sync_server.reports.sheets import INK, SHADE, SOFT, WHITE, Area, Sheets
 
 _PADDING: Final = 7.0
 _GAP: Final = 20.0
@@ -70,7 +70,7 @@ def _box(head: str, details: Sequence[str], width: float) -> _Box:
 
 
 def _draw_box(sheets: Sheets, box: _Box, x: float, y: float, width: float, *, is_side: bool = False) -> None:
-    sheets.box(x, y, width, box.height, WHITE if is_side else SHADE, INK, 0.7)
+    sheets.box(Area(x, y, width, box.height), WHITE if is_side else SHADE, INK, 0.7)
     put(sheets, box.head, x + _PADDING, y + _PADDING)
     put(sheets, box.details, x + _PADDING, y + _PADDING + height_of(box.head), SOFT)
 

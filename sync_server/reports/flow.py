@@ -7,6 +7,7 @@ head of a table). A block that is higher than a page cannot be: who makes blocks
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import dropwhile
 from typing import Final
 
 from sync_server.reports.lines import Style, line, shortened
@@ -47,14 +48,14 @@ def pages_of(blocks: Sequence[Block]) -> list[list[Block]]:
     """The blocks of each page, repeated ones included; at least one page."""
     pages: list[list[Block]] = [[]]
     used = 0.0
-    for group in _groups(blocks):
+    for together in _groups(blocks):
+        group = together
         height = sum(block.height for block in group)
         if used and used + height > BOTTOM - TOP:
             pages.append([])
             used = 0.0
         if not pages[-1]:
-            while group and group[0].is_space:
-                group = group[1:]
+            group = list(dropwhile(lambda block: block.is_space, group))
             if group and group[0].repeat is not None and len(pages) > 1:
                 group = [group[0].repeat, *group]
             height = sum(block.height for block in group)

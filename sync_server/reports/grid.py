@@ -7,7 +7,7 @@ from typing import Final
 from sync_server.reports.blocks import SMALL, SMALL_STRONG, height_of, put
 from sync_server.reports.flow import CONTENT_WIDTH, MARGIN, Block, Draw, space
 from sync_server.reports.lines import Line, Style, width_of, wrapped
-from sync_server.reports.sheets import INK, RULE, SHADE, SOFT, Sheets
+from sync_server.reports.sheets import INK, RULE, SHADE, Area, Sheets
 
 _PADDING: Final = 4.0
 _MOST_LINES: Final = 12
@@ -85,13 +85,13 @@ def _row(
     def draw(sheets: Sheets, y: float) -> None:
         with sheets.artifact():
             if number % 2:
-                sheets.box(MARGIN, y, CONTENT_WIDTH, height, SHADE)
+                sheets.box(Area(MARGIN, y, CONTENT_WIDTH, height), SHADE)
             if kind == "TH":
                 sheets.stroke([(MARGIN, y + height), (MARGIN + CONTENT_WIDTH, y + height)], INK, 0.6)
         with sheets.tag("TR"):
             for column, x, cell in _placed(columns, widths, cells):
                 with sheets.tagged(kind):
-                    _put_cell(sheets, column, x, y, cell, kind)
+                    _put_cell(sheets, column, x, y, cell)
 
     return Block(height, draw)
 
@@ -104,7 +104,7 @@ def _as_artifact(columns: Sequence[Column], widths: Sequence[float]) -> Draw:
     def draw(sheets: Sheets, y: float) -> None:
         with sheets.artifact():
             for column, x, cell in _placed(columns, widths, cells):
-                _put_cell(sheets, column, x, y, cell, "TH")
+                _put_cell(sheets, column, x, y, cell)
             sheets.stroke([(MARGIN, y + height), (MARGIN + CONTENT_WIDTH, y + height)], RULE, 0.6)
 
     return draw
@@ -127,6 +127,5 @@ def _placed(
         x += width
 
 
-def _put_cell(sheets: Sheets, column: Column, x: float, y: float, cell: list[Line], kind: str) -> None:
-    colour = SOFT if kind == "TH" else INK
-    put(sheets, cell, x, y + _PADDING - 1, colour, align=1 if column.is_number else 0)
+def _put_cell(sheets: Sheets, column: Column, x: float, y: float, cell: list[Line]) -> None:
+    put(sheets, cell, x, y + _PADDING - 1, INK, align=1 if column.is_number else 0)

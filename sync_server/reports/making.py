@@ -5,7 +5,7 @@ title makes a new file, and a session of another site that it does not show make
 
 | what happens | what follows |
 |---|---|
-| the study, site or participant is not there, or not in reach | CannotMake, with a sentence that names nobody |
+| the study, site or participant is not there, or not in reach | CannotMake; its sentence names nobody |
 | the packages that draw are not installed here | CannotMake, with what to install |
 """
 

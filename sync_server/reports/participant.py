@@ -53,7 +53,14 @@ def participant_pdf(report: ParticipantReport, language: Language) -> bytes:
         *_quality(report, say),
         *provenance_section(report.provenance, say, about="participant"),
     ]
-    return make_pdf("participant", report.participant, report.study, report.provenance, blocks, say)
+    return make_pdf(
+        blocks,
+        say,
+        kind="participant",
+        subject=report.participant,
+        study=report.study,
+        provenance=report.provenance,
+    )
 
 
 def _head(report: ParticipantReport, say: Wording) -> list[Block]:
@@ -188,7 +195,7 @@ def _figure(
     )
     return Figure(
         _alternative(course, curve, say),
-        lambda sheets, x, y, width, height: draw_curve(sheets, curve, x, y, width, height),
+        lambda sheets, area: draw_curve(sheets, curve, area),
     )
 
 

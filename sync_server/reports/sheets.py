@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import md5
 from io import BytesIO
-from itertools import groupby
 from typing import Final, NamedTuple
 
 from reportlab.pdfbase.pdfdoc import PDFName, PDFObjectReference, PDFStream, PDFZCompress
@@ -24,6 +23,31 @@ WIDTH: Final = 595.28
 HEIGHT: Final = 841.89
 
 Point = tuple[float, float]
+
+
+class Area(NamedTuple):
+    """A rectangle, by its upper left corner."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    @property
+    def right(self) -> float:
+        """Its right edge."""
+        return self.x + self.width
+
+    @property
+    def bottom(self) -> float:
+        """Its lower edge."""
+        return self.y + self.height
+
+
+def between(left: float, top: float, right: float, bottom: float) -> Area:
+    """The area with these edges."""
+    return Area(left, top, right - left, bottom - top)
+
 
 _SEEN: Final = 0.4
 """Thousandths of the size: less kerning than that is not written."""
@@ -174,18 +198,11 @@ class Sheets:
         self._paint(path, fill, line, width)
 
     def box(
-        self,
-        x: float,
-        y: float,
-        width: float,
-        height: float,
-        fill: Colour | None = None,
-        line: Colour | None = None,
-        line_width: float = 0.5,
+        self, area: Area, fill: Colour | None = None, line: Colour | None = None, width: float = 0.5
     ) -> None:
-        """A rectangle, by its upper left corner."""
-        path = f"{_n(x)} {_n(HEIGHT - y - height)} {_n(width)} {_n(height)} re"
-        self._paint(path, fill, line, line_width)
+        """A rectangle, filled, outlined, or both."""
+        path = f"{_n(area.x)} {_n(HEIGHT - area.bottom)} {_n(area.width)} {_n(area.height)} re"
+        self._paint(path, fill, line, width)
 
     def dot(self, x: float, y: float, radius: float, fill: Colour | None, line: Colour | None = None) -> None:
         """A circle."""
@@ -218,25 +235,21 @@ class Sheets:
         """Draw a run; where it ends."""
         self._fonts.use(run)
         self._add(f"/{self._fonts.name_of(run.face)} {_n(size)} Tf")
-        for is_plain, stretch in groupby(_clusters(run), lambda cluster: len(cluster) == 1):
-            clusters = [[each for cluster in stretch for each in cluster]] if is_plain else stretch
-            for glyphs in clusters:
-                x = self._glyphs(run.face, glyphs, size, x, y, is_plain)
+        for glyphs, is_plain in _stretches(run):
+            self._glyphs(run.face, glyphs, size, (x, y), is_plain=is_plain)
+            x += sum(glyph.advance for glyph in glyphs) * size / 1000
         return x
 
-    def _glyphs(
-        self, face: Face, glyphs: list[Glyph], size: float, x: float, y: float, is_plain: bool
-    ) -> float:
+    def _glyphs(self, face: Face, glyphs: list[Glyph], size: float, at: Point, *, is_plain: bool) -> None:
         if not is_plain:
             # Several glyphs, and what they are together: a letter and its dots.
             text = glyphs[0].text.encode("utf-16-be").hex().upper()
             self._add(f"/Span <</ActualText <FEFF{text}>>> BDC")
         for offset, rise, shown in _strings(face, glyphs):
-            at_x, at_y = x + offset * size / 1000, y + rise * size / 1000
+            at_x, at_y = at[0] + offset * size / 1000, at[1] + rise * size / 1000
             self._add(f"1 0 0 1 {_n(at_x)} {_n(at_y)} Tm {shown} TJ")
         if not is_plain:
             self._add("EMC")
-        return x + sum(glyph.advance for glyph in glyphs) * size / 1000
 
     def _close_page(self) -> None:
         if not self._is_open:
@@ -280,6 +293,21 @@ def _clusters(run: Run) -> Iterator[list[Glyph]]:
         cluster.append(glyph)
     if cluster:
         yield cluster
+
+
+def _stretches(run: Run) -> Iterator[tuple[list[Glyph], bool]]:
+    """Glyphs that each stand for their own text, as many as there are; and each cluster of several."""
+    plain: list[Glyph] = []
+    for cluster in _clusters(run):
+        if len(cluster) == 1:
+            plain += cluster
+            continue
+        if plain:
+            yield plain, True
+            plain = []
+        yield cluster, False
+    if plain:
+        yield plain, True
 
 
 def _strings(face: Face, glyphs: list[Glyph]) -> Iterator[tuple[float, float, str]]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from reporting.reports.contents import MonthCount, SiteReport, VisitCount
 from reporting.research.variables import Language
-from sync_server.reports.bars import Months, Part, Stacked, draw_months, draw_stacked
+from sync_server.reports.bars import BAR, Months, Part, Stacked, draw_months, draw_stacked
 from sync_server.reports.blocks import Fact, Figure, facts, figure, note, paragraph, section, title
 from sync_server.reports.common import (
     flags_table,
@@ -22,7 +22,6 @@ from sync_server.reports.sheets import BAND, BLUE, FAINT, INK, WHITE
 from sync_server.reports.wording import MISSING, Wording
 
 _CHART_HEIGHT = 150.0
-_BAR = 21.0
 
 
 def site_pdf(report: SiteReport, language: Language) -> bytes:
@@ -31,7 +30,9 @@ def site_pdf(report: SiteReport, language: Language) -> bytes:
     blocks = [*_head(report, say), *_enrolment(report, say)]
     blocks += [*visits_section(report.visits, say), *_quality(report, say), *_sync(report, say)]
     blocks += provenance_section(report.provenance, say, about="site")
-    return make_pdf("site", report.site, report.study, report.provenance, blocks, say)
+    return make_pdf(
+        blocks, say, kind="site", subject=report.site, study=report.study, provenance=report.provenance
+    )
 
 
 def _head(report: SiteReport, say: Wording) -> list[Block]:
@@ -103,7 +104,7 @@ def _months(months: Sequence[MonthCount], counts: list[int], what: str, say: Wor
     return figure(
         Figure(
             alternative,
-            lambda sheets, x, y, width, height: draw_months(sheets, chart, x, y, width, height),
+            lambda sheets, area: draw_months(sheets, chart, area),
         ),
         _CHART_HEIGHT,
     )
@@ -122,7 +123,7 @@ def visits_section(visits: Sequence[VisitCount], say: Wording) -> list[Block]:
         "missed": (FAINT, INK),
     }
     key = [(say(f"visit_{state}"), Part(0, *look)) for state, look in looks.items()]
-    most = int(TALLEST / _BAR) - 4
+    most = int(TALLEST / BAR) - 4
     for start in range(0, len(visits), most):
         part = visits[start : start + most]
         bars = [
@@ -146,9 +147,9 @@ def _bars(
     )
     chart = Figure(
         say("visits_alternative", rows=rows),
-        lambda sheets, x, y, width, _height: draw_stacked(sheets, bars, key, (x, y, width), _BAR),
+        lambda sheets, area: draw_stacked(sheets, bars, key, area),
     )
-    return figure(chart, 18 + _BAR * len(bars) + 10)
+    return figure(chart, 18 + BAR * len(bars) + 10)
 
 
 def _completion(visit: VisitCount, say: Wording) -> str:

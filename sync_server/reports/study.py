@@ -60,7 +60,9 @@ def study_pdf(report: StudyReport, language: Language) -> bytes:
     blocks += enrolment_chart(report.months, say)
     blocks += [*_sites(report, say), *visits_section(report.visits, say), *_distributions(report, say)]
     blocks += [*_retests(report, say), *provenance_section(report.provenance, say, about="study")]
-    return make_pdf("study", report.study.code, report.study, report.provenance, blocks, say)
+    return make_pdf(
+        blocks, say, kind="study", subject=report.study.code, study=report.study, provenance=report.provenance
+    )
 
 
 def _head(report: StudyReport, say: Wording) -> list[Block]:
@@ -129,7 +131,7 @@ def _flow(report: StudyReport, say: Wording) -> list[Block]:
         withdrawn=people.withdrawn,
         completed=people.completed,
     )
-    return section(say("section_flow")) + [*flow_diagram(steps, alternative), space(10)]
+    return [*section(say("section_flow")), *flow_diagram(steps, alternative), space(10)]
 
 
 def _visit_step(visit: VisitCount, say: Wording) -> Step:
@@ -262,7 +264,7 @@ def _histogram(distribution: Distribution, title_lines: int, say: Wording) -> Fi
     )
     return Figure(
         alternative,
-        lambda sheets, x, y, width, height: draw_histogram(sheets, chart, x, y, width, height),
+        lambda sheets, area: draw_histogram(sheets, chart, area),
     )
 
 

@@ -34,7 +34,6 @@ TEXTS: Final[Mapping[str, Text]] = {
     "sites": Text("Sites", "Centres"),
     "participant": Text("Participant", "Participant"),
     "pseudonym": Text("Pseudonym", "Pseudonyme"),
-    "withheld": Text("withheld", "non communiqué"),
     "status": Text("Status", "Statut"),
     "language": Text("Language", "Langue"),
     "enrolled_on": Text("Enrolled", "Inclusion"),
@@ -78,22 +77,24 @@ TEXTS: Final[Mapping[str, Text]] = {
     "section_provenance": Text("Provenance", "Provenance"),
     # Charts of a participant.
     "scores_legend": Text(
-        "Dots are sessions of this participant, hollow where one was not completed. The band holds the middle "
-        "half (quartiles) and the dashed line is the median of the study's own sample at its first visit. It is "
-        "shown from {least} participants on; sessions that were not completed or have a serious remark count "
-        "for no statistic.",
-        "Les points sont les passations de ce participant, creux si une passation n'est pas terminée. La bande "
-        "contient la moitié centrale (quartiles) et le trait pointillé est la médiane de l'échantillon de "
-        "l'étude à sa première visite. Elle est montrée à partir de {least} participants ; une passation non "
-        "terminée ou avec une remarque grave ne compte dans aucune statistique.",
+        "Dots are sessions of this participant, hollow where one was not completed. The band holds the "
+        "middle half (quartiles) and the dashed line is the median of the study's own sample at its first"
+        " visit. It is shown from {least} participants on; sessions that were not completed or have a "
+        "serious remark count for no statistic.",
+        "Les points sont les passations de ce participant, creux si une passation n'est pas terminée. La "
+        "bande contient la moitié centrale (quartiles) et le trait pointillé est la médiane de "
+        "l'échantillon de l'étude à sa première visite. Elle est montrée à partir de {least} participants"
+        " ; une passation non terminée ou avec une remarque grave ne compte dans aucune statistique.",
     ),
     "change_legend": Text(
-        "A change from the first visit to the second is told as reliable where it exceeds, beyond the study's mean practice effect, what the "
-        "score's error explains (Jacobson & Truax; 95%): a rise or fall of the value, not of the person. "
-        "Practice: the mean change of everybody who was measured at both.",
-        "Un changement de la première à la deuxième visite est dit fiable s'il dépasse, au-delà de l'effet d'entraînement moyen de l'étude, ce que "
-        "l'erreur du score explique (Jacobson & Truax ; 95 %) : une hausse ou une baisse de la valeur, pas de "
-        "la personne. Entraînement : le changement moyen de tous ceux qui ont été mesurés aux deux.",
+        "A change from the first visit to the second is told as reliable where it exceeds, beyond the "
+        "study's mean practice effect, what the score's error explains (Jacobson & Truax; 95%): a rise or"
+        " fall of the value, not of the person. Practice: the mean change of everybody who was measured "
+        "at both.",
+        "Un changement de la première à la deuxième visite est dit fiable s'il dépasse, au-delà de "
+        "l'effet d'entraînement moyen de l'étude, ce que l'erreur du score explique (Jacobson & Truax ; "
+        "95 %) : une hausse ou une baisse de la valeur, pas de la personne. Entraînement : le changement "
+        "moyen de tous ceux qui ont été mesurés aux deux.",
     ),
     "standing": Text(
         "{value} at {visit}: percentile {percentile} (n = {n})",
@@ -185,12 +186,14 @@ TEXTS: Final[Mapping[str, Text]] = {
     ),
     "visits_note": Text(
         "Cancelled visits are not counted: {number}. In window: of the completed ones.",
-        "Les visites annulées ne sont pas comptées : {number}. Dans la fenêtre : parmi celles qui sont faites.",
+        "Les visites annulées ne sont pas comptées : {number}. Dans la fenêtre : parmi celles qui sont "
+        "faites.",
     ),
     "of_completed": Text("{share} completed, {window} in window", "{share} faites, {window} dans la fenêtre"),
     "quality_summary": Text(
         "{flagged} sessions have a warning or worse; {serious} are hardly usable in part.",
-        "{flagged} passations ont un avertissement ou pire ; {serious} sont en partie difficilement utilisables.",
+        "{flagged} passations ont un avertissement ou pire ; {serious} sont en partie difficilement "
+        "utilisables.",
     ),
     "outstanding": Text("Outstanding on tablets", "En attente sur les tablettes"),
     "outstanding_detail": Text("documents (tablets: {number})", "documents (tablettes : {number})"),
@@ -231,22 +234,25 @@ TEXTS: Final[Mapping[str, Text]] = {
         "{completed} terminés.",
     ),
     "distributions_legend": Text(
-        "The study's sample at its first visit, of completed sessions without serious remarks. Beneath: the middle half (bar) and the "
-        "median (notch). Of fewer than {least} participants nothing but their number is shown.",
-        "L'échantillon de l'étude à sa première visite, passations terminées sans remarque grave. En dessous : la moitié centrale "
-        "(barre) et la médiane (trait). Sous {least} participants, seul leur nombre est montré.",
+        "The study's sample at its first visit, of completed sessions without serious remarks. Beneath: "
+        "the middle half (bar) and the median (notch). Of fewer than {least} participants nothing but "
+        "their number is shown.",
+        "L'échantillon de l'étude à sa première visite, passations terminées sans remarque grave. En "
+        "dessous : la moitié centrale (barre) et la médiane (trait). Sous {least} participants, seul leur"
+        " nombre est montré.",
     ),
     "distribution_note": Text(
         "median {median} ({low}–{high}), n = {n}", "médiane {median} ({low}–{high}), n = {n}"
     ),
     "distribution_alternative": Text("Histogram of {title}: {note}.", "Histogramme de {title} : {note}."),
     "retest_legend": Text(
-        "The study's first two visits, of everybody who was measured at both. r: Pearson, do people keep their order; ICC(2,1): do "
-        "they keep their values; 95% intervals in brackets. Practice: second minus first. An asterisk: the "
-        "interval does not hold zero.",
-        "Les deux premières visites de l'étude, de tous ceux qui ont été mesurés aux deux. r : Pearson, l'ordre des personnes est-il "
-        "conservé ; CCI(2,1) : leurs valeurs le sont-elles ; intervalles à 95 % entre crochets. Entraînement : "
-        "deuxième moins première. Astérisque : l'intervalle ne contient pas zéro.",
+        "The study's first two visits, of everybody who was measured at both. r: Pearson, do people keep "
+        "their order; ICC(2,1): do they keep their values; 95% intervals in brackets. Practice: second "
+        "minus first. An asterisk: the interval does not hold zero.",
+        "Les deux premières visites de l'étude, de tous ceux qui ont été mesurés aux deux. r : Pearson, "
+        "l'ordre des personnes est-il conservé ; CCI(2,1) : leurs valeurs le sont-elles ; intervalles à "
+        "95 % entre crochets. Entraînement : deuxième moins première. Astérisque : l'intervalle ne "
+        "contient pas zéro.",
     ),
     "score": Text("Score", "Score"),
     "pairs": Text("n", "n"),

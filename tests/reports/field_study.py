@@ -32,7 +32,8 @@ SELECT s.study, s.participant, min(s.site),
 FROM sessions AS s JOIN task_runs AS r ON (r.site, r.session_id) = (s.site, s.id)
 GROUP BY s.study, s.participant;
 INSERT INTO participants (study, code, site, status, enrolled_on)
-SELECT 'SRO', 'x' || to_char(number, 'FM000'), (ARRAY['hyderabad', 'lima', 'nairobi', 'stanford'])[1 + number % 4],
+SELECT 'SRO', 'x' || to_char(number, 'FM000'),
+       (ARRAY['hyderabad', 'lima', 'nairobi', 'stanford'])[1 + number % 4],
        'screened', NULL
 FROM generate_series(1, 38) AS number;
 INSERT INTO consent_withdrawals (study, participant, withdrawn_at, reason, recorded_by)
@@ -41,7 +42,8 @@ SELECT study, code, '2016-12-01',
        'coordinator'
 FROM participants WHERE status = 'withdrawn' AND hashtext(code) % 5 <> 0;
 INSERT INTO visit_definitions (study, code, title, anchor, offset_days, window_after_days, position) VALUES
-    ('SRO', 'baseline', 'Baseline', 'enrolment', 0, 14, 1), ('SRO', 'retest', 'Retest', 'enrolment', 112, 90, 2);
+    ('SRO', 'baseline', 'Baseline', 'enrolment', 0, 14, 1),
+    ('SRO', 'retest', 'Retest', 'enrolment', 112, 90, 2);
 INSERT INTO visits (study, participant, code, site, state, due_on, window_from, window_to, completed_on,
                     in_window, session_site, session_id, session_count, cancelled_cause)
 SELECT p.study, p.code, d.code, p.site,
