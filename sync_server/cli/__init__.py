@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, str] = {
     "replication": "sync_server.cli.replication",
     "researchers": "sync_server.cli.researchers",
     "export": "sync_server.cli.export",
+    "report": "sync_server.cli.report",
     "redcap": "sync_server.cli.redcap",
     "audit": "sync_server.cli.audit",
     "backup": "sync_server.cli.backup",

@@ -9,31 +9,24 @@ The same bytes as `/api/exports` makes of the same data. It reads one snapshot, 
 | `--identified` | codes and dates as they are; on the audit record, as every export |
 """
 
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
-import sqlalchemy.exc
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from reporting.audit import AuditEntry, record_entry
-from reporting.engine import sync_engine
+from reporting.audit import record_entry
 from reporting.research.audience import Audience
 from reporting.research.audience import Wanted as Rows
 from reporting.research.datasets import DATASETS
 from reporting.research.exporting import count_rows
 from reporting.studies.rows import select_status
-from sync_server.cli.target import data_dir_option, fail, target, why
-from sync_server.cli.transaction import transaction, why_unusable
+from sync_server.cli.made_file import made_here, make_file
+from sync_server.cli.target import data_dir_option, fail, target
+from sync_server.cli.transaction import transaction
 from sync_server.exports.exporting import MAKER
 from sync_server.exports.request import FORMATS, DoesNotGo, ExportRequest, Format, check
-from sync_server.research_files.folder import digest, put
-from sync_server.research_files.making import CannotMake, Made, Wanted
-from sync_server.research_files.running import make_here
+from sync_server.research_files.making import Wanted
 
 KIND = "export"
 
@@ -85,44 +78,14 @@ def export(  # noqa: PLR0917 (as click calls it)
         if dry_run:
             _tell_rows(_rows(connection, wanted), as_json=as_json)
             return
-        connection.execute(record_entry(_entry(wanted)))
+        connection.execute(record_entry(made_here(wanted, "export")))
     place = out / f"{MAKER.name(wanted)}.zip" if out.is_dir() else out
-    try:
-        made, size, sha256 = _make(database_url, wanted, place)
-    except CannotMake as error:
-        fail(str(error))
-    except OSError as error:
-        fail(f"{place} cannot be written: {why(error)}.")
-    except sqlalchemy.exc.DBAPIError as error:
-        reason = why_unusable(error)
-        if reason is None:
-            raise
-        fail(reason)
+    made, size, sha256 = make_file(database_url, wanted, MAKER, place)
     if as_json:
         told = {"file": str(place), "rows": made.rows, "size": size, "sha256": sha256}
         click.echo(msgspec.json.encode(told).decode())
     else:
         click.echo(f"{place}: {made.rows} rows, {size} bytes, SHA-256 {sha256}")
-
-
-def _make(database_url: str, wanted: Wanted, place: Path) -> tuple[Made, int, str]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    folder = Path(tempfile.mkdtemp(prefix=f".{place.name}.", suffix=".part", dir=place.parent))
-    engine = sync_engine(database_url, application_name="metricis-export")
-    try:
-        with Progress(*columns, console=Console(stderr=True)) as bar:
-            reading = bar.add_task("reading", total=None)
-
-            def tell(done: int, total: int | None, stage: str) -> None:
-                bar.update(reading, completed=done, total=total, description=stage)
-
-            made = make_here(engine, wanted, MAKER, folder, tell)
-        size, sha256 = digest(made.path)
-        put(made.path, place)
-    finally:
-        engine.dispose()
-        shutil.rmtree(folder, ignore_errors=True)
-    return made, size, sha256
 
 
 def _rows(connection: Any, wanted: Wanted) -> dict[str, int]:
@@ -140,15 +103,3 @@ def _tell_rows(rows: dict[str, int], *, as_json: bool) -> None:
         return
     for name, count in rows.items():
         click.echo(f"{name}: {count} rows, {len(DATASETS[name].variables)} columns")
-
-
-def _entry(wanted: Wanted) -> AuditEntry:
-    return AuditEntry(
-        actor="sync-server export",
-        actor_kind="process",
-        action="export.make",
-        entity="study",
-        entity_id=wanted.study,
-        study=wanted.study,
-        after={"sites": wanted.sites, "identified": wanted.identified, "request": dict(wanted.request)},
-    )

@@ -11,6 +11,9 @@ from sync_server.research_files.making import Maker
 
 MAKERS: Final[Mapping[str, str]] = {
     "export": "sync_server.exports.exporting",
+    "participant_report": "sync_server.reports.making",
+    "site_report": "sync_server.reports.making",
+    "study_report": "sync_server.reports.making",
 }
 
 

@@ -90,11 +90,14 @@ class Maker(NamedTuple):
 
     `versions`: what besides the request and the data decides the bytes (libraries, layout, definitions).
     `name`: how the download is called, without suffix.
+    `content`: a digest of what it shows, where that is more, or less, than `data_state` looks at: a report
+    shows sites' names and tablets' standing too. It may raise CannotMake.
     """
 
     make: Callable[[Task], Made]
     versions: Callable[[Wanted], Json]
     name: Callable[[Wanted], str]
+    content: Callable[[Connection, Wanted], str] | None = None
 
 
 class LoadsMaker(Protocol):

@@ -112,11 +112,17 @@ def content_key(connection: Connection, wanted: Wanted, maker: Maker, watermark:
         "sites": None if wanted.sites is None else sorted(wanted.sites),
         "identified": wanted.identified,
         "request": wanted.request,
-        "data": data_state(connection, wanted.study, wanted.sites),
+        "data": _data(connection, wanted, maker),
         "watermark": watermark,
         "versions": maker.versions(wanted),
     }
     return hashlib.sha256(msgspec.json.encode(told, order="deterministic")).hexdigest()
+
+
+def _data(connection: Connection, wanted: Wanted, maker: Maker) -> Json | str:
+    if maker.content is not None:
+        return maker.content(connection, wanted)
+    return data_state(connection, wanted.study, wanted.sites)
 
 
 @contextmanager

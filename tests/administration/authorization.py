@@ -78,6 +78,20 @@ EXAMPLES: dict[tuple[str, str], Example] = {
     ("DELETE", "/api/exports/{id}"): Example(
         reach="study and site", right="research.policy", path={"id": "{number}"}
     ),
+    ("GET", "/api/reports"): Example(),
+    ("POST", "/api/reports"): Example(
+        reach="study and site", body={"kind": "site", "study": "{study}", "site": "{site}"}
+    ),
+    # Somebody else's: admins see it.
+    ("GET", "/api/reports/{id}"): Example(
+        reach="study and site", right="research.policy", path={"id": "3{number}"}
+    ),
+    ("GET", "/api/reports/{id}/download"): Example(
+        reach="study and site", right="research.policy", path={"id": "3{number}"}
+    ),
+    ("DELETE", "/api/reports/{id}"): Example(
+        reach="study and site", right="research.policy", path={"id": "3{number}"}
+    ),
     ("GET", "/api/audit"): Example(),
     ("GET", "/api/schedules/{study}"): Example(reach="study seen", path={"study": "{study}"}),
     ("PUT", "/api/schedules/{study}/{code}"): Example(
@@ -171,7 +185,8 @@ WORLD: list[str] = [
             " ({number}, 'SRO', '{site}', 'https://host.example/api/', '', 'somebody')",
             "INSERT INTO research_files"
             " (id, kind, study, sites, identified, request, state, person, asked_by) OVERRIDING SYSTEM VALUE VALUES"
-            " ({number}, 'export', 'SRO', '{{{site}}}', false, '{{}}', 'expired', 0, 'somebody')",
+            " ({number}, 'export', 'SRO', '{{{site}}}', false, '{{}}', 'expired', 0, 'somebody'),"
+            " (3{number}, 'site_report', 'SRO', '{{{site}}}', false, '{{}}', 'expired', 0, 'somebody')",
             "INSERT INTO redcap_projects (project, study) VALUES ('key@{site}', 'SRO')",
             "INSERT INTO redcap_ledger (id, project, study, site, session_id, form, record, state)"
             " OVERRIDING SYSTEM VALUE VALUES"
