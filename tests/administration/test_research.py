@@ -185,6 +185,9 @@ async def test_what_is_not_there_or_not_understood_is_said(
         assert said in answer.body["error"]["message"]
     wrong = await who.get("/api/research/trials", study="SRO", **{"rt.gte": "1"})
     assert "rt_ms" in wrong.details["columns"]
+    research.rows("INSERT INTO research_policies (study, secret, dates) VALUES ('SRO', sha256('x'), 'days')")
+    undated = await who.get("/api/research/trials", study="SRO", **{"from": "2026-01-01"})
+    assert "started_day.gte" in undated.body["error"]["message"]
     page = await read(who, limit="5")
     other = await who.get("/api/research/trials", study="SRO", cursor=str(page["next"]), task="simon")
     assert other.error == (422, "invalid_request")
