@@ -217,7 +217,7 @@ def _is_outdated(made: FromClause) -> ColumnElement[bool]:
     t = conflicts.alias("u")
     own = (t.c.site == made.c.site, t.c.session_id == made.c.session_id, t.c.correction == made.c.doc_id)
     # Not `*`: the views' owner may read what is named, and no more.
-    found = select(literal_column("1")).where(*own, t.c.state == fixed("outdated"))
+    found: Select[Any] = select(literal_column("1")).where(*own, t.c.state == fixed("outdated"))
     return found.correlate(made).exists()
 
 
