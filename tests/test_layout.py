@@ -90,6 +90,7 @@ PURE = (
     "reporting/research/audience.py",
     "reporting/research/datasets.py",
     "reporting/research/f_distribution.py",
+    "reporting/research/filters.py",
     "reporting/research/roster_datasets.py",
     "reporting/research/score_variables.py",
     "reporting/research/shared_variables.py",
