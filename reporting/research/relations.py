@@ -217,7 +217,7 @@ def _is_outdated(made: FromClause) -> ColumnElement[bool]:
     t = conflicts.alias("u")
     own = (t.c.site == made.c.site, t.c.session_id == made.c.session_id, t.c.correction == made.c.doc_id)
     # Not `SELECT *`: who owns the views may not read every column.
-    outdated = select(literal_column("1")).where(*own, t.c.state == fixed("outdated"))
+    outdated: Select[Any] = select(literal_column("1")).where(*own, t.c.state == fixed("outdated"))
     return outdated.correlate(made).exists()
 
 
