@@ -22,9 +22,13 @@ def zip_of(path: Path) -> Iterator[zipfile.ZipFile]:
 
 
 @contextmanager
-def member(archive: zipfile.ZipFile, name: str, *, packed: bool = False) -> Iterator[IO[bytes]]:
-    """A file of unknown length within the archive; `packed`: it is compressed already."""
+def member(
+    archive: zipfile.ZipFile, name: str, *, packed: bool = False, level: int | None = None
+) -> Iterator[IO[bytes]]:
+    """A file of unknown length within the archive; `packed`: it is compressed already. `level`: zlib's."""
     info = zipfile.ZipInfo(name, EARLIEST)
+    # Python has no other way to say it for a member that is written as a stream.
+    info._compresslevel = level  # type: ignore[attr-defined]
     info.compress_type = zipfile.ZIP_STORED if packed else zipfile.ZIP_DEFLATED
     info.create_system = 3
     info.external_attr = 0o100644 << 16
