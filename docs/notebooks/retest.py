@@ -3,8 +3,8 @@
 #
 # Each participant's second visit against their first, one panel a score, with Pearson's r (do they keep their
 # order?), ICC(2,1) (do they keep their values?) and n. The numbers are the server's
-# (`/api/research/statistics`, see docs/RESEARCHERS.md): one session a participant and visit, none with serious
-# quality flags.
+# (`/api/research/statistics`, docs/RESEARCHERS.md): one session a participant and visit, none with a serious
+# quality flag.
 #
 # As a notebook: open this file in VS Code, PyCharm or, with jupytext, Jupyter. As a script:
 #
@@ -23,6 +23,7 @@ parser = argparse.ArgumentParser(description="Draw the test–retest scatter of 
 parser.add_argument("--study", default=os.environ.get("METRICIS_STUDY", "DEMO"))
 parser.add_argument("--first", default="baseline", help="visit")
 parser.add_argument("--second", default="retest", help="visit")
+parser.add_argument("--score", action="append", help="only this one; may be repeated")
 parser.add_argument("--out", default="retest.png", help="picture: .png, .svg or .pdf")
 # A notebook's own arguments are not ours.
 asked, _ = parser.parse_known_args()
@@ -54,7 +55,8 @@ def ask(path, **parameters):
 # %%
 visits = {"first": asked.first, "second": asked.second}
 scores = [each for each in ask("")["scores"] if set(visits.values()) <= each["participants"].keys()]
-retests = [ask(f"/{each['name']}/retest", pairs="true", **visits) for each in scores]
+names = [each["name"] for each in scores if asked.score is None or each["name"] in asked.score]
+retests = [ask(f"/{name}/retest", pairs="true", **visits) for name in names]
 retests = [each for each in retests if each["pairs"]]
 if not retests:
     raise SystemExit(f"Nobody of {asked.study} has a score at {asked.first} and at {asked.second}.")

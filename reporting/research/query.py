@@ -12,6 +12,7 @@ where to go on.
 | the digest of a session | the session that has it, likewise |
 | shifted dates | the shown ones; what no shift brings there is left out unshifted |
 | a digest or pseudonym that nobody has | no row |
+| dates, where the study shows none | NoSuchFilter |
 """
 
 import hashlib
@@ -40,20 +41,20 @@ from sqlalchemy.sql.elements import KeyedColumnElement
 from reporting.research.audience import Audience, Wanted
 from reporting.research.datasets import DATASETS
 from reporting.research.deidentification import Shown
-from reporting.research.filters import Filter, Operator
+from reporting.research.filters import Filter, NoSuchFilter, Operator
 from reporting.research.keyset import Position, after, from_
 from reporting.research.relations import OF_SESSIONS, relation, sort_key
 from reporting.research.sources import session_rows
-from reporting.research.variables import Dataset, Type, Variable
+from reporting.research.variables import Dataset, Rule, Type, Variable
 from reporting.steps import Steps
 from reporting.tables import participants, research_policies, sessions, visits
 
 MOST_SESSIONS: Final = {
-    "sessions_wide": 400,
-    "scores_long": 1_000,
-    "trials": 150,
+    "sessions_wide": 800,
+    "scores_long": 2_000,
+    "trials": 400,
     "quality": 2_000,
-    "provenance": 1_000,
+    "provenance": 2_000,
 }
 """So many are looked at for a page while conditions on their rows let too few through."""
 _ROWS_A_SESSION: Final = {"trials": 300, "scores_long": 30}
@@ -207,12 +208,14 @@ def select_policy(study: str) -> Select[Any]:
 
 
 def prepare(question: Question) -> Steps[Prepared]:
-    """Find out whom and what pseudonyms and digests are of."""
+    """Find out whom and what pseudonyms and digests are of. Raises NoSuchFilter."""
     people = _named(question, "participant")
     keys = _named(question, "session_id")
     if question.audience is Audience.IDENTIFIED:
         return Prepared(question, None if people is None else tuple(people), None, 0)
     policy = yield select_policy(question.wanted.study)
+    if policy and policy[0].dates == "days":
+        _refuse_dates(question)
     shift_days = policy[0].shift_days if policy and policy[0].dates == "shifted" else 0
     codes = found = None
     if people is not None:
@@ -220,6 +223,17 @@ def prepare(question: Question) -> Steps[Prepared]:
     if keys is not None and question.dataset.name in OF_SESSIONS:
         found = tuple((row[0], row[1]) for row in (yield select_sessions(question, keys)))
     return Prepared(question, codes, found, shift_days)
+
+
+def _refuse_dates(question: Question) -> None:
+    """Nothing would be found, which looks as if nothing were there."""
+    for each in question.filters:
+        if each.variable.rule is Rule.DATE and each.operator is not Operator.NULL:
+            raise NoSuchFilter(
+                f"This study shows no dates, so nothing is found by {each.variable.name}: ask by days since"
+                " enrolment (started_day.gte, due_day.lte, …).",
+                parameter=each.variable.name,
+            )
 
 
 def select_codes(question: Question, pseudonyms: Sequence[str]) -> Select[Any]:

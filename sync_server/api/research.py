@@ -14,8 +14,8 @@ site only is of that site.
 | a session is replaced between two pages | a page shows rows of one moment, two pages of two |
 """
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -111,18 +111,17 @@ async def get_dataset(call: Call[ResearchQuery, Nothing]) -> ResearchPage | web.
     scope = call.caller.scope(right)
     if not scope.sees_study(query.study):
         call.caller.require(right, query.study)
-    try:
+    with _understood():
         question = _question(call, dataset, scope)
         summary = read_summary(dataset, query.group_by, query.aggregate)
         columns = _columns(dataset, query.columns)
-    except NoSuchFilter as error:
-        raise InvalidRequest(str(error), details=error.details) from error
     position = _position(call, question, summary)
     if query.identified:
         await _put_on_record(call, dataset)
     async with _connection(call, question) as connection:
         await require_study(call, query.study)
-        prepared = await perform_on(connection, prepare(question))
+        with _understood():
+            prepared = await perform_on(connection, prepare(question))
         found = await connection.execute(select_standing(question.wanted))
         sites = [SiteStanding(*row) for row in found]
         if summary is not None:
@@ -135,6 +134,14 @@ async def get_dataset(call: Call[ResearchQuery, Nothing]) -> ResearchPage | web.
         sealed = call.request.app[SEALER].seal(encode(Cursor(question.fingerprint, page.next)))
         following = sealed.decode()
     return answer_of(Found(columns, page.rows, following, sites), kind)
+
+
+@contextmanager
+def _understood() -> Iterator[None]:
+    try:
+        yield
+    except NoSuchFilter as error:
+        raise InvalidRequest(str(error), details=error.details) from error
 
 
 def _question(call: Call[ResearchQuery, Nothing], dataset: Dataset, scope: Scope) -> Question:

@@ -11,6 +11,7 @@ rule of `reporting.research.measurements`, and every answer says what that left 
 | few participants | the numbers with their n; percentiles and changes only from `smallest_sample` on |
 | scores are being computed again | `sample.scoring_versions` has more than one |
 | the participant was not measured | 404 |
+| it takes longer than `RESEARCH_STATEMENT_SECONDS` | 422 `too_expensive` |
 """
 
 import asyncio
@@ -44,9 +45,12 @@ from sync_server.api.names import StudyCode
 from sync_server.api.parameters import Text
 from sync_server.api.research_files import reached_sites, require_all
 from sync_server.api.route import Route, get
+from sync_server.api.statement_limit import limited
 from sync_server.api.study_rows import require_study
 from sync_server.errors import InvalidRequest, NotFound
 from sync_server.keys import ENGINE
+
+_ADVICE = "Ask for fewer sites."
 
 
 class StudyQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,8 +168,9 @@ async def list_scores(call: Call[StudyQuery, Nothing]) -> Scores:
     """
     wanted = await wanted_of(call, call.query)
     counted: dict[tuple[str, str], dict[str, int]] = {}
-    for task, score, visit, n in await call.connection.execute(select_counts(wanted)):
-        counted.setdefault((task, score), {})[visit] = n
+    async with limited(call, _ADVICE) as connection:
+        for task, score, visit, n in await connection.execute(select_counts(wanted)):
+            counted.setdefault((task, score), {})[visit] = n
     visits = await _ordered(call, call.query.study, {visit for found in counted.values() for visit in found})
     scores = []
     for variable in SCORES.values():
@@ -271,7 +276,8 @@ async def _read(call: Call[Any, Nothing]) -> _Read:
     wanted = await wanted_of(call, query)
     if variable is None:
         raise NotFound(f"There is no score {name}: GET /api/research/statistics lists them.")
-    rows = (await call.connection.execute(select_measurements(variable, wanted))).all()
+    async with limited(call, _ADVICE) as connection:
+        rows = (await connection.execute(select_measurements(variable, wanted))).all()
     # Thousands of rows and sums over them: not in the loop that serves everybody.
     sample = await asyncio.to_thread(_chosen, rows, include_flagged=query.include_flagged)
     told = SampleTold(

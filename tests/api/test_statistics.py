@@ -1,8 +1,10 @@
 """Statistics of a study's own sample, asked for by route."""
 
+import msgspec
 import pytest
 from sqlalchemy import Engine, text
 
+from sync_server.settings import Settings
 from tests.api.calls import Api
 
 PATH = "/api/research/statistics"
@@ -40,6 +42,18 @@ VALUES ('lima', 'flagged', 'simon', 1, 'repeated_key', '{}'), ('lima', 'minor', 
        ('lima', 'baseline-4', 'stroop', 1, 'repeated_key', '{}'),
        ('lima', 'retest-4', 'simon', 2, 'repeated_key', '{}');
 """
+
+
+@pytest.fixture
+def statement_seconds() -> int:
+    """How long a statement may take."""
+    return 20
+
+
+@pytest.fixture
+def settings(settings: Settings, statement_seconds: int) -> Settings:
+    """With that limit."""
+    return msgspec.structs.replace(settings, research_statement_seconds=statement_seconds)
 
 
 @pytest.fixture
@@ -138,8 +152,21 @@ async def test_a_participant_is_found_by_the_name_that_the_study_shows_and_place
     assert few.body["visits"][0]["percentile"] is None
     assert few.body["visits"][0]["why_not"] == few.body["change"]["why_not"] == "too few participants"
     assert (await api.get(f"{SIMON}/participants/s13", study="SRO", sites="lima")).status == 404
-    refused = await api.get(f"{SIMON}/participants/s12", study="SRO", identified="true")
-    assert refused.error == (403, "not_allowed")
+
+
+@pytest.mark.usefixtures("study")
+async def test_who_may_asks_for_a_participant_by_their_code_and_that_is_on_record(
+    api: Api, engine: Engine
+) -> None:
+    path = f"{SIMON}/participants/s12"
+    assert (await api.get(path, study="SRO", identified="true")).error == (403, "not_allowed")
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE users SET role = 'coordinator'"))
+    answer = await api.get(path, study="SRO", identified="true")
+    assert (answer.status, answer.body["participant"]) == (200, "s12")
+    recorded = "SELECT entity_id FROM audit_log WHERE action = 'research.read_identified'"
+    with engine.begin() as connection:
+        assert connection.scalars(text(recorded)).all() == ["SRO/s12"]
 
 
 @pytest.mark.usefixtures("study")
@@ -156,3 +183,13 @@ async def test_what_cannot_be_answered_is_said(api: Api) -> None:
     ]
     for path, query, error in asked:
         assert (await api.get(path, **query)).error == error, (path, query)
+
+
+@pytest.mark.usefixtures("study")
+@pytest.mark.parametrize("statement_seconds", [1])
+async def test_what_takes_too_long_is_given_up_with_a_sentence(api: Api, engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("LOCK TABLE scores IN ACCESS EXCLUSIVE MODE"))
+        answer = await api.get(SIMON, study="SRO")
+    assert answer.error == (422, "too_expensive")
+    assert (await api.get(SIMON, study="SRO")).status == 200

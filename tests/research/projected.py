@@ -41,6 +41,12 @@ INSERT INTO scores SELECT site, session_id, task, run + 1, name, -1, scoring_ver
 INSERT INTO conflicts (site, session_id, path, winner_rev, other_rev, state)
 SELECT site, id, state, '1-a', '1-b', state
 FROM sessions, unnest('{open,resolved,outdated}'::text[]) AS state;
+UPDATE conflicts SET correction = 'correction:b' || session_id WHERE state = 'outdated';
+INSERT INTO corrections (site, doc_id, session_id, number, rev, kind, reason, author, made_at, body,
+                         source_missing_at)
+SELECT site, 'correction:' || name || id, id, 1, '1-a', 'patch', '', '', now(), '{}',
+       CASE WHEN name = 'c' THEN now() END
+FROM sessions, unnest('{a,b,c}'::text[]) AS name;
 INSERT INTO losing_revisions (site, doc_id, rev, winner_rev)
 SELECT site, 'session:' || id, '1-b', '1-a' FROM sessions;
 """

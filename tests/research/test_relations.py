@@ -84,7 +84,7 @@ def test_identified_datasets_are_what_the_tables_hold(service: Connection) -> No
             "received_at",
         ):
             assert row[column] == session[column]
-        assert (row["losing_revisions"], row["corrections"]) == (1, 0)
+        assert (row["losing_revisions"], row["corrections"]) == (1, 1)
         assert (row["conflicts_open"], row["conflicts_resolved"]) == (2, 1)
 
 

@@ -11,10 +11,13 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 from psycopg import sql
+from sqlalchemy import Engine
 
 from sync_server.cli import main
 from sync_server.embedded.postgres import APP, DATABASE, OWNER
+from sync_server.identity.users import insert_user
 from sync_server.researchers.installing import install
+from tests.api.calls import PASSWORD
 from tests.api.guide.field_study import FieldStudy, plan, project
 from tests.embedded.supervised import SupervisedSystem
 
@@ -64,3 +67,16 @@ def _as_login(url: str, login: str, password: str) -> str:
 def database_url(field_study: FieldStudy) -> str:
     """What the service of these tests runs on."""
     return field_study.database_url
+
+
+@pytest.fixture
+def environment(
+    engine: Engine, password_hash: str, field_study: FieldStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A researcher's: they have an account and a login."""
+    email = f"{uuid.uuid4().hex}@example.org"
+    with engine.begin() as connection:
+        connection.execute(insert_user(email, password_hash, "researcher"))
+    monkeypatch.setenv("METRICIS_DSN", field_study.researcher_url)
+    monkeypatch.setenv("METRICIS_EMAIL", email)
+    monkeypatch.setenv("METRICIS_PASSWORD", PASSWORD)

@@ -19,8 +19,8 @@ TASK: Final = "stroop"
 
 _PLANNED: Final = """
 INSERT INTO studies (code, title, status) VALUES ('SRO', 'Self-regulation', 'active') ON CONFLICT DO NOTHING;
-INSERT INTO sites (code, timezone) VALUES ('lima', 'America/Lima') ON CONFLICT DO NOTHING;
-INSERT INTO study_sites (study, site) VALUES ('SRO', 'lima');
+INSERT INTO sites (code) SELECT DISTINCT site FROM sessions ON CONFLICT DO NOTHING;
+INSERT INTO study_sites (study, site) SELECT DISTINCT study, site FROM sessions;
 INSERT INTO participants (study, code, site, status, enrolled_on)
 SELECT study, participant, min(site), 'enrolled', min(started_at)::date FROM sessions GROUP BY 1, 2;
 INSERT INTO visit_definitions (study, code, anchor, position)

@@ -9,18 +9,18 @@ import io
 import re
 from pathlib import Path
 
+import numpy as np
 import psycopg
 import pytest
 from aiohttp import web
 from pygments.lexers import get_lexer_by_name
 from pygments.token import Error, Punctuation
 from pytest_aiohttp.plugin import AiohttpServer
-from sqlalchemy import Engine
 
-from sync_server.identity.users import insert_user
-from tests.api.calls import EMAIL, PASSWORD
+from tests.api.calls import Api
 from tests.api.guide.examples import Example, examples
 from tests.api.guide.field_study import FieldStudy
+from tests.gateway.processes import invoke
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "RESEARCHERS.md"
 EXAMPLES = examples(DOCUMENT)
@@ -53,6 +53,20 @@ def test_sql_finds_rows_as_a_researcher_and_on_the_tables_as_the_service(field_s
                 assert _rows(researcher, statement, each), f"line {each.line} finds nothing"
 
 
+async def test_the_sql_that_says_how_measurements_are_chosen_finds_those_of_the_statistics(
+    api: Api, field_study: FieldStudy
+) -> None:
+    (example,) = [each for each in of("sql") if "WITH measured" in each.code]
+    with psycopg.connect(field_study.researcher_url) as researcher:
+        rows = researcher.execute(example.code.encode()).fetchall()
+    pairs = sorted([first, second] for _, first, second in rows if None not in (first, second))
+    answer = await api.get("/api/research/statistics/stroop_stroop_rt/retest", study="SRO", pairs="true")
+    assert answer.body["pairs"] == pairs
+    r = float(np.corrcoef(np.array(pairs).T)[0, 1])
+    assert answer.body["pearson"]["value"] == pytest.approx(r)
+    assert answer.body["sample"]["left_out"]["flagged"] == 1
+
+
 def _rows(login: psycopg.Connection, statement: str, where: Example) -> list[tuple[object, ...]]:
     try:
         return login.execute(statement.encode()).fetchall()
@@ -60,29 +74,33 @@ def _rows(login: psycopg.Connection, statement: str, where: Example) -> list[tup
         pytest.fail(f"line {where.line}: {error}")
 
 
-@pytest.fixture
-def environment(
-    engine: Engine, password_hash: str, field_study: FieldStudy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A researcher's: they have an account and a login."""
-    with engine.begin() as connection:
-        connection.execute(insert_user(EMAIL, password_hash, "researcher"))
-    monkeypatch.setenv("METRICIS_DSN", field_study.researcher_url)
-    monkeypatch.setenv("METRICIS_EMAIL", EMAIL)
-    monkeypatch.setenv("METRICIS_PASSWORD", PASSWORD)
-
-
 @pytest.mark.usefixtures("environment")
 async def test_python_runs_and_prints_something(
-    app: web.Application, aiohttp_server: AiohttpServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    app: web.Application,
+    aiohttp_server: AiohttpServer,
+    field_study: FieldStudy,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     server = await aiohttp_server(app)
     monkeypatch.setenv("METRICIS_URL", str(server.make_url("")).rstrip("/"))
     monkeypatch.chdir(tmp_path)
+    await asyncio.to_thread(_export, field_study, tmp_path)
     for each in of("python"):
         printed = await asyncio.to_thread(_printed, each)
         assert printed.strip(), f"line {each.line} prints nothing"
         assert "Empty" not in printed, f"line {each.line}"
+
+
+def _export(study: FieldStudy, folder: Path) -> None:
+    """What the document has just shown how to get."""
+    environment = {
+        "DATABASE_URL": study.database_url,
+        "REDIS_URL": "redis://unused",
+        "DATA_DIR": str(folder),
+    }
+    ended = invoke("export", "SRO", "--dataset", "sessions_wide", "--out", "SRO.zip", env=environment)
+    assert ended.code == 0, ended.err
 
 
 def _printed(example: Example) -> str:
