@@ -32,7 +32,7 @@ from sync_server.research_files.making import Wanted
 @click.argument("study")
 @click.option("--participant", help="Pseudonym, or with --identified the code.")
 @click.option("--site", "sites", multiple=True, help="The site; of another report only this one, repeatable.")
-@click.option("--language", type=click.Choice(get_args(Language)), default="en", show_default=True)
+@click.option("--language", type=click.Choice(get_args(Language)), default="en", help="Of the report.")
 @click.option("--identified", is_flag=True, help="Codes and dates as they are.")
 @click.option("--out", type=click.Path(path_type=Path), default=".", help="File, or folder to put it in.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -188,7 +188,7 @@ def _figure(
         span=(min(axis.places), max(axis.places)),
         ends=axis.ends,
         band=band,
-        labels=[say.score(value, unit, bare=True) for value in values],
+        labels=say.ticks(values, unit),
         values=values,
         notes=_notes(course, say),
         empty=say("undefined_all"),

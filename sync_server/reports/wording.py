@@ -8,6 +8,7 @@
 | missing | – | – |
 """
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import Final
 
@@ -20,6 +21,7 @@ from sync_server.reports.texts import TEXTS
 _LOCALES: Final = {"en": "en_GB", "fr": "fr_FR"}
 MISSING: Final = "–"
 _MINUS: Final = "−"
+_SAME: Final = 1e-9
 
 
 class Wording:
@@ -85,6 +87,18 @@ class Wording:
         if value is None:
             return MISSING
         return format_datetime(value.astimezone(UTC), "d MMM y, HH:mm", locale=self._locale) + "\u00a0UTC"
+
+    def ticks(self, values: Sequence[float], unit: Unit | None) -> list[str]:
+        """Labels of an axis, all with as many decimals as tell them apart."""
+        if unit is Unit.SHARE:
+            is_whole = all(abs(value * 100 - round(value * 100)) < _SAME for value in values)
+            return [self.share(value, 0 if is_whole else 1) for value in values]
+        digits = next(
+            digits
+            for digits in (0, 1, 2, 3)
+            if digits == 3 or all(abs(value - round(value, digits)) < _SAME for value in values)
+        )
+        return [self.number(value, digits) for value in values]
 
     def of(self, part: int, whole: int) -> str:
         """`12 of 40 (30%)`."""

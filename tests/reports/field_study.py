@@ -19,9 +19,10 @@ SECRET = b"s" * 32
 _ROSTER = """
 INSERT INTO studies (code, title) VALUES ('SRO', 'Self-Regulation Ontology: test and retest on tablets');
 INSERT INTO sites (code, name, timezone) VALUES
-    ('hyderabad', 'NIMHANS Hyderabad', 'Asia/Kolkata'), ('lima', 'Clínica San Marcos, Lima', 'America/Lima'),
-    ('nairobi', 'Kenyatta University, Nairobi', 'Africa/Nairobi'),
-    ('stanford', 'Stanford University', 'America/Los_Angeles');
+    ('hyderabad', 'Memory Clinic, Hyderabad', 'Asia/Kolkata'),
+    ('lima', 'Clínica de la Memoria, Lima', 'America/Lima'),
+    ('nairobi', 'Cognition Centre, Nairobi', 'Africa/Nairobi'),
+    ('stanford', 'Ageing Laboratory, Stanford', 'America/Los_Angeles');
 INSERT INTO study_sites (study, site) SELECT 'SRO', code FROM sites;
 INSERT INTO research_policies (study, secret) VALUES ('SRO', :secret);
 INSERT INTO participants (study, code, site, status, language, enrolled_on)
