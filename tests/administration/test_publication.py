@@ -131,7 +131,7 @@ async def test_a_site_without_a_database_waits_and_delays_no_other(office: Offic
         assert desk.states() == {"publication": ["pending", "done"]}
         [(error, attempts)] = office.rows("SELECT error, attempts FROM outbox WHERE state = 'pending'")
         assert "site-lima" in error
-        assert attempts >= 1  # on a slow machine the next is due by now
+        assert attempts == 1
         await office.gateway.open_site("lima")
         office.rows("UPDATE outbox SET next_attempt_at = now()")
         await desk.drain()
