@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-# Test processes, each with servers of its own.
-WORKERS ?= 2
+# Test processes, each with servers of its own. More than two cores' worth: tests of whole systems often wait.
+WORKERS ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check lint types format bench clean

@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -36,8 +36,8 @@ class Served:
 
 
 @contextmanager
-def served(postgres: SupervisedSystem, redis_url: str) -> Iterator[Served]:
-    """The service on a database of its own, until it is left."""
+def served(postgres: SupervisedSystem, redis_url: str, dropping: Callable[[str], None]) -> Iterator[Served]:
+    """The service on a database of its own, until it is left; `dropping` drops that some time afterwards."""
     name = f"test_{uuid.uuid4().hex[:16]}"
     made, owner = sql.Identifier(name), sql.Identifier(OWNER)
     directory = Path(tempfile.mkdtemp(prefix="metricis-tests-"))
@@ -53,7 +53,7 @@ def served(postgres: SupervisedSystem, redis_url: str) -> Iterator[Served]:
             with Service(directory, database_url=url, redis_url=redis_url) as running:
                 yield Served(running.base_url, *_people(url))
         finally:
-            superuser.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(made))
+            dropping(name)
             shutil.rmtree(directory)
 
 
