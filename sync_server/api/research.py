@@ -116,10 +116,10 @@ async def get_dataset(call: Call[ResearchQuery, Nothing]) -> ResearchPage | web.
         summary = read_summary(dataset, query.group_by, query.aggregate)
         columns = _columns(dataset, query.columns)
     position = _position(call, question, summary)
+    await require_study(call, query.study)
     if query.identified:
         await _put_on_record(call, dataset)
     async with _connection(call, question) as connection:
-        await require_study(call, query.study)
         with _understood():
             prepared = await perform_on(connection, prepare(question))
         found = await connection.execute(select_standing(question.wanted))
@@ -213,7 +213,6 @@ async def _connection(
             await _limit(call.connection, seconds)
             yield call.connection
             return
-        await require_study(call, study)
         async with app[ENGINE].begin() as connection:
             await connection.execute(make_policy(study))
         async with snapshot(app[ENGINE]) as connection:

@@ -134,6 +134,35 @@ async def test_who_reads_of_one_site_sees_that_site_and_codes_only_who_may_on_re
     assert len(research.rows("SELECT secret FROM research_policies")) == 1, "of who has said nothing else"
 
 
+async def test_of_no_site_or_no_study_nothing_is_read_and_nothing_is_on_record(research: Office) -> None:
+    at_lima = research.as_("researcher", study="SRO", site="lima")
+    for path, given, status in (
+        ("statistics", {"study": "ABC", "sites": ","}, 422),
+        ("statistics", {"study": "ABC"}, 404),
+        ("statistics/stroop_acc/participants/p1", {"study": "ABC", "sites": ",", "identified": "true"}, 422),
+        ("statistics/stroop_acc/participants/p1", {"study": "SRO", "identified": "true"}, 403),
+    ):
+        assert (await at_lima.get(f"/api/research/{path}", **given)).status == status, (path, given)
+    admin = research.as_("admin")
+    none = await admin.get("/api/research/trials", study="none", identified="true")
+    assert none.error == (404, "not_found")
+    assert research.rows("SELECT entity_id FROM audit_log WHERE action = 'research.read_identified'") == []
+
+
+async def test_a_mean_leaves_out_what_no_reaction_time_can_be(research: Office) -> None:
+    research.rows(
+        "INSERT INTO trial_rows (site, session_id, task, run, trial_index, stage, rt_ms) SELECT 'lima', 's1',"
+        " 'simon', 1, 100 + n, 'test', rt FROM unnest('{1e308,1e308,-1e308,NaN,Infinity}'::float8[])"
+        " WITH ORDINALITY AS of (rt, n)"
+    )
+    who = research.as_("read-only", study="SRO")
+    asked = "count,mean:rt_ms,sum:rt_ms,sd:rt_ms,median:rt_ms,min:rt_ms"
+    (found,) = (await read(who, site="lima", aggregate=asked))["data"]
+    assert (found["count"], found["mean_rt_ms"], found["sum_rt_ms"]) == (TRIALS_EACH + 5, 420.5, 16820.0)
+    assert (found["median_rt_ms"], found["min_rt_ms"]) == (420.5, -1e308)
+    assert found["sd_rt_ms"] == pytest.approx(11.690452)
+
+
 async def test_the_same_rows_come_as_ndjson_csv_and_arrow_with_the_rest_in_headers(research: Office) -> None:
     who = research.as_("coordinator", study="SRO")
     rows = (await read(who, identified="true", limit="45"))["data"]
