@@ -12,7 +12,7 @@ where to go on.
 | the digest of a session | the session that has it, likewise |
 | shifted dates | the shown ones; what no shift brings there is left out unshifted |
 | a digest or pseudonym that nobody has | no row |
-| dates, where the study shows none | NoSuchFilter |
+| dates or clocks, where the study does not show them | NoSuchFilter |
 """
 
 import hashlib
@@ -216,8 +216,8 @@ def prepare(question: Question) -> Steps[Prepared]:
     if question.audience is Audience.IDENTIFIED:
         return Prepared(question, None if people is None else tuple(people), None, 0)
     policy = yield select_policy(question.wanted.study)
-    if policy and policy[0].dates == "days":
-        _refuse_dates(question)
+    if policy:
+        _refuse_hidden(question, policy[0].dates)
     shift_days = policy[0].shift_days if policy and policy[0].dates == "shifted" else 0
     codes = found = None
     if people is not None:
@@ -227,12 +227,13 @@ def prepare(question: Question) -> Steps[Prepared]:
     return Prepared(question, codes, found, shift_days)
 
 
-def _refuse_dates(question: Question) -> None:
+def _refuse_hidden(question: Question, dates: str) -> None:
     """Nothing would be found, which looks as if nothing were there."""
+    hidden = {"days": (Rule.DATE, Rule.CLOCK), "shifted": (Rule.CLOCK,)}.get(dates, ())
     for each in question.filters:
-        if each.variable.rule is Rule.DATE and each.operator is not Operator.NULL:
+        if each.variable.rule in hidden and each.operator is not Operator.NULL:
             raise NoSuchFilter(
-                f"This study shows no dates, so nothing is found by {each.variable.name}: ask by days since"
+                f"This study does not show {each.variable.name}, so nothing is found by it: ask by days since"
                 " enrolment (started_day.gte, due_day.lte, …).",
                 parameter=each.variable.name,
             )

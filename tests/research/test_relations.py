@@ -19,6 +19,8 @@ from reporting.research.variables import Dataset
 from reporting.scoring import DEFINITIONS
 from tests.research.projected import SECRET, Row, raw, rows
 
+CLOCKS = ("utc_offset_minutes", "clock_offset_s", "received_at")
+
 
 @pytest.mark.parametrize("audience", Audience)
 @pytest.mark.parametrize("dataset", DATASETS.values(), ids=DATASETS)
@@ -135,7 +137,7 @@ def test_what_is_de_identified_follows_the_policy_and_is_equal_in_all_datasets(s
             if own.get("session_id") is not None:
                 sessions.setdefault(own["session_id"], set()).add(seen["session_id"])
             for column, value in own.items():
-                if isinstance(value, date) and not column.startswith("key_"):
+                if isinstance(value, date) and not column.startswith("key_") and column not in CLOCKS:
                     shifts.setdefault(own["participant"], set()).add(seen[column] - value)
                 if column.endswith("_day"):
                     assert seen[column] == value
@@ -186,6 +188,35 @@ def _other_policies(service: Connection, identified: dict[str, list[Row]]) -> No
         for row in rows(service, "sessions_wide", Audience.DEIDENTIFIED)
     }
     assert set(nobody) == {None}
+
+
+def test_nothing_that_is_of_one_moment_for_several_participants_tells_their_shifts(
+    service: Connection,
+) -> None:
+    """Two sessions that arrived together have the same second; an open window holds today; a clock that began
+    at 1970 is behind by the date; summer time tells the season.
+    """
+    service.execute(
+        text(
+            "UPDATE sessions SET received_at = '2016-08-01 10:00:01.25+00', utc_offset_minutes = -300,"
+            " clock_offset_s = 1470045601"
+        )
+    )
+    states = ("planned", "due", "missed", "completed", "cancelled")
+    for state in states:
+        service.execute(
+            text("UPDATE visits SET code = :state, state = :state WHERE ctid = (SELECT max(ctid) FROM visits"
+                 " WHERE code = 'first')"),
+            {"state": state},
+        )  # fmt: skip
+    for dates in ("shifted", "days", "actual"):
+        service.execute(text("UPDATE research_policies SET dates = :dates"), {"dates": dates})
+        sessions = rows(service, "provenance", Audience.DEIDENTIFIED)
+        is_shown = dates == "actual"
+        assert {tuple(row[name] is not None for name in CLOCKS) for row in sessions} == {(is_shown,) * 3}
+        told = {row["visit"]: row["state"] for row in rows(service, "visits", Audience.DEIDENTIFIED)}
+        assert told["due"] == ("due" if is_shown else "planned")
+        assert all(told[state] == state for state in states if state != "due")
 
 
 def test_a_date_that_a_shift_would_move_out_of_the_calendar_is_missing(service: Connection) -> None:
