@@ -151,6 +151,6 @@ def _expression(rows: FromClause, asked: Aggregate) -> ColumnElement[Any]:
     if asked.percent is not None or asked.function == "median":
         share = literal_column(str((50.0 if asked.percent is None else asked.percent) / 100), Double)
         return func.percentile_cont(share).within_group(number).filter(counts)
-    computed = {"mean": func.avg, "sd": func.stddev_samp, "sum": func.sum}[asked.function]
-    found: ColumnElement[Any] = computed(number).filter(counts)
-    return found
+    if asked.function == "sd":
+        return func.stddev_samp(number).filter(counts)
+    return (func.avg(number) if asked.function == "mean" else func.sum(number)).filter(counts)

@@ -5,12 +5,14 @@ has to be hashed stands in lateral subqueries with `OFFSET 0`, which Postgres ne
 each trial that is joined to the row; it leaves out what nobody asks of them, and remembers the participant's
 (`Memoize`) where it expects them again.
 
-| the study's policy | codes | keys | dates | days since enrolment | clocks |
-|---|---|---|---|---|---|
-| none | missing | missing | missing | missing | missing |
-| `participants` code | as they are | as they are | | | |
-| `participants` pseudonym | `P-…` | `S-…`, `D-…`, `R-…` | | | |
-| `dates` actual, shifted, days | | | as they are, shifted, missing | as they are | as they are, missing, missing |
+| the study's policy | codes | keys | dates | days since enrolment |
+|---|---|---|---|---|
+| none | missing | missing | missing | missing |
+| `participants` code | as they are | as they are | | |
+| `participants` pseudonym | `P-…` | `S-…`, `D-…`, `R-…` | | |
+| `dates` actual, shifted, days | | | as they are, shifted, missing | as they are |
+
+What clocks say, and that a visit is due, is shown where dates are as they are: it would tell the shifts.
 
 A shifted moment that would leave the years 1 to 9999 is missing: no client could hold it.
 """

@@ -43,8 +43,8 @@ from reporting.research.datasets import DATASETS
 from reporting.research.deidentification import Shown
 from reporting.research.filters import Filter, NoSuchFilter, Operator
 from reporting.research.keyset import Position, after, from_
-from reporting.research.relations import OF_SESSIONS, relation, sort_key
-from reporting.research.sources import session_rows
+from reporting.research.relations import OF_SESSIONS, relation, shown_as, sort_key
+from reporting.research.sources import ROWS, session_rows
 from reporting.research.variables import Dataset, Rule, Type, Variable
 from reporting.steps import Steps
 from reporting.tables import participants, research_policies, sessions, visits
@@ -101,6 +101,11 @@ class Question(NamedTuple):
         return _sessions(self.audience, self.wanted)
 
     @property
+    def people(self) -> FromClause:
+        """Participants or visits, to select from, without what is counted of them."""
+        return ROWS[self.dataset.name](self.audience, self.wanted).subquery("r")
+
+    @property
     def fingerprint(self) -> str:
         """Equal for equal questions; columns, and how many rows a page has, are no part of it."""
         conditions = sorted(
@@ -138,6 +143,15 @@ class Prepared(NamedTuple):
     """Raw (site, id), likewise."""
     shift_days: int
     """The most that dates are shifted."""
+    policy_version: int | None = None
+    """Of the study's policy, where the answer depends on it."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the question, by this policy: pages by two policies would show a participant under two names,
+        and in two places.
+        """
+        return f"{self.question.fingerprint}.{self.policy_version or 0}"
 
     @property
     def is_of_sessions(self) -> bool:
@@ -224,7 +238,7 @@ def prepare(question: Question) -> Steps[Prepared]:
         codes = tuple(row[0] for row in (yield select_codes(question, people)))
     if keys is not None and question.dataset.name in OF_SESSIONS:
         found = tuple((row[0], row[1]) for row in (yield select_sessions(question, keys)))
-    return Prepared(question, codes, found, shift_days)
+    return Prepared(question, codes, found, shift_days, policy[0].row_version if policy else None)
 
 
 def _refuse_hidden(question: Question, dates: str) -> None:
@@ -279,14 +293,34 @@ def read_page(prepared: Prepared, columns: Sequence[str], limit: int, after_: Po
 def _roster_page(
     prepared: Prepared, columns: Sequence[str], limit: int, position: Position | None
 ) -> Steps[Page]:
+    # Whose rows these are is found first: to hash everybody is cheap, to count everybody's sessions is not.
+    people = _next_people(prepared, position)
+    found = yield people.order_by(*people.selected_columns).limit(limit + 1)
     statement, keys = _select(prepared, columns)
-    statement = statement.where(*prepared.conditions(_rows_of(keys)))
-    if position is not None and position.row is not None:
-        statement = statement.where(after(keys, position.row))
-    found = yield statement.order_by(*keys).limit(limit + 1)
-    rows = [tuple(row) for row in found[:limit]]
+    codes = sorted({row.key_participant for row in found[:limit]})
+    statement = statement.where(
+        keys[1] == any_(literal(codes, ARRAY(Text))),
+        *prepared.conditions(_rows_of(keys)),
+        *_beyond(keys, position),
+    )
+    rows = [tuple(row) for row in (yield statement.order_by(*keys).limit(limit))]
     last = tuple(rows[-1][len(columns) :]) if rows else ()
     return Page([row[: len(columns)] for row in rows], Position((), last) if len(found) > limit else None)
+
+
+def _next_people(prepared: Prepared, position: Position | None) -> Select[Any]:
+    """Statement: the keys of the next rows of people, without what is counted of each where nobody asks."""
+    question = prepared.question
+    of_people = question.people
+    rows = of_people if all(each.variable.name in of_people.c for each in question.filters) else question.rows
+    keys = [shown_as(question.audience, rows), rows.c.key_participant]
+    if question.dataset.name == "visits":
+        keys.append(rows.c.visit)
+    return select(*keys).where(*prepared.conditions(rows), *_beyond(keys, position))
+
+
+def _beyond(keys: Sequence[ColumnElement[Any]], position: Position | None) -> list[ColumnElement[bool]]:
+    return [] if position is None or position.row is None else [after(keys, position.row)]
 
 
 def _walk(prepared: Prepared, columns: Sequence[str], limit: int, position: Position | None) -> Steps[Page]:

@@ -220,6 +220,9 @@ async def test_what_is_not_there_or_not_understood_is_said(
     page = await read(who, limit="5")
     other = await who.get("/api/research/trials", study="SRO", cursor=str(page["next"]), task="simon")
     assert other.error == (422, "invalid_request")
+    research.rows("UPDATE research_policies SET row_version = row_version + 1")
+    later = await who.get("/api/research/trials", study="SRO", cursor=str(page["next"]))
+    assert "policy was changed" in later.body["error"]["message"]
     no_study = await who.get("/api/research/trials")
     assert no_study.error == (422, "invalid_request")
 

@@ -12,6 +12,7 @@ from reporting.research import query
 from reporting.research.aggregates import read_summary, summarise
 from reporting.research.audience import Audience, Wanted
 from reporting.research.datasets import DATASETS
+from reporting.research.exporting import csv_rows
 from reporting.research.filters import Filter, Operator, period, read_filters
 from reporting.research.keyset import Cursor, Position, decode, encode
 from reporting.research.query import Question, prepare, read_page
@@ -134,6 +135,27 @@ def test_pages_of_a_question_are_together_what_the_relation_holds_of_it(
             if expected and given:
                 found_something.add(name)
     assert found_something == set(DATASETS)
+
+
+@pytest.mark.parametrize("name", ["participants", "visits"])
+def test_people_come_in_the_order_of_what_they_are_shown_as(service: Connection, name: str) -> None:
+    """In the order of codes, the seventh pseudonym would be participant 7."""
+    dataset = DATASETS[name]
+    at = list(dataset.by_name).index("participant")
+    orders = {}
+    for audience in (Audience.IDENTIFIED, Audience.DEIDENTIFIED):
+        question = Question(dataset, audience, EVERYWHERE)
+        paged = [row[at] for page in pages(service, question, 2) for row in page]
+        exported = service.execute(csv_rows(dataset, audience, EVERYWHERE, guard=False)).all()
+        assert [row[at] for row in exported] == paged == sorted(paged)
+        orders[audience] = paged
+    codes = [row["key_participant"] for row in rows(service, name, Audience.DEIDENTIFIED)]
+    assert len(codes) > 2
+    assert set(codes) == set(orders[Audience.IDENTIFIED])
+    assert codes != sorted(codes)
+    service.execute(text("UPDATE research_policies SET participants = 'code'"))
+    question = Question(dataset, Audience.DEIDENTIFIED, EVERYWHERE)
+    assert [row[at] for page in pages(service, question, 2) for row in page] == orders[Audience.IDENTIFIED]
 
 
 def test_a_rare_condition_ends_a_page_early_and_says_where_to_go_on(
