@@ -25,7 +25,7 @@ async def test_after_a_worker_was_killed_in_the_middle_there_is_one_whole_file(
 
     def holds(condition: str) -> bool:
         [(found,)] = office.rows(f"SELECT count(*) FROM {condition}")  # noqa: S608 (the tests' own)
-        return found == 1
+        return bool(found == 1)
 
     with ExitStack() as running, psycopg.connect(owner_database_url) as holding:
         # The sessions come, the trials do not: it is in the middle.

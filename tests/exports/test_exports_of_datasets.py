@@ -5,7 +5,7 @@ import gzip
 import io
 import json
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ EPOCH = datetime.fromisoformat("1582-10-14T00:00:00+00:00")
 
 
 @pytest.fixture
-async def field(database_url: str, shared_field_sessions: Path | None) -> Iterator[Engine]:
+async def field(database_url: str, shared_field_sessions: Path | None) -> AsyncIterator[Engine]:
     """Field sessions of two sites, with a roster, visits, contradictions and a policy."""
     feed = MemoryFeed("lima", "nairobi")
     for site, documents in field_documents(shared_field_sessions).items():
@@ -189,7 +189,8 @@ def test_the_other_formats_hold_every_row_and_the_command_makes_the_same_bytes(
     lines = gzip.decompress(exports.make("trials", format="ndjson")["trials.ndjson.gz"]).splitlines()
     assert [json.loads(line)["rt_ms"] for line in lines] == [row[9] for row in trials]
     book = openpyxl.load_workbook(
-        io.BytesIO(exports.make("sessions_wide", format="excel", times=2)["sessions_wide.xlsx"]), read_only=True
+        io.BytesIO(exports.make("sessions_wide", format="excel", times=2)["sessions_wide.xlsx"]),
+        read_only=True,
     )
     assert [row[4] for row in book["data"].iter_rows(min_row=2, values_only=True)] == [
         row[4] for row in sessions
