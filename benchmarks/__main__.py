@@ -160,6 +160,7 @@ def research(
     figures = research_benchmark.measure(trials, rounds, data_dir, console, database_url=database_url)
     for table in research_benchmark.tables(figures):
         console.print(table)
+    _written(figures, json_file)
 
 
 @main.command("exports")
