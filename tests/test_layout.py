@@ -93,6 +93,7 @@ PURE = (
     "reporting/research/correlations.py",
     "reporting/research/datasets.py",
     "reporting/research/f_distribution.py",
+    "reporting/research/filters.py",
     "reporting/research/retest.py",
     "reporting/research/roster_datasets.py",
     "reporting/research/samples.py",

@@ -85,11 +85,9 @@ def _written(value: ColumnElement[Any], variable: Variable, *, guard: bool) -> C
             written = func.to_char(func.timezone("UTC", value), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
         case Type.DATE:
             written = func.to_char(value, "YYYY-MM-DD")
-        # COPY writes JSON as its cast to text would, without making that text first.
-        case Type.JSON if guard:
-            written = cast(value, Text)
         case _:
             pass
-    if not guard or variable.type not in {Type.TEXT, Type.JSON}:
+    # JSON that begins like a formula is a number.
+    if not guard or variable.type is not Type.TEXT:
         return written
     return case((written.op("~")(literal(FORMULA)), literal("'").op("||")(written)), else_=written)

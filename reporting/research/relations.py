@@ -216,9 +216,9 @@ def _is_outdated(made: FromClause) -> ColumnElement[bool]:
     """Whether a correction was not applied, because what it corrects has changed since."""
     t = conflicts.alias("u")
     own = (t.c.site == made.c.site, t.c.session_id == made.c.session_id, t.c.correction == made.c.doc_id)
-    # Not `*`: the views' owner may read what is named, and no more.
-    found: Select[Any] = select(literal_column("1")).where(*own, t.c.state == fixed("outdated"))
-    return found.correlate(made).exists()
+    # Not `SELECT *`: who owns the views may not read every column.
+    outdated: Select[Any] = select(literal_column("1")).where(*own, t.c.state == fixed("outdated"))
+    return outdated.correlate(made).exists()
 
 
 def _conflicts(s: FromClause, *, is_open: bool) -> ColumnElement[Any]:

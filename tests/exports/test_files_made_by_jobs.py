@@ -105,7 +105,10 @@ def test_what_happens_to_a_file_while_it_is_made_decides_what_becomes_of_it(desk
     number = desk.ask(a=3)
     with pytest.raises(AgainLater):
         desk.make(number, failing(RuntimeError("p1 said")))
-    assert (desk.row(number).state, desk.row(number).error) == ("queued", "It came to nothing (RuntimeError).")
+    assert (desk.row(number).state, desk.row(number).error) == (
+        "queued",
+        "It came to nothing (RuntimeError).",
+    )
     with pytest.raises(AgainLater):
         desk.make(number, failing(RuntimeError("p1 said")), last=True)
     assert desk.row(number).state == "failed"
@@ -184,7 +187,8 @@ CHANGES = (
     "INSERT INTO quality_flags (site, session_id, code, detail) VALUES ('lima', 's1', 'late', '{}')",
     "INSERT INTO conflicts (site, session_id, path, winner_rev, other_rev)"
     " VALUES ('lima', 's1', '$', '1-a', '1-b')",
-    "INSERT INTO losing_revisions (site, doc_id, rev, winner_rev) VALUES ('lima', 'session:s1', '1-b', '1-a')",
+    "INSERT INTO losing_revisions (site, doc_id, rev, winner_rev)"
+    " VALUES ('lima', 'session:s1', '1-b', '1-a')",
     "UPDATE participants SET status = 'withdrawn'",
     "INSERT INTO visits (study, participant, code, site) VALUES ('SRO', 'p1', 'v', 'lima')",
     "UPDATE research_policies SET dates = 'actual'",
