@@ -35,7 +35,6 @@ from reporting.research.filters import NoSuchFilter, find_variable, period, read
 from reporting.research.keyset import Cursor, Position, decode, encode
 from reporting.research.policy import make_policy
 from reporting.research.query import Dates, Prepared, Question, prepare, read_page, select_dates
-from reporting.research.query import Prepared, Question, prepare, read_page, select_policy
 from reporting.research.standing import SiteStanding, select_standing
 from reporting.research.variables import Dataset, Language
 from reporting.scope import Scope
