@@ -9,6 +9,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from benchmarks import exports as exports_benchmark
 from benchmarks import gateway as gateway_benchmark
 from benchmarks import projection as projection_benchmark
 from benchmarks import quality as quality_table
@@ -159,6 +160,23 @@ def research(
     figures = research_benchmark.measure(trials, rounds, data_dir, console, database_url=database_url)
     for table in research_benchmark.tables(figures):
         console.print(table)
+    _written(figures, json_file)
+
+
+@main.command("exports")
+@click.option(
+    "--trials", type=click.IntRange(1_000), default=10_000_000, show_default=True, help="In the CSV."
+)
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="The median counts.")
+@click.option(
+    "--small", type=click.IntRange(1_000), default=200_000, show_default=True, help="Trials, other formats."
+)
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures to this file.")
+def exports(trials: int, rounds: int, small: int, json_file: Path | None) -> None:
+    """Exports of trials against bare COPY of the same rows: rows a second, memory."""
+    console = Console()
+    figures = exports_benchmark.measure(trials, rounds, small, console)
+    console.print(exports_benchmark.table(figures))
     _written(figures, json_file)
 
 

@@ -17,6 +17,8 @@ What clocks say, and that a visit is due, is shown where dates are as they are: 
 A shifted moment that would leave the years 1 to 9999 is missing: no client could hold it.
 """
 
+import re
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
@@ -48,6 +50,7 @@ from reporting.research.datasets import KEPT_MEMBERS
 from reporting.tables import research_grants, research_policies
 
 DIGEST_DIGITS: Final = 16
+_SESSION_NAME: Final = re.compile(rf"S-[0-9A-F]{{{DIGEST_DIGITS}}}")
 LONGEST_WORD: Final = 20
 """Characters: a text among `KEPT_MEMBERS` that is longer, or holds a space, may be what somebody typed."""
 
@@ -170,11 +173,7 @@ class Shown:
         self._laterals[name] = lateral
 
     def _hash(self, purpose: str, of: ColumnElement[Any]) -> ColumnElement[Any]:
-        # The secret before and after: nobody lengthens what is hashed, and codes cannot be tried without it.
-        secret = self._policy.c.secret
-        text = fixed(f"{purpose}:").op("||")(self._rows.c.study).op("||")(fixed(":")).op("||")(of)
-        encoded = func.convert_to(text, fixed("UTF8"), type_=LargeBinary)
-        return func.sha256(secret.op("||")(encoded).op("||")(secret), type_=LargeBinary)
+        return _keyed_hash(self._policy, self._rows, purpose, of)
 
     def _digits(self, digest: ColumnElement[Any]) -> ColumnElement[str]:
         return func.upper(func.left(func.encode(digest, fixed("hex")), fixed(DIGEST_DIGITS)), type_=Text)
@@ -189,7 +188,7 @@ class Shown:
         return case((self._as_it_is(), of), else_=fixed("P-").op("||")(self._digits(self._hash("code", of))))
 
     def _key(self, purpose: str, within: ColumnElement[Any], key: ColumnElement[Any]) -> ColumnElement[Any]:
-        digest = self._hash(purpose, within.op("||")(fixed(":")).op("||")(key))
+        digest = self._hash(purpose, _at(within, key))
         prefix = fixed(f"{purpose[0].upper()}-")
         return case((self._as_it_is(), key), else_=prefix.op("||")(self._digits(digest)))
 
@@ -199,6 +198,39 @@ class Shown:
         bits = fixed("x").op("||")(func.left(func.encode(digest, fixed("hex")), fixed(6)))
         number = cast(cast(bits, BIT(24)), Integer)
         return func.mod(number, most * 2 + 1, type_=Integer) - most
+
+
+def is_shown_as(
+    rows: FromClause,
+    policy: FromClause,
+    *,
+    within: ColumnElement[Any],
+    key: ColumnElement[Any],
+    names: Sequence[str],
+) -> ColumnElement[bool]:
+    """Condition: the session `key` is shown as one of the names. By the bytes of its digest: half as dear as
+    making the name of every session.
+    """
+    digests = [bytes.fromhex(name[2:]) for name in names if _SESSION_NAME.fullmatch(name)]
+    own = func.substr(_keyed_hash(policy, rows, "session", _at(within, key)), 1, DIGEST_DIGITS // 2)
+    return case(
+        (policy.c.participants == fixed("code"), key.in_(names)),
+        else_=func.coalesce(own.in_([literal(each, LargeBinary) for each in digests]), false()),
+    )
+
+
+def _at(within: ColumnElement[Any], key: ColumnElement[Any]) -> ColumnElement[Any]:
+    return within.op("||")(fixed(":")).op("||")(key)
+
+
+def _keyed_hash(
+    policy: FromClause, rows: FromClause, purpose: str, of: ColumnElement[Any]
+) -> ColumnElement[Any]:
+    # The secret before and after: nobody lengthens what is hashed, and codes cannot be tried without it.
+    secret = policy.c.secret
+    text = fixed(f"{purpose}:").op("||")(rows.c.study).op("||")(fixed(":")).op("||")(of)
+    encoded = func.convert_to(text, fixed("UTF8"), type_=LargeBinary)
+    return func.sha256(secret.op("||")(encoded).op("||")(secret), type_=LargeBinary)
 
 
 def seen_or(

@@ -40,14 +40,14 @@ from sqlalchemy.sql.elements import KeyedColumnElement
 
 from reporting.research.audience import Audience, Wanted
 from reporting.research.datasets import DATASETS
-from reporting.research.deidentification import Shown
+from reporting.research.deidentification import Shown, is_shown_as
 from reporting.research.filters import Filter, NoSuchFilter, Operator
 from reporting.research.keyset import Position, after, from_
 from reporting.research.relations import OF_SESSIONS, relation, shown_as, sort_key
 from reporting.research.sources import ROWS, session_rows
 from reporting.research.variables import Dataset, Rule, Type, Variable
 from reporting.steps import Steps
-from reporting.tables import participants, research_policies, sessions, visits
+from reporting.tables import participants, research_policies, sessions, studies, visits
 
 MOST_SESSIONS: Final = {
     "sessions_wide": 800,
@@ -217,33 +217,46 @@ def condition(column: ColumnElement[Any], asked: Filter) -> ColumnElement[bool]:
             return compare(column, literal(asked.values[0], column.type))
 
 
-def select_policy(study: str) -> Select[Any]:
-    """Statement: (participants, dates, shift_days, row_version) of the study's policy."""
+class Dates(NamedTuple):
+    """What a study's policy says of dates, and its version; None: the study has no policy."""
+
+    dates: str | None
+    shift_days: int | None
+    row_version: int | None
+
+
+def select_dates(study: str) -> Select[Any]:
+    """Statement: the fields of Dates; no row: there is no such study."""
     p = research_policies.c
-    return select(p.participants, p.dates, p.shift_days, p.row_version).where(p.study == study)
+    of_study = studies.outerjoin(research_policies, p.study == studies.c.code)
+    return select(p.dates, p.shift_days, p.row_version).select_from(of_study).where(studies.c.code == study)
 
 
-def prepare(question: Question) -> Steps[Prepared]:
-    """Find out whom and what pseudonyms and digests are of. Raises NoSuchFilter."""
+def prepare(question: Question, dates: Dates | None = None) -> Steps[Prepared]:
+    """Find out whom and what pseudonyms and digests are of. `dates` None: they are asked for.
+
+    Raises NoSuchFilter.
+    """
     people = _named(question, "participant")
     keys = _named(question, "session_id")
     if question.audience is Audience.IDENTIFIED:
         return Prepared(question, None if people is None else tuple(people), None, 0)
-    policy = yield select_policy(question.wanted.study)
-    if policy:
-        _refuse_hidden(question, policy[0].dates)
-    shift_days = policy[0].shift_days if policy and policy[0].dates == "shifted" else 0
+    if dates is None:
+        found_dates = yield select_dates(question.wanted.study)
+        dates = Dates(*found_dates[0]) if found_dates else Dates(None, None, None)
+    _refuse_hidden(question, dates.dates)
+    shift_days = (dates.shift_days or 0) if dates.dates == "shifted" else 0
     codes = found = None
     if people is not None:
         codes = tuple(row[0] for row in (yield select_codes(question, people)))
     if keys is not None and question.dataset.name in OF_SESSIONS:
         found = tuple((row[0], row[1]) for row in (yield select_sessions(question, keys)))
-    return Prepared(question, codes, found, shift_days, policy[0].row_version if policy else None)
+    return Prepared(question, codes, found, shift_days, dates.row_version)
 
 
-def _refuse_hidden(question: Question, dates: str) -> None:
+def _refuse_hidden(question: Question, dates: str | None) -> None:
     """Nothing would be found, which looks as if nothing were there."""
-    hidden = {"days": (Rule.DATE, Rule.CLOCK), "shifted": (Rule.CLOCK,)}.get(dates, ())
+    hidden = {"days": (Rule.DATE, Rule.CLOCK), "shifted": (Rule.CLOCK,)}.get(dates or "", ())
     for each in question.filters:
         if each.variable.rule in hidden and each.operator is not Operator.NULL:
             raise NoSuchFilter(
@@ -274,13 +287,19 @@ def select_codes(question: Question, pseudonyms: Sequence[str]) -> Select[Any]:
 
 
 def select_sessions(question: Question, digests: Sequence[str]) -> Select[Any]:
-    """Statement: raw (site, id) of the sessions that are shown as one of these. A digest costs 2 µs for each
+    """Statement: raw (site, id) of the sessions that are shown as one of these. A digest costs 1 µs for each
     session of the study; of its site and visit, where those are named too.
     """
-    s = question.sessions
-    found = select(s.c.site, s.c.key_session).where(s.c.session_id.in_(digests))
+    r, p = sessions.alias("r"), research_policies.alias("p")
+    is_one = is_shown_as(r, p, within=r.c.site, key=r.c.id, names=digests)
+    found = (
+        select(r.c.site, r.c.id)
+        .select_from(r.join(p, p.c.study == r.c.study))
+        .where(r.c.study == question.wanted.study, r.c.source_missing_at.is_(None), is_one)
+    )
     of_places = (each for each in question.filters if each.variable.name in _PLACES)
-    return found.where(*(condition(s.c[each.variable.name], each) for each in of_places))
+    found = found.where(*(condition(r.c[each.variable.name], each) for each in of_places))
+    return found if question.wanted.sites is None else found.where(r.c.site.in_(question.wanted.sites))
 
 
 def read_page(prepared: Prepared, columns: Sequence[str], limit: int, after_: Position | None) -> Steps[Page]:

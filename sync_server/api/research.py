@@ -34,7 +34,7 @@ from reporting.research.datasets import DATASETS, find_dataset
 from reporting.research.filters import NoSuchFilter, find_variable, period, read_filters
 from reporting.research.keyset import Cursor, decode, encode
 from reporting.research.policy import make_policy
-from reporting.research.query import Prepared, Question, prepare, read_page, select_policy
+from reporting.research.query import Dates, Prepared, Question, prepare, read_page, select_dates
 from reporting.research.standing import SiteStanding, select_standing
 from reporting.research.variables import Dataset, Language
 from reporting.scope import Scope
@@ -116,12 +116,12 @@ async def get_dataset(call: Call[ResearchQuery, Nothing]) -> ResearchPage | web.
         summary = read_summary(dataset, query.group_by, query.aggregate)
         columns = _columns(dataset, query.columns)
     cursor = _cursor(call, summary)
-    await require_study(call, query.study)
     if query.identified:
+        await require_study(call, query.study)
         await _put_on_record(call, dataset)
-    async with _connection(call, question) as connection:
+    async with _connection(call, question) as (connection, dates):
         with _understood():
-            prepared = await perform_on(connection, prepare(question))
+            prepared = await perform_on(connection, prepare(question, dates))
         if cursor is not None and cursor.question != prepared.fingerprint:
             raise _other_cursor()
         found = await connection.execute(select_standing(question.wanted))
@@ -213,21 +213,23 @@ async def _put_on_record(call: Call[ResearchQuery, Nothing], dataset: Dataset) -
 @asynccontextmanager
 async def _connection(
     call: Call[ResearchQuery, Nothing], question: Question
-) -> AsyncIterator[AsyncConnection]:
-    """One moment of a database in which the study has a policy; what takes too long there is given up."""
+) -> AsyncIterator[tuple[AsyncConnection, Dates]]:
+    """One moment of a database in which the study has a policy, and what that says of dates; what takes too
+    long there is given up.
+    """
     app, study = call.request.app, question.wanted.study
     seconds = app[SETTINGS].research_statement_seconds
     try:
-        found = (await call.connection.execute(select_policy(study))).one_or_none()
-        if found is not None or question.audience is Audience.IDENTIFIED:
+        dates = await _dates(call.connection, study)
+        if dates.dates is not None or question.audience is Audience.IDENTIFIED:
             await _limit(call.connection, seconds)
-            yield call.connection
+            yield call.connection, dates
             return
         async with app[ENGINE].begin() as connection:
             await connection.execute(make_policy(study))
         async with snapshot(app[ENGINE]) as connection:
             await _limit(connection, seconds)
-            yield connection
+            yield connection, await _dates(connection, study)
     except OperationalError as error:
         if isinstance(error.orig, psycopg.errors.QueryCanceled):
             raise TooExpensive(
@@ -236,6 +238,13 @@ async def _connection(
                 details={"seconds": seconds},
             ) from error
         raise
+
+
+async def _dates(connection: AsyncConnection, study: str) -> Dates:
+    row = (await connection.execute(select_dates(study))).one_or_none()
+    if row is None:
+        raise NotFound(f"There is no study {study}.")
+    return Dates(*row)
 
 
 async def _limit(connection: AsyncConnection, seconds: int) -> None:

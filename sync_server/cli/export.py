@@ -34,7 +34,14 @@ KIND = "export"
 @click.command()
 @click.argument("study")
 @click.option("--dataset", "datasets", multiple=True, type=click.Choice(list(DATASETS)), help="Repeatable.")
-@click.option("--format", "format_", type=click.Choice(FORMATS), default="csv", show_default=True, help="Of the data files.")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(FORMATS),
+    default="csv",
+    show_default=True,
+    help="Of the data files.",
+)
 @click.option("--out", type=click.Path(path_type=Path), default=".", help="File, or folder to put it in.")
 @click.option("--site", "sites", multiple=True, help="Only this site; may be repeated.")
 @click.option("--language", type=click.Choice(["en", "fr"]), default="en", help="Of labels.")

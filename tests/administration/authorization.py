@@ -184,7 +184,8 @@ WORLD: list[str] = [
             " OVERRIDING SYSTEM VALUE VALUES"
             " ({number}, 'SRO', '{site}', 'https://host.example/api/', '', 'somebody')",
             "INSERT INTO research_files"
-            " (id, kind, study, sites, identified, request, state, person, asked_by) OVERRIDING SYSTEM VALUE VALUES"
+            " (id, kind, study, sites, identified, request, state, person, asked_by)"
+            " OVERRIDING SYSTEM VALUE VALUES"
             " ({number}, 'export', 'SRO', '{{{site}}}', false, '{{}}', 'expired', 0, 'somebody'),"
             " (3{number}, 'site_report', 'SRO', '{{{site}}}', false, '{{}}', 'expired', 0, 'somebody')",
             "INSERT INTO redcap_projects (project, study) VALUES ('key@{site}', 'SRO')",

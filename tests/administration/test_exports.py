@@ -106,7 +106,7 @@ async def test_who_asks_gets_their_sites_and_others_get_nothing(office: Office) 
 
 async def test_what_does_not_go_together_is_refused_at_once(office: Office) -> None:
     with_data(office)
-    for wrong in (
+    wrongs: tuple[dict[str, Any], ...] = (
         {"format": "redcap"},
         {"format": "bids", "datasets": ["sessions_wide"]},
         {"format": "parquet", "guard": True},
@@ -114,7 +114,8 @@ async def test_what_does_not_go_together_is_refused_at_once(office: Office) -> N
         {"datasets": ["everything"]},
         {"sites": []},
         {"filter": "x"},
-    ):
+    )
+    for wrong in wrongs:
         body = {"study": "SRO", "datasets": ["trials"], **wrong}
         answer = await office.as_("admin").post(PATH, body)
         assert answer.error == (422, "invalid_request"), wrong

@@ -17,7 +17,7 @@ from sync_server.research_files.running import AgainLater, Busy, NothingToMake, 
 from sync_server.research_files.sweeping import Swept, sweep
 
 KEEP = timedelta(days=7)
-Happens = Callable[[Task], None]
+Happens = Callable[[Task], Any]
 
 
 def nothing(_: Task) -> None:

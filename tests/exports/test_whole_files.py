@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from sync_server.exports.codebook import codebook_csv, codebook_json
+from sync_server.exports.codebook import Described, codebook_csv, codebook_json
+from sync_server.exports.codebook_pdf import codebook_pdf
 from sync_server.exports.delimited import write_csv, write_redcap_csv
 from sync_server.exports.described import CannotHold, Column, ColumnType, Table, checked_rows, in_groups
 from sync_server.exports.excel import write_excel
@@ -145,11 +146,17 @@ def test_rows_of_other_lengths_and_unfit_names_are_refused(tmp_path: Path) -> No
 
 def test_codebook_says_every_column_and_is_guarded() -> None:
     column = Column("rt", ColumnType.NUMBER, "=1+1", unit="ms", missing="none")
-    assert codebook_csv(Table("t", "T", (column,))).decode().splitlines() == [
-        "name,label,type,unit,allowed_values,missing",
-        'rt,\'=1+1,number,ms,"",none',
+    assert codebook_csv([Described("t.csv", Table("t", "T", (column,)))]).decode().splitlines() == [
+        "file,name,label,type,unit,allowed_values,missing",
+        't.csv,rt,\'=1+1,number,ms,"",none',
     ]
-    said = json.loads(codebook_json(EVERYTHING))
+    described = Described("everything.csv", EVERYTHING)
+    [told] = json.loads(codebook_json([described]))["files"]
+    said = told["table"]
+    assert told["file"] == "everything.csv"
+    one, other = (codebook_pdf([described, described], title="S1", language="fr") for _ in range(2))
+    assert one == other
+    assert one.startswith(b"%PDF")
     assert [one["name"] for one in said["columns"]] == list(EVERYTHING.names)
     assert said["columns"][6]["allowed"][0] == {"value": 1, "label": "right, Ärmel"}
 
