@@ -163,9 +163,9 @@ WORLD: list[str] = [
             "INSERT INTO redcap_connections (id, study, site, url, token, created_by)"
             " OVERRIDING SYSTEM VALUE VALUES"
             " ({number}, 'SRO', '{site}', 'https://host.example/api/', '', 'somebody')",
-            "INSERT INTO research_files"
-            " (id, kind, study, sites, identified, request, state, person, asked_by)"
-            " OVERRIDING SYSTEM VALUE VALUES ({number}, 'export', 'SRO', '{{{site}}}', false, '{{}}', 'expired', 0, 'somebody')",
+            "INSERT INTO research_files (id, kind, study, sites, identified, request, state, person,"
+            " asked_by) OVERRIDING SYSTEM VALUE VALUES ({number}, 'export', 'SRO', '{{{site}}}', false,"
+            " '{{}}', 'expired', 0, 'somebody')",
             "INSERT INTO redcap_projects (project, study) VALUES ('key@{site}', 'SRO')",
             "INSERT INTO redcap_ledger (id, project, study, site, session_id, form, record, state)"
             " OVERRIDING SYSTEM VALUE VALUES"
