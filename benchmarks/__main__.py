@@ -15,6 +15,7 @@ from benchmarks import projection as projection_benchmark
 from benchmarks import quality as quality_table
 from benchmarks import redcap as redcap_benchmark
 from benchmarks import replication as replication_benchmark
+from benchmarks import research as research_benchmark
 from benchmarks import trials_table as trials_table_benchmark
 from benchmarks.end_to_end import measure, tables
 from benchmarks.idle_feeds import KINDS, Figures, NotHeard, allow_connections, idle_table, measure_idle
@@ -159,6 +160,23 @@ def exports(trials: int, rounds: int, small: int, json_file: Path | None) -> Non
     console = Console()
     figures = exports_benchmark.measure(trials, rounds, small, console)
     console.print(exports_benchmark.table(figures))
+    _written(figures, json_file)
+
+
+@main.command("research")
+@click.option("--trials", type=click.IntRange(1), default=10_000_000, show_default=True, help="In Postgres.")
+@click.option("--rounds", type=click.IntRange(20), default=60, show_default=True, help="Of each request.")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Keep the database here, or find it here.")
+@click.option("--database-url", help="A database that is filled already, in place of one of its own.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures to this file.")
+def research(
+    trials: int, rounds: int, data_dir: Path | None, database_url: str | None, json_file: Path | None
+) -> None:
+    """`/api/research` on ten million trials: p50 and p95 of pages and aggregates, beside their bare SQL."""
+    console = Console(width=120)
+    figures = research_benchmark.measure(trials, rounds, data_dir, console, database_url=database_url)
+    for table in research_benchmark.tables(figures):
+        console.print(table)
     _written(figures, json_file)
 
 

@@ -126,6 +126,20 @@ class PreconditionRequired(ApiError):
     code = "precondition_required"
 
 
+class NotAcceptable(ApiError):
+    """There is no answer of a kind that the caller takes; `details` names the kinds there are."""
+
+    status = 406
+    code = "not_acceptable"
+
+
+class TooExpensive(ApiError):
+    """The answer would take longer than one may: ask for less."""
+
+    status = 422
+    code = "too_expensive"
+
+
 class TooMany(ApiError):
     """Too many requests; `Retry-After` says when to come again."""
 

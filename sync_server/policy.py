@@ -79,12 +79,12 @@ Right = Literal[
     "replication.manage",
     "redcap.read",
     "redcap.manage",
-    "jobs.read",
-    "jobs.manage",
     "research.read",
     "research.identified",
     "research.export",
     "research.policy",
+    "jobs.read",
+    "jobs.manage",
 ]
 
 _EVERYBODY: frozenset[Role] = frozenset({"admin", "coordinator", "researcher", "read-only"})
@@ -122,12 +122,12 @@ RIGHTS: Mapping[Right, frozenset[Role]] = {
     "replication.manage": _ADMINS,
     "redcap.read": _TEAM,
     "redcap.manage": _ADMINS,
-    "jobs.read": _TEAM,
-    "jobs.manage": _ADMINS,
     "research.read": _EVERYBODY,
     "research.identified": _TEAM,
     "research.export": _TEAM | {"researcher"},
     "research.policy": _ADMINS,
+    "jobs.read": _TEAM,
+    "jobs.manage": _ADMINS,
 }
 """Which roles have a right, in the studies and sites where somebody has that role."""
 

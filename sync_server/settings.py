@@ -122,6 +122,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Days that entries of the outbox are kept after they were done."""
     replication_stuck_minutes: Annotated[int, Meta(ge=1, le=60 * 24 * 30)] = 15
     """Minutes after which a replication job that crashes or does nothing is stuck."""
+    research_statement_seconds: Annotated[int, Meta(ge=1, le=3600)] = 20
+    """Seconds after which a question of `/api/research` is given up."""
     webhook_private_addresses: bool = False
     """Webhooks may point into private networks in production too."""
     redcap_requests_per_minute: Annotated[int, Meta(ge=1, le=600)] = 60

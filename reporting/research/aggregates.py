@@ -24,7 +24,6 @@ from sqlalchemy import ColumnElement, Double, FromClause, Integer, Select, cast,
 
 from reporting.research.filters import NoSuchFilter, find_variable
 from reporting.research.query import Prepared
-from reporting.research.relations import relation
 from reporting.research.variables import Dataset, Type, Variable
 
 MOST_GROUPS: Final = 10_000
@@ -98,7 +97,7 @@ def split(text: str | None) -> list[str]:
 def summarise(prepared: Prepared, summary: Summary) -> Select[Any]:
     """Statement: a row a group, one more than may be answered where there are more."""
     question = prepared.question
-    rows = relation(question.dataset, question.audience, question.wanted).subquery("d")
+    rows = question.rows
     groups = [rows.c[variable.name] for variable in summary.group_by]
     computed = [_expression(rows, each).label(each.name) for each in summary.aggregates]
     return (

@@ -12,11 +12,13 @@ where to go on.
 | the digest of a session | the session that has it, likewise |
 | shifted dates | the shown ones; what no shift brings there is left out unshifted |
 | a digest or pseudonym that nobody has | no row |
+| dates, where the study shows none | NoSuchFilter |
 """
 
 import hashlib
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -37,21 +39,22 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.elements import KeyedColumnElement
 
 from reporting.research.audience import Audience, Wanted
+from reporting.research.datasets import DATASETS
 from reporting.research.deidentification import Shown
-from reporting.research.filters import Filter, Operator
+from reporting.research.filters import Filter, NoSuchFilter, Operator
 from reporting.research.keyset import Position, after, from_
 from reporting.research.relations import OF_SESSIONS, relation, sort_key
 from reporting.research.sources import session_rows
-from reporting.research.variables import Dataset, Type, Variable
+from reporting.research.variables import Dataset, Rule, Type, Variable
 from reporting.steps import Steps
 from reporting.tables import participants, research_policies, sessions, visits
 
 MOST_SESSIONS: Final = {
-    "sessions_wide": 400,
-    "scores_long": 1_000,
-    "trials": 150,
+    "sessions_wide": 800,
+    "scores_long": 2_000,
+    "trials": 400,
     "quality": 2_000,
-    "provenance": 1_000,
+    "provenance": 2_000,
 }
 """So many are looked at for a page while conditions on their rows let too few through."""
 _ROWS_A_SESSION: Final = {"trials": 300, "scores_long": 30}
@@ -66,6 +69,8 @@ SESSION_VARIABLES: Final = frozenset(
     if not column.name.startswith("key_")
 )
 
+
+_PLACES: Final = ("site", "visit")
 
 _COMPARE: Final[Mapping[Operator, Callable[[Any, Any], Any]]] = {
     Operator.EQ: operator.eq,
@@ -86,6 +91,16 @@ class Question(NamedTuple):
     filters: tuple[Filter, ...] = ()
 
     @property
+    def rows(self) -> FromClause:
+        """The dataset's relation, to select from."""
+        return _relation(self.dataset.name, self.audience, self.wanted)
+
+    @property
+    def sessions(self) -> FromClause:
+        """The sessions there are, to select from."""
+        return _sessions(self.audience, self.wanted)
+
+    @property
     def fingerprint(self) -> str:
         """Equal for equal questions; columns, and how many rows a page has, are no part of it."""
         conditions = sorted(
@@ -93,6 +108,17 @@ class Question(NamedTuple):
         )
         told = [self.dataset.name, self.audience, self.wanted.study, self.wanted.sites, conditions]
         return hashlib.sha256(msgspec.json.encode(told)).hexdigest()[:32]
+
+
+# Made once: to put one together takes as long as Postgres needs for a page.
+@lru_cache(maxsize=128)
+def _relation(dataset: str, audience: Audience, wanted: Wanted) -> FromClause:
+    return relation(DATASETS[dataset], audience, wanted).subquery("d")
+
+
+@lru_cache(maxsize=128)
+def _sessions(audience: Audience, wanted: Wanted) -> FromClause:
+    return session_rows(audience, wanted).subquery("s")
 
 
 class Page(NamedTuple):
@@ -184,12 +210,14 @@ def select_policy(study: str) -> Select[Any]:
 
 
 def prepare(question: Question) -> Steps[Prepared]:
-    """Find out whom and what pseudonyms and digests are of."""
+    """Find out whom and what pseudonyms and digests are of. Raises NoSuchFilter."""
     people = _named(question, "participant")
     keys = _named(question, "session_id")
     if question.audience is Audience.IDENTIFIED:
         return Prepared(question, None if people is None else tuple(people), None, 0)
     policy = yield select_policy(question.wanted.study)
+    if policy and policy[0].dates == "days":
+        _refuse_dates(question)
     shift_days = policy[0].shift_days if policy and policy[0].dates == "shifted" else 0
     codes = found = None
     if people is not None:
@@ -197,6 +225,17 @@ def prepare(question: Question) -> Steps[Prepared]:
     if keys is not None and question.dataset.name in OF_SESSIONS:
         found = tuple((row[0], row[1]) for row in (yield select_sessions(question, keys)))
     return Prepared(question, codes, found, shift_days)
+
+
+def _refuse_dates(question: Question) -> None:
+    """Nothing would be found, which looks as if nothing were there."""
+    for each in question.filters:
+        if each.variable.rule is Rule.DATE and each.operator is not Operator.NULL:
+            raise NoSuchFilter(
+                f"This study shows no dates, so nothing is found by {each.variable.name}: ask by days since"
+                " enrolment (started_day.gte, due_day.lte, …).",
+                parameter=each.variable.name,
+            )
 
 
 def select_codes(question: Question, pseudonyms: Sequence[str]) -> Select[Any]:
@@ -220,9 +259,13 @@ def select_codes(question: Question, pseudonyms: Sequence[str]) -> Select[Any]:
 
 
 def select_sessions(question: Question, digests: Sequence[str]) -> Select[Any]:
-    """Statement: raw (site, id) of the sessions that are shown as one of these."""
-    s = session_rows(question.audience, question.wanted).subquery("s")
-    return select(s.c.site, s.c.key_session).where(s.c.session_id.in_(digests))
+    """Statement: raw (site, id) of the sessions that are shown as one of these. A digest costs 2 µs for each
+    session of the study; of its site and visit, where those are named too.
+    """
+    s = question.sessions
+    found = select(s.c.site, s.c.key_session).where(s.c.session_id.in_(digests))
+    of_places = (each for each in question.filters if each.variable.name in _PLACES)
+    return found.where(*(condition(s.c[each.variable.name], each) for each in of_places))
 
 
 def read_page(prepared: Prepared, columns: Sequence[str], limit: int, after_: Position | None) -> Steps[Page]:
@@ -286,7 +329,7 @@ def _walk(prepared: Prepared, columns: Sequence[str], limit: int, position: Posi
 def _next_sessions(prepared: Prepared, position: Position | None, limit: int) -> Select[Any]:
     """Statement: raw (site, id) of the next sessions that conditions on sessions let through."""
     question = prepared.question
-    s = session_rows(question.audience, question.wanted).subquery("s")
+    s = question.sessions
     key = (s.c.site, s.c.key_session)
     statement = select(*key).where(*prepared.conditions(s, of_sessions=True))
     if position is not None:
@@ -305,7 +348,7 @@ def _within(keys: Sequence[ColumnElement[Any]], position: Position | None) -> li
 def _select(prepared: Prepared, columns: Sequence[str]) -> tuple[Select[Any], list[KeyedColumnElement[Any]]]:
     """The wanted columns, then the keys; JSON as text."""
     question = prepared.question
-    rows = relation(question.dataset, question.audience, question.wanted).subquery("d")
+    rows = question.rows
     keys = [rows.c[name] for name in sort_key(question.dataset)]
     return select(*(shown(rows, question.dataset.by_name[name]) for name in columns), *keys), keys
 

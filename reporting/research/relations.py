@@ -14,7 +14,17 @@ A variable that has no expression here is an error when a relation is made, not 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, FromClause, Integer, Select, Text, case, func, literal_column, select
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Integer,
+    Select,
+    Text,
+    case,
+    func,
+    literal_column,
+    select,
+)
 
 from reporting.quality import RULES
 from reporting.quality.registry import Level, Subject
@@ -127,7 +137,7 @@ def _provenance(rows: Rows) -> tuple[Expressions, FromClause]:
         .where(losing.c.site == s.c.site, losing.c.doc_id == fixed("session:").op("||")(s.c.key_session))
         .correlate(s)
         .scalar_subquery(),
-        "corrections": _count(s, made, made.c.source_missing_at.is_(None)),
+        "corrections": _count(s, made, made.c.source_missing_at.is_(None), ~_is_outdated(made)),
         "conflicts_open": _conflicts(s, is_open=True),
         "conflicts_resolved": _conflicts(s, is_open=False),
     }
@@ -200,6 +210,15 @@ def _count(s: FromClause, t: FromClause, *conditions: ColumnElement[bool]) -> Co
     """How many rows of a table hang on the session."""
     own = (t.c.site == s.c.site, t.c.session_id == s.c.key_session)
     return select(func.count()).where(*own, *conditions).correlate(s).scalar_subquery()
+
+
+def _is_outdated(made: FromClause) -> ColumnElement[bool]:
+    """Whether a correction was not applied, because what it corrects has changed since."""
+    t = conflicts.alias("u")
+    own = (t.c.site == made.c.site, t.c.session_id == made.c.session_id, t.c.correction == made.c.doc_id)
+    # Not `SELECT *`: who owns the views may not read every column.
+    outdated: Select[Any] = select(literal_column("1")).where(*own, t.c.state == fixed("outdated"))
+    return outdated.correlate(made).exists()
 
 
 def _conflicts(s: FromClause, *, is_open: bool) -> ColumnElement[Any]:

@@ -1,111 +1,84 @@
-"""Where one participant stands in the study's own sample, and whether they have changed beyond its error.
+"""How complete a study's data are, site by site: part of every answer, so that nobody mistakes what has come
+for all there is.
 
-The sample is everybody whom the study has measured at the visit, the participant included. Of few people
-nothing is answered: the percentile of one of eight says little, and a reliability of eight pairs less.
-
-| sample | answer |
-|---|---|
-| fewer than `SMALLEST_SAMPLE` measured at the visit | no percentile: `too few participants` |
-| fewer than `SMALLEST_SAMPLE` with both values | no change: `too few participants` |
-| the participant has no value | `no value` |
-| reliability below 0 or of 1, or nobody differs | no change: `undefined` |
+`complete_through`: every document that was acknowledged before this moment is judged; None: not known.
+`devices_outstanding`, `documents_outstanding`: as the tablets themselves told last. `quarantined`: documents
+that could not be read as data, and that nobody has accepted as such.
 """
 
-from typing import Literal
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
 
 import msgspec
+from sqlalchemy import Select, Subquery, and_, exists, func, not_, or_, select
 
-from reporting.research.correlations import Correlation, retest_reliability
-from reporting.research.measurements import Sample
-from reporting.research.samples import complete_pairs, sd_of
-from reporting.research.statistics import (
-    SMALLEST_SAMPLE,
-    PracticeEffect,
-    ReliableChange,
-    percentile,
-    practice_effect,
-    reliable_change,
-)
-
-WhyNot = Literal["too few participants", "no value", "undefined"]
+from reporting.research.audience import Wanted
+from reporting.tables import checkpoints, device_status, quarantine, sites, study_sites, waivers
 
 
-class Standing(msgspec.Struct, frozen=True):
-    """A participant's value at a visit, and its percentile among `n` values, or why there is none."""
+class SiteStanding(msgspec.Struct, frozen=True):
+    """One site; see the module."""
 
-    visit: str
-    value: float | None
-    n: int
-    percentile: float | None
-    why_not: WhyNot | None
+    site: str
+    complete_through: datetime | None
+    devices_outstanding: int
+    documents_outstanding: int
+    quarantined: int
 
 
-class Change(msgspec.Struct, frozen=True):
-    """From one visit to another, against `n` pairs of the sample; or why there is no answer.
-
-    The error is that of Jacobson & Truax with each visit's own deviation, and the practice effect of the
-    sample is not counted as change.
+def select_standing(wanted: Wanted) -> Select[Any]:
+    """Statement: the fields of SiteStanding of the sites where the study runs (of all, where it is not said
+    where), by site.
     """
-
-    first: str
-    second: str
-    n: int
-    reliability: float | None
-    """Pearson's r of the sample."""
-    practice: float | None
-    """The sample's mean change, in the score's unit."""
-    change: ReliableChange | None
-    why_not: WhyNot | None
-
-
-class Retest(msgspec.Struct, frozen=True):
-    """What a score does from one visit to another, in those who were measured at both."""
-
-    first: str
-    second: str
-    practice_effect: PracticeEffect
-    pearson: Correlation
-    icc: Correlation
-
-
-def standing_of(sample: Sample, participant: str, visit: str) -> Standing:
-    """Of one visit."""
-    value = sample.values.get(visit, {}).get(participant)
-    found = percentile(value, sample.of_visit(visit))
-    why_not: WhyNot | None = None
-    if value is None:
-        why_not = "no value"
-    elif found.value is None:
-        why_not = "too few participants"
-    return Standing(visit, value, found.n, found.value, why_not)
-
-
-def change_of(sample: Sample, participant: str, first: str, second: str) -> Change:
-    """Between two visits."""
-    before, after = (sample.values.get(visit, {}).get(participant) for visit in (first, second))
-    pairs = sample.pairs(first, second)
-    effect, correlation = practice_effect(pairs), retest_reliability(pairs).pearson
-    if effect.n < SMALLEST_SAMPLE:
-        return Change(first, second, effect.n, None, None, None, "too few participants")
-    complete = complete_pairs(pairs)
-    change = reliable_change(
-        before,
-        after,
-        sd=sd_of(complete.first),
-        sd_second=sd_of(complete.second),
-        reliability=correlation.value,
-        practice=effect.mean_change or 0.0,
+    ours = study_sites.c.study == wanted.study
+    runs_at = select(study_sites.c.site).where(ours)
+    known = (
+        select(sites.c.code.label("site"))
+        .where(or_(sites.c.code.in_(runs_at), not_(exists().where(ours))))
+        .subquery("known")
     )
-    why_not: WhyNot | None = None
-    if before is None or after is None:
-        why_not = "no value"
-    elif change is None:
-        why_not = "undefined"
-    return Change(first, second, effect.n, correlation.value, effect.mean_change, change, why_not)
+    devices, quarantined = _devices(), _quarantined()
+    statement = (
+        select(
+            known.c.site,
+            checkpoints.c.complete_through,
+            func.coalesce(devices.c.devices, 0),
+            func.coalesce(devices.c.documents, 0),
+            func.coalesce(quarantined.c.documents, 0),
+        )
+        .select_from(
+            known.outerjoin(checkpoints, checkpoints.c.site == known.c.site)
+            .outerjoin(devices, devices.c.site == known.c.site)
+            .outerjoin(quarantined, quarantined.c.site == known.c.site)
+        )
+        .order_by(known.c.site)
+    )
+    return statement if wanted.sites is None else statement.where(known.c.site.in_(wanted.sites))
 
 
-def retest_of(sample: Sample, first: str, second: str) -> Retest:
-    """Between two visits."""
-    pairs = sample.pairs(first, second)
-    reliability = retest_reliability(pairs)
-    return Retest(first, second, practice_effect(pairs), reliability.pearson, reliability.icc)
+def earliest(standing: Iterable[SiteStanding]) -> datetime | None:
+    """Through when all of them are complete; None: of one it is not known, or there is none."""
+    known = [each.complete_through for each in standing]
+    return None if None in known else min((each for each in known if each is not None), default=None)
+
+
+def _devices() -> Subquery:
+    d = device_status.c
+    return (
+        select(d.site, func.count().label("devices"), func.sum(d.outstanding).label("documents"))
+        .where(and_(d.outstanding > 0, d.source_missing_at.is_(None)))
+        .group_by(d.site)
+        .subquery("devices")
+    )
+
+
+def _quarantined() -> Subquery:
+    q, w = quarantine.c, waivers.c
+    waived = exists().where(w.site == q.site, w.doc_id == q.doc_id, w.code == q.code, w.path == q.path)
+    return (
+        select(q.site, func.count().label("documents"))
+        .where(not_(waived))
+        .group_by(q.site)
+        .subquery("quarantined")
+    )

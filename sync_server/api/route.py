@@ -59,6 +59,10 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     transaction: bool = True
     """False: the handler makes its own transactions; what it does counts also where it refuses."""
     produces: str = "application/json"
+    also_produces: tuple[str, ...] = ()
+    """Other media types of the same answer, by `Accept`."""
+    takes_filters: bool = False
+    """Further query parameters are conditions, which the handler reads and refuses."""
     plain: bool = False
     query: Any = Nothing
     body: Any = Nothing
@@ -100,7 +104,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         if self.plain:
             response: web.StreamResponse = await self.handler(request)
             return response
-        query = read_query(request, self.query)
+        query = read_query(request, self.query, takes_others=self.takes_filters)
         body = await self._read_body(request)
         engine = request.app[ENGINE]
         if self.method in ("GET", "HEAD"):

@@ -11,6 +11,7 @@ rule of `reporting.research.measurements`, and every answer says what that left 
 | few participants | the numbers with their n; percentiles and changes only from `smallest_sample` on |
 | scores are being computed again | `sample.scoring_versions` has more than one |
 | the participant was not measured | 404 |
+| it takes longer than `RESEARCH_STATEMENT_SECONDS` | 422 `too_expensive` |
 """
 
 import asyncio
@@ -33,18 +34,23 @@ from reporting.research.measurements import (
     select_participant,
     select_planned_visits,
 )
+from reporting.research.retest import Change, Standing, change_of, retest_of, standing_of
 from reporting.research.samples import complete_pairs
-from reporting.research.standing import Change, Standing, change_of, retest_of, standing_of
+from reporting.research.standing import SiteStanding, select_standing
 from reporting.research.statistics import SMALLEST_SAMPLE, Description, PracticeEffect, describe
 from reporting.research.variables import Variable
 from sync_server.api.acts import audited
 from sync_server.api.call import Call, Nothing
 from sync_server.api.names import StudyCode
 from sync_server.api.parameters import Text
+from sync_server.api.research_files import reached_sites, require_all
 from sync_server.api.route import Route, get
+from sync_server.api.statement_limit import limited
 from sync_server.api.study_rows import require_study
 from sync_server.errors import InvalidRequest, NotFound
 from sync_server.keys import ENGINE
+
+_ADVICE = "Ask for fewer sites."
 
 
 class StudyQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,15 +100,16 @@ class Scores(msgspec.Struct, frozen=True):
     """All that a study has statistics of; `visits` in the order of its schedule."""
 
     study: str
+    sites: list[SiteStanding]
     visits: list[str]
     scores: list[ScoreTold]
 
 
 class SampleTold(msgspec.Struct, frozen=True):
-    """What a sample was made of. `sites` null: all that the caller may see."""
+    """What a sample was made of. `sites`: whose sessions, and through when they are complete."""
 
     study: str
-    sites: list[str] | None
+    sites: list[SiteStanding]
     score: str
     label: str
     unit: str | None
@@ -161,8 +168,9 @@ async def list_scores(call: Call[StudyQuery, Nothing]) -> Scores:
     """
     wanted = await wanted_of(call, call.query)
     counted: dict[tuple[str, str], dict[str, int]] = {}
-    for task, score, visit, n in await call.connection.execute(select_counts(wanted)):
-        counted.setdefault((task, score), {})[visit] = n
+    async with limited(call, _ADVICE) as connection:
+        for task, score, visit, n in await connection.execute(select_counts(wanted)):
+            counted.setdefault((task, score), {})[visit] = n
     visits = await _ordered(call, call.query.study, {visit for found in counted.values() for visit in found})
     scores = []
     for variable in SCORES.values():
@@ -178,7 +186,7 @@ async def list_scores(call: Call[StudyQuery, Nothing]) -> Scores:
                 by_visit,
             )
         )
-    return Scores(call.query.study, visits, scores)
+    return Scores(call.query.study, await _standing(call, wanted), visits, scores)
 
 
 async def get_descriptions(call: Call[SampleQuery, Nothing]) -> Descriptions:
@@ -236,26 +244,18 @@ async def get_participant(call: Call[ParticipantQuery, Nothing]) -> ParticipantT
 
 async def wanted_of(call: Call[Any, Any], query: StudyQuery) -> Wanted:
     """What is asked for, as far as the caller may see it. Raises NotFound, NotAllowed."""
-    scope = call.caller.scope("research.read")
-    if not scope.sees_study(query.study):
-        call.caller.require("research.read", query.study)
-    await require_study(call, query.study)
-    parts = [part for part in scope.parts if part.study in (None, query.study)]
+    named = None
     if query.sites is not None:
-        sites = sorted({site.strip() for site in query.sites.split(",") if site.strip()})
-        for site in sites:
-            call.caller.require("research.read", query.study, site)
-        return Wanted(query.study, tuple(sites))
-    if any(part.site is None for part in parts):
-        return Wanted(query.study)
-    return Wanted(query.study, tuple(sorted({part.site for part in parts if part.site is not None})))
+        named = [site.strip() for site in query.sites.split(",") if site.strip()]
+    sites = reached_sites(call.caller, "research.read", query.study, named)
+    await require_study(call, query.study)
+    return Wanted(query.study, sites)
 
 
 async def _put_on_record(call: Call[ParticipantQuery, Nothing], wanted: Wanted, participant: str) -> None:
     """That somebody was asked for by their code. Raises NotAllowed."""
     study = call.query.study
-    for site in wanted.sites or (None,):
-        call.caller.require("research.identified", study, site)
+    require_all(call.caller, "research.identified", study, wanted.sites)
     entry = audited(
         call.request,
         call.caller.person,
@@ -276,12 +276,13 @@ async def _read(call: Call[Any, Nothing]) -> _Read:
     wanted = await wanted_of(call, query)
     if variable is None:
         raise NotFound(f"There is no score {name}: GET /api/research/statistics lists them.")
-    rows = (await call.connection.execute(select_measurements(variable, wanted))).all()
+    async with limited(call, _ADVICE) as connection:
+        rows = (await connection.execute(select_measurements(variable, wanted))).all()
     # Thousands of rows and sums over them: not in the loop that serves everybody.
     sample = await asyncio.to_thread(_chosen, rows, include_flagged=query.include_flagged)
     told = SampleTold(
         study=query.study,
-        sites=None if wanted.sites is None else list(wanted.sites),
+        sites=await _standing(call, wanted),
         score=variable.name,
         label=variable.label.en,
         unit=_unit(variable),
@@ -295,6 +296,10 @@ async def _read(call: Call[Any, Nothing]) -> _Read:
 
 def _chosen(rows: Any, *, include_flagged: bool) -> Sample:
     return choose((Measurement(*row) for row in rows), include_flagged=include_flagged)
+
+
+async def _standing(call: Call[Any, Any], wanted: Wanted) -> list[SiteStanding]:
+    return [SiteStanding(*row) for row in await call.connection.execute(select_standing(wanted))]
 
 
 async def _ordered(call: Call[Any, Any], study: str, visits: Any) -> list[str]:

@@ -89,7 +89,9 @@ def _ensure_database(connection: psycopg.Connection) -> None:
         create = sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE template0")
         connection.execute(create.format(database, owner))
     with connection.transaction():
-        connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))
+        # The others hold nothing, and are open to everybody who may log in.
+        for name in (DATABASE, "postgres", "template1"):
+            connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(name)))
         connection.execute(sql.SQL("GRANT CONNECT, TEMPORARY ON DATABASE {} TO {}").format(database, app))
 
 

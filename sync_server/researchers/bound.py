@@ -22,14 +22,14 @@ def check_not_bound(database_url: str) -> None:
     away, or has no such tables, hides nothing yet.
     """
     asked = """
-        SELECT string_agg(relname, ', ' ORDER BY relname), current_user FROM pg_class
-        WHERE oid IN (SELECT to_regclass('public.' || name) FROM unnest(%s) AS name)
+        SELECT string_agg(relname::text, ', ' ORDER BY relname), current_user FROM pg_class
+        WHERE oid IN (SELECT to_regclass('public.' || name) FROM unnest(%s::text[]) AS name)
           AND row_security_active(oid)
     """
     try:
         with connect(database_url, application_name="metricis-start", kind="watchful") as connection:
             row = connection.execute(asked, (list(FENCED),)).fetchone()
-    except psycopg.Error as error:
+    except psycopg.OperationalError as error:
         log.warning("row security not looked at", error=str(error))
         return
     if row is not None and row[0] is not None:

@@ -77,6 +77,7 @@ def statements(*, database: str, owner: str, service: str) -> Iterator[sql.Compo
         yield sql.SQL(_MAKE_ROLE).format(name=sql.Identifier(role), literal=sql.Literal(role))
     # Who migrates has to remove what hangs on the tables, and make it anew.
     yield composed("GRANT {rows_owner}, {views_owner} TO {owner} WITH INHERIT TRUE, SET TRUE")
+    yield composed("GRANT SET ON PARAMETER temp_file_limit TO {owner}")
     # Whoever grants a login has to be able to give away the membership.
     yield composed("GRANT {readers} TO {owner} WITH ADMIN TRUE, INHERIT FALSE, SET FALSE")
     yield composed("GRANT CONNECT, TEMPORARY ON DATABASE {database} TO {owner}, {service}")

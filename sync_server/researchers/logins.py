@@ -33,6 +33,8 @@ _DEFAULTS: Final = (
     "ALTER ROLE {login} SET idle_in_transaction_session_timeout = '5min'",
     "ALTER ROLE {login} SET default_transaction_read_only = on",
     "ALTER ROLE {login} SET search_path = research",
+    # This one it may not change: what is sorted fills the disk that the tables are on.
+    "ALTER ROLE {login} SET temp_file_limit = '5GB'",
 )
 
 

@@ -1,10 +1,10 @@
 """Row-level security below the views: whoever asks through them sees no row without a grant, whatever a view
 forgets to say.
 
-The conditions stand in the views as well, since rows are found by them: a policy is asked of every row that is
-looked at. Policies are for the views' owner only. Everybody else whom row security binds sees
-no row of these tables and may not `COPY` into them: the service's role therefore has BYPASSRLS, before
-anything is switched on and in the same transaction.
+The conditions stand in the views as well, since rows are found by them: a policy is asked of every row that
+is looked at. Policies are for the views' owner only. Everybody else whom row security binds sees no row of
+these tables and may not `COPY` into them: the service's role therefore has BYPASSRLS, before anything is
+switched on and in the same transaction.
 
 | what happens | what follows |
 |---|---|

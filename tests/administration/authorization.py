@@ -98,6 +98,12 @@ EXAMPLES: dict[tuple[str, str], Example] = {
         path={"study": "{study}", "participant": "v-{site}", "visit": "baseline"},
         body={"state": "cancelled", "reason": "why"},
     ),
+    ("GET", "/api/research"): Example(),
+    ("GET", "/api/research/{dataset}"): Example(
+        reach="study seen",
+        path={"dataset": "trials"},
+        query={"study": "{study}", "limit": "10", "rt_ms.gte": "100"},
+    ),
     ("GET", "/api/dashboard"): Example(),
     ("GET", "/api/dashboard/{study}"): Example(reach="study seen", path={"study": "{study}"}),
 }

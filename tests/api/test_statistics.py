@@ -1,8 +1,10 @@
 """Statistics of a study's own sample, asked for by route."""
 
+import msgspec
 import pytest
 from sqlalchemy import Engine, text
 
+from sync_server.settings import Settings
 from tests.api.calls import Api
 
 PATH = "/api/research/statistics"
@@ -10,6 +12,8 @@ SIMON = f"{PATH}/simon_simon_rt"
 
 STUDY = """
 INSERT INTO studies (code) VALUES ('SRO'), ('other');
+INSERT INTO sites (code) VALUES ('lima'), ('quito'), ('cusco');
+INSERT INTO study_sites (study, site) VALUES ('SRO', 'lima'), ('SRO', 'quito'), ('other', 'cusco');
 INSERT INTO research_policies (study, secret) VALUES ('SRO', decode(repeat('ab', 32), 'hex'));
 INSERT INTO visit_definitions (study, code, anchor, position) VALUES
     ('SRO', 'retest', 'baseline', 2), ('SRO', 'baseline', 'enrolment', 1);
@@ -38,6 +42,18 @@ VALUES ('lima', 'flagged', 'simon', 1, 'repeated_key', '{}'), ('lima', 'minor', 
        ('lima', 'baseline-4', 'stroop', 1, 'repeated_key', '{}'),
        ('lima', 'retest-4', 'simon', 2, 'repeated_key', '{}');
 """
+
+
+@pytest.fixture
+def statement_seconds() -> int:
+    """How long a statement may take."""
+    return 20
+
+
+@pytest.fixture
+def settings(settings: Settings, statement_seconds: int) -> Settings:
+    """With that limit."""
+    return msgspec.structs.replace(settings, research_statement_seconds=statement_seconds)
 
 
 @pytest.fixture
@@ -70,7 +86,11 @@ async def test_a_visit_is_described_by_one_session_a_participant_and_the_rest_is
     assert answer.status == 200, answer.body
     sample = answer.body["sample"]
     assert sample["left_out"] == {"not_completed": 1, "without_visit": 0, "flagged": 1, "repeated": 1}
-    assert (sample["sites"], sample["scoring_versions"], sample["smallest_sample"]) == (None, [1], 20)
+    assert (sample["scoring_versions"], sample["smallest_sample"]) == ([1], 20)
+    assert [(each["site"], each["complete_through"]) for each in sample["sites"]] == [
+        ("lima", None),
+        ("quito", None),
+    ]
     baseline, retest, extra = answer.body["visits"]
     assert (baseline["visit"], baseline["n"], baseline["missing"]) == ("baseline", 24, 0)
     assert (baseline["mean"], baseline["median"]) == (112.5, 112.5)
@@ -127,13 +147,26 @@ async def test_a_participant_is_found_by_the_name_that_the_study_shows_and_place
     assert change["change"]["verdict"] == "within error"
 
     few = await api.get(f"{SIMON}/participants/s12", study="SRO", sites="lima")
-    assert few.body["sample"]["sites"] == ["lima"]
+    assert [each["site"] for each in few.body["sample"]["sites"]] == ["lima"]
     assert few.body["visits"][0]["n"] == 12
     assert few.body["visits"][0]["percentile"] is None
     assert few.body["visits"][0]["why_not"] == few.body["change"]["why_not"] == "too few participants"
     assert (await api.get(f"{SIMON}/participants/s13", study="SRO", sites="lima")).status == 404
-    refused = await api.get(f"{SIMON}/participants/s12", study="SRO", identified="true")
-    assert refused.error == (403, "not_allowed")
+
+
+@pytest.mark.usefixtures("study")
+async def test_who_may_asks_for_a_participant_by_their_code_and_that_is_on_record(
+    api: Api, engine: Engine
+) -> None:
+    path = f"{SIMON}/participants/s12"
+    assert (await api.get(path, study="SRO", identified="true")).error == (403, "not_allowed")
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE users SET role = 'coordinator'"))
+    answer = await api.get(path, study="SRO", identified="true")
+    assert (answer.status, answer.body["participant"]) == (200, "s12")
+    recorded = "SELECT entity_id FROM audit_log WHERE action = 'research.read_identified'"
+    with engine.begin() as connection:
+        assert connection.scalars(text(recorded)).all() == ["SRO/s12"]
 
 
 @pytest.mark.usefixtures("study")
@@ -150,3 +183,13 @@ async def test_what_cannot_be_answered_is_said(api: Api) -> None:
     ]
     for path, query, error in asked:
         assert (await api.get(path, **query)).error == error, (path, query)
+
+
+@pytest.mark.usefixtures("study")
+@pytest.mark.parametrize("statement_seconds", [1])
+async def test_what_takes_too_long_is_given_up_with_a_sentence(api: Api, engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("LOCK TABLE scores IN ACCESS EXCLUSIVE MODE"))
+        answer = await api.get(SIMON, study="SRO")
+    assert answer.error == (422, "too_expensive")
+    assert (await api.get(SIMON, study="SRO")).status == 200

@@ -1,15 +1,23 @@
 """A database with research access, as each role sees it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+import msgspec
 import psycopg
 import pytest
+from click.testing import CliRunner
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from sqlalchemy import Connection
 
+from reporting.engine import sync_engine
+from sync_server.cli import main
 from sync_server.embedded.postgres import APP, OWNER
 from sync_server.researchers.installing import install
 from tests.embedded.supervised import SupervisedSystem
+from tests.research.projected import projected, service
+
+__all__ = ["projected", "service"]
 
 TWO_STUDIES = """
 INSERT INTO studies (code) VALUES ('memory'), ('sleep');
@@ -47,6 +55,43 @@ def prepared(postgres_server: SupervisedSystem, fresh_database: str) -> Iterator
 def _logins(admin: psycopg.Connection) -> set[str]:
     found = admin.execute(r"SELECT rolname FROM pg_roles WHERE rolname LIKE 'researcher\_%'")
     return {name for (name,) in found}
+
+
+@pytest.fixture
+def command(owner_database_url: str) -> Callable[..., str]:
+    """`sync-server researchers …` as the owner of the tables; answers what it printed."""
+
+    def run(*arguments: str, code: int = 0) -> str:
+        result = CliRunner().invoke(
+            main, ["researchers", *arguments], env={"OWNER_DATABASE_URL": owner_database_url}
+        )
+        assert result.exit_code == code, result.output
+        return result.output
+
+    return run
+
+
+@pytest.fixture
+def log_in(command: Callable[..., str], database_url: str) -> Iterator[Callable[..., psycopg.Connection]]:
+    """Gives a new login its first grant and logs in with it."""
+    opened = []
+
+    def grant_and_log_in(name: str, *options: str) -> psycopg.Connection:
+        told = msgspec.json.decode(command("grant", "--name", name, *options, "--json"))
+        opened.append(connect(database_url, told["login"], told["password"]))
+        return opened[-1]
+
+    yield grant_and_log_in
+    for each in opened:
+        each.close()
+
+
+@pytest.fixture
+def service_connection(database_url: str) -> Iterator[Connection]:
+    engine = sync_engine(database_url)
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()
 
 
 def connect(database_url: str, login: str, password: str) -> psycopg.Connection:
