@@ -30,7 +30,7 @@ from sync_server.exports.request import ExportRequest
 from sync_server.research_files.making import Made, Wanted
 from sync_server.research_files.running import make_here
 from tests.projection.memory_feed import MemoryFeed
-from tests.research.test_relations import PREPARED, field_documents
+from tests.research.projected import PREPARED, field_documents
 
 ROWS = Rows("SRO")
 EPOCH = datetime.fromisoformat("1582-10-14T00:00:00+00:00")
