@@ -10,6 +10,7 @@ site only is of that site.
 | a cursor is of another query, from before a change of the policy, or no cursor | 422 |
 | the study has no policy of de-identification yet | it gets the one of who has said nothing else |
 | it takes longer than `RESEARCH_STATEMENT_SECONDS` | 422 `too_expensive` |
+| a person asks several at once | 429 from the fifth on: each holds a connection of the pool |
 | a kind of answer is asked for that there is not | 406 |
 | a session is replaced between two pages | a page shows rows of one moment, two pages of two |
 """
@@ -33,8 +34,9 @@ from reporting.research.audience import Audience, Wanted
 from reporting.research.datasets import DATASETS, find_dataset
 from reporting.research.filters import NoSuchFilter, find_variable, period, read_filters
 from reporting.research.keyset import Cursor, decode, encode
+from reporting.research.pages import read_page
 from reporting.research.policy import make_policy
-from reporting.research.query import Dates, Prepared, Question, prepare, read_page, select_dates
+from reporting.research.query import Dates, Prepared, Question, prepare, select_dates
 from reporting.research.standing import SiteStanding, select_standing
 from reporting.research.variables import Dataset, Language
 from reporting.scope import Scope
@@ -56,7 +58,7 @@ from sync_server.api.research_dictionary import Dictionary, dictionary
 from sync_server.api.route import get
 from sync_server.api.study_rows import require_study
 from sync_server.errors import InvalidRequest, NotFound, TooExpensive
-from sync_server.keys import ENGINE, SEALER, SETTINGS
+from sync_server.keys import ENGINE, QUESTIONS, SEALER, SETTINGS
 from sync_server.policy import Right
 from sync_server.sealing import CannotOpen
 
@@ -220,16 +222,17 @@ async def _connection(
     app, study = call.request.app, question.wanted.study
     seconds = app[SETTINGS].research_statement_seconds
     try:
-        dates = await _dates(call.connection, study)
-        if dates.dates is not None or question.audience is Audience.IDENTIFIED:
-            await _limit(call.connection, seconds)
-            yield call.connection, dates
-            return
-        async with app[ENGINE].begin() as connection:
-            await connection.execute(make_policy(study))
-        async with snapshot(app[ENGINE]) as connection:
-            await _limit(connection, seconds)
-            yield connection, await _dates(connection, study)
+        with app[QUESTIONS].at_work(call.caller.person.id):
+            dates = await _dates(call.connection, study)
+            if dates.dates is not None or question.audience is Audience.IDENTIFIED:
+                await _limit(call.connection, seconds)
+                yield call.connection, dates
+                return
+            async with app[ENGINE].begin() as connection:
+                await connection.execute(make_policy(study))
+            async with snapshot(app[ENGINE]) as connection:
+                await _limit(connection, seconds)
+                yield connection, await _dates(connection, study)
     except OperationalError as error:
         if isinstance(error.orig, psycopg.errors.QueryCanceled):
             raise TooExpensive(
