@@ -103,6 +103,9 @@ async def test_pages_follow_each_other_and_say_how_complete_they_are(research: O
             "quarantined": 0,
         },
     ]
+    research.rows("DELETE FROM study_sites WHERE study = 'ABC'")
+    elsewhere = await read(research.as_("admin"), study="ABC", limit="1")
+    assert [site["site"] for site in elsewhere["sites"]] == ["cusco"]
     groups = await read(reader, group_by="site", aggregate="count,mean:rt_ms,mean:correct")
     assert groups["data"] == [
         {"site": site, "count": TRIALS_EACH, "mean_rt_ms": 420.5, "mean_correct": 0.5}
