@@ -85,7 +85,7 @@ def dataset_views() -> list[View]:
 
 
 def _in_no_telling_order(dataset: Dataset) -> Select[Any]:
-    """People by what they are shown as: on the disk they lie as they were enrolled, often in the order of codes.
+    """People by what they are shown as: on the disk they lie as they were enrolled, often by their codes.
     What hangs on sessions is too much to be sorted at each question.
     """
     statement = relation(dataset, Audience.LOGIN)
