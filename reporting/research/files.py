@@ -149,13 +149,15 @@ def ask_for_sweep() -> Insert:
 def visible(person: int, admins: Scope) -> ColumnElement[bool]:
     """Condition: asked for by this person, or of a study (and sites) whose admin they are."""
     alternatives: list[ColumnElement[bool]] = [_f.person == person]
+    of_sites: dict[str | None, list[str]] = {}
     for part in admins.parts:
-        conditions: list[ColumnElement[bool]] = [true()]
-        if part.study is not None:
-            conditions.append(_f.study == part.study)
         if part.site is not None:
-            conditions.append(_f.sites == literal([part.site], ARRAY(Text)))
-        alternatives.append(and_(*conditions))
+            of_sites.setdefault(part.study, []).append(part.site)
+        else:
+            alternatives.append(true() if part.study is None else _f.study == part.study)
+    for study, sites in of_sites.items():
+        within = _f.sites.contained_by(literal(sorted(sites), ARRAY(Text)))
+        alternatives.append(within if study is None else and_(_f.study == study, within))
     return or_(*alternatives)
 
 

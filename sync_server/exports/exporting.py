@@ -32,7 +32,7 @@ from sync_server.exports.bids_export import write_bids_of
 from sync_server.exports.codebook import Described, codebook_csv, codebook_json
 from sync_server.exports.copied import write_copied
 from sync_server.exports.dataset_tables import table_of
-from sync_server.exports.described import Batch, CannotHold, Table
+from sync_server.exports.described import Batch, CannotHold
 from sync_server.exports.formats import FormatNotInstalled, writer_of
 from sync_server.exports.manifest import manifest
 from sync_server.exports.redcap_export import redcap_batches, redcap_select, redcap_table
@@ -113,22 +113,25 @@ class _Export:
         self._audience = Audience.IDENTIFIED if task.wanted.identified else Audience.DEIDENTIFIED
         self._rows = Rows(task.wanted.study, task.wanted.sites)
         self._datasets = [DATASETS[each] for each in self._request.as_json()["datasets"]]
-        self._behind = 0
+        self._expected: dict[str, int] = {}
         self._total: int | None = None
+        self._behind = 0
+        self._told = 0
 
     def write(self) -> int:
         """Everything; rows of data."""
-        self._total = sum(
-            self._task.connection.scalar(count_rows(each, self._audience, self._rows)) or 0
-            for each in self._datasets
-        )
+        for each in self._datasets:
+            counted = self._task.connection.scalar(count_rows(each, self._audience, self._rows))
+            self._expected[each.name] = counted or 0
+        self._total = sum(self._expected.values())
         written, described = [], []
         for dataset in self._datasets:
-            file, table = self._write(dataset)
+            file, tables = self._write(dataset)
             self._behind += file.rows
             written.append(file)
-            described.append(Described(file.name, table))
-        self._task.tell(self._behind, self._behind, "codebook")
+            described += tables
+        self._total = self._behind
+        self._tell(0, "codebook")
         from sync_server.exports.codebook_pdf import codebook_pdf  # noqa: PLC0415 (its library is heavy)
 
         title = f"{self._wanted.study}, {self._request.format}"
@@ -143,16 +146,19 @@ class _Export:
                 file_.write(content)
         return self._behind
 
-    def _write(self, dataset: Dataset) -> tuple[Written, Table]:
+    def _write(self, dataset: Dataset) -> tuple[Written, list[Described]]:
         table = table_of(dataset, self._request.language, identified=self._wanted.identified)
+        beside: list[Described] = []
         match self._request.format:
             case "csv":
-                return self._copy(dataset), table
+                written = self._copy(dataset)
+                return written, [Described(written.name, table)]
             case "bids":
                 source = self._task.connection, self._audience, self._rows
-                written = write_bids_of(
+                written, roster = write_bids_of(
                     source, self._request.language, self._task.folder, self._batches, self._wanted.study
                 )
+                beside = [Described(f"{written.name}: participants.tsv", roster)]
             case "redcap":
                 select, table = redcap_select(dataset, self._audience, self._rows), redcap_table(table)
                 batches = redcap_batches(self._batches(select, dataset.name))
@@ -161,7 +167,7 @@ class _Export:
                 select = typed_rows(dataset, self._audience, self._rows)
                 written = writer_of(other)(table, self._batches(select, dataset.name), self._task.folder)
         move_into(self._archive, self._task.folder / written.name)
-        return written, table
+        return written, [Described(written.name, table), *beside]
 
     def _copy(self, dataset: Dataset) -> Written:
         driver = cast(psycopg.Connection[Any], self._task.connection.connection.driver_connection)
@@ -185,7 +191,10 @@ class _Export:
                 yield batch
 
     def _tell(self, rows: int, stage: str) -> None:
-        self._task.tell(self._behind + rows, self._total, stage)
+        # Lines may be counted for rows: no more than are expected, and never less than was told.
+        rows = min(rows, self._expected.get(stage, 0))
+        self._told = max(self._told, self._behind + rows)
+        self._task.tell(self._told, self._total, stage)
 
     def _manifest(self, written: list[Written]) -> bytes:
         policy = self._task.connection.execute(select_policy(self._wanted.study)).one_or_none()

@@ -102,6 +102,15 @@ async def test_who_asks_gets_their_sites_and_others_get_nothing(office: Office) 
         trials = table((await unzipped(colleague, identified))["trials.csv"])
         assert {row["participant"] for row in trials} == {"p-lima", "p-quito"}
         assert identified["file_name"] == "SRO-csv-identified.zip"
+        # An admin of two sites lists what is of both, and not what is of the study.
+        of_both = (await ask(colleague, sites=["quito", "lima"])).body["id"]
+        admin = office.as_("admin", study="SRO", site="lima")
+        assert {row["id"] for row in (await admin.get(PATH)).body["data"]} == {told["id"]}
+        office.rows(
+            "INSERT INTO memberships (person, study, site, role)"
+            " SELECT person, study, 'quito', role FROM memberships WHERE role = 'admin' AND site = 'lima'"
+        )
+        assert {row["id"] for row in (await admin.get(PATH)).body["data"]} == {told["id"], of_both}
 
 
 async def test_what_does_not_go_together_is_refused_at_once(office: Office) -> None:

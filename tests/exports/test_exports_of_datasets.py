@@ -71,10 +71,18 @@ class Exports:
             kind="export", study="SRO", sites=None, identified=identified, request=asked.as_json()
         )
         contents = []
+        told: list[tuple[int, int | None]] = []
         for turn in range(times):
             folder = self.folder / f"turn {turn}"
             folder.mkdir(exist_ok=True)
-            made: Made = make_here(self.engine, wanted, MAKER, folder, lambda *_: None)
+            told.clear()
+            made: Made = make_here(
+                self.engine, wanted, MAKER, folder, lambda done, total, _: told.append((done, total))
+            )
+            done = [each for each, _ in told]
+            assert done == sorted(done)
+            assert all(total is not None and each <= total for each, total in told)
+            assert told[-1] == (made.rows, made.rows)
             contents.append(made.path.read_bytes())
             made.path.unlink()
             assert list(folder.iterdir()) == []
@@ -88,9 +96,9 @@ class Exports:
         in_csv: dict[str, list[str]] = {}
         for row in csv.DictReader(io.StringIO(files["codebook.csv"].decode())):
             in_csv.setdefault(row["file"], []).append(row["name"])
-        told = {each["name"] for each in json.loads(files["manifest.json"])["files"]}
+        listed = {each["name"] for each in json.loads(files["manifest.json"])["files"]}
         codebook = {"codebook.csv", "codebook.json", "codebook.pdf", "manifest.json"}
-        assert described.keys() == in_csv.keys() == told == files.keys() - codebook
+        assert {name.partition(": ")[0] for name in described} == listed == files.keys() - codebook
         assert described == in_csv
         self.described = described
         return files
@@ -205,6 +213,9 @@ def test_the_other_formats_hold_every_row_and_the_command_makes_the_same_bytes(
         io.BytesIO(exports.make("trials", format="bids", identified=False)["trials_bids.zip"])
     ) as bids:
         runs = [bids.read(name).decode().splitlines() for name in bids.namelist() if "_run-" in name]
+        roster = bids.read("participants.tsv").decode().splitlines()
+        assert roster[0].split("\t") == exports.described["trials_bids.zip: participants.tsv"]
+        assert set(runs[0][0].split("\t")) < set(exports.described["trials_bids.zip"])
         assert sum(len(run) - 1 for run in runs) == len(trials)
     guarded = exports.make("trials", guard=True)["trials.csv"]
     assert from_csv("trials", guarded)[1] == trials

@@ -109,6 +109,10 @@ def test_what_happens_to_a_file_while_it_is_made_decides_what_becomes_of_it(desk
         "queued",
         "It came to nothing (RuntimeError).",
     )
+    # A defect of the maker too, whose words may be a code.
+    with pytest.raises(AgainLater):
+        desk.make(number, failing(KeyError("p1")))
+    assert desk.row(number).error == "It came to nothing (KeyError)."
     with pytest.raises(AgainLater):
         desk.make(number, failing(RuntimeError("p1 said")), last=True)
     assert desk.row(number).state == "failed"
