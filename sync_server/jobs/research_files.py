@@ -26,7 +26,8 @@ from sync_server.research_files.running import AgainLater, Busy, NothingToMake, 
 from sync_server.research_files.sweeping import Swept, sweep
 
 FILES: Final = Policy((timedelta(seconds=5), timedelta(minutes=1), timedelta(minutes=10)))
-SOON: Final = timedelta(seconds=3)
+SOON: Final = timedelta(seconds=10)
+"""Each look reads what state the study's rows are in."""
 
 log = structlog.get_logger()
 
