@@ -130,7 +130,7 @@ class _Export:
             self._behind += file.rows
             written.append(file)
             described += tables
-        self._total = self._behind
+        self._total = max(self._behind, self._told)
         self._tell(0, "codebook")
         from sync_server.exports.codebook_pdf import codebook_pdf  # noqa: PLC0415 (its library is heavy)
 

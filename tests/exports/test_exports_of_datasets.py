@@ -61,6 +61,8 @@ class Exports:
     def __init__(self, engine: Engine, folder: Path) -> None:
         self.engine = engine
         self.folder = folder
+        self.meanwhile = ""
+        """A statement that somebody else executes while the first dataset is read."""
 
     def make(
         self, *datasets: str, identified: bool = True, times: int = 1, **request: Any
@@ -76,9 +78,15 @@ class Exports:
             folder = self.folder / f"turn {turn}"
             folder.mkdir(exist_ok=True)
             told.clear()
-            made: Made = make_here(
-                self.engine, wanted, MAKER, folder, lambda done, total, _: told.append((done, total))
-            )
+
+            def tell(done: int, total: int | None, _: str) -> None:
+                told.append((done, total))
+                if self.meanwhile:
+                    with self.engine.begin() as connection:
+                        connection.execute(text(self.meanwhile))
+                    self.meanwhile = ""
+
+            made: Made = make_here(self.engine, wanted, MAKER, folder, tell)
             done = [each for each, _ in told]
             assert done == sorted(done)
             assert all(total is not None and each <= total for each, total in told)
@@ -188,6 +196,15 @@ def test_every_dataset_read_back_from_csv_parquet_and_spss_is_what_the_database_
         ]
         assert [[of_spss(cell) for cell in row] for row in zip(*read.values(), strict=True)] == wanted, name
         assert meta.column_names_to_labels["study"] == "Étude"
+
+
+@pytest.mark.parametrize("format_", ["csv", "parquet"])
+def test_all_datasets_are_of_one_moment_whatever_is_written_meanwhile(exports: Exports, format_: str) -> None:
+    before = exports.make("sessions_wide", "trials", "visits", format=format_)
+    exports.meanwhile = "DELETE FROM visits; DELETE FROM task_runs; DELETE FROM sessions"
+    assert exports.make("sessions_wide", "trials", "visits", format=format_) == before
+    assert exports.meanwhile == ""
+    assert exports.make("sessions_wide", "trials", "visits", format=format_) != before
 
 
 def test_the_other_formats_hold_every_row_and_the_command_makes_the_same_bytes(
