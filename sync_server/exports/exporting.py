@@ -11,7 +11,7 @@ the archive, and moved into it. The same request on the same data is the same by
 |---|---|
 | a value that the format cannot hold | CannotMake, with row and column |
 | a format's library is not installed here | CannotMake, with what to install |
-| the study has no policy, and codes are asked for (redcap, bids) | CannotMake: rows have no code |
+| the study's policy was taken away meanwhile (redcap, bids) | CannotMake: rows have no code |
 """
 
 import zipfile

@@ -25,6 +25,7 @@ from reporting.research.datasets import DATASETS
 from reporting.research.exporting import count_rows, typed_rows
 from reporting.research.variables import Type
 from sync_server.cli import main
+from sync_server.exports.cells import guarded
 from sync_server.exports.exporting import MAKER
 from sync_server.exports.request import ExportRequest
 from sync_server.research_files.making import Made, Wanted
@@ -253,6 +254,27 @@ def test_the_other_formats_hold_every_row_and_the_command_makes_the_same_bytes(
     }
     with exports.engine.connect() as connection:
         _expect_counts(connection, exports)
+
+
+def test_texts_that_a_spreadsheet_would_compute_are_guarded_by_postgres_as_by_python(
+    exports: Exports,
+) -> None:
+    texts = ["=1", "\n=1", "\r+1", "\t-1", "＝1", "＠x", "''@x", "1=1", " =1", "'", "a\n=1"]
+    with exports.engine.begin() as connection:
+        rows = connection.execute(text("SELECT site, id FROM sessions ORDER BY site, id")).all()
+        connection.execute(
+            text("UPDATE sessions SET device_model = :value WHERE site = :site AND id = :id"),
+            [
+                {"value": texts[number % len(texts)], "site": site, "id": session}
+                for number, (site, session) in enumerate(rows)
+            ],
+        )
+    used = set(texts[: len(rows)])
+    assert {"=1", "\n=1", "＝1"} <= used
+    for guard, shown in ((False, used), (True, {guarded(each) for each in used})):
+        content = exports.make("provenance", guard=guard)["provenance.csv"].decode()
+        lines = csv.DictReader(io.StringIO(content, newline=""))
+        assert {line["device_model"] for line in lines} == shown
 
 
 def _expect_counts(connection: Connection, exports: Exports) -> None:

@@ -12,6 +12,7 @@ from reporting.engine import sync_engine
 from reporting.research import files
 from reporting.research.data_state import data_state
 from reporting.research.files import FileRow, NewFile, file_row
+from sync_server.research_files import running
 from sync_server.research_files.making import CannotMake, Made, Maker, Task
 from sync_server.research_files.running import AgainLater, Busy, NothingToMake, make_file
 from sync_server.research_files.sweeping import Swept, sweep
@@ -124,6 +125,22 @@ def test_what_happens_to_a_file_while_it_is_made_decides_what_becomes_of_it(desk
     with pytest.raises(NothingToMake):
         desk.make(number)
     assert len(desk.finished()) == 1
+
+
+def test_what_is_not_wanted_any_more_when_it_is_in_its_place_is_taken_away_at_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = desk.ask()
+    placed = running.put
+
+    def put(made: Path, place: Path) -> None:
+        placed(made, place)
+        desk.execute(files.remove_of_study("SRO", "erased"))
+
+    monkeypatch.setattr(running, "put", put)
+    with pytest.raises(NothingToMake):
+        desk.make(number)
+    assert (desk.row(number).state, desk.finished(), desk.leftovers()) == ("removed", [], [])
 
 
 def test_a_worker_that_was_paused_until_another_took_over_changes_nothing(desk: Desk) -> None:
