@@ -261,7 +261,9 @@ def test_texts_that_a_spreadsheet_would_compute_are_guarded_by_postgres_as_by_py
 ) -> None:
     texts = ["=1", "\n=1", "\r+1", "\t-1", "＝1", "＠x", "''@x", "1=1", " =1", "'", "a\n=1"]
     with exports.engine.begin() as connection:
-        rows = connection.execute(text("SELECT site, id FROM sessions ORDER BY site, id")).all()
+        rows = connection.execute(
+            text("SELECT site, id FROM sessions WHERE source_missing_at IS NULL ORDER BY site, id")
+        ).all()
         connection.execute(
             text("UPDATE sessions SET device_model = :value WHERE site = :site AND id = :id"),
             [

@@ -12,7 +12,7 @@ from reporting.engine import sync_engine
 from reporting.research import files
 from reporting.research.data_state import data_state
 from reporting.research.files import FileRow, NewFile, file_row
-from sync_server.research_files import running
+from sync_server.research_files import folder
 from sync_server.research_files.making import CannotMake, Made, Maker, Task
 from sync_server.research_files.running import AgainLater, Busy, NothingToMake, make_file
 from sync_server.research_files.sweeping import Swept, sweep
@@ -131,13 +131,13 @@ def test_what_is_not_wanted_any_more_when_it_is_in_its_place_is_taken_away_at_on
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     number = desk.ask()
-    placed = running.put
+    real = folder.put
 
     def put(made: Path, place: Path) -> None:
-        placed(made, place)
+        real(made, place)
         desk.execute(files.remove_of_study("SRO", "erased"))
 
-    monkeypatch.setattr(running, "put", put)
+    monkeypatch.setattr("sync_server.research_files.running.put", put)
     with pytest.raises(NothingToMake):
         desk.make(number)
     assert (desk.row(number).state, desk.finished(), desk.leftovers()) == ("removed", [], [])
@@ -158,7 +158,9 @@ def test_a_worker_that_was_paused_until_another_took_over_changes_nothing(desk: 
     assert desk.make(number).state == "done"
 
 
-def test_two_that_ask_for_the_same_get_one_file_that_is_made_once(desk: Desk) -> None:
+def test_two_that_ask_for_the_same_get_one_file_that_is_made_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first, second, third = desk.ask(), desk.ask(), desk.ask(other=True)
 
     def meanwhile(_: Task) -> None:
@@ -170,6 +172,11 @@ def test_two_that_ask_for_the_same_get_one_file_that_is_made_once(desk: Desk) ->
     assert desk.make(second).sha256 == desk.row(first).sha256
     assert desk.made == made
     assert desk.make(third).content_key != desk.row(first).content_key
+    # Another release may read or de-identify otherwise.
+    with monkeypatch.context() as patched:
+        patched.setattr("sync_server.research_files.running.version", lambda _: "another")
+        released = desk.ask()
+        assert desk.make(released).content_key != desk.row(first).content_key
     # Half of it is there, as after a disk's failure: it is made anew.
     place = desk.folder / f"{desk.row(first).content_key}.txt"
     place.write_text("a")
