@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import math
 import zipfile
 from collections.abc import AsyncIterator, Sequence
 from datetime import date, datetime
@@ -277,6 +278,42 @@ def test_texts_that_a_spreadsheet_would_compute_are_guarded_by_postgres_as_by_py
         content = exports.make("provenance", guard=guard)["provenance.csv"].decode()
         lines = csv.DictReader(io.StringIO(content, newline=""))
         assert {line["device_model"] for line in lines} == shown
+
+
+EXTREME = (math.nan, math.inf, -math.inf, -0.0, 5e-324, 1.7976931348623157e308, 0.1 + 0.2, 1e22, 2.0**53 + 2)
+
+
+def exact(rows: list[list[Any]]) -> list[list[Any]]:
+    """Numbers as their shortest text, in which NaN is itself and -0.0 is not 0.0."""
+    return [[repr(cell) if isinstance(cell, float) else cell for cell in row] for row in rows]
+
+
+def test_extreme_values_of_the_database_are_in_the_files_as_they_are(exports: Exports) -> None:
+    with exports.engine.begin() as connection:
+        scores = connection.execute(text("SELECT ctid FROM scores ORDER BY site, session_id, name")).scalars()
+        connection.execute(
+            text("UPDATE scores SET value = :value WHERE ctid = CAST(:row AS tid)"),
+            [{"row": str(row), "value": each} for row, each in zip(scores, EXTREME, strict=False)],
+        )
+        connection.execute(
+            text(
+                "UPDATE sessions SET started_at = '0001-01-01 00:00:00Z', ended_at = '9999-12-31"
+                " 23:59:59.999999Z', started_at_corrected = NULL, ended_at_corrected = NULL,"
+                " device_model = '', device_os = NULL, app_version = E'\\\\.', battery_id = E'\n'"
+            )
+        )
+    expected = exports.expected("scores_long")
+    assert {repr(each) for each in EXTREME} <= {cell for row in exact(expected) for cell in row}
+    files = exports.make("scores_long", "provenance", "sessions_wide")
+    assert exact(from_csv("scores_long", files["scores_long.csv"])[1]) == exact(expected)
+    assert b',"",,\\.,' in files["provenance.csv"]
+    sessions = files["sessions_wide.csv"]
+    assert from_csv("sessions_wide", sessions)[1] == exports.expected("sessions_wide")
+    assert b"0001-01-01T00:00:00.000000Z" in sessions
+    assert b"9999-12-31T23:59:59.999999Z" in sessions
+    packed = exports.make("scores_long", format="parquet")["scores_long.parquet"]
+    read = [list(row.values()) for row in pq.read_table(io.BytesIO(packed)).to_pylist()]
+    assert exact(read) == exact(expected)
 
 
 def _expect_counts(connection: Connection, exports: Exports) -> None:
