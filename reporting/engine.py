@@ -3,9 +3,11 @@
 `DATABASE_URL` may be spelled for libpq (`postgresql://`, `postgres://`) or for SQLAlchemy
 (`postgresql+psycopg://`): the driver is psycopg 3 either way. Every connection runs in UTC, so that times
 read the same wherever the server stands, gives up connecting after ten seconds, and notices within fifteen
-that the other side is gone: a projector that waits on a dead connection would hold up its site. Errors of the
-pooled engines tell the statement without its parameters, because errors are logged and parameters are
-participants' data.
+that the other side is gone: a projector that waits on a dead connection would hold up its site. A statement
+from which row-level security would hide rows fails, and is not answered with those that are left.
+
+Errors of the pooled engines tell the statement without its parameters, because errors are logged and
+parameters are participants' data.
 """
 
 from typing import Any, Final, Literal
@@ -16,8 +18,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 _DRIVER: Final = "postgresql+psycopg"
 
+_SESSION: Final = "-c timezone=UTC -c row_security=off"
+
 _OPTIONS: Final[dict[str, Any]] = {
-    "options": "-c timezone=UTC",
+    "options": _SESSION,
     "connect_timeout": 10,
     "keepalives": 1,
     "keepalives_idle": 5,
@@ -28,7 +32,7 @@ _OPTIONS: Final[dict[str, Any]] = {
 }
 
 
-_SERVER_SIDE: Final = "-c timezone=UTC -c tcp_keepalives_interval=1 -c tcp_keepalives_count=3"
+_SERVER_SIDE: Final = f"{_SESSION} -c tcp_keepalives_interval=1 -c tcp_keepalives_count=3"
 _HOLDING: Final = {"options": f"{_SERVER_SIDE} -c tcp_keepalives_idle=5"}
 
 

@@ -108,7 +108,8 @@ def reached_sites(
     """
     scope = caller.scope(right)
     if wanted is not None:
-        for site in wanted:
+        # Of no site: nothing is asked for, and no right would be.
+        for site in wanted or (None,):
             caller.require(right, study, site)
         return tuple(sorted(set(wanted)))
     if scope.covers(study, None):
@@ -121,7 +122,7 @@ def reached_sites(
 
 def require_all(caller: Caller, right: Right, study: str, sites: Sequence[str] | None) -> None:
     """The right on all that a file holds. Raises NotAllowed, NotFound."""
-    for site in sites if sites is not None else (None,):
+    for site in sites or (None,):
         caller.require(right, study, site)
 
 

@@ -177,6 +177,12 @@ def test_every_dataset_read_back_from_csv_parquet_and_spss_is_what_the_database_
     assert from_csv("trials", hidden["trials.csv"])[1] == exports.expected("trials", Audience.DEIDENTIFIED)
     codes = {row[2] for row in expected["sessions_wide"]}
     assert all(code.encode() not in content for content in hidden.values() for code in codes)
+    # Nor in the order of people, which would tell it where codes are numbers.
+    for name in ("participants", "visits"):
+        at = exports.described[f"{name}.csv"].index("participant")
+        people = [row[at] for row in from_csv(name, hidden[f"{name}.csv"])[1]]
+        assert people == sorted(people)
+        assert len(set(people)) > 3
     files = exports.make(*DATASETS, format="parquet")
     for name in DATASETS:
         table = pq.read_table(io.BytesIO(files[f"{name}.parquet"]))
