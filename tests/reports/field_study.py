@@ -17,7 +17,7 @@ SITES = ("hyderabad", "lima", "nairobi", "stanford")
 SECRET = b"s" * 32
 
 _ROSTER = """
-INSERT INTO studies (code, title) VALUES ('SRO', 'Self-Regulation Ontology: test and retest on tablets');
+INSERT INTO studies (code, title) VALUES ('SRO', 'Self-Regulation Ontology: test and retest');
 INSERT INTO sites (code, name, timezone) VALUES
     ('hyderabad', 'Memory Clinic, Hyderabad', 'Asia/Kolkata'),
     ('lima', 'Clínica de la Memoria, Lima', 'America/Lima'),

@@ -33,11 +33,9 @@ from tests.reports.field_study import SITES, STUDY, field_documents, make_study
 FOLDER = Path(__file__).parents[2] / "docs" / "reports"
 SCALE = 1.55
 """Pixels a point."""
-COLOURS = 64
-"""Enough for text and charts, and a third of the size."""
 SHOWN = {"participant": (0, 1), "participant-fr": (0,), "site": (0,), "study": (0, 1, 2)}
 """Pages, from 0."""
-PARTICIPANT = "s110"
+PARTICIPANT = "s017"
 
 
 def main() -> None:
@@ -86,7 +84,7 @@ def _reports(database_url: str) -> dict[str, bytes]:
 def _write(folder: Path, name: str, content: bytes) -> None:
     document = pypdfium2.PdfDocument(content)
     for page in SHOWN[name]:
-        image = document[page].render(scale=SCALE).to_pil().quantize(COLOURS)
+        image = document[page].render(scale=SCALE).to_pil()
         image.save(folder / f"{name}-{page + 1}.png", optimize=True)
     document.close()
 
