@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from sync_server.exports.described import Batch, Column, ColumnType, Table, checked_rows, in_groups
 from sync_server.exports.whole_file import Written, described_file, whole_file
 
-ROWS_A_GROUP: Final = 50_000
+ROWS_A_GROUP: Final = 20_000
 """What is in memory at once; part of the file's bytes."""
 
 _TYPES: Final = {

@@ -69,3 +69,21 @@ async def unzipped(member: Member, told: dict[str, Any]) -> dict[str, bytes]:
 def table(content: bytes) -> list[dict[str, str]]:
     """The rows of a CSV."""
     return list(csv.DictReader(io.StringIO(content.decode(), newline="")))
+
+
+def plant_files(office: Office, participant: str) -> None:
+    """A report on the participant that waits, and an export of the study that is being made."""
+    office.rows(
+        "INSERT INTO research_files (kind, study, identified, request, state, person, asked_by) VALUES"
+        " ('report', 'SRO', true, jsonb_build_object('participant', %s::text), 'queued', 0, 'somebody'),"
+        " ('export', 'SRO', false, '{}', 'running', 0, 'somebody')",
+        participant,
+    )
+
+
+def expect_files_removed(office: Office) -> None:
+    """Whoever is in an export cannot be seen in it: each of the study goes."""
+    assert office.rows("SELECT DISTINCT state, error FROM research_files") == [
+        ("removed", "A participant of the study was erased: ask for it again.")
+    ]
+    assert office.rows("SELECT state FROM outbox WHERE kind = 'research_sweep'") == [("pending",)]
