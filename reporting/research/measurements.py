@@ -9,7 +9,7 @@ chooses the better one. So the rule is fixed, and what it leaves out is counted.
 | several sessions of a visit have the task | that which began first, by the corrected clock |
 | that began in the same instant | the one of the lesser site, then session id |
 | the task was done more than once in a session | the run of the lowest number, as in `sessions_wide` |
-| the first session's trials do not define the score | missing: the second try is another measurement |
+| the first session's trials define no score, or it is no number | missing: the second try is another one |
 | in progress or abandoned | left out |
 | a serious quality flag on the session, or on this task run | left out, unless it is asked for |
 | a serious quality flag on another task of the session | counts: it says nothing about this one |
@@ -108,7 +108,7 @@ def choose(measurements: Iterable[Measurement], *, include_flagged: bool = False
             chosen[each.visit, each.participant] = each
     values: dict[str, dict[str, float | None]] = {}
     for (visit, participant), each in sorted(chosen.items()):
-        values.setdefault(visit, {})[participant] = each.value
+        values.setdefault(visit, {})[participant] = each.value if is_known(each.value) else None
     versions = sorted({each.scoring_version for each in chosen.values()})
     return Sample(values, LeftOut(not_completed, without_visit, flagged, repeated), tuple(versions))
 
