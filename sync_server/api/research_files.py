@@ -31,6 +31,7 @@ from reporting.research.files import (
     select_files,
     visible,
 )
+from reporting.research.policy import make_policy
 from reporting.tables import research_files
 from sync_server.api.call import Call, ListQuery, Nothing, PageOf
 from sync_server.api.file_download import download_of
@@ -134,6 +135,8 @@ async def ask(call: Call[Any, Any], new: NewFile, *, path: str) -> FileTold:
             details={"most": MOST_OPEN},
         )
     made = file_row(row)
+    # As queries do: without one there is neither code nor pseudonym in the file.
+    await call.connection.execute(make_policy(new.study))
     await call.connection.execute(enter_making(made.id, made.study))
     await call.record(
         f"{new.kind}.ask",
