@@ -23,7 +23,8 @@ from reporting.research.relations import relation, sort_key
 from reporting.research.variables import Dataset, Type, Variable
 from reporting.tables import research_policies, sessions, task_runs
 
-FORMULA: Final = r"^'*[=+\-@\t\r]"
+FORMULA: Final = r"^'*[=+\-@＝＋－＠\t\r\n]"
+"""What a spreadsheet would compute begins like this: for Postgres and for Python."""
 
 
 def typed_rows(

@@ -149,13 +149,15 @@ def ask_for_sweep() -> Insert:
 def visible(person: int, admins: Scope) -> ColumnElement[bool]:
     """Condition: asked for by this person, or of a study (and sites) whose admin they are."""
     alternatives: list[ColumnElement[bool]] = [_f.person == person]
+    of_sites: dict[str | None, list[str]] = {}
     for part in admins.parts:
-        conditions: list[ColumnElement[bool]] = [true()]
-        if part.study is not None:
-            conditions.append(_f.study == part.study)
         if part.site is not None:
-            conditions.append(_f.sites == literal([part.site], ARRAY(Text)))
-        alternatives.append(and_(*conditions))
+            of_sites.setdefault(part.study, []).append(part.site)
+        else:
+            alternatives.append(true() if part.study is None else _f.study == part.study)
+    for study, sites in of_sites.items():
+        within = _f.sites.contained_by(literal(sorted(sites), ARRAY(Text)))
+        alternatives.append(within if study is None else and_(_f.study == study, within))
     return or_(*alternatives)
 
 
@@ -262,12 +264,12 @@ def remove(number: int, why: str) -> Update:
 
 
 def remove_of_study(study: str, why: str) -> Update:
-    """Statement: every file of the study that is there or being made goes; what only waits is made of what
-    is left.
+    """Statement: every file of the study that is there or being made goes, also one whose time is over: it
+    may be on its way to somebody. What only waits is made of what is left.
     """
     return (
         update(research_files)
-        .where(_f.study == study, _f.state.in_(("running", "done")))
+        .where(_f.study == study, _f.state.in_(("running", "done", "expired")))
         .values(state="removed", stage=None, error=why, watermark=null(), ended_at=func.now())
         .returning(_f.id)
     )
@@ -353,9 +355,9 @@ def is_running(number: int, attempt: int) -> Select[bool]:
     return select(exists().where(_f.id == number, _f.attempt == attempt, _f.state == "running"))
 
 
-def is_done(number: int) -> Select[bool]:
-    """Statement: whether it may be downloaded (still)."""
-    return select(exists().where(_f.id == number, _f.state == "done"))
+def may_be_sent_on(number: int) -> Select[bool]:
+    """Statement: whether who downloads it may have the rest: also when its time is over meanwhile."""
+    return select(exists().where(_f.id == number, _f.state.in_(("done", "expired"))))
 
 
 def select_done_keys() -> Select[str]:

@@ -12,6 +12,7 @@
 | `If-Match` of another | 412 |
 | it is expired or removed | 410; not made yet, or failed: 409 |
 | the row says that it is there, the folder does not have it | 503: the folder is not shared |
+| it expires while it is sent | it is sent to its end |
 | it is removed while it is sent | the connection is cut at the next look |
 """
 
@@ -27,7 +28,7 @@ from replication.errors import RangeNotSatisfiable
 from replication.wire.ranges import ByteRange, byte_ranges
 from reporting.audit import record_entry
 from reporting.queries.snapshot import snapshot
-from reporting.research.files import FileRow, file_row, is_done, select_file
+from reporting.research.files import FileRow, file_row, may_be_sent_on, select_file
 from sync_server.api.acts import audited
 from sync_server.api.parameters import row_number
 from sync_server.errors import Gone, NotFound, NotPossible, PreconditionFailed, Unavailable, error_response
@@ -133,7 +134,7 @@ async def _send(
         if until_look <= 0:
             until_look = LOOK_EVERY
             async with snapshot(request.app[ENGINE]) as connection:
-                if not await connection.scalar(is_done(number)):
+                if not await connection.scalar(may_be_sent_on(number)):
                     break
     if left > 0:
         # Less than the header promised, so that nobody takes it for whole.

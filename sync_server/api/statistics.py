@@ -243,10 +243,12 @@ async def get_participant(call: Call[ParticipantQuery, Nothing]) -> ParticipantT
 
 
 async def wanted_of(call: Call[Any, Any], query: StudyQuery) -> Wanted:
-    """What is asked for, as far as the caller may see it. Raises NotFound, NotAllowed."""
+    """What is asked for, as far as the caller may see it. Raises InvalidRequest, NotFound, NotAllowed."""
     named = None
     if query.sites is not None:
         named = [site.strip() for site in query.sites.split(",") if site.strip()]
+        if not named:
+            raise InvalidRequest("sites names one site at least.", details={"parameter": "sites"})
     sites = reached_sites(call.caller, "research.read", query.study, named)
     await require_study(call, query.study)
     return Wanted(query.study, sites)

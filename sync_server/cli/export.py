@@ -20,6 +20,7 @@ from reporting.research.audience import Audience
 from reporting.research.audience import Wanted as Rows
 from reporting.research.datasets import DATASETS
 from reporting.research.exporting import count_rows
+from reporting.research.policy import make_policy
 from reporting.studies.rows import select_status
 from sync_server.cli.made_file import made_here, make_file
 from sync_server.cli.target import data_dir_option, fail, target
@@ -85,6 +86,7 @@ def export(  # noqa: PLR0917 (as click calls it)
         if dry_run:
             _tell_rows(_rows(connection, wanted), as_json=as_json)
             return
+        connection.execute(make_policy(study))
         connection.execute(record_entry(made_here(wanted, "export")))
     place = out / f"{MAKER.name(wanted)}.zip" if out.is_dir() else out
     made, size, sha256 = make_file(database_url, wanted, MAKER, place)

@@ -10,11 +10,13 @@ rows come. Those four columns are in the names of the files; the others are the 
 | what comes | what follows |
 |---|---|
 | a code with characters that BIDS does not have in labels (`S1-007`) | label without them: `sub-S1007` |
-| two codes of one label (`S1-1`, `S11`) | CannotHold, with both codes |
+| two codes of one label (`S1-1`, `S11`) | CannotHold |
 | a run whose rows are not together | CannotHold: the rows are not ordered |
 | null, NaN | `n/a`; an empty text too |
 | a tab or a line break in a text | a space: TSV has no quotes; the number in a note |
 | a participant in the trials that is not in the list | CannotHold |
+
+What is said names no participant: it is kept longer than they are, and read by people who may not see codes.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -61,10 +63,12 @@ class _Labels:
         text = "" if code is None else text_of(code)
         label = "".join(one for one in text if one.isascii() and one.isalnum())
         if not label:
-            raise CannotHold(f"{text!r} is no {self._what}: BIDS wants letters and digits.")
+            raise CannotHold(f"A {self._what} has neither letters nor digits: BIDS wants them.")
         # Case too: a folder on Windows or macOS would hold both in one.
-        if (other := self._codes.setdefault(label.lower(), text)) != text:
-            raise CannotHold(f"The {self._what}s {other!r} and {text!r} have one label in BIDS.")
+        if self._codes.setdefault(label.lower(), text) != text:
+            raise CannotHold(
+                f"Two {self._what}s have one label in BIDS, which knows letters and digits, and no case."
+            )
         return label
 
 
@@ -103,7 +107,7 @@ def write_bids(
         tasks = set()
         for name, task, run in _runs(trials, batches, at, subjects):
             if name.split("/", 1)[0] not in known:
-                raise CannotHold(f"{name} is of a participant who is not in the list.")
+                raise CannotHold("A task run is of a participant who is not in the list.")
             tasks.add(task)
             with member(archive, name) as file:
                 file.write(tsv.line(trials.names[number] for number in kept))
@@ -128,14 +132,14 @@ def _runs(
         participant = f"sub-{subjects.of(key[0])}"
         if participant != subject:
             if participant in finished:
-                raise CannotHold(f"The rows of {participant} are not together.")
+                raise CannotHold("The rows of a participant are not together.")
             finished.add(participant)
             subject, done = participant, set()
             sessions = _Labels("session")
         session, task = f"ses-{sessions.of(key[1])}", tasks.of(key[2])
         name = f"{subject}_{session}_task-{task}_run-{runs.of(key[3])}_beh.tsv"
         if name in done:
-            raise CannotHold(f"The rows of {name} are not together.")
+            raise CannotHold("The rows of a task run are not together.")
         done.add(name)
         yield f"{subject}/{session}/beh/{name}", task, run
 

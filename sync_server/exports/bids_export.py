@@ -13,7 +13,7 @@ from reporting.research.roster_datasets import PARTICIPANTS
 from reporting.research.variables import Language
 from sync_server.exports.bids import Keys, write_bids
 from sync_server.exports.dataset_tables import table_of
-from sync_server.exports.described import Batch, Table
+from sync_server.exports.described import Batch, Column, ColumnType, Table
 from sync_server.exports.whole_file import Written
 
 _KEYS: Final = Keys(participant="participant", session="session_id", task="task", run="run")
@@ -28,12 +28,12 @@ def write_bids_of(
     folder: Path,
     batches: Callable[[Select[Any], str], Iterator[Batch]],
     name: str,
-) -> Written:
-    """Write `trials_bids.zip`. Raises CannotHold, OSError."""
+) -> tuple[Written, Table]:
+    """Write `trials_bids.zip`; also what its `participants.tsv` holds. Raises CannotHold, OSError."""
     connection, audience, wanted = source
     identified = audience is Audience.IDENTIFIED
     roster = _code_first(table_of(PARTICIPANTS, language, identified=identified))
-    return write_bids(
+    written = write_bids(
         table_of(TRIALS, language, identified=identified),
         batches(typed_rows(TRIALS, audience, wanted, order=_ORDER), TRIALS.name),
         folder,
@@ -42,6 +42,8 @@ def write_bids_of(
         participant_batches=_everybody(connection, audience, wanted, len(roster.columns)),
         description={"Name": name, "GeneratedBy": [{"Name": "Metricis Sync"}]},
     )
+    label = Column("participant_id", ColumnType.TEXT, roster.columns[0].label)
+    return written, Table(roster.name, roster.label, (label, *roster.columns[1:]))
 
 
 def _code_first(table: Table) -> Table:

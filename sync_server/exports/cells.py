@@ -7,7 +7,7 @@
 | boolean | `true`, `false` |
 | date, timestamp | ISO 8601; timestamps in UTC with microseconds and `Z` |
 
-**Formulas.** A spreadsheet takes a text that begins with `= + - @`, a tab or a carriage return for a formula.
+**Formulas.** A spreadsheet takes a text that begins with `= + - @`, a tab or a line break for a formula.
 Data that go on to R, Python or SPSS must stay what they are, so a CSV is written as it is unless it is asked
 to be guarded: then such texts (and those that begin with apostrophes before such a character) get an
 apostrophe before them. The Excel writer needs none of it: its cells are typed.
@@ -18,9 +18,10 @@ import re
 from datetime import date, datetime
 from typing import Final
 
+from reporting.research import exporting
 from sync_server.exports.described import Value
 
-FORMULA: Final = re.compile(r"'*[=+\-@\t\r]")
+FORMULA: Final = re.compile(exporting.FORMULA)
 _NEEDS_QUOTES: Final = re.compile(r'[",\r\n]|^\s|\s$|^$')
 
 

@@ -28,7 +28,7 @@ def codebook_rows(table: Table) -> list[tuple[str, ...]]:
 
 
 class Described(NamedTuple):
-    """A file of an export, and the table that it holds."""
+    """A file of an export, and the table that it holds; what a file holds beside it as `<file>: <name>`."""
 
     file: str
     table: Table

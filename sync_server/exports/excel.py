@@ -16,12 +16,14 @@ so (the mark a person makes with an apostrophe), for Excel to leave it a text wh
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
 from typing import Final
 
 import xlsxwriter
+from xlsxwriter.exceptions import FileCreateError
 from xlsxwriter.format import Format
 from xlsxwriter.worksheet import Worksheet
 
@@ -131,7 +133,7 @@ def write_excel(
         raise CannotHold(f"Excel holds {MOST_COLUMNS} columns, the table has {len(table.columns)}.")
     target = folder / f"{table.name}.xlsx"
     rows = 0
-    with whole_file(target) as path:
+    with whole_file(target) as path, _as_os_error():
         options = {"constant_memory": True, "tmpdir": str(path.parent), "use_zip64": True}
         with xlsxwriter.Workbook(str(path), options) as book:
             book.set_properties({"created": _CREATED, "title": table.label})
@@ -141,3 +143,14 @@ def write_excel(
                 rows += 1
             sheets.add_codebook()
     return described_file(target, rows, sheets.notes())
+
+
+@contextmanager
+def _as_os_error() -> Iterator[None]:
+    """xlsxwriter hides what the disk said."""
+    try:
+        yield
+    except FileCreateError as error:
+        if isinstance(said := error.args[0], OSError):
+            raise said from error
+        raise

@@ -11,11 +11,12 @@ the archive, and moved into it. The same request on the same data is the same by
 |---|---|
 | a value that the format cannot hold | CannotMake, with row and column |
 | a format's library is not installed here | CannotMake, with what to install |
-| the study has no policy, and codes are asked for (redcap, bids) | CannotMake: rows have no code |
+| the study's policy was taken away meanwhile (redcap, bids) | CannotMake: rows have no code |
 """
 
 import zipfile
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, cast
 
@@ -23,6 +24,7 @@ import msgspec
 import psycopg
 from sqlalchemy import Select
 
+from reporting.compiled import compiled
 from reporting.research.audience import Audience
 from reporting.research.audience import Wanted as Rows
 from reporting.research.datasets import DATASETS
@@ -32,7 +34,7 @@ from sync_server.exports.bids_export import write_bids_of
 from sync_server.exports.codebook import Described, codebook_csv, codebook_json
 from sync_server.exports.copied import write_copied
 from sync_server.exports.dataset_tables import table_of
-from sync_server.exports.described import Batch, CannotHold, Table
+from sync_server.exports.described import Batch, CannotHold
 from sync_server.exports.formats import FormatNotInstalled, writer_of
 from sync_server.exports.manifest import manifest
 from sync_server.exports.redcap_export import redcap_batches, redcap_select, redcap_table
@@ -45,6 +47,8 @@ LAYOUT: Final = 1
 """Grows when the same data are to be other bytes."""
 ROWS_AT_ONCE: Final = 2_000
 
+_LONG: Final = ("tables", "statements")
+"""Versions that are not told in the manifest."""
 _LIBRARIES: Final[Mapping[str, tuple[str, ...]]] = {
     "excel": ("xlsxwriter",),
     "parquet": ("pyarrow",),
@@ -53,7 +57,9 @@ _LIBRARIES: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 def versions(wanted: Wanted) -> Json:
-    """What besides request and data decides the bytes: columns and their meaning, libraries, zlib."""
+    """What besides request and data decides the bytes: columns and their meaning, how they are read and
+    de-identified, libraries, zlib.
+    """
     request = read_request(wanted)
     tables = [
         table_of(DATASETS[name], request.language, identified=wanted.identified) for name in request.datasets
@@ -67,6 +73,7 @@ def versions(wanted: Wanted) -> Json:
     return {
         "layout": LAYOUT,
         "tables": msgspec.to_builtins(tables),
+        "statements": _statements(wanted),
         "scoring": scoring,
         "libraries": {each: _version(each) for each in ("reportlab", *_LIBRARIES.get(request.format, ()))},
         "zlib": zipfile.zlib.ZLIB_RUNTIME_VERSION,  # type: ignore[attr-defined]
@@ -110,25 +117,27 @@ class _Export:
         self._archive = archive
         self._wanted = task.wanted
         self._request = read_request(task.wanted)
-        self._audience = Audience.IDENTIFIED if task.wanted.identified else Audience.DEIDENTIFIED
-        self._rows = Rows(task.wanted.study, task.wanted.sites)
+        self._audience, self._rows = _read_as(task.wanted)
         self._datasets = [DATASETS[each] for each in self._request.as_json()["datasets"]]
-        self._behind = 0
+        self._expected: dict[str, int] = {}
         self._total: int | None = None
+        self._behind = 0
+        self._told = 0
 
     def write(self) -> int:
         """Everything; rows of data."""
-        self._total = sum(
-            self._task.connection.scalar(count_rows(each, self._audience, self._rows)) or 0
-            for each in self._datasets
-        )
+        for each in self._datasets:
+            counted = self._task.connection.scalar(count_rows(each, self._audience, self._rows))
+            self._expected[each.name] = counted or 0
+        self._total = sum(self._expected.values())
         written, described = [], []
         for dataset in self._datasets:
-            file, table = self._write(dataset)
+            file, tables = self._write(dataset)
             self._behind += file.rows
             written.append(file)
-            described.append(Described(file.name, table))
-        self._task.tell(self._behind, self._behind, "codebook")
+            described += tables
+        self._total = max(self._behind, self._told)
+        self._tell(0, "codebook")
         from sync_server.exports.codebook_pdf import codebook_pdf  # noqa: PLC0415 (its library is heavy)
 
         title = f"{self._wanted.study}, {self._request.format}"
@@ -143,16 +152,19 @@ class _Export:
                 file_.write(content)
         return self._behind
 
-    def _write(self, dataset: Dataset) -> tuple[Written, Table]:
+    def _write(self, dataset: Dataset) -> tuple[Written, list[Described]]:
         table = table_of(dataset, self._request.language, identified=self._wanted.identified)
+        beside: list[Described] = []
         match self._request.format:
             case "csv":
-                return self._copy(dataset), table
+                written = self._copy(dataset)
+                return written, [Described(written.name, table)]
             case "bids":
                 source = self._task.connection, self._audience, self._rows
-                written = write_bids_of(
+                written, roster = write_bids_of(
                     source, self._request.language, self._task.folder, self._batches, self._wanted.study
                 )
+                beside = [Described(f"{written.name}: participants.tsv", roster)]
             case "redcap":
                 select, table = redcap_select(dataset, self._audience, self._rows), redcap_table(table)
                 batches = redcap_batches(self._batches(select, dataset.name))
@@ -161,7 +173,7 @@ class _Export:
                 select = typed_rows(dataset, self._audience, self._rows)
                 written = writer_of(other)(table, self._batches(select, dataset.name), self._task.folder)
         move_into(self._archive, self._task.folder / written.name)
-        return written, table
+        return written, [Described(written.name, table), *beside]
 
     def _copy(self, dataset: Dataset) -> Written:
         driver = cast(psycopg.Connection[Any], self._task.connection.connection.driver_connection)
@@ -185,7 +197,10 @@ class _Export:
                 yield batch
 
     def _tell(self, rows: int, stage: str) -> None:
-        self._task.tell(self._behind + rows, self._total, stage)
+        # Lines may be counted for rows: no more than are expected, and never less than was told.
+        rows = min(rows, self._expected.get(stage, 0))
+        self._told = max(self._told, self._behind + rows)
+        self._task.tell(self._told, self._total, stage)
 
     def _manifest(self, written: list[Written]) -> bytes:
         policy = self._task.connection.execute(select_policy(self._wanted.study)).one_or_none()
@@ -195,9 +210,20 @@ class _Export:
             "identified": self._wanted.identified,
             "policy": None if policy is None else dict(policy._mapping),
             "request": self._request.as_json(),
-            "versions": {name: told for name, told in versions(self._wanted).items() if name != "tables"},
+            "versions": {name: told for name, told in versions(self._wanted).items() if name not in _LONG},
         }
         return manifest(written, data=data, watermark=self._task.watermark)
+
+
+def _statements(wanted: Wanted) -> str:
+    audience, rows = _read_as(wanted)
+    texts = [compiled(typed_rows(dataset, audience, rows))[0] for dataset in DATASETS.values()]
+    return sha256("\n".join(texts).encode()).hexdigest()
+
+
+def _read_as(wanted: Wanted) -> tuple[Audience, Rows]:
+    audience = Audience.IDENTIFIED if wanted.identified else Audience.DEIDENTIFIED
+    return audience, Rows(wanted.study, wanted.sites)
 
 
 def _version(package: str) -> str | None:

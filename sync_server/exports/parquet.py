@@ -17,7 +17,8 @@ from sync_server.exports.described import Batch, Column, ColumnType, Table, chec
 from sync_server.exports.whole_file import Written, described_file, whole_file
 
 ROWS_A_GROUP: Final = 20_000
-"""What is in memory at once; part of the file's bytes."""
+CELLS_A_GROUP: Final = 400_000
+"""What is in memory at once, of many columns fewer rows; part of the file's bytes."""
 
 _TYPES: Final = {
     ColumnType.TEXT: pa.string(),
@@ -35,15 +36,16 @@ def write_parquet(table: Table, batches: Iterable[Batch], folder: Path) -> Writt
     schema = pa.schema(
         [_field(column) for column in table.columns], metadata={"name": table.name, "label": table.label}
     )
+    most = max(1, min(ROWS_A_GROUP, CELLS_A_GROUP // len(table.columns)))
     rows = 0
     with whole_file(target) as path, pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        for group in in_groups(checked_rows(table, batches), ROWS_A_GROUP):
+        for group in in_groups(checked_rows(table, batches), most):
             rows += len(group)
             arrays = [
                 pa.array(cells, kept.type, from_pandas=False)
                 for kept, cells in zip(schema, zip(*group, strict=True), strict=True)
             ]
-            writer.write_table(pa.Table.from_arrays(arrays, schema=schema), row_group_size=ROWS_A_GROUP)
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema), row_group_size=most)
     return described_file(target, rows)
 
 

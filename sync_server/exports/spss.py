@@ -17,6 +17,7 @@ longest text, so parts may differ in width: R and Python bind them as they are, 
 | a label of more than 256 bytes (a value's: 120) | cut there; the codebook has it whole |
 """
 
+import errno
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -24,6 +25,7 @@ from typing import Any, Final
 
 import polars
 import pyreadstat
+from pyreadstat import ReadstatError
 
 from sync_server.exports.cells import cut_to_bytes
 from sync_server.exports.described import (
@@ -45,6 +47,7 @@ ROWS_A_PART: Final = 100_000
 LONGEST_TEXT: Final = 32_767
 LARGEST_INTEGER: Final = 2**53
 
+_UNWRITTEN: Final = "Unable to write data"
 _LABEL: Final = 256
 _VALUE_LABEL: Final = 120
 _EPOCH: Final = datetime(1582, 10, 14, tzinfo=UTC)
@@ -113,7 +116,7 @@ def _numbered(table: Table, batches: Iterable[Batch], cuts: _Cuts) -> Iterator[t
         cells = []
         for column, cell in zip(table.columns, row, strict=True):
             if isinstance(cell, int) and abs(cell) > LARGEST_INTEGER:
-                raise CannotHold(f"Row {number}, column {column.name}: SPSS would round {cell}.")
+                raise CannotHold(f"Row {number}, column {column.name}: SPSS would round it.")
             cells.append(_cell(cell, cuts))
         yield tuple(cells)
 
@@ -139,16 +142,22 @@ def _write_part(table: Table, rows: list[tuple[Value, ...]], path: Path) -> None
             for column, kept in zip(table.columns, cells, strict=True)
         ]
     )
-    pyreadstat.write_sav(
-        frame,
-        path,
-        file_label=cut_to_bytes(table.label, 64),
-        column_labels=[cut_to_bytes(column.label, _LABEL) or None for column in table.columns],
-        row_compress=True,
-        variable_value_labels={_name(one): labels for one in table.columns if (labels := _labels(one))},
-        variable_format={_name(one): _FORMATS[one.type] for one in table.columns if one.type in _FORMATS},
-        variable_measure={_name(one): _measure(one) for one in table.columns},
-    )
+    try:
+        pyreadstat.write_sav(
+            frame,
+            path,
+            file_label=cut_to_bytes(table.label, 64),
+            column_labels=[cut_to_bytes(column.label, _LABEL) or None for column in table.columns],
+            row_compress=True,
+            variable_value_labels={_name(one): labels for one in table.columns if (labels := _labels(one))},
+            variable_format={_name(one): _FORMATS[one.type] for one in table.columns if one.type in _FORMATS},
+            variable_measure={_name(one): _measure(one) for one in table.columns},
+        )
+    except ReadstatError as error:
+        if str(error) != _UNWRITTEN:
+            raise
+        # All it says of a write that came to nothing.
+        raise OSError(errno.ENOSPC, str(error)) from error
     # The header says when it was written, and has no option not to.
     with path.open("r+b") as file:
         file.seek(_CREATED_AT)

@@ -26,7 +26,8 @@ from sync_server.research_files.running import AgainLater, Busy, NothingToMake, 
 from sync_server.research_files.sweeping import Swept, sweep
 
 FILES: Final = Policy((timedelta(seconds=5), timedelta(minutes=1), timedelta(minutes=10)))
-SOON: Final = timedelta(seconds=3)
+SOON: Final = timedelta(seconds=10)
+"""Each look reads what state the study's rows are in."""
 
 log = structlog.get_logger()
 
@@ -58,7 +59,7 @@ async def deliver_sweep(entry: Started, resources: Resources) -> None:  # noqa: 
 
 def _make(number: int, resources: Resources, *, last: bool) -> str:
     settings = resources.settings
-    engine = sync_engine(settings.database_url, application_name="metricis-files")
+    engine = sync_engine(settings.database_url, application_name="metricis-files", holds=True)
     keep = timedelta(days=settings.research_files_keep_days)
     try:
         row = make_file(engine, settings.files_folder, number, makers=maker_of, keep=keep, last=last)

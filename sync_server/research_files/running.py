@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
@@ -37,7 +38,7 @@ from sync_server.research_files.making import (
 TELL_SECONDS: Final = 0.5
 """The row is told at most so often; a removal is noticed as late."""
 
-_DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+_DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class NothingToMake(Exception):
@@ -71,15 +72,15 @@ def make_file(
         raise NothingToMake
     row = file_row(begun)
     try:
-        _make(engine, folder, row, makers(row.kind), keep)
+        _make(engine, folder, row, _maker(makers, row.kind), keep)
     except Cancelled as error:
         raise NothingToMake from error
     except Busy as error:
         _end(engine, files.queue_again(row.id, row.attempt, str(error)))
         raise
-    except (CannotMake, LookupError) as error:
+    except CannotMake as error:
         _end(engine, files.fail(row.id, row.attempt, str(error)))
-        raise CannotMake(str(error)) from error
+        raise
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _DISK_FULL:
             why = "The disk of the files is full: make room, or ask for less."
@@ -115,6 +116,8 @@ def content_key(connection: Connection, wanted: Wanted, maker: Maker, watermark:
         "data": _data(connection, wanted, maker),
         "watermark": watermark,
         "versions": maker.versions(wanted),
+        # What was mended in a release is not to be had from files of the one before.
+        "release": version("metricis-sync"),
     }
     return hashlib.sha256(msgspec.json.encode(told, order="deterministic")).hexdigest()
 
@@ -165,6 +168,14 @@ def _make(engine: Engine, folder: Path, row: FileRow, maker: Maker, keep: timede
                 # At once: it may hold a participant who was erased meanwhile.
                 _drop(engine, place_of(folder, key, finished.file_name), key)
                 raise
+
+
+def _maker(makers: LoadsMaker, kind: str) -> Maker:
+    # Of this alone: a KeyError of a maker is a defect, and its words may be somebody's code.
+    try:
+        return makers(kind)
+    except LookupError as error:
+        raise CannotMake(str(error)) from error
 
 
 def _drop(engine: Engine, place: Path, key: str) -> None:

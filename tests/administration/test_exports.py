@@ -102,6 +102,15 @@ async def test_who_asks_gets_their_sites_and_others_get_nothing(office: Office) 
         trials = table((await unzipped(colleague, identified))["trials.csv"])
         assert {row["participant"] for row in trials} == {"p-lima", "p-quito"}
         assert identified["file_name"] == "SRO-csv-identified.zip"
+        # An admin of two sites lists what is of both, and not what is of the study.
+        of_both = (await ask(colleague, sites=["quito", "lima"])).body["id"]
+        admin = office.as_("admin", study="SRO", site="lima")
+        assert {row["id"] for row in (await admin.get(PATH)).body["data"]} == {told["id"]}
+        office.rows(
+            "INSERT INTO memberships (person, study, site, role)"
+            " SELECT person, study, 'quito', role FROM memberships WHERE role = 'admin' AND site = 'lima'"
+        )
+        assert {row["id"] for row in (await admin.get(PATH)).body["data"]} == {told["id"], of_both}
 
 
 async def test_what_does_not_go_together_is_refused_at_once(office: Office) -> None:
@@ -181,16 +190,20 @@ async def test_a_job_that_ends_otherwise_says_why(office: Office, monkeypatch: p
     member = office.as_("researcher", study="SRO")
     async with at_desk(office) as desk:
 
-        async def ended(**more: Any) -> dict[str, Any]:
+        async def ended(before: str | None = None, **more: Any) -> dict[str, Any]:
             asked = await ask(member, **more)
+            if before is not None:
+                office.rows(before)
             await desk.drain()
             return dict((await member.get(f"{PATH}/{asked.body['id']}")).body)
 
         # Without a policy nobody has a code, and a BIDS folder is named by codes.
-        office.rows("DELETE FROM research_policies")
-        nobody = await ended(format="bids")
+        nobody = await ended("DELETE FROM research_policies", format="bids")
         assert nobody["state"] == "failed"
         assert "participant" in nobody["error"]
+        # Who asks for a file of a study without a policy gives it one, as who asks by a query does.
+        await ask(member, "visits")
+        assert office.rows("SELECT participants, dates FROM research_policies") == [("pseudonym", "shifted")]
 
         def full(*_: Any) -> Any:
             raise OSError(28, "No space left on device")

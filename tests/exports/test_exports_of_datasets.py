@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import math
 import zipfile
 from collections.abc import AsyncIterator, Sequence
 from datetime import date, datetime
@@ -25,6 +26,7 @@ from reporting.research.datasets import DATASETS
 from reporting.research.exporting import count_rows, typed_rows
 from reporting.research.variables import Type
 from sync_server.cli import main
+from sync_server.exports.cells import guarded
 from sync_server.exports.exporting import MAKER
 from sync_server.exports.request import ExportRequest
 from sync_server.research_files.making import Made, Wanted
@@ -61,6 +63,8 @@ class Exports:
     def __init__(self, engine: Engine, folder: Path) -> None:
         self.engine = engine
         self.folder = folder
+        self.meanwhile = ""
+        """A statement that somebody else executes while the first dataset is read."""
 
     def make(
         self, *datasets: str, identified: bool = True, times: int = 1, **request: Any
@@ -71,10 +75,24 @@ class Exports:
             kind="export", study="SRO", sites=None, identified=identified, request=asked.as_json()
         )
         contents = []
+        told: list[tuple[int, int | None]] = []
         for turn in range(times):
             folder = self.folder / f"turn {turn}"
             folder.mkdir(exist_ok=True)
-            made: Made = make_here(self.engine, wanted, MAKER, folder, lambda *_: None)
+            told.clear()
+
+            def tell(done: int, total: int | None, _: str) -> None:
+                told.append((done, total))
+                if self.meanwhile:
+                    with self.engine.begin() as connection:
+                        connection.execute(text(self.meanwhile))
+                    self.meanwhile = ""
+
+            made: Made = make_here(self.engine, wanted, MAKER, folder, tell)
+            done = [each for each, _ in told]
+            assert done == sorted(done)
+            assert all(total is not None and each <= total for each, total in told)
+            assert told[-1] == (made.rows, made.rows)
             contents.append(made.path.read_bytes())
             made.path.unlink()
             assert list(folder.iterdir()) == []
@@ -88,9 +106,9 @@ class Exports:
         in_csv: dict[str, list[str]] = {}
         for row in csv.DictReader(io.StringIO(files["codebook.csv"].decode())):
             in_csv.setdefault(row["file"], []).append(row["name"])
-        told = {each["name"] for each in json.loads(files["manifest.json"])["files"]}
+        listed = {each["name"] for each in json.loads(files["manifest.json"])["files"]}
         codebook = {"codebook.csv", "codebook.json", "codebook.pdf", "manifest.json"}
-        assert described.keys() == in_csv.keys() == told == files.keys() - codebook
+        assert {name.partition(": ")[0] for name in described} == listed == files.keys() - codebook
         assert described == in_csv
         self.described = described
         return files
@@ -159,6 +177,12 @@ def test_every_dataset_read_back_from_csv_parquet_and_spss_is_what_the_database_
     assert from_csv("trials", hidden["trials.csv"])[1] == exports.expected("trials", Audience.DEIDENTIFIED)
     codes = {row[2] for row in expected["sessions_wide"]}
     assert all(code.encode() not in content for content in hidden.values() for code in codes)
+    # Nor in the order of people, which would tell it where codes are numbers.
+    for name in ("participants", "visits"):
+        at = exports.described[f"{name}.csv"].index("participant")
+        people = [row[at] for row in from_csv(name, hidden[f"{name}.csv"])[1]]
+        assert people == sorted(people)
+        assert len(set(people)) > 3
     files = exports.make(*DATASETS, format="parquet")
     for name in DATASETS:
         table = pq.read_table(io.BytesIO(files[f"{name}.parquet"]))
@@ -180,6 +204,15 @@ def test_every_dataset_read_back_from_csv_parquet_and_spss_is_what_the_database_
         ]
         assert [[of_spss(cell) for cell in row] for row in zip(*read.values(), strict=True)] == wanted, name
         assert meta.column_names_to_labels["study"] == "Étude"
+
+
+@pytest.mark.parametrize("format_", ["csv", "parquet"])
+def test_all_datasets_are_of_one_moment_whatever_is_written_meanwhile(exports: Exports, format_: str) -> None:
+    before = exports.make("sessions_wide", "trials", "visits", format=format_)
+    exports.meanwhile = "DELETE FROM visits; DELETE FROM task_runs; DELETE FROM sessions"
+    assert exports.make("sessions_wide", "trials", "visits", format=format_) == before
+    assert exports.meanwhile == ""
+    assert exports.make("sessions_wide", "trials", "visits", format=format_) != before
 
 
 def test_the_other_formats_hold_every_row_and_the_command_makes_the_same_bytes(
@@ -205,6 +238,9 @@ def test_the_other_formats_hold_every_row_and_the_command_makes_the_same_bytes(
         io.BytesIO(exports.make("trials", format="bids", identified=False)["trials_bids.zip"])
     ) as bids:
         runs = [bids.read(name).decode().splitlines() for name in bids.namelist() if "_run-" in name]
+        roster = bids.read("participants.tsv").decode().splitlines()
+        assert roster[0].split("\t") == exports.described["trials_bids.zip: participants.tsv"]
+        assert set(runs[0][0].split("\t")) < set(exports.described["trials_bids.zip"])
         assert sum(len(run) - 1 for run in runs) == len(trials)
     guarded = exports.make("trials", guard=True)["trials.csv"]
     assert from_csv("trials", guarded)[1] == trials
@@ -225,6 +261,65 @@ def test_the_other_formats_hold_every_row_and_the_command_makes_the_same_bytes(
     }
     with exports.engine.connect() as connection:
         _expect_counts(connection, exports)
+
+
+def test_texts_that_a_spreadsheet_would_compute_are_guarded_by_postgres_as_by_python(
+    exports: Exports,
+) -> None:
+    texts = ["=1", "\n=1", "\r+1", "\t-1", "＝1", "＠x", "''@x", "1=1", " =1", "'", "a\n=1"]
+    with exports.engine.begin() as connection:
+        rows = connection.execute(
+            text("SELECT site, id FROM sessions WHERE source_missing_at IS NULL ORDER BY site, id")
+        ).all()
+        connection.execute(
+            text("UPDATE sessions SET device_model = :value WHERE site = :site AND id = :id"),
+            [
+                {"value": texts[number % len(texts)], "site": site, "id": session}
+                for number, (site, session) in enumerate(rows)
+            ],
+        )
+    used = set(texts[: len(rows)])
+    assert {"=1", "\n=1", "＝1"} <= used
+    for guard, shown in ((False, used), (True, {guarded(each) for each in used})):
+        content = exports.make("provenance", guard=guard)["provenance.csv"].decode()
+        lines = csv.DictReader(io.StringIO(content, newline=""))
+        assert {line["device_model"] for line in lines} == shown
+
+
+EXTREME = (math.nan, math.inf, -math.inf, -0.0, 5e-324, 1.7976931348623157e308, 0.1 + 0.2, 1e22, 2.0**53 + 2)
+
+
+def exact(rows: list[list[Any]]) -> list[list[Any]]:
+    """Numbers as their shortest text, in which NaN is itself and -0.0 is not 0.0."""
+    return [[repr(cell) if isinstance(cell, float) else cell for cell in row] for row in rows]
+
+
+def test_extreme_values_of_the_database_are_in_the_files_as_they_are(exports: Exports) -> None:
+    with exports.engine.begin() as connection:
+        scores = connection.execute(text("SELECT ctid FROM scores ORDER BY site, session_id, name")).scalars()
+        connection.execute(
+            text("UPDATE scores SET value = :value WHERE ctid = CAST(:row AS tid)"),
+            [{"row": str(row), "value": each} for row, each in zip(scores, EXTREME, strict=False)],
+        )
+        connection.execute(
+            text(
+                "UPDATE sessions SET started_at = '0001-01-01 00:00:00Z', ended_at = '9999-12-31"
+                " 23:59:59.999999Z', started_at_corrected = NULL, ended_at_corrected = NULL,"
+                " device_model = '', device_os = NULL, app_version = E'\\\\.', battery_id = E'\n'"
+            )
+        )
+    expected = exports.expected("scores_long")
+    assert {repr(each) for each in EXTREME} <= {cell for row in exact(expected) for cell in row}
+    files = exports.make("scores_long", "provenance", "sessions_wide")
+    assert exact(from_csv("scores_long", files["scores_long.csv"])[1]) == exact(expected)
+    assert b',"",,\\.,' in files["provenance.csv"]
+    sessions = files["sessions_wide.csv"]
+    assert from_csv("sessions_wide", sessions)[1] == exports.expected("sessions_wide")
+    assert b"0001-01-01T00:00:00.000000Z" in sessions
+    assert b"9999-12-31T23:59:59.999999Z" in sessions
+    packed = exports.make("scores_long", format="parquet")["scores_long.parquet"]
+    read = [list(row.values()) for row in pq.read_table(io.BytesIO(packed)).to_pylist()]
+    assert exact(read) == exact(expected)
 
 
 def _expect_counts(connection: Connection, exports: Exports) -> None:

@@ -12,6 +12,7 @@ from reporting.engine import sync_engine
 from reporting.research import files
 from reporting.research.data_state import data_state
 from reporting.research.files import FileRow, NewFile, file_row
+from sync_server.research_files import folder
 from sync_server.research_files.making import CannotMake, Made, Maker, Task
 from sync_server.research_files.running import AgainLater, Busy, NothingToMake, make_file
 from sync_server.research_files.sweeping import Swept, sweep
@@ -109,6 +110,10 @@ def test_what_happens_to_a_file_while_it_is_made_decides_what_becomes_of_it(desk
         "queued",
         "It came to nothing (RuntimeError).",
     )
+    # A defect of the maker too, whose words may be a code.
+    with pytest.raises(AgainLater):
+        desk.make(number, failing(KeyError("p1")))
+    assert desk.row(number).error == "It came to nothing (KeyError)."
     with pytest.raises(AgainLater):
         desk.make(number, failing(RuntimeError("p1 said")), last=True)
     assert desk.row(number).state == "failed"
@@ -120,6 +125,22 @@ def test_what_happens_to_a_file_while_it_is_made_decides_what_becomes_of_it(desk
     with pytest.raises(NothingToMake):
         desk.make(number)
     assert len(desk.finished()) == 1
+
+
+def test_what_is_not_wanted_any_more_when_it_is_in_its_place_is_taken_away_at_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = desk.ask()
+    real = folder.put
+
+    def put(made: Path, place: Path) -> None:
+        real(made, place)
+        desk.execute(files.remove_of_study("SRO", "erased"))
+
+    monkeypatch.setattr("sync_server.research_files.running.put", put)
+    with pytest.raises(NothingToMake):
+        desk.make(number)
+    assert (desk.row(number).state, desk.finished(), desk.leftovers()) == ("removed", [], [])
 
 
 def test_a_worker_that_was_paused_until_another_took_over_changes_nothing(desk: Desk) -> None:
@@ -137,7 +158,9 @@ def test_a_worker_that_was_paused_until_another_took_over_changes_nothing(desk: 
     assert desk.make(number).state == "done"
 
 
-def test_two_that_ask_for_the_same_get_one_file_that_is_made_once(desk: Desk) -> None:
+def test_two_that_ask_for_the_same_get_one_file_that_is_made_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first, second, third = desk.ask(), desk.ask(), desk.ask(other=True)
 
     def meanwhile(_: Task) -> None:
@@ -149,6 +172,11 @@ def test_two_that_ask_for_the_same_get_one_file_that_is_made_once(desk: Desk) ->
     assert desk.make(second).sha256 == desk.row(first).sha256
     assert desk.made == made
     assert desk.make(third).content_key != desk.row(first).content_key
+    # Another release may read or de-identify otherwise.
+    with monkeypatch.context() as patched:
+        patched.setattr("sync_server.research_files.running.version", lambda _: "another")
+        released = desk.ask()
+        assert desk.make(released).content_key != desk.row(first).content_key
     # Half of it is there, as after a disk's failure: it is made anew.
     place = desk.folder / f"{desk.row(first).content_key}.txt"
     place.write_text("a")

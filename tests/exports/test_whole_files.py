@@ -1,7 +1,9 @@
 """The same data are the same bytes; a file appears when it is whole; what no format holds is refused."""
 
+import errno
 import hashlib
 import json
+import resource
 import signal
 import subprocess
 import sys
@@ -46,6 +48,21 @@ def test_same_rows_in_other_batches_and_zones_are_the_same_bytes(write: Writer, 
     assert (first.sha256, first.size) == (hashlib.sha256(files[0]).hexdigest(), len(files[0]))
     assert Path(first.name).suffix in MEDIA_TYPES
     assert (first.rows, [one.name for one in folders[0].iterdir()]) == (len(rows), [first.name])
+
+
+@every_format
+def test_a_full_disk_is_told_as_such_and_nothing_is_left(write: Writer, tmp_path: Path) -> None:
+    rows = [(f"{number}", hashlib.sha256(b"%d" % number).hexdigest()) for number in range(5_000)]
+    texts = Table("texts", "Texts", tuple(Column(name, ColumnType.TEXT, name) for name in ("id", "digest")))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r".") as told:
+            write(texts, [rows], tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert told.value.errno in {errno.EFBIG, errno.ENOSPC}
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("write", [write_excel, write_spss], ids=["excel", "spss"])
@@ -134,7 +151,7 @@ def test_rows_of_other_lengths_and_unfit_names_are_refused(tmp_path: Path) -> No
     for names in ((), ("a", "a"), ("A",), ("1a",), ("../a",)):
         with pytest.raises(CannotHold):
             Table("t", "T", tuple(Column(name, ColumnType.TEXT, "") for name in names))
-    with pytest.raises(CannotHold, match="SPSS would round 9007199254740993"):
+    with pytest.raises(CannotHold, match="SPSS would round it"):
         write_spss(NUMBERS, [[(2**53 + 1,)]], tmp_path)
     twins = Table("t", "T", tuple(Column(name, ColumnType.TEXT, "") for name in ("by", "by_v")))
     with pytest.raises(CannotHold, match="Two columns of t have one name in SPSS: by_v, by_v"):
