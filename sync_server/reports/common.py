@@ -158,7 +158,7 @@ def _policy(provenance: Provenance, say: Wording) -> str:
 def flags_table(flags: Sequence[FlagCount], say: Wording) -> list[Block]:
     """Quality flags, how serious, how often."""
     columns = [
-        Column(say("remark"), 4),
+        Column(say("flag"), 4),
         Column(say("level"), 1.6),
         Column(say("raised"), 1, is_number=True),
         Column(say("in_sessions"), 1, is_number=True),

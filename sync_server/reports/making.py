@@ -93,19 +93,21 @@ def read_report(connection: Connection, wanted: Wanted) -> Report:
 
 def draw_report(report: Report, wanted: Wanted) -> bytes:
     """The PDF file. Raises CannotMake where what draws is not installed."""
+    language = read_request(wanted).language
     try:
-        # They weigh more than the rest of the worker.
+        # They weigh more than the rest of the worker; fonts are looked for as they are needed.
         from sync_server.reports.participant import participant_pdf  # noqa: PLC0415
         from sync_server.reports.site import site_pdf  # noqa: PLC0415
         from sync_server.reports.study import study_pdf  # noqa: PLC0415
+
+        drawing: Mapping[type[Any], Callable[[Any, Any], bytes]] = {
+            ParticipantReport: participant_pdf,
+            SiteReport: site_pdf,
+            StudyReport: study_pdf,
+        }
+        return drawing[type(report)](report, language)
     except ModuleNotFoundError as error:
         raise CannotMake(f"{error.name} is not installed here: install metricis-sync[reports].") from error
-    drawing: Mapping[type[Any], Callable[[Any, Any], bytes]] = {
-        ParticipantReport: participant_pdf,
-        SiteReport: site_pdf,
-        StudyReport: study_pdf,
-    }
-    return drawing[type(report)](report, read_request(wanted).language)
 
 
 def read_request(wanted: Wanted) -> ReportRequest:

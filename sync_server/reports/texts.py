@@ -78,7 +78,7 @@ TEXTS: Final[Mapping[str, Text]] = {
         "Dots are sessions of this participant, hollow where one was not completed. The band holds the "
         "middle half (quartiles) and the dashed line is the median of the study's own sample at its first"
         " visit. It is shown from {least} participants on; sessions that were not completed or have a "
-        "serious remark count for no statistic.",
+        "serious flag count for no statistic.",
         "Les points sont les passations de ce participant, creux si une passation n'est pas terminée. La "
         "bande contient la moitié centrale (quartiles) et le trait pointillé est la médiane de "
         "l'échantillon de l'étude à sa première visite. Elle est montrée à partir de {least} participants"
@@ -141,12 +141,12 @@ TEXTS: Final[Mapping[str, Text]] = {
     "flags": Text("Flags", "Remarques"),
     "serious": Text("Serious", "Graves"),
     "revision": Text("Revision", "Révision"),
-    "remark": Text("Remark", "Remarque"),
+    "flag": Text("Flag", "Remarque"),
     "level": Text("Level", "Gravité"),
     "raised": Text("Raised", "Nombre"),
     "in_sessions": Text("Sessions", "Passations"),
     "no_sessions": Text("No session has arrived.", "Aucune passation n'est arrivée."),
-    "no_flags": Text("Nothing was remarked on.", "Aucune remarque."),
+    "no_flags": Text("No flag was raised.", "Aucune remarque."),
     "no_visits": Text("The study plans no visits.", "L'étude ne prévoit pas de visites."),
     "visit_planned": Text("planned", "prévue"),
     "visit_due": Text("due", "à faire"),
@@ -232,7 +232,7 @@ TEXTS: Final[Mapping[str, Text]] = {
         "{completed} terminés.",
     ),
     "distributions_legend": Text(
-        "The study's sample at its first visit, of completed sessions without serious remarks. Beneath: "
+        "The study's sample at its first visit, of completed sessions without serious flags. Beneath: "
         "the middle half (bar) and the median (notch). Of fewer than {least} participants nothing but "
         "their number is shown.",
         "L'échantillon de l'étude à sa première visite, passations terminées sans remarque grave. En "

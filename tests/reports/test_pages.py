@@ -175,6 +175,20 @@ def test_every_text_is_there_in_both_languages_with_the_same_places_to_fill() ->
         assert not any(f"{letter}{mark}" in text.fr for mark in ":;?!" for letter in "aeéirstx}"), key
 
 
+@pytest.mark.parametrize("missing", ["uharfbuzz", "manimgx_fonts"])
+def test_without_the_packages_that_draw_a_sentence_says_what_to_install(missing: str) -> None:
+    program = (
+        f"import sys; sys.modules['{missing}'] = sys.modules['manimgx_fonts_cjk'] = None;"
+        "from sync_server.reports.making import draw_report;"
+        "from sync_server.research_files.making import Wanted;"
+        "from tests.reports.report_examples import site_report;"
+        "draw_report(site_report(), Wanted(kind='site_report', study='MEMO', sites=None,"
+        " identified=False, request={}))"
+    )
+    there = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert f"CannotMake: {missing} is not installed here: install metricis-sync[reports]." in there.stderr
+
+
 def test_a_language_that_there_is_not_is_refused() -> None:
     assert [language_of(each) for each in LANGUAGES] == LANGUAGES
     with pytest.raises(ValueError, match="not 'de'"):

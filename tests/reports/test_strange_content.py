@@ -148,7 +148,7 @@ def test_a_site_and_a_study_of_nobody() -> None:
         standing=standing(complete_through=None, name=None),
     )
     text = Pdf(site_pdf(site, "en")).texts
-    for sentence in ("Nobody has been enrolled", "plans no visits", "Nothing was remarked", "No tablet has"):
+    for sentence in ("Nobody has been enrolled", "plans no visits", "No flag was raised", "No tablet has"):
         assert sentence in text
     study = study_report((), 0, months=(), visits=(), reasons=(), participants=StatusCount())
     text = Pdf(study_pdf(study, "en")).texts
