@@ -15,7 +15,7 @@ import openpyxl
 import pyarrow.parquet as pq
 import pyreadstat
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from sqlalchemy import Connection, Engine, text
 
 from reporting.engine import sync_engine
@@ -259,6 +259,11 @@ def test_the_other_formats_hold_every_row_and_the_command_makes_the_same_bytes(
     assert _command(database_url, tmp_path, "SRO", "--dataset", "trials", "--dry-run") == {
         "trials": len(trials)
     }
+    limma = _invoke(database_url, tmp_path, "SRO", "--site", "lima", "--site", "limma")
+    assert (limma.exit_code, limma.stderr) == (
+        1,
+        "SRO does not run at limma, and has no sessions from there.\n",
+    )
     with exports.engine.connect() as connection:
         _expect_counts(connection, exports)
 
@@ -329,8 +334,12 @@ def _expect_counts(connection: Connection, exports: Exports) -> None:
 
 
 def _command(database_url: str, folder: Path, *arguments: str) -> dict[str, Any]:
-    given: Sequence[str] = ("export", *arguments, "--out", str(folder), "--json")
-    env = {"DATABASE_URL": database_url, "REDIS_URL": "redis://nowhere", "DATA_DIR": str(folder)}
-    result = CliRunner().invoke(main, given, env=env)
+    result = _invoke(database_url, folder, *arguments)
     assert result.exit_code == 0, result.output
     return dict(json.loads(result.stdout.strip().splitlines()[-1]))
+
+
+def _invoke(database_url: str, folder: Path, *arguments: str) -> Result:
+    given: Sequence[str] = ("export", *arguments, "--out", str(folder), "--json")
+    env = {"DATABASE_URL": database_url, "REDIS_URL": "redis://nowhere", "DATA_DIR": str(folder)}
+    return CliRunner().invoke(main, given, env=env)
