@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import math
+import threading
 import zipfile
 from collections.abc import AsyncIterator, Sequence
 from datetime import date, datetime
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import openpyxl
+import psycopg
 import pyarrow.parquet as pq
 import pyreadstat
 import pytest
@@ -29,7 +31,7 @@ from sync_server.cli import main
 from sync_server.exports.cells import guarded
 from sync_server.exports.exporting import MAKER
 from sync_server.exports.request import ExportRequest
-from sync_server.research_files.making import Made, Wanted
+from sync_server.research_files.making import Cancelled, Made, Wanted
 from sync_server.research_files.running import make_here
 from tests.projection.memory_feed import MemoryFeed
 from tests.research.projected import PREPARED, field_documents
@@ -325,6 +327,34 @@ def test_extreme_values_of_the_database_are_in_the_files_as_they_are(exports: Ex
     packed = exports.make("scores_long", format="parquet")["scores_long.parquet"]
     read = [list(row.values()) for row in pq.read_table(io.BytesIO(packed)).to_pylist()]
     assert exact(read) == exact(expected)
+
+
+def test_export_that_nobody_wants_any_more_does_not_wait_for_its_first_row(
+    exports: Exports, owner_database_url: str, tmp_path: Path
+) -> None:
+    with psycopg.connect(owner_database_url) as holding:
+        holding.execute("LOCK TABLE trial_rows")
+        released = threading.Event()
+
+        def release() -> None:
+            released.set()
+            holding.rollback()
+
+        much_later = threading.Timer(30, release)
+        much_later.start()
+        told = []
+
+        def tell(done: int, _: int | None, stage: str) -> None:
+            told.append((done, stage))
+            raise Cancelled
+
+        request = ExportRequest(datasets=("trials",)).as_json()
+        wanted = Wanted(kind="export", study="SRO", sites=None, identified=False, request=request)
+        with pytest.raises(Cancelled):
+            make_here(exports.engine, wanted, MAKER, tmp_path, tell)
+        assert not released.is_set()
+        much_later.cancel()
+    assert told == [(0, "trials")]
 
 
 def _expect_counts(connection: Connection, exports: Exports) -> None:
