@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-# Test processes, each with servers of its own.
-WORKERS ?= 2
+# Test processes, each with servers of its own. More than two cores' worth: tests of whole systems often wait.
+WORKERS ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test pictures check lint types format bench clean
@@ -16,7 +16,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed, $$($(PYTHON) --version) is there; give another: make PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[embedded,javascript,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[embedded,exports,javascript,notebooks,reports,reports-cjk,dev]'
 	touch $@
 
 demo: $(VENV)/.installed ## The whole system with a tablet, REDCap and mails (ARGS=--exit ends instead of running on).

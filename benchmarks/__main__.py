@@ -9,11 +9,13 @@ from typing import Any
 import click
 from rich.console import Console
 
+from benchmarks import exports as exports_benchmark
 from benchmarks import gateway as gateway_benchmark
 from benchmarks import projection as projection_benchmark
 from benchmarks import quality as quality_table
 from benchmarks import redcap as redcap_benchmark
 from benchmarks import replication as replication_benchmark
+from benchmarks import research as research_benchmark
 from benchmarks import trials_table as trials_table_benchmark
 from benchmarks.end_to_end import measure, tables
 from benchmarks.idle_feeds import KINDS, Figures, NotHeard, allow_connections, idle_table, measure_idle
@@ -141,6 +143,41 @@ def redcap(sessions: int, per_minute: int, json_file: Path | None) -> None:
     console = Console()
     figures = redcap_benchmark.measure(sessions, per_minute, console)
     console.print(redcap_benchmark.table(figures))
+    _written(figures, json_file)
+
+
+@main.command("research")
+@click.option("--trials", type=click.IntRange(1), default=10_000_000, show_default=True, help="In Postgres.")
+@click.option("--rounds", type=click.IntRange(20), default=60, show_default=True, help="Of each request.")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Keep the database here, or find it here.")
+@click.option("--database-url", help="A database that is filled already, in place of one of its own.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures to this file.")
+def research(
+    trials: int, rounds: int, data_dir: Path | None, database_url: str | None, json_file: Path | None
+) -> None:
+    """`/api/research` on ten million trials: p50 and p95 of pages and aggregates, beside their bare SQL."""
+    console = Console(width=120)
+    figures = research_benchmark.measure(trials, rounds, data_dir, console, database_url=database_url)
+    for table in research_benchmark.tables(figures):
+        console.print(table)
+    _written(figures, json_file)
+
+
+@main.command("exports")
+@click.option(
+    "--trials", type=click.IntRange(1_000), default=10_000_000, show_default=True, help="In the CSV."
+)
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="The median counts.")
+@click.option(
+    "--small", type=click.IntRange(1_000), default=200_000, show_default=True, help="Trials, other formats."
+)
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Keep the database here, or find it here.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures to this file.")
+def exports(trials: int, rounds: int, small: int, data_dir: Path | None, json_file: Path | None) -> None:
+    """Exports of trials against bare COPY of the same rows: rows a second, memory."""
+    console = Console()
+    figures = exports_benchmark.measure(trials, rounds, small, data_dir, console)
+    console.print(exports_benchmark.table(figures))
     _written(figures, json_file)
 
 

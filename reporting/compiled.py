@@ -29,3 +29,8 @@ def execute_in(connection: psycopg.Connection, statement: ClauseElement) -> psyc
     """Execute the statement on this connection."""
     text, parameters = compiled(statement)
     return connection.execute(text.encode(), parameters)
+
+
+def without_parameters(statement: ClauseElement) -> str:
+    """SQL with its values in place, for definitions of views, which take no parameters; not for data."""
+    return str(statement.compile(dialect=_DIALECT, compile_kwargs={"literal_binds": True})).replace("%%", "%")

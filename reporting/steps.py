@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import psycopg
 from sqlalchemy import ClauseElement, Connection
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reporting.compiled import execute_in
 
@@ -36,6 +37,18 @@ def perform_in(connection: psycopg.Connection, steps: Steps[T]) -> T:
         while True:
             cursor = execute_in(connection, statement)
             statement = steps.send(cursor.fetchall() if cursor.description else ())
+    except StopIteration as end:
+        value: T = end.value
+        return value
+
+
+async def perform_on(connection: AsyncConnection, steps: Steps[T]) -> T:
+    """Take the steps on this connection of the service."""
+    try:
+        statement = next(steps)
+        while True:
+            result = await connection.execute(statement)  # type: ignore[call-overload]
+            statement = steps.send(result.all() if result.returns_rows else ())
     except StopIteration as end:
         value: T = end.value
         return value

@@ -105,6 +105,13 @@ class NotPossible(ApiError):
     code = "not_possible"
 
 
+class Gone(ApiError):
+    """It was there, and is not any more."""
+
+    status = 410
+    code = "gone"
+
+
 class PreconditionFailed(ApiError):
     """What the caller has read is not what there is now."""
 
@@ -117,6 +124,20 @@ class PreconditionRequired(ApiError):
 
     status = 428
     code = "precondition_required"
+
+
+class NotAcceptable(ApiError):
+    """There is no answer of a kind that the caller takes; `details` names the kinds there are."""
+
+    status = 406
+    code = "not_acceptable"
+
+
+class TooExpensive(ApiError):
+    """The answer would take longer than one may: ask for less."""
+
+    status = 422
+    code = "too_expensive"
 
 
 class TooMany(ApiError):

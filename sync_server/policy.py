@@ -79,6 +79,10 @@ Right = Literal[
     "replication.manage",
     "redcap.read",
     "redcap.manage",
+    "research.read",
+    "research.identified",
+    "research.export",
+    "research.policy",
     "jobs.read",
     "jobs.manage",
 ]
@@ -118,6 +122,10 @@ RIGHTS: Mapping[Right, frozenset[Role]] = {
     "replication.manage": _ADMINS,
     "redcap.read": _TEAM,
     "redcap.manage": _ADMINS,
+    "research.read": _EVERYBODY,
+    "research.identified": _TEAM,
+    "research.export": _TEAM | {"researcher"},
+    "research.policy": _ADMINS,
     "jobs.read": _TEAM,
     "jobs.manage": _ADMINS,
 }

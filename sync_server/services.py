@@ -10,7 +10,7 @@ from functools import partial
 import aiohttp
 
 from sync_server.embedded.system import EmbeddedSystem
-from sync_server.jobs.queue_names import QUICK_QUEUES, SLOW_QUEUES
+from sync_server.jobs.queue_names import FILE_QUEUES, QUICK_QUEUES, SLOW_QUEUES
 from sync_server.settings import own_base_url
 
 
@@ -38,6 +38,7 @@ async def start_services(
     for name, queues, settings in (
         ("work", QUICK_QUEUES, environment),
         ("work-redcap", SLOW_QUEUES, no_admin),
+        ("work-reports", FILE_QUEUES, no_admin),
     ):
         queued = [*command, "work", "--queues", ",".join(queues)]
         await system.start_service(name, queued, settings)

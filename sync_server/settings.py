@@ -124,6 +124,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Days that entries of the outbox are kept after they were done."""
     replication_stuck_minutes: Annotated[int, Meta(ge=1, le=60 * 24 * 30)] = 15
     """Minutes after which a replication job that crashes or does nothing is stuck."""
+    research_statement_seconds: Annotated[int, Meta(ge=1, le=3600)] = 20
+    """Seconds after which a question of `/api/research` is given up."""
     webhook_private_addresses: bool = False
     """Webhooks may point into private networks in production too."""
     redcap_requests_per_minute: Annotated[int, Meta(ge=1, le=600)] = 60
@@ -132,6 +134,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """REDCap may be in a private network in production too."""
     redcap_pull_minutes: Annotated[int, Meta(ge=0, le=60 * 24 * 7)] = 15
     """Minutes between pulls of participants from a REDCap project; 0: only when somebody asks."""
+    research_files_dir: Path | None = None
+    """Folder of exports and reports, shared by API and workers. Unset: `research_files` in `DATA_DIR`."""
+    research_files_keep_days: Annotated[int, Meta(ge=1, le=365)] = 7
+    """Days that an export or report may be downloaded."""
+    research_statement_minutes: Annotated[int, Meta(ge=1, le=60 * 24)] = 15
+    """Minutes after which a statement of a researcher's login is cancelled."""
+    research_idle_minutes: Annotated[int, Meta(ge=1, le=60 * 4)] = 15
+    """Minutes after which such a login that leaves a transaction idle is disconnected."""
+    research_transaction_minutes: Annotated[int, Meta(ge=1, le=60 * 24)] = 120
+    """Minutes after which such a login is disconnected whose transaction is still open."""
     site_configs: Mapping[str, SiteConfig] = {}
     """REDCap connections of sites, as JSON: `{"<site>": {"redcap_url": "https://…/api/", "token": "…"}}`."""
     admin_email: str | None = None
@@ -166,6 +178,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def feed_url(self) -> str:
         """Base URL under which `/<database>` answers the CouchDB HTTP API."""
         return (self.store_url or self.couchdb_url or f"{self.local_url}/db").rstrip("/")
+
+    @property
+    def files_folder(self) -> Path:
+        """Where exports and reports lie."""
+        return self.research_files_dir or self.data_dir / "research_files"
 
     @property
     def purging_url(self) -> str:
@@ -280,7 +297,7 @@ def _unsafe(settings: Settings) -> list[str]:
         for each in settings.trusted_proxies
         if not _is_network(each)
     ]
-    problems += _wrong_mail(settings) + _wrong_tls(settings)
+    problems += _wrong_mail(settings) + _wrong_tls(settings) + _wrong_research(settings)
     if settings.couchdb_direct and not settings.couchdb_validation:
         problems.append(
             "COUCHDB_VALIDATION must be on with COUCHDB_DIRECT: without it a tablet could delete documents."
@@ -318,6 +335,12 @@ def _wrong_mail(settings: Settings) -> list[str]:
     if settings.mail_from is not None and not re.fullmatch(r"[^@\s]+@[^@\s]+", settings.mail_from):
         problems.append("MAIL_FROM must be an address, as name@host.")
     return problems
+
+
+def _wrong_research(settings: Settings) -> list[str]:
+    if settings.research_transaction_minutes >= settings.research_statement_minutes:
+        return []
+    return ["RESEARCH_TRANSACTION_MINUTES must be RESEARCH_STATEMENT_MINUTES or more: it ends those, too."]
 
 
 def _wrong_tls(settings: Settings) -> list[str]:

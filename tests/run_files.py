@@ -23,7 +23,7 @@ from pathlib import Path
 import psutil
 
 IN_MEMORY = Path("/dev/shm")  # noqa: S108 (a directory of our own is made in it)
-# A run with two processes keeps below 2 GB.
+# Two processes keep below 2 GB, and so three below 3.
 ROOM_BYTES = 3 * 1024**3
 MEMORY_BYTES = 6 * 1024**3
 

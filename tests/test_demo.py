@@ -56,7 +56,9 @@ def test_the_demo_shows_what_is_in_redcap_and_who_is_reminded_and_leaves_no_proc
     assert ran.returncode == 0, text
     assert family is not None, text
     family.assert_ends()
-    assert max(len(line) for line in lines if not line.startswith("Postgres ")) <= 80
+    (notebook,) = [line for line in lines if line.startswith("Notebook ")]
+    assert notebook.endswith("docs/notebooks/retest.py --study DEMO")
+    assert max(len(line) for line in lines if not line.startswith(("Postgres ", "Notebook "))) <= 80
 
     rows = {tuple(re.findall(r"[^│\s]+(?: [^│\s]+)*", line)) for line in lines if line.startswith("│")}
     # Six of one, one of another, and one of somebody who is reminded.

@@ -113,6 +113,26 @@ def test_only_the_proxy_and_what_listens_on_loopback_is_reached_from_outside() -
     )
 
 
+def test_postgres_is_published_with_tls_for_researchers_alone() -> None:
+    text = (DEPLOY / "postgres" / "researchers.yaml").read_text()
+    published = yaml.safe_load(text)
+    assert list(published["services"]) == ["postgres"]
+    assert "ports" not in SERVICES["postgres"]
+    assert {"ssl=on", "hba_file=/etc/postgresql/pg_hba.conf"} <= {
+        *published["services"]["postgres"]["command"].split()
+    }
+    rules = (ROOT / published["configs"]["postgres_hba"]["file"]).read_text().splitlines()
+    fields = [rule.split() for rule in rules if not rule.startswith("#")]
+    assert all(rule[-1] in ("scram-sha-256", "reject") for rule in fields)
+    from_outside = [rule for rule in fields if rule[0] != "local" and rule[3] == "all"]
+    assert [(rule[0], rule[2], rule[-1]) for rule in from_outside] == [
+        ("hostssl", "/^researcher_", "scram-sha-256"),
+        ("host", "/^researcher_", "reject"),
+    ]
+    documented = OPERATIONS.split("### Containers")[1].split("\n## ")[0]
+    assert all(f"`{name}`" in documented for name in re.findall(r"\$\{([A-Z_]+)", text))
+
+
 def test_every_file_and_volume_that_a_container_mounts_is_there() -> None:
     for config in COMPOSE["configs"].values():
         assert "content" in config or (ROOT / config["file"]).is_file()

@@ -76,6 +76,9 @@ def test_a_safe_production_boots() -> None:
         ({"MAIL_FROM": "nobody"}, "MAIL_FROM must be an address"),
         ({"SESSION_STORAGE_BACKEND": "disk"}, "it is one of memory, redis"),
         ({"REFRESH_TOKEN_EXPIRE_DAYS": "0"}, "REFRESH_TOKEN_EXPIRE_DAYS"),
+        ({"RESEARCH_STATEMENT_MINUTES": "0"}, "RESEARCH_STATEMENT_MINUTES"),
+        ({"RESEARCH_IDLE_MINUTES": "100000"}, "RESEARCH_IDLE_MINUTES"),
+        ({"RESEARCH_STATEMENT_MINUTES": "180"}, "RESEARCH_TRANSACTION_MINUTES must be"),
     ],
     ids=str,
 )

@@ -321,10 +321,13 @@ RULES: Mapping[str, Rule] = {
     "replication_jobs": _NOBODY,
     "replication_job_events": Kept("states and errors of replications, which name documents by count only"),
     "duties": _PROGRESS,
+    "research_files": Otherwise(
+        "files of the study are removed, requests that name the code are emptied (`rows`)"
+    ),
+    "research_grants": _NOBODY,
+    "research_policies": _NOBODY,
 }
-"""By table, in the order of deletion: what is found by other rows before these. Exports do not exist yet; a
-table of them belongs here too.
-"""
+"""By table, in the order of deletion: what is found by other rows before these."""
 
 
 def erased_tables() -> list[tuple[Table, Condition]]:

@@ -22,8 +22,11 @@ from reporting.erasure.registry import (
     touched_sessions,
 )
 from reporting.erasure.subject import SESSION, Subject
+from reporting.research.files import ask_for_sweep, forget_requests, remove_of_study
 from reporting.tables import checkpoints, participants, quality_flags, replays, rescorings
 from reporting.visits.statements import lock_participants
+
+FILE_REMOVED = "A participant of the study was erased: ask for it again."
 
 
 async def count_rows(connection: AsyncConnection, subject: Subject) -> dict[str, int]:
@@ -44,6 +47,8 @@ async def delete_rows(connection: AsyncConnection, subject: Subject) -> dict[str
     await _flag_others_again(connection, subject)
     if forgotten := await _forget_examples(connection, subject):
         counts["rescorings"] = forgotten
+    if removed := await _remove_files(connection, subject):
+        counts["research_files"] = removed
     for table, condition in erased_tables():
         deleted = (await connection.execute(delete(table).where(condition(table, subject)))).rowcount
         if deleted:
@@ -103,6 +108,16 @@ async def _forget_examples(connection: AsyncConnection, subject: Subject) -> int
         kept = _without_examples(difference, own)
         await connection.execute(update(rescorings).where(r.id == number).values(difference=kept))
     return len(rows)
+
+
+async def _remove_files(connection: AsyncConnection, subject: Subject) -> int:
+    """Exports and reports of the study: pseudonyms and digests do not tell in which the subject is."""
+    named = forget_requests(subject.study, subject.participant, FILE_REMOVED)
+    removed = set((await connection.execute(named)).scalars())
+    removed |= set((await connection.execute(remove_of_study(subject.study, FILE_REMOVED))).scalars())
+    if removed:
+        await connection.execute(ask_for_sweep())
+    return len(removed)
 
 
 def _without_examples(difference: Any, own: set[tuple[Any, ...]]) -> Any:

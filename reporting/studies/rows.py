@@ -20,6 +20,7 @@ from reporting.tables import (
     batteries,
     memberships,
     participants,
+    research_policies,
     studies,
     study_batteries,
     study_sites,
@@ -81,9 +82,13 @@ def lock_study(study: str) -> Select[*tuple[Any, ...]]:
     return select(studies).where(_s.code == study).with_for_update()
 
 
-def insert_study(**fields: Any) -> ReturningInsert[Any]:
-    """Statement: insert, unless there is one with that code; returns its code."""
-    return insert(studies).values(**fields).on_conflict_do_nothing().returning(_s.code)
+def insert_study(**fields: Any) -> Select[str]:
+    """Statement: insert, unless there is one with that code; returns its code. It has a policy for research
+    from then on.
+    """
+    made = insert(studies).values(**fields).on_conflict_do_nothing().returning(_s.code).cte("made")
+    policy = insert(research_policies).from_select(["study"], select(made.c.code)).cte("policy")
+    return select(made.c.code).add_cte(policy)
 
 
 def update_study(study: str, **fields: Any) -> Update:

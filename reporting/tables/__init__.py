@@ -22,6 +22,8 @@ two sessions. `site` is always the *database's* site, never the member that the 
 | `requests` | what was answered to requests that may be sent twice | the API |
 | `hubs` | site hubs, and what they have to purge | hubs, the erasure |
 | `erasures` | requests, steps, and what stays blocked | two people, and the erasure |
+| `research` | who reads what in Postgres; de-identification | people and the command line |
+| `research_files` | exports and reports, made by jobs | people; workers |
 | `outbox` | what has to happen outside Postgres | whoever causes it, the relay |
 | `replication` | replication jobs, and what was seen of them | people; the watch |
 | `webhooks` | who is told what happened | people; paused by a worker too |
@@ -80,6 +82,8 @@ from reporting.tables.reminders import (
 )
 from reporting.tables.replication import replication_job_events, replication_jobs
 from reporting.tables.requests import idempotency_keys
+from reporting.tables.research import research_grants, research_policies
+from reporting.tables.research_files import research_files
 from reporting.tables.results import (
     conflicts,
     corrections,
@@ -192,6 +196,9 @@ __all__ = [
     "replication_job_events",
     "replication_jobs",
     "rescorings",
+    "research_files",
+    "research_grants",
+    "research_policies",
     "score_history",
     "scores",
     "second_factors",

@@ -21,6 +21,7 @@ from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 import msgspec
 from aiohttp import web
 from msgspec import Meta
+from multidict import MultiMapping
 from sqlalchemy import ColumnElement, Select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -63,13 +64,15 @@ class PageOf(msgspec.Struct, Generic[Row], frozen=True):
 class Given(NamedTuple):
     """What a route is called with: by HTTP all of it is the request's, by a page what the page says.
 
-    `path` holds the parts of the path, `headers` those of the call itself (`If-Match`, `If-None-Match`).
+    `path` holds the parts of the path, `headers` those of the call itself (`If-Match`, `Accept`).
     """
 
     path: Mapping[str, str]
-    headers: Mapping[str, str]
+    headers: MultiMapping[str]
     query: Any
     body: Any
+    asked: Sequence[tuple[str, str]] = ()
+    """All query parameters as text, of a route that takes filters."""
 
 
 class Call(Generic[Query, Body]):
@@ -84,6 +87,7 @@ class Call(Generic[Query, Body]):
         self.headers = given.headers
         self.query: Query = given.query
         self.body: Body = given.body
+        self.asked = given.asked
         self.connection = connection
 
     @property

@@ -50,9 +50,15 @@ class PageQuery(msgspec.Struct, frozen=True, kw_only=True):
         return Page(number=self.page, size=self.per_page)
 
 
-def read_query(request: web.Request, query_type: type[Query]) -> Query:
-    """The request's query as `query_type`. Raises InvalidRequest."""
+def read_query(request: web.Request, query_type: type[Query], *, takes_others: bool = False) -> Query:
+    """The request's query as `query_type`; `takes_others`: what it does not know is read by the handler.
+
+    Raises InvalidRequest.
+    """
     given = list(request.query.items())
+    if takes_others:
+        known = {field.encode_name for field in msgspec.structs.fields(query_type)}
+        given = [(name, value) for name, value in given if name in known]
     return convert_fields(given, query_type, what="query parameter")
 
 

@@ -60,6 +60,10 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     transaction: bool = True
     """False: the handler makes its own transactions; what it does counts also where it refuses."""
     produces: str = "application/json"
+    also_produces: tuple[str, ...] = ()
+    """Other media types of the same answer, by `Accept`."""
+    takes_filters: bool = False
+    """Further query parameters are conditions, which the handler reads and refuses."""
     plain: bool = False
     asked: Any = None
     """With `plain`: a Handler that does the same for pages of this process."""
@@ -71,6 +75,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     """Further statuses that are answered with something other than an error, and with what."""
     repeatable: bool = False
     """Sent again it does nothing more, without any Idempotency-Key: one that is sent is let be."""
+    location: str = ""
+    """Where what was made is: the header `Location`, filled in from the answer's fields."""
     secret: bool = False
     """The answer holds a secret that is told once: it is not kept for who sends an Idempotency-Key again."""
 
@@ -101,8 +107,9 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         if self.plain:
             response: web.StreamResponse = await self.handler(request)
             return response
-        query = read_query(request, self.query)
-        given = Given(request.match_info, request.headers, query, await self._read_body(request))
+        query = read_query(request, self.query, takes_others=self.takes_filters)
+        body = await self._read_body(request)
+        given = Given(request.match_info, request.headers, query, body, list(request.query.items()))
         if self.method in ("GET", "HEAD"):
             async with snapshot(request.app[ENGINE]) as connection:
                 return self._answer(await self.handler(Call(request, caller, given, connection)), query)
@@ -178,6 +185,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         row_version = getattr(result, "row_version", None)
         if row_version is not None:
             response.headers["ETag"] = etag(row_version)
+        if self.location:
+            response.headers["Location"] = self.location.format(id=result.id)
         return response
 
 

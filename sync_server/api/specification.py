@@ -42,11 +42,13 @@ _MEANINGS = {
     403: "The credential does not allow this.",
     404: "There is no such thing, or not for this caller.",
     409: "Taken, changed meanwhile, or not in the state for this.",
+    406: "No such kind of answer, or not on this server: see Accept.",
     410: "Gone.",
     412: "Somebody changed it since it was read.",
     413: "The body is too large.",
     415: "Another content type is taken.",
     422: "Not the shape, or not the values, that are taken; `details` name the path.",
+    416: "The range begins behind the end.",
     428: "Send If-Match.",
     429: "Too many requests; Retry-After says when to come again.",
     503: "Something that is needed is away; try again.",
@@ -230,7 +232,8 @@ def _response(route: Route, kind: Any, schemas: _Schemas) -> dict[str, Any]:
         headers.update(_ETAG)
     by_fields = issubclass(route.query, ListQuery) and _is_page(kind)
     schema = schemas.of_wanted_fields(kind) if by_fields else schemas.of(kind)
-    response["content"] = {"application/json": {"schema": schema}}
+    others: dict[str, Any] = {media: {} for media in route.also_produces}
+    response["content"] = {"application/json": {"schema": schema}, **others}
     return response
 
 

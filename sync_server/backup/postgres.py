@@ -7,6 +7,7 @@
 | pg_restore fails in the middle | nothing of it is there: one transaction |
 | a service is at work on the target | it is connected under its name (`at_work`) |
 | the target's roles are others than the dumped ones | who restores owns; grants are made anew |
+| row-level security, its policies for roles that may not be there | left out; made anew where they are |
 | the dump's schema is older than this release | migrated after it was restored |
 | … newer, or of another branch | refused before anything is written |
 """
@@ -16,6 +17,7 @@ import os
 import re
 import shutil
 import signal
+import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -32,10 +34,15 @@ from reporting.engine import connect, sqlalchemy_url, sync_engine
 from reporting.tables import metadata
 from sync_server.embedded.binaries import postgres_program
 from sync_server.embedded.errors import ServerMissing
+from sync_server.researchers.installing import around_migrations
+from sync_server.researchers.logins import driver_of
 
 _ABSENT = "0"
 _OF_PROCESSES = frozenset({"duties", "proofs", "site_states", "audit_chain"})
 """Tables that processes write by themselves in a deployment that nobody has used."""
+
+# `pg_restore --list`, e.g. "4391; 3256 17234 POLICY public sessions research metricis_owner".
+_OF_ROW_SECURITY = re.compile(r"\d+; \d+ \d+ (POLICY|ROW SECURITY|COMMENT \S+ POLICY) ")
 
 _VERSION = re.compile(r"\(PostgreSQL\) (\d+)[\w.]*")
 
@@ -86,7 +93,9 @@ async def dump(program: Path, url: str, file: Path, *, tell: Callable[[int], Non
     PostgresFailed, OSError.
     """
     await asyncio.to_thread(_touch, file)
-    arguments = ["--format=custom", f"--file={file}", "--no-password", f"--dbname={_address(url)}"]
+    # Views of research access are made again by whoever prepares a database; their owners may not be there.
+    without = ["--exclude-schema=research", "--exclude-schema=research_rows"]
+    arguments = ["--format=custom", *without, f"--file={file}", "--no-password", f"--dbname={_address(url)}"]
     running = asyncio.create_task(_run([str(program), *arguments], _password(url)))
     try:
         while not running.done():
@@ -110,7 +119,14 @@ async def restore(program: Path, url: str, file: Path, *, app_role: str | None) 
     """
     await asyncio.to_thread(_clear, url, app_role)
     options = ["--single-transaction", "--exit-on-error", "--no-owner", "--no-privileges", "--no-password"]
-    await _run([str(program), *options, f"--dbname={_address(url)}", str(file)], _password(url))
+    listed = await _run([str(program), "--list", str(file)], {})
+    kept = [line for line in listed.splitlines(keepends=True) if not _OF_ROW_SECURITY.match(line)]
+    # Its own option for that, `--no-policies`, is of PostgreSQL 18.
+    with tempfile.NamedTemporaryFile("w", prefix="metricis-restore-", encoding="utf-8") as wanted:
+        wanted.writelines(kept)
+        wanted.flush()
+        options.append(f"--use-list={wanted.name}")
+        await _run([str(program), *options, f"--dbname={_address(url)}", str(file)], _password(url))
 
 
 def _clear(url: str, app_role: str | None) -> None:
@@ -180,15 +196,19 @@ def at_work(url: str) -> list[str]:
 
 
 def bring_up_to_date(url: str, grant: Callable[[Connection], None] | None) -> None:
-    """Run the migrations that came after the dump, and `grant` what the service's role needs. Raises
-    SQLAlchemy's and Alembic's errors.
+    """Run the migrations that came after the dump, `grant` what the service's role needs, and make research
+    access anew where the cluster is prepared for it. Raises SQLAlchemy's, the driver's and Alembic's errors.
     """
     engine = sync_engine(url, application_name="metricis-restore")
     try:
         with engine.begin() as connection:
-            migrations.upgrade.upgrade(connection)
-            if grant is not None:
-                grant(connection)
+
+            def bring() -> None:
+                migrations.upgrade.upgrade(connection)
+                if grant is not None:
+                    grant(connection)
+
+            around_migrations(driver_of(connection), bring)
     finally:
         engine.dispose()
 

@@ -13,9 +13,11 @@ import asyncio
 import contextlib
 import os
 import secrets
+import shlex
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 from pathlib import Path
 
@@ -25,6 +27,7 @@ from rich.console import Console
 from sync_server.demo.failure import DemoFailed
 from sync_server.demo.in_redcap import RedcapProject
 from sync_server.demo.run import run_demo
+from sync_server.demo.team import STUDY
 from sync_server.embedded.data_directory import DataDirectory, is_locked
 from sync_server.embedded.errors import EmbeddedError
 from sync_server.embedded.lifeline import watch_lifeline
@@ -35,6 +38,8 @@ from sync_server.services import start_services
 
 ADMIN = "admin@demo.example"
 PREFIX = "metricis-demo-"
+NOTEBOOK = Path(__file__).parents[2] / "docs" / "notebooks" / "retest.py"
+"""In a checkout: draws the test–retest scatter of each score."""
 
 
 @click.command()
@@ -75,6 +80,8 @@ def demo(port: int, sessions: int, *, exit_after: bool) -> None:
         console.print(f"Portal    {record.base_url}/portal/")
         console.print(f"Postgres  {record.database_url}", soft_wrap=True)
         console.print(f"Admin     {ADMIN}   password {password}")
+        if NOTEBOOK.exists():
+            console.print(f"Notebook  {_notebook_command(record.base_url or '', password)}", soft_wrap=True)
         if exit_after:
             os.kill(os.getpid(), signal.SIGTERM)
         else:
@@ -87,6 +94,17 @@ def demo(port: int, sessions: int, *, exit_after: bool) -> None:
         raise SystemExit(1) from error
     finally:
         shutil.rmtree(data_dir, ignore_errors=True)
+
+
+def _notebook_command(base_url: str, password: str) -> str:
+    """What to type in another terminal; made of characters that no shell minds."""
+    return f"METRICIS_URL={base_url} METRICIS_EMAIL={ADMIN} METRICIS_PASSWORD={password} " + shlex.join(
+        [_from_here(Path(sys.executable)), _from_here(NOTEBOOK), "--study", STUDY]
+    )
+
+
+def _from_here(path: Path) -> str:
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def _redcap() -> RedcapProject | None:

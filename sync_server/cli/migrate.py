@@ -1,6 +1,7 @@
 """`sync-server migrate`: the schema of a Postgres that is not the embedded one."""
 
 import click
+import psycopg
 from alembic.util.exc import CommandError
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
@@ -10,6 +11,8 @@ from sqlalchemy.sql.elements import quoted_name
 from migrations.upgrade import upgrade
 from sync_server.cli.target import fail
 from sync_server.cli.transaction import transaction
+from sync_server.researchers.installing import around_migrations
+from sync_server.researchers.logins import driver_of
 
 PRIVILEGES = (
     "GRANT USAGE ON SCHEMA public TO {role}",
@@ -32,10 +35,14 @@ def migrate(database_url: str, grant_to: str | None) -> None:
     """Bring a Postgres of your own to the newest schema. `up` does this by itself for its own."""
     try:
         with transaction(database_url) as connection:
-            upgrade(connection)
-            if grant_to is not None:
-                grant(connection, grant_to)
-    except (SQLAlchemyError, CommandError) as error:
+
+            def bring() -> None:
+                upgrade(connection)
+                if grant_to is not None:
+                    grant(connection, grant_to)
+
+            around_migrations(driver_of(connection), bring)
+    except (SQLAlchemyError, psycopg.Error, CommandError) as error:
         fail(f"The migration failed, nothing was changed: {error}")
     click.echo("The schema is the newest.")
 

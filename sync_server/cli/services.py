@@ -78,11 +78,14 @@ def work(queues: str | None) -> None:
 
 
 def _settings(process: str) -> Settings:
+    from sync_server.researchers.bound import RowSecurityActive, check_not_bound
+
     try:
         settings = read_settings(os.environ)
-    except SettingsError as error:
+        configure_logging(settings.log_level, process=process)
+        check_not_bound(settings.database_url)
+    except (SettingsError, RowSecurityActive) as error:
         fail(str(error))
-    configure_logging(settings.log_level, process=process)
     return settings
 
 

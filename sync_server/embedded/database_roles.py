@@ -3,10 +3,11 @@
 | role | may | used by |
 |---|---|---|
 | `postgres` | everything; through the socket only | this module, backups |
-| `metricis_owner` | owns the database and its tables | migrations |
+| `metricis_owner` | owns database and tables; makes researchers' logins | migrations, `researchers grant` |
 | `metricis_app` | SELECT, INSERT, UPDATE, DELETE on the owner's tables | the service; `sync-server dsn` |
 
-The application's role owns nothing and is no superuser: grants and row-level security bind it.
+The application's role owns nothing and is no superuser: grants bind it. Row-level security does not, it is
+there for researchers' logins (`sync_server.researchers`).
 """
 
 import psycopg
@@ -20,9 +21,10 @@ from sqlalchemy.pool import NullPool
 from migrations.upgrade import upgrade
 from sync_server.embedded.errors import MigrationFailed, StartFailed
 from sync_server.embedded.postgres import APP, DATABASE, OWNER, Postgres
+from sync_server.researchers.installing import REMOVE_VIEWS, install
 
 _ROLE = sql.SQL(
-    "{verb} ROLE {name} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION PASSWORD {verifier}"
+    "{verb} ROLE {name} LOGIN NOSUPERUSER NOCREATEDB {createrole} NOREPLICATION PASSWORD {verifier}"
 )
 
 _DEFAULT_PRIVILEGES = (
@@ -45,7 +47,21 @@ def prepare_database(postgres: Postgres) -> None:
                 connection.execute(statement.format(app=sql.Identifier(APP)))
     except psycopg.Error as error:
         raise StartFailed("postgres", f"its roles and database could not be prepared ({error})") from error
+    _remove_views(postgres)
     _migrate(postgres.owner_url)
+    try:
+        with psycopg.connect(postgres.superuser_url, dbname=DATABASE, autocommit=True) as connection:
+            install(connection, database=DATABASE, owner=OWNER, service=APP)
+    except psycopg.Error as error:
+        raise StartFailed("postgres", f"research access could not be prepared ({error})") from error
+
+
+def _remove_views(postgres: Postgres) -> None:
+    try:
+        with psycopg.connect(postgres.superuser_url, dbname=DATABASE, autocommit=True) as connection:
+            connection.execute(REMOVE_VIEWS)
+    except psycopg.Error as error:
+        raise StartFailed("postgres", f"research access could not be prepared ({error})") from error
 
 
 def _ensure_roles(connection: psycopg.Connection, postgres: Postgres) -> None:
@@ -59,6 +75,8 @@ def _ensure_roles(connection: psycopg.Connection, postgres: Postgres) -> None:
                 _ROLE.format(
                     verb=sql.SQL("CREATE" if found is None else "ALTER"),
                     name=sql.Identifier(name),
+                    # Over roles that it has made, and no others.
+                    createrole=sql.SQL("CREATEROLE" if name == OWNER else "NOCREATEROLE"),
                     verifier=sql.Literal(verifier.decode()),
                 )
             )
@@ -71,7 +89,9 @@ def _ensure_database(connection: psycopg.Connection) -> None:
         create = sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE template0")
         connection.execute(create.format(database, owner))
     with connection.transaction():
-        connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))
+        # The others hold nothing, and are open to everybody who may log in.
+        for name in (DATABASE, "postgres", "template1"):
+            connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(name)))
         connection.execute(sql.SQL("GRANT CONNECT, TEMPORARY ON DATABASE {} TO {}").format(database, app))
 
 

@@ -1,6 +1,7 @@
 """What relays do now and then. To add a duty, add a line to `duties`."""
 
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 import structlog
@@ -24,14 +25,17 @@ from reporting.redcap.pulled import ask_for_pull, select_due
 from reporting.reminders.due import queue_due
 from reporting.replication_jobs.requests import ask_for_look
 from reporting.replication_jobs.rows import anything_to_watch
+from reporting.research.files import ask_for_sweep, expire, fail_given_up, prune_rows
 from reporting.tables import sites
 from reporting.visits.generation import advance_visits
 from sync_server.jobs.pruning import prune_what_ran_out
 from sync_server.jobs.registry import FOR_A_DAY, KEPT_FOR_EVER, KINDS
+from sync_server.researchers.watchdog import Limits, watch_researchers
 from sync_server.settings import Settings
 
 PRUNED_AT_ONCE: Final = 10_000
 LOST_AT_ONCE: Final = 1_000
+FILE_ROWS_KEPT: Final = timedelta(days=90)
 
 LOST: Final = Failed("Its worker was not heard of until the lease ran out: killed, or cut off.")
 
@@ -48,6 +52,11 @@ def duties(settings: Settings) -> tuple[Duty, ...]:
         connection.execute(prune_payloads(ended_before=before, limit=PRUNED_AT_ONCE, kinds=KEPT_FOR_EVER))
         connection.execute(prune_attempts(ended_before=before, limit=PRUNED_AT_ONCE))
 
+    limits = Limits(
+        statement=timedelta(minutes=settings.research_statement_minutes),
+        idle=timedelta(minutes=settings.research_idle_minutes),
+        transaction=timedelta(minutes=settings.research_transaction_minutes),
+    )
     pull_every = timedelta(minutes=settings.redcap_pull_minutes)
 
     def pull_participants(connection: Connection, now: datetime) -> None:  # noqa: ARG001 (a duty's signature)
@@ -56,6 +65,16 @@ def duties(settings: Settings) -> tuple[Duty, ...]:
             connection.execute(ask_for_pull(due))
 
     pulls = (Duty("redcap pulls", timedelta(minutes=1), pull_participants),)
+
+    def look_after_files(connection: Connection, now: datetime) -> None:
+        connection.execute(fail_given_up())
+        connection.execute(prune_rows(ended_before=now - FILE_ROWS_KEPT, limit=PRUNED_AT_ONCE))
+        if connection.execute(expire()).all():
+            connection.execute(ask_for_sweep())
+
+    def sweep_files(connection: Connection, now: datetime) -> None:  # noqa: ARG001 (a duty's signature)
+        connection.execute(ask_for_sweep())
+
     sweep_every = timedelta(seconds=min(5.0, settings.outbox_lease_seconds / 2))
     return (
         Duty("outbox sweep", sweep_every, sweep),
@@ -67,6 +86,9 @@ def duties(settings: Settings) -> tuple[Duty, ...]:
         Duty("visits", timedelta(minutes=1), advance_visits),
         *(pulls if pull_every else ()),
         Duty("reminders", timedelta(seconds=15), queue_due),
+        Duty("research files", timedelta(seconds=30), look_after_files),
+        Duty("research sweep", timedelta(hours=1), sweep_files),
+        Duty("researchers", timedelta(seconds=15), partial(watch_researchers, limits=limits)),
     )
 
 

@@ -11,5 +11,8 @@ QUICK_QUEUES: Final = ("erasures", "mail", "publications", "reminders", "replica
 SLOW_QUEUES: Final = ("redcap",)
 """One worker does them one by one; REDCap's hosts give their turns slowly."""
 
-QUEUES: Final = tuple(sorted((*QUICK_QUEUES, *SLOW_QUEUES)))
+FILE_QUEUES: Final = ("reports",)
+"""Exports and reports: one may take minutes, and a worker holds its libraries in memory."""
+
+QUEUES: Final = tuple(sorted((*QUICK_QUEUES, *SLOW_QUEUES, *FILE_QUEUES)))
 """Every queue."""

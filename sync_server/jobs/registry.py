@@ -12,6 +12,8 @@ To add a kind, add a line to KINDS. Queues and what workers listen to are derive
 | `redcap_pull` | `reporting.redcap.pulled` | what REDCap says of participants is on the roster |
 | `reminder` | `reporting.reminders.due`, or a person's test | a participant was reminded of a visit |
 | `replication` | `reporting.replication_jobs.requests` | replications run as wanted, and are looked at |
+| `research_file` | `reporting.research.files` | an export or report lies in its folder |
+| `research_sweep` | removal, expiry, erasure | files that no row needs are gone |
 | `redcap` | `reporting.redcap.requests` | a session has one instance in REDCap, with the values of now |
 """
 
@@ -28,6 +30,8 @@ from reporting.redcap.pulled import KIND as REDCAP_PULL
 from reporting.redcap.requests import KIND as REDCAP
 from reporting.reminders.due import KIND as REMINDER
 from reporting.replication_jobs.requests import KIND as REPLICATION
+from reporting.research.files import KIND as RESEARCH_FILE
+from reporting.research.files import SWEEP as RESEARCH_SWEEP
 from reporting.webhooks.events import KIND as EVENT
 from reporting.webhooks.fan_out import KIND as WEBHOOK
 from sync_server.jobs.erasure import deliver_erasure
@@ -40,6 +44,7 @@ from sync_server.jobs.redcap import push_sessions
 from sync_server.jobs.redcap_pull import deliver_pull
 from sync_server.jobs.reminders import deliver_reminder
 from sync_server.jobs.replication import look_after_jobs
+from sync_server.jobs.research_files import FILES, deliver_file, deliver_sweep
 from sync_server.jobs.webhooks import deliver_webhook
 
 _SECOND, _MINUTE, _HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
@@ -82,6 +87,14 @@ KINDS: Final[Mapping[str, Kind]] = {
         ),
         Kind(name=REPLICATION, queue="replications", handler=one_by_one(look_after_jobs), batch=1),
         Kind(name=REDCAP, queue="redcap", handler=push_sessions, batch=100),
+        Kind(
+            name=RESEARCH_FILE,
+            queue="reports",
+            handler=one_by_one(deliver_file, at_once=1),
+            policy=FILES,
+            batch=1,
+        ),
+        Kind(name=RESEARCH_SWEEP, queue="reports", handler=one_by_one(deliver_sweep), batch=1),
     )
 }
 

@@ -43,8 +43,11 @@ class Asking:
 
     async def ask(self, route: Route, path: Mapping[str, str], query: Mapping[str, str]) -> Any:
         """What the route's handler returns. Raises what it raises: ApiError."""
-        typed = convert_fields(list(query.items()), route.query, what="query parameter")
-        given = Given(path, CIMultiDict[str](), typed, Nothing())
+        asked = list(query.items())
+        known = {field.encode_name for field in msgspec.structs.fields(route.query)}
+        own = [(name, value) for name, value in asked if name in known or not route.takes_filters]
+        typed = convert_fields(own, route.query, what="query parameter")
+        given = Given(path, CIMultiDict[str](), typed, Nothing(), asked)
         return await route.read(self._request, self._caller, given, self._connection)
 
 

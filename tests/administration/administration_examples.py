@@ -47,6 +47,25 @@ STUDIES: dict[tuple[str, str], Example] = {
     ("POST", "/api/studies"): Example(reach="everywhere", body={"code": "{study}"}),
     ("GET", "/api/studies/{study}"): Example(reach="study seen", path={"study": "{study}"}),
     ("PATCH", "/api/studies/{study}"): Example(reach="study", path={"study": "{study}"}, body={}),
+    ("GET", "/api/research/statistics"): Example(reach="study seen", query={"study": "{study}"}),
+    ("GET", "/api/research/statistics/{score}"): Example(
+        reach="study seen", path={"score": "stroop_acc"}, query={"study": "{study}"}
+    ),
+    ("GET", "/api/research/statistics/{score}/retest"): Example(
+        reach="study and site",
+        path={"score": "stroop_acc"},
+        query={"study": "{study}", "sites": "{site}", "first": "baseline", "second": "retest"},
+    ),
+    ("GET", "/api/research/statistics/{score}/participants/{participant}"): Example(
+        reach="study and site",
+        path={"score": "stroop_acc", "participant": "p1"},
+        query={"study": "{study}", "sites": "{site}"},
+        may_be_missing=True,
+    ),
+    ("GET", "/api/studies/{study}/research-policy"): Example(reach="study seen", path={"study": "{study}"}),
+    ("PUT", "/api/studies/{study}/research-policy"): Example(
+        reach="study", path={"study": "{study}"}, body={"participants": "code", "dates": "actual"}
+    ),
     ("PUT", "/api/studies/{study}/sites/{site}"): Example(
         reach="study", path={"study": "{study}", "site": "{site}"}
     ),

@@ -66,6 +66,35 @@ EXAMPLES: dict[tuple[str, str], Example] = {
         reach="site",
         body={"site": "{site}", "doc_id": "none", "code": "none", "path": "$", "reason": "why"},
     ),
+    ("GET", "/api/exports"): Example(),
+    ("POST", "/api/exports"): Example(
+        reach="study and site",
+        body={"study": "{study}", "sites": ["{site}"], "datasets": ["visits"], "format": "bids"},
+    ),
+    # Somebody else's: admins see it.
+    ("GET", "/api/exports/{id}"): Example(
+        reach="study and site", right="research.policy", path={"id": "{number}"}
+    ),
+    ("GET", "/api/exports/{id}/download"): Example(
+        reach="study and site", right="research.policy", path={"id": "{number}"}
+    ),
+    ("DELETE", "/api/exports/{id}"): Example(
+        reach="study and site", right="research.policy", path={"id": "{number}"}
+    ),
+    ("GET", "/api/reports"): Example(),
+    ("POST", "/api/reports"): Example(
+        reach="study and site", body={"kind": "site", "study": "{study}", "site": "{site}"}
+    ),
+    # Somebody else's: admins see it.
+    ("GET", "/api/reports/{id}"): Example(
+        reach="study and site", right="research.policy", path={"id": "3{number}"}
+    ),
+    ("GET", "/api/reports/{id}/download"): Example(
+        reach="study and site", right="research.policy", path={"id": "3{number}"}
+    ),
+    ("DELETE", "/api/reports/{id}"): Example(
+        reach="study and site", right="research.policy", path={"id": "3{number}"}
+    ),
     ("GET", "/api/audit"): Example(),
     ("GET", "/api/schedules/{study}"): Example(reach="study seen", path={"study": "{study}"}),
     ("PUT", "/api/schedules/{study}/{code}"): Example(
@@ -86,12 +115,19 @@ EXAMPLES: dict[tuple[str, str], Example] = {
         path={"study": "{study}", "participant": "v-{site}", "visit": "baseline"},
         body={"state": "cancelled", "reason": "why"},
     ),
+    ("GET", "/api/research"): Example(),
+    ("GET", "/api/research/{dataset}"): Example(
+        reach="study seen",
+        path={"dataset": "trials"},
+        query={"study": "{study}", "limit": "10", "rt_ms.gte": "100"},
+    ),
     ("GET", "/api/dashboard"): Example(),
     ("GET", "/api/dashboard/{study}"): Example(reach="study seen", path={"study": "{study}"}),
 }
 
 WORLD: list[str] = [
     "INSERT INTO studies (code, title) VALUES ('SRO', 'SRO'), ('ABC', 'ABC')",
+    "INSERT INTO research_policies (study) SELECT code FROM studies",
     "INSERT INTO sites (code) VALUES ('lima'), ('quito'), ('cusco')",
     "INSERT INTO study_sites (study, site) VALUES ('SRO', 'lima'), ('SRO', 'quito'), ('ABC', 'cusco')",
     "INSERT INTO sessions (site, id, study, participant, status, started_at, rev)"
@@ -150,6 +186,11 @@ WORLD: list[str] = [
             "INSERT INTO redcap_connections (id, study, site, url, token, created_by)"
             " OVERRIDING SYSTEM VALUE VALUES"
             " ({number}, 'SRO', '{site}', 'https://host.example/api/', '', 'somebody')",
+            "INSERT INTO research_files"
+            " (id, kind, study, sites, identified, request, state, person, asked_by)"
+            " OVERRIDING SYSTEM VALUE VALUES"
+            " ({number}, 'export', 'SRO', '{{{site}}}', false, '{{}}', 'expired', 0, 'somebody'),"
+            " (3{number}, 'site_report', 'SRO', '{{{site}}}', false, '{{}}', 'expired', 0, 'somebody')",
             "INSERT INTO redcap_projects (project, study) VALUES ('key@{site}', 'SRO')",
             "INSERT INTO redcap_ledger (id, project, study, site, session_id, form, record, state)"
             " OVERRIDING SYSTEM VALUE VALUES"

@@ -1,7 +1,7 @@
 """The service on a port of its own, with nobody and nothing in it."""
 
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import aiohttp
@@ -56,7 +56,9 @@ async def office(office_settings: Settings) -> AsyncIterator[Office]:
 
 
 @pytest.fixture(scope="package")
-def service(postgres_server: SupervisedSystem, redis_url: str) -> Iterator[Served]:
+def service(
+    postgres_server: SupervisedSystem, redis_url: str, dropping: Callable[[str], None]
+) -> Iterator[Served]:
     """One process for all tests that change nothing in it."""
-    with served(postgres_server, redis_url) as running:
+    with served(postgres_server, redis_url, dropping) as running:
         yield running

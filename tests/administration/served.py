@@ -2,8 +2,7 @@
 
 import shutil
 import tempfile
-import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,11 +33,11 @@ class Served:
 
 
 @contextmanager
-def served(postgres: SupervisedSystem, redis_url: str) -> Iterator[Served]:
-    """The service on a database of its own, until it is left."""
+def served(postgres: SupervisedSystem, redis_url: str, dropping: Callable[[str], None]) -> Iterator[Served]:
+    """The service on a database of its own, until it is left; `dropping` drops that some time afterwards."""
     directory = Path(tempfile.mkdtemp(prefix="metricis-tests-"))
     try:
-        with own_database(postgres) as url:
+        with own_database(postgres, dropping) as url:
             with psycopg.connect(url) as connection:
                 for statement in WORLD:
                     connection.execute(statement.encode())

@@ -12,6 +12,7 @@ from reporting.tables import metadata
 from sync_server.jobs.pruning import prune_what_ran_out
 from sync_server.keys import ENGINE, ERASED, SEALER, SETTINGS, SITE_DATABASES
 from sync_server.site_erasing import CouchSiteStore
+from tests.administration.exporting import expect_files_removed, plant_files
 from tests.administration.office import Office
 from tests.administration.redcap_traces import push_to_redcap
 from tests.api.calls import Answer
@@ -170,6 +171,7 @@ async def clinic(office: Office) -> Clinic:
 
 async def test_erasure_takes_everything_from_everywhere_and_nothing_of_neighbours(clinic: Clinic) -> None:
     office = clinic.office
+    plant_files(office, PLANTED)
     before = clinic.everything()
     assert PLANTED in before
     assert PLANTED.encode() in clinic.store_bytes()
@@ -204,6 +206,7 @@ async def test_erasure_takes_everything_from_everywhere_and_nothing_of_neighbour
         ("n-conflict", "neighbour"),
     ]
     assert PLANTED not in clinic.everything()
+    expect_files_removed(office)
     assert office.rows("SELECT session_id FROM redcap_ledger") == [("n-1",)]
     assert office.rows("SELECT after FROM redcap_attempts") == [({"x": "neighbour"},)]
     assert office.rows("SELECT participant FROM redcap_pulled") == [("neighbour",)]

@@ -4,7 +4,7 @@ answers with a status that its specification has.
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -51,8 +51,10 @@ MARK = "\ue000"
 
 
 @pytest.fixture
-def attacked(postgres_server: SupervisedSystem, redis_url: str) -> Iterator[Served]:
-    with served(postgres_server, redis_url) as running:
+def attacked(
+    postgres_server: SupervisedSystem, redis_url: str, dropping: Callable[[str], None]
+) -> Iterator[Served]:
+    with served(postgres_server, redis_url, dropping) as running:
         yield running
 
 

@@ -7,7 +7,7 @@ others hardly get beyond the door.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import pytest
@@ -48,9 +48,11 @@ EXCLUDED: dict[tuple[str, str], str] = {
 
 
 @pytest.fixture(scope="module")
-def fuzzed(postgres_server: SupervisedSystem, redis_url: str) -> Iterator[Served]:
+def fuzzed(
+    postgres_server: SupervisedSystem, redis_url: str, dropping: Callable[[str], None]
+) -> Iterator[Served]:
     """A service of its own: admins are asked to change what they like."""
-    with served(postgres_server, redis_url) as running:
+    with served(postgres_server, redis_url, dropping) as running:
         yield running
 
 

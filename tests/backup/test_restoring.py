@@ -53,6 +53,11 @@ async def test_what_was_erased_after_the_base_stays_erased_and_is_counted(
         " has_table_privilege('metricis_app', 'alembic_version', 'UPDATE')"
     )
     assert privileges == (True, False)
+    # Policies are for roles that the cluster may not have: they are made anew, as the views are.
+    fenced = "SELECT polrelid::regclass::text, obj_description(oid, 'pg_policy') FROM pg_policy ORDER BY 1"
+    assert fresh.rows(fenced) == backups.office.rows(fenced)
+    assert len(fresh.rows(fenced)) == 3
+    assert fresh.rows("SELECT count(*) FROM pg_views WHERE schemaname = 'research'") == [(7,)]
 
 
 async def test_one_that_died_half_way_goes_on_and_others_are_refused_meanwhile(

@@ -100,7 +100,7 @@ def test_changes_reach_tablets_whoever_is_killed_and_nothing_is_left_running(tmp
         assert json.loads(audited)["first_break"] is None
         supervisor = psutil.Process(system.record.pid)
         family = [supervisor, *supervisor.children(recursive=True)]
-        workers = {"work", "work-redcap"}
+        workers = {"work", "work-redcap", "work-reports"}
         assert system.record.children.keys() == {"postgres", "valkey", "serve", "project", "relay"} | workers
         assert system.stop() == 0
         wait_until(lambda: not any(runs(process) for process in family), SECONDS, lambda: family)

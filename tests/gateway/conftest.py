@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -78,7 +78,9 @@ def log_lines() -> Iterator[list[structlog.typing.EventDict]]:
 
 
 @pytest.fixture(scope="package")
-def shared_service(postgres_server: SupervisedSystem, redis_url: str) -> Iterator[Service]:
+def shared_service(
+    postgres_server: SupervisedSystem, redis_url: str, dropping: Callable[[str], None]
+) -> Iterator[Service]:
     """`serve` on a database of its own, for all tests that use a site of their own."""
     name = f"test_{uuid.uuid4().hex[:16]}"
     made, owner = sql.Identifier(name), sql.Identifier(OWNER)
@@ -91,7 +93,7 @@ def shared_service(postgres_server: SupervisedSystem, redis_url: str) -> Iterato
             with Service(directory, database_url=url, redis_url=redis_url) as running:
                 yield running
         finally:
-            superuser.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(made))
+            dropping(name)
             shutil.rmtree(directory)
 
 

@@ -1,0 +1,1 @@
+"""Research access: datasets, who may see what of them, de-identification."""

@@ -1,0 +1,341 @@
+"""`/api/research/statistics`: what a study's own sample says of a score, and of one participant in it.
+
+Computed from the rows at the moment of the question; nothing is kept. Which session counts for a visit is the
+rule of `reporting.research.measurements`, and every answer says what that left out.
+
+| what happens | answer |
+|---|---|
+| a score that no definition has | 404; `GET /api/research/statistics` lists them |
+| no visits are named, and the study has not two with the score | 422 |
+| a visit that nobody was measured at | n is 0, what cannot be said is null |
+| few participants | the numbers with their n; percentiles and changes only from `smallest_sample` on |
+| scores are being computed again | `sample.scoring_versions` has more than one |
+| the participant was not measured | 404 |
+| it takes longer than `RESEARCH_STATEMENT_SECONDS` | 422 `too_expensive` |
+"""
+
+import asyncio
+from typing import Any
+
+import msgspec
+
+from reporting.audit import record_entry
+from reporting.research.audience import Audience, Wanted
+from reporting.research.correlations import Correlation
+from reporting.research.measurements import (
+    SCORES,
+    LeftOut,
+    Measurement,
+    Sample,
+    choose,
+    in_order,
+    select_counts,
+    select_measurements,
+    select_participant,
+    select_planned_visits,
+)
+from reporting.research.retest import Change, Standing, change_of, retest_of, standing_of
+from reporting.research.samples import complete_pairs
+from reporting.research.standing import SiteStanding, select_standing
+from reporting.research.statistics import SMALLEST_SAMPLE, Description, PracticeEffect, describe
+from reporting.research.variables import Variable
+from sync_server.api.acts import audited
+from sync_server.api.call import Call, Nothing
+from sync_server.api.names import StudyCode
+from sync_server.api.parameters import Text
+from sync_server.api.research_files import reached_sites, require_all
+from sync_server.api.route import Route, get
+from sync_server.api.statement_limit import limited
+from sync_server.api.study_rows import require_study
+from sync_server.errors import InvalidRequest, NotFound
+from sync_server.keys import ENGINE
+
+_ADVICE = "Ask for fewer sites."
+
+
+class StudyQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """`sites`: comma-separated; all that the caller may see, without."""
+
+    study: StudyCode
+    sites: Text | None = None
+
+
+class SampleQuery(StudyQuery, frozen=True, kw_only=True):
+    """`include_flagged`: also sessions with a serious quality flag on themselves or on the task."""
+
+    include_flagged: bool = False
+
+
+class VisitsQuery(SampleQuery, frozen=True, kw_only=True):
+    """`first` and `second`: visits; without, the study's first two that have the score."""
+
+    first: Text | None = None
+    second: Text | None = None
+
+
+class RetestQuery(VisitsQuery, frozen=True, kw_only=True):
+    """`pairs`: also the values themselves, of nobody in particular."""
+
+    pairs: bool = False
+
+
+class ParticipantQuery(VisitsQuery, frozen=True, kw_only=True):
+    """`identified`: the participant is named by their code, not by their pseudonym."""
+
+    identified: bool = False
+
+
+class ScoreTold(msgspec.Struct, frozen=True):
+    """A score. `name` is its column in `sessions_wide`; `participants` have a value, by visit."""
+
+    name: str
+    task: str
+    score: str
+    label: str
+    unit: str | None
+    participants: dict[str, int]
+
+
+class Scores(msgspec.Struct, frozen=True):
+    """All that a study has statistics of; `visits` in the order of its schedule."""
+
+    study: str
+    sites: list[SiteStanding]
+    visits: list[str]
+    scores: list[ScoreTold]
+
+
+class SampleTold(msgspec.Struct, frozen=True):
+    """What a sample was made of. `sites`: whose sessions, and through when they are complete."""
+
+    study: str
+    sites: list[SiteStanding]
+    score: str
+    label: str
+    unit: str | None
+    include_flagged: bool
+    scoring_versions: list[int]
+    left_out: LeftOut
+    smallest_sample: int
+
+
+class VisitTold(Description, frozen=True):
+    """A visit's measurements in numbers: one a participant."""
+
+    visit: str
+
+
+class Descriptions(msgspec.Struct, frozen=True):
+    """By visit, in the order of the study's schedule."""
+
+    sample: SampleTold
+    visits: list[VisitTold]
+
+
+class RetestTold(msgspec.Struct, frozen=True):
+    """Changes are second minus first. `pairs`: by first value, and only where they were asked for."""
+
+    sample: SampleTold
+    first: str
+    second: str
+    practice_effect: PracticeEffect
+    pearson: Correlation
+    icc: Correlation
+    pairs: list[tuple[float, float]] | None
+
+
+class ParticipantTold(msgspec.Struct, frozen=True):
+    """Where they stand at every visit at which they were measured, and how they have changed."""
+
+    sample: SampleTold
+    participant: str
+    visits: list[Standing]
+    change: Change | None
+    """Null: no visits are named, and the study has not two with the score."""
+
+
+class _Read(msgspec.Struct, frozen=True):
+    wanted: Wanted
+    told: SampleTold
+    sample: Sample
+    visits: list[str]
+
+
+async def list_scores(call: Call[StudyQuery, Nothing]) -> Scores:
+    """List the scores that there are statistics of, and how many participants have a value, by visit.
+
+    Counted over completed sessions, with or without flags.
+    """
+    wanted = await wanted_of(call, call.query)
+    counted: dict[tuple[str, str], dict[str, int]] = {}
+    async with limited(call, _ADVICE) as connection:
+        for task, score, visit, n in await connection.execute(select_counts(wanted)):
+            counted.setdefault((task, score), {})[visit] = n
+    visits = await _ordered(call, call.query.study, {visit for found in counted.values() for visit in found})
+    scores = []
+    for variable in SCORES.values():
+        found = counted.get((variable.task or "", variable.score or ""), {})
+        by_visit = {visit: found[visit] for visit in visits if visit in found}
+        scores.append(
+            ScoreTold(
+                variable.name,
+                variable.task or "",
+                variable.score or "",
+                variable.label.en,
+                _unit(variable),
+                by_visit,
+            )
+        )
+    return Scores(call.query.study, await _standing(call, wanted), visits, scores)
+
+
+async def get_descriptions(call: Call[SampleQuery, Nothing]) -> Descriptions:
+    """Describe the sample at each visit: n, mean, standard deviation, quartiles."""
+    read = await _read(call)
+    told = [
+        VisitTold(**msgspec.structs.asdict(describe(read.sample.of_visit(visit))), visit=visit)
+        for visit in read.visits
+    ]
+    return Descriptions(read.told, told)
+
+
+async def get_retest(call: Call[RetestQuery, Nothing]) -> RetestTold:
+    """Say what a score does between two visits: practice effect, Pearson's r and ICC(2,1), with intervals.
+
+    Of those who were measured at both. A group that was treated in between shows both together.
+    """
+    query, read = call.query, await _read(call)
+    between = _two_visits(query, read)
+    if between is None:
+        raise InvalidRequest(
+            f"{query.study} has not two visits with this score: say which with first and second.",
+            details={"visits": read.visits},
+        )
+    found = await asyncio.to_thread(retest_of, read.sample, *between)
+    pairs = sorted(_complete(read.sample.pairs(*between))) if query.pairs else None
+    return RetestTold(
+        read.told, found.first, found.second, found.practice_effect, found.pearson, found.icc, pairs
+    )
+
+
+async def get_participant(call: Call[ParticipantQuery, Nothing]) -> ParticipantTold:
+    """Say where a participant stands in the study's sample, and whether they have changed beyond its error.
+
+    The participant is in the sample. Of fewer than `smallest_sample` participants nothing is said of anybody:
+    `why_not` says so.
+    """
+    query, shown = call.query, call.path("participant")
+    read = await _read(call)
+    audience = Audience.IDENTIFIED if query.identified else Audience.DEIDENTIFIED
+    if query.identified:
+        await _put_on_record(call, read.wanted, shown)
+    statement = select_participant(shown, audience, read.wanted)
+    participant = await call.connection.scalar(statement)
+    visits = [visit for visit in read.visits if participant in read.sample.values[visit]]
+    if participant is None or not visits:
+        raise NotFound(f"No participant {shown} was measured in {query.study}.")
+    between = _two_visits(query, read)
+    change = None
+    if between is not None:
+        change = await asyncio.to_thread(change_of, read.sample, participant, *between)
+    standings = [standing_of(read.sample, participant, visit) for visit in visits]
+    return ParticipantTold(read.told, shown, standings, change)
+
+
+async def wanted_of(call: Call[Any, Any], query: StudyQuery) -> Wanted:
+    """What is asked for, as far as the caller may see it. Raises InvalidRequest, NotFound, NotAllowed."""
+    named = None
+    if query.sites is not None:
+        named = [site.strip() for site in query.sites.split(",") if site.strip()]
+        if not named:
+            raise InvalidRequest("sites names one site at least.", details={"parameter": "sites"})
+    sites = reached_sites(call.caller, "research.read", query.study, named)
+    await require_study(call, query.study)
+    return Wanted(query.study, sites)
+
+
+async def _put_on_record(call: Call[ParticipantQuery, Nothing], wanted: Wanted, participant: str) -> None:
+    """That somebody was asked for by their code. Raises NotAllowed."""
+    study = call.query.study
+    require_all(call.caller, "research.identified", study, wanted.sites)
+    entry = audited(
+        call.request,
+        call.caller.person,
+        action="research.read_identified",
+        entity="participant",
+        entity_id=f"{study}/{participant}",
+        study=study,
+    )
+    # Reads have no transaction to write in, and nobody reads what is not on record.
+    async with call.request.app[ENGINE].begin() as connection:
+        await connection.execute(record_entry(entry))
+
+
+async def _read(call: Call[Any, Nothing]) -> _Read:
+    query: SampleQuery = call.query
+    name = call.path("score")
+    variable = SCORES.get(name)
+    wanted = await wanted_of(call, query)
+    if variable is None:
+        raise NotFound(f"There is no score {name}: GET /api/research/statistics lists them.")
+    async with limited(call, _ADVICE) as connection:
+        rows = (await connection.execute(select_measurements([variable], wanted))).all()
+    # Thousands of rows and sums over them: not in the loop that serves everybody.
+    sample = await asyncio.to_thread(_chosen, rows, include_flagged=query.include_flagged)
+    told = SampleTold(
+        study=query.study,
+        sites=await _standing(call, wanted),
+        score=variable.name,
+        label=variable.label.en,
+        unit=_unit(variable),
+        include_flagged=query.include_flagged,
+        scoring_versions=list(sample.scoring_versions),
+        left_out=sample.left_out,
+        smallest_sample=SMALLEST_SAMPLE,
+    )
+    return _Read(wanted, told, sample, await _ordered(call, query.study, sample.values))
+
+
+def _chosen(rows: Any, *, include_flagged: bool) -> Sample:
+    return choose((Measurement(*row[2:]) for row in rows), include_flagged=include_flagged)
+
+
+async def _standing(call: Call[Any, Any], wanted: Wanted) -> list[SiteStanding]:
+    return [SiteStanding(*row) for row in await call.connection.execute(select_standing(wanted))]
+
+
+async def _ordered(call: Call[Any, Any], study: str, visits: Any) -> list[str]:
+    planned = (await call.connection.scalars(select_planned_visits(study))).all()
+    return in_order(visits, planned)
+
+
+def _two_visits(query: VisitsQuery, read: _Read) -> tuple[str, str] | None:
+    """Those that are meant; None: there are none to choose from. Raises InvalidRequest."""
+    if query.first is not None and query.second is not None:
+        if query.first == query.second:
+            raise InvalidRequest("first and second are two visits.", details={"parameter": "second"})
+        return query.first, query.second
+    if (query.first is None) != (query.second is None):
+        missing = "first" if query.first is None else "second"
+        raise InvalidRequest("Say both, first and second, or neither.", details={"parameter": missing})
+    visits = [visit for visit in read.visits if read.sample.has_value(visit)]
+    return (visits[0], visits[1]) if len(visits) > 1 else None
+
+
+def _complete(pairs: Any) -> list[tuple[float, float]]:
+    _, first, second = complete_pairs(pairs)
+    return list(zip(first, second, strict=True))
+
+
+def _unit(variable: Variable) -> str | None:
+    return None if variable.unit is None else variable.unit.value
+
+
+_ONE = "/api/research/statistics/{score}"
+
+ROUTES: list[Route] = [
+    get("/api/research/statistics", list_scores, right="research.read"),
+    get(_ONE, get_descriptions, right="research.read"),
+    get(f"{_ONE}/retest", get_retest, right="research.read"),
+    get(f"{_ONE}/participants/{{participant}}", get_participant, right="research.read"),
+]

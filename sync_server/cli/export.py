@@ -1,0 +1,117 @@
+"""`sync-server export`: datasets of a study as a file, made here and now, without a job.
+
+The same bytes as `/api/exports` makes of the same data. It reads one snapshot, so everything else goes on.
+
+| what happens | what follows |
+|---|---|
+| it is interrupted, or cannot be made | nothing is left; what stood under the name still stands |
+| the disk is full | a sentence, exit code 1 |
+| `--identified` | codes and dates as they are; on the audit record, as every export |
+"""
+
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from reporting.audit import record_entry
+from reporting.research.audience import Audience
+from reporting.research.audience import Wanted as Rows
+from reporting.research.datasets import DATASETS
+from reporting.research.exporting import count_rows
+from reporting.research.file_watermark import select_sites
+from reporting.research.policy import make_policy
+from reporting.studies.rows import select_status
+from sync_server.cli.made_file import made_here, make_file
+from sync_server.cli.target import data_dir_option, fail, target
+from sync_server.cli.transaction import transaction
+from sync_server.exports.exporting import MAKER
+from sync_server.exports.request import FORMATS, DoesNotGo, ExportRequest, Format, check
+from sync_server.research_files.making import Wanted
+
+KIND = "export"
+
+
+@click.command()
+@click.argument("study")
+@click.option("--dataset", "datasets", multiple=True, type=click.Choice(list(DATASETS)), help="Repeatable.")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(FORMATS),
+    default="csv",
+    show_default=True,
+    help="Of the data files.",
+)
+@click.option("--out", type=click.Path(path_type=Path), default=".", help="File, or folder to put it in.")
+@click.option("--site", "sites", multiple=True, help="Only this site; may be repeated.")
+@click.option("--language", type=click.Choice(["en", "fr"]), default="en", help="Of labels.")
+@click.option("--guard", is_flag=True, help="CSV: an apostrophe before what a spreadsheet would compute.")
+@click.option("--identified", is_flag=True, help="Codes and dates as they are.")
+@click.option("--dry-run", is_flag=True, help="Only say how many rows there are.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@data_dir_option
+def export(  # noqa: PLR0917 (as click calls it)
+    study: str,
+    datasets: tuple[str, ...],
+    format_: Format,
+    out: Path,
+    sites: tuple[str, ...],
+    language: str,
+    data_dir: Path | None,
+    *,
+    guard: bool,
+    identified: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Export datasets of STUDY (all, unless --dataset says which) with codebook and manifest, in one zip."""
+    given = {"datasets": datasets or tuple(DATASETS), "format": format_, "language": language, "guard": guard}
+    try:
+        request = msgspec.convert(given, ExportRequest)
+        check(request)
+    except (DoesNotGo, msgspec.ValidationError) as error:
+        fail(f"{error}")
+    wanted = Wanted(
+        kind=KIND,
+        study=study,
+        sites=tuple(sorted(set(sites))) or None,
+        identified=identified,
+        request=request.as_json(),
+    )
+    database_url = target(data_dir).database_url
+    with transaction(database_url) as connection:
+        if connection.scalar(select_status(study)) is None:
+            fail(f"There is no study {study}.")
+        if unknown := sorted(set(sites) - set(connection.scalars(select_sites(study)))):
+            fail(f"{study} does not run at {', '.join(unknown)}, and has no sessions from there.")
+        if dry_run:
+            _tell_rows(_rows(connection, wanted), as_json=as_json)
+            return
+        connection.execute(make_policy(study))
+        connection.execute(record_entry(made_here(wanted, "export")))
+    place = out / f"{MAKER.name(wanted)}.zip" if out.is_dir() else out
+    made, size, sha256 = make_file(database_url, wanted, MAKER, place)
+    if as_json:
+        told = {"file": str(place), "rows": made.rows, "size": size, "sha256": sha256}
+        click.echo(msgspec.json.encode(told).decode())
+    else:
+        click.echo(f"{place}: {made.rows} rows, {size} bytes, SHA-256 {sha256}")
+
+
+def _rows(connection: Any, wanted: Wanted) -> dict[str, int]:
+    audience = Audience.IDENTIFIED if wanted.identified else Audience.DEIDENTIFIED
+    rows = Rows(wanted.study, wanted.sites)
+    return {
+        name: connection.scalar(count_rows(DATASETS[name], audience, rows)) or 0
+        for name in wanted.request["datasets"]
+    }
+
+
+def _tell_rows(rows: dict[str, int], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(msgspec.json.encode(rows).decode())
+        return
+    for name, count in rows.items():
+        click.echo(f"{name}: {count} rows, {len(DATASETS[name].variables)} columns")

@@ -1,0 +1,1 @@
+"""Logins of researchers in Postgres: roles, schema and views; grants; the watchdog."""
