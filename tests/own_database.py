@@ -14,7 +14,7 @@ from tests.embedded.supervised import SupervisedSystem
 
 @contextmanager
 def own_database(postgres: SupervisedSystem, dropping: Callable[[str], None] | None = None) -> Iterator[str]:
-    """Its URL, as the application's role; `dropping` drops it some time afterwards, otherwise that is awaited."""
+    """Its URL, as the application's role; `dropping` drops it some time afterwards; otherwise at once."""
     name = f"test_{uuid.uuid4().hex[:16]}"
     made, owner = sql.Identifier(name), sql.Identifier(OWNER)
     with psycopg.connect(postgres.superuser_url, autocommit=True) as superuser:

@@ -54,7 +54,11 @@ def download_of(
     """The handler for files of these kinds: of requests of the route, and of a page's."""
 
     async def of(request: web.Request, caller: Caller, number: str) -> web.StreamResponse:
-        row = await _row(request, caller, row_number(number), kinds, what, may_see)
+        async with snapshot(request.app[ENGINE]) as connection:
+            found = (await connection.execute(select_file(row_number(number)))).one_or_none()
+        row = None if found is None else file_row(found)
+        if row is None or row.kind not in kinds or not may_see(caller, row):
+            raise NotFound(f"There is no such {what}.")
         check_rights(caller, row)
         if row.state in ("expired", "removed"):
             raise Gone(row.error or "Its time is over: ask for it again.")
@@ -72,17 +76,6 @@ def download_of(
         f"Download one {what}; `Range` with `If-Range` goes on where it was cut. On record each time."
     )
     return download, download_by_page
-
-
-async def _row(
-    request: web.Request, caller: Caller, number: int, kinds: Sequence[str], what: str, may_see: See
-) -> FileRow:
-    async with snapshot(request.app[ENGINE]) as connection:
-        found = (await connection.execute(select_file(number))).one_or_none()
-    row = None if found is None else file_row(found)
-    if row is None or row.kind not in kinds or not may_see(caller, row):
-        raise NotFound(f"There is no such {what}.")
-    return row
 
 
 async def _answer(request: web.Request, caller: Caller, row: FileRow) -> web.StreamResponse:
