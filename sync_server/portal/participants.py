@@ -192,7 +192,7 @@ async def participant(look: Look) -> Values:
         "row": row,
         "one": one,
         "opt_outs": opt_outs,
-        "names": await site_names(look),
+        "names": await site_names(look, row),
         "contact": contact if is_shown else None,
         "timeline": await look.ask(TIMELINE),
         "sessions": await look.ask(
