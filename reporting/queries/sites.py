@@ -45,6 +45,7 @@ from reporting.tables import (
     replays,
     site_states,
     sites,
+    study_sites,
     waivers,
 )
 
@@ -102,9 +103,11 @@ _known = union(
 ).subquery("known")
 
 
-def select_sites(scope: Scope, site: str | None = None) -> Select[*tuple[Any, ...]]:
+def select_sites(
+    scope: Scope, site: str | None = None, *, study: str | None = None
+) -> Select[*tuple[Any, ...]]:
     """Statement: the fields of SiteRow of every site of the scope that is set up, projected, tried, or
-    has a device; in no order.
+    has a device; in no order. Of one site, or of those at which a study runs.
     """
     at, state = checkpoints.c, site_states.c
     statement = (
@@ -143,6 +146,9 @@ def select_sites(scope: Scope, site: str | None = None) -> Select[*tuple[Any, ..
         )
         .where(within(scope, site=_known.c.site))
     )
+    if study is not None:
+        here = select(study_sites.c.site).where(study_sites.c.study == study)
+        statement = statement.where(_known.c.site.in_(here))
     return statement if site is None else statement.where(_known.c.site == site)
 
 

@@ -16,6 +16,7 @@ from reporting.queries.sites import (
     select_sites,
 )
 from sync_server.api.call import Call, ListQuery, Nothing, PageOf
+from sync_server.api.parameters import Text
 from sync_server.api.route import get
 from sync_server.errors import NotFound
 
@@ -26,10 +27,18 @@ class SiteAnswer(SiteRow, frozen=True):
     devices: list[DeviceRow]
 
 
-async def get_sites(call: Call[ListQuery, Nothing]) -> PageOf[SiteRow]:
+class SitesQuery(ListQuery, frozen=True, kw_only=True):
+    """`study`: the sites at which it runs."""
+
+    study: Text | None = None
+
+
+async def get_sites(call: Call[SitesQuery, Nothing]) -> PageOf[SiteRow]:
     """List how the sites stand, by name."""
-    scope = call.caller.scope("sites.read")
-    return await call.page(SiteRow, select_sites(scope), sortable=SORTABLE, key=BY_NAME)
+    scope, study = call.caller.scope("sites.read"), call.query.study
+    if study is not None and not scope.sees_study(study):
+        raise NotFound(f"There is no study {study}.")
+    return await call.page(SiteRow, select_sites(scope, study=study), sortable=SORTABLE, key=BY_NAME)
 
 
 async def get_site(call: Call[Nothing, Nothing]) -> SiteAnswer:

@@ -15,13 +15,15 @@ rule of `reporting.research.measurements`, and every answer says what that left 
 """
 
 import asyncio
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from reporting.audit import record_entry
 from reporting.research.audience import Audience, Wanted
 from reporting.research.correlations import Correlation
+from reporting.research.distribution import count_in, edges_of
 from reporting.research.measurements import (
     SCORES,
     LeftOut,
@@ -64,6 +66,12 @@ class SampleQuery(StudyQuery, frozen=True, kw_only=True):
     """`include_flagged`: also sessions with a serious quality flag on themselves or on the task."""
 
     include_flagged: bool = False
+
+
+class DescriptionsQuery(SampleQuery, frozen=True, kw_only=True):
+    """`bins`: also how the values are distributed, in so many bins of equal width."""
+
+    bins: Annotated[int, Meta(ge=0, le=100)] = 0
 
 
 class VisitsQuery(SampleQuery, frozen=True, kw_only=True):
@@ -120,16 +128,18 @@ class SampleTold(msgspec.Struct, frozen=True):
 
 
 class VisitTold(Description, frozen=True):
-    """A visit's measurements in numbers: one a participant."""
+    """A visit's measurements in numbers: one a participant. `bins`: how many are in each."""
 
     visit: str
+    bins: list[int]
 
 
 class Descriptions(msgspec.Struct, frozen=True):
-    """By visit, in the order of the study's schedule."""
+    """By visit, in the order of the study's schedule. `edges`: of the bins, of all visits the same."""
 
     sample: SampleTold
     visits: list[VisitTold]
+    edges: list[float]
 
 
 class RetestTold(msgspec.Struct, frozen=True):
@@ -189,14 +199,18 @@ async def list_scores(call: Call[StudyQuery, Nothing]) -> Scores:
     return Scores(call.query.study, await _standing(call, wanted), visits, scores)
 
 
-async def get_descriptions(call: Call[SampleQuery, Nothing]) -> Descriptions:
-    """Describe the sample at each visit: n, mean, standard deviation, quartiles."""
+async def get_descriptions(call: Call[DescriptionsQuery, Nothing]) -> Descriptions:
+    """Describe the sample at each visit: n, mean, standard deviation, quartiles, and with `bins` how its
+    values are distributed.
+    """
     read = await _read(call)
+    samples = {visit: read.sample.of_visit(visit) for visit in read.visits}
+    edges = edges_of((value for values in samples.values() for value in values), call.query.bins)
     told = [
-        VisitTold(**msgspec.structs.asdict(describe(read.sample.of_visit(visit))), visit=visit)
-        for visit in read.visits
+        VisitTold(**msgspec.structs.asdict(describe(values)), visit=visit, bins=count_in(values, edges))
+        for visit, values in samples.items()
     ]
-    return Descriptions(read.told, told)
+    return Descriptions(read.told, told, edges)
 
 
 async def get_retest(call: Call[RetestQuery, Nothing]) -> RetestTold:

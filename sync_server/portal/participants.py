@@ -13,13 +13,17 @@ from sync_server.api.parameters import Text
 from sync_server.portal.asking import api
 from sync_server.portal.forms import Field, Form, renamed
 from sync_server.portal.pages import Look, Page, Values
-from sync_server.portal.study_pages import BELOW, SITES, STUDY, site_choices, site_names
+from sync_server.portal.study_pages import BELOW, MOST, SITES, STUDY, site_choices, site_names
 
 ROSTER = api("GET", "/api/participants")
 ONE = api("GET", "/api/participants/{study}/{code}")
 TIMELINE = api("GET", "/api/visits/{study}/{participant}")
 SESSIONS = api("GET", "/api/sessions")
 CONSENT = api("GET", "/api/consent/{study}/{participant}")
+
+OPT_OUTS = api("GET", "/api/schedules/reminders/{study}/opt-outs")
+OPT_OUT = api("PUT", "/api/schedules/reminders/{study}/opt-outs/{participant}/{channel}")
+OPT_IN = api("DELETE", "/api/schedules/reminders/{study}/opt-outs/{participant}/{channel}")
 
 STATUSES = ("screened", "enrolled", "withdrawn", "completed")
 CONSENT_STATES = ("none", "valid", "outdated", "withdrawn")
@@ -98,6 +102,18 @@ WITHDRAW_CONSENT = Form(
     build=lambda values: {("form" if name == "form_id" else name): value for name, value in values.items()},
     danger=True,
 )
+NO_REMINDERS = Form(
+    name="opt_out",
+    calls=OPT_OUT,
+    fields=(
+        Field("channel", "choice", choices=("all", "email", "sms", "push"), default="all", place="path"),
+    ),
+)
+REMINDERS_AGAIN = Form(
+    name="opt_in",
+    calls=OPT_IN,
+    fields=(Field("channel", "pick", place="path"), Field("reason", "long", max_length=10_000)),
+)
 IMPORT = Form(
     name="import_participants",
     calls=api("POST", "/api/participants/import"),
@@ -169,10 +185,14 @@ async def participant(look: Look) -> Values:
     consent = await look.ask(CONSENT)
     forms = [each.form for each in consent.forms if each.form is not None]
     look.offer(WITHDRAW_CONSENT, "form_id", [(each, each) for each in forms])
+    opt_outs = [each for each in (await look.ask(OPT_OUTS, per_page=MOST)).data if each.participant == code]
+    channels = [(each.channel, look.texts.named("choice.channel", each.channel)) for each in opt_outs]
+    look.offer(REMINDERS_AGAIN, "channel", channels)
     return {
         "row": row,
         "one": one,
-        "names": await site_names(look),
+        "opt_outs": opt_outs,
+        "names": await site_names(look, row),
         "contact": contact if is_shown else None,
         "timeline": await look.ask(TIMELINE),
         "sessions": await look.ask(
@@ -214,8 +234,8 @@ PAGES = [
         path=f"{BELOW}/participants/{{participant}}",
         template="studies/participant.html",
         view=participant,
-        reads=(STUDY, ONE, TIMELINE, SESSIONS, CONSENT, SITES),
-        forms=(CHANGE, STATUS, CHANGE_CONTACT, WITHDRAW_CONSENT),
+        reads=(STUDY, ONE, TIMELINE, SESSIONS, CONSENT, SITES, OPT_OUTS),
+        forms=(CHANGE, STATUS, CHANGE_CONTACT, WITHDRAW_CONSENT, NO_REMINDERS, REMINDERS_AGAIN),
         filters=ParticipantFilters,
         area="studies",
     ),

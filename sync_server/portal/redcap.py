@@ -17,6 +17,7 @@ SESSIONS = api("GET", "/api/redcap/sessions")
 SESSION = api("GET", "/api/redcap/sessions/{id}")
 ATTEMPTS = api("GET", "/api/redcap/sessions/{id}/attempts")
 RECORDS = api("GET", "/api/redcap/records")
+SETTLE = api("POST", "/api/redcap/records/{id}/settle")
 MAPPING = api("GET", "/api/redcap/mappings/{study}")
 
 STATES = ("pending", "allocated", "sent", "accepted", "done", "parked", "retired")
@@ -67,6 +68,18 @@ PUSH = Form(
         Field("site", "pick", required=False),
         Field("reason", "long", required=False, max_length=10_000),
     ),
+)
+KEEP_HERE = Form(
+    name="keep_here",
+    calls=SETTLE,
+    fields=(Field("member"),),
+    build=lambda values: {**values, "keep": "here"},
+)
+KEEP_REDCAP = Form(
+    name="keep_redcap",
+    calls=SETTLE,
+    fields=(Field("member"),),
+    build=lambda values: {**values, "keep": "redcap"},
 )
 SAVE = Form(
     name="save_mapping",
@@ -165,7 +178,7 @@ PAGES = [
         template="studies/redcap.html",
         view=redcap,
         reads=(STUDY, SITES, CONNECTIONS, PROJECTS, RECORDS, SESSIONS),
-        forms=(CONNECT, NEW_TOKEN, DISCONNECT, TEST, PAUSE, RESUME, PULL, PUSH),
+        forms=(CONNECT, NEW_TOKEN, DISCONNECT, TEST, PAUSE, RESUME, PULL, PUSH, KEEP_HERE, KEEP_REDCAP),
         filters=LedgerFilters,
         area="studies",
     ),

@@ -174,7 +174,7 @@ async def rule(look: Look) -> Values:
     )
     look.fill(RETIREMENT, one.row_version)
     texts = [each for each in (await look.ask(TEXTS, per_page=MOST)).data if each.rule == one.code]
-    return {"row": row, "one": one, "texts": texts, "preview": await _preview(look, one)}
+    return {"row": row, "one": one, "texts": texts, "example": await _preview(look, one)}
 
 
 async def text(look: Look) -> Values:
@@ -186,7 +186,7 @@ async def text(look: Look) -> Values:
         raise NotFound(f"{one.code} says nothing of its own in {language}.")
     look.fill(CHANGE_TEXT, own.row_version, subject=own.subject, text=own.text)
     look.fill(REMOVE_TEXT, own.row_version)
-    return {"row": row, "one": one, "own": own, "preview": await _preview(look, one, language)}
+    return {"row": row, "one": one, "own": own, "example": await _preview(look, one, language)}
 
 
 async def _preview(look: Look, one: Any, language: str | None = None) -> Any:

@@ -21,6 +21,8 @@ from sync_server.portal import (
     redcap,
     reminders,
     replication,
+    research,
+    research_files,
     schedules,
     sites,
     studies,
@@ -52,6 +54,8 @@ STUDY_PAGES: Final[Sequence[Page]] = [
 PAGES: Final[Sequence[Page]] = [
     *home.PAGES,
     *STUDY_PAGES,
+    *research.PAGES,
+    *research_files.PAGES,
     *sites.PAGES,
     *quarantine.PAGES,
     *conflicts.PAGES,

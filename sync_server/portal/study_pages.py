@@ -26,13 +26,14 @@ class Paged(msgspec.Struct, frozen=True, kw_only=True):
 
 async def site_choices(look: Look, row: Any) -> list[tuple[str, str]]:
     """The sites at which a study runs, as far as somebody may see them, with their names."""
-    names = await site_names(look)
+    names = await site_names(look, row)
     return [(code, names.get(code) or code) for code in row.sites]
 
 
-async def site_names(look: Look) -> dict[str, str]:
-    """What sites are called, by their codes."""
-    return {each.site: each.name for each in (await look.ask(SITES, per_page=MOST)).data}
+async def site_names(look: Look, row: Any = None) -> dict[str, str | None]:
+    """What sites are called, by their codes: those of a study, or all."""
+    study = None if row is None else row.code
+    return {each.site: each.name for each in (await look.ask(SITES, study=study, per_page=MOST)).data}
 
 
 def batteries_of(row: Any) -> list[tuple[str, str]]:

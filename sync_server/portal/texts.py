@@ -1,4 +1,5 @@
-"""Every sentence of the portal, in English and French: `texts/en.toml`, `texts/fr.toml`.
+"""Every sentence of the portal, in English and French: `texts/en.toml`, `texts/fr.toml`,
+and those of an area.
 
     texts("todo.holding", count=3)       "3 tablets still hold documents": [todo.holding] one = …, other = …
     texts.named("site_state", "running") the name of a value, or the value where it has none
@@ -99,7 +100,7 @@ def texts_in(language: Language) -> Texts:
     """All of a language's."""
     found: dict[str, str] = {}
     for source in sorted(resources.files("sync_server.portal").joinpath("texts").iterdir(), key=str):
-        if source.name in (f"{language}.toml", f"studies.{language}.toml"):
+        if f".{source.name}".endswith(f".{language}.toml"):
             found |= _flat(tomllib.loads(source.read_text(encoding="utf-8")))
     return Texts(language, found)
 

@@ -117,7 +117,7 @@ async def visit(look: Look) -> Values:
         "row": row,
         "one": one,
         "timeline": await look.ask(TIMELINE),
-        "names": await site_names(look),
+        "names": await site_names(look, row),
         "is_open": one.state not in ("completed", "cancelled"),
     }
 

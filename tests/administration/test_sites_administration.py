@@ -51,6 +51,9 @@ async def test_a_site_is_made_with_its_database_and_listed_before_anything_syncs
         1,
     )
     assert [row["site"] for row in (await admin.get("/api/sites")).body["data"]] == ["cusco", "lima", "quito"]
+    office.study("SRO", "lima")
+    of_study = await admin.get("/api/sites", study="SRO")
+    assert [row["site"] for row in of_study.body["data"]] == ["lima"]
     events = office.rows("SELECT key, site FROM outbox WHERE kind = 'event' ORDER BY key")
     assert events == [(f"site.created:{site}", site) for site in ("cusco", "lima", "quito")]
     assert office.rows("SELECT count(*) FROM audit_log WHERE action = 'site.create'") == [(3,)]

@@ -101,6 +101,10 @@ async def test_a_withdrawal_takes_a_reason_and_visits_follow(portal: Portal) -> 
     assert "The status is changed; visits follow." in done.text
     late = await browser.send(page, "participant_status", status="completed", reason="x", key="other")
     assert late.status == 412
+    quiet = await browser.send(await browser.get(one), "opt_out", channel="email")
+    assert "Wants no reminders by: Email." in quiet.text
+    again = await browser.send(quiet, "opt_in", channel="email", reason="they asked")
+    assert "Reminders are planned again." in again.text
     rows = portal.rows("SELECT state FROM visits WHERE study = 'ABC' AND participant = 'w1'")
     assert set(rows) == {("cancelled",)}
 

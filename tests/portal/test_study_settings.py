@@ -156,6 +156,9 @@ async def test_a_mapping_is_checked_before_it_is_saved_and_the_ledger_is_tried_a
     assert "The value is out of range" in one.text
     assert "It is tried again." in (await admin.send(one, "retry_redcap")).text
     assert (await admin.get(f"/portal/studies/ABC/redcap/sessions/{entry}")).status == 404
+    kept = await admin.send(redcap, "keep_here")
+    assert "Ours counts" in kept.text
+    assert portal.rows("SELECT conflicts FROM redcap_pulled WHERE record = '104'") == [(None,)]
     coordinator = await portal.signed_in("maps-not@example.org", "coordinator", study="SRO")
     seen = await coordinator.get("/portal/studies/SRO/redcap/mapping")
     assert (seen.status, "cog_session_uid" in seen.text, seen.forms("save_mapping")) == (200, True, [])

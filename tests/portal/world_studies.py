@@ -90,8 +90,10 @@ _STATEMENTS = (
     "INSERT INTO redcap_attempts (ledger, action, outcome, http_status, after, error)"
     " SELECT id, 'import', 'refused', 400, jsonb_build_object('cog_started', {mark} || '2026-11-01 09:00'),"
     " {mark} || 'The value is out of range' FROM redcap_ledger WHERE state = 'parked'",
-    "INSERT INTO redcap_pulled (project, record, participant, value, problem) VALUES"
-    " ('sro', '199', NULL, '{}', {mark} || 'has no site')",
+    "INSERT INTO redcap_pulled (project, record, participant, value, problem, conflicts) VALUES"
+    " ('sro', '199', NULL, '{}', {mark} || 'has no site', NULL),"
+    " ('sro', '104', 'p4', '{}', 'Both sides have changed it.', jsonb_build_object('language',"
+    " jsonb_build_object('here', 'es', 'redcap', {mark} || 'qu', 'ours', 'es', 'theirs', 'qu')))",
 )
 
 STATEMENTS = tuple(
