@@ -9,6 +9,7 @@
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 from reporting.research.samples import known_values
 
@@ -25,7 +26,7 @@ def edges_of(values: Iterable[float | None], bins: int) -> list[float]:
         return []
     low, high = min(known), max(known)
     edges = _between(low, high, bins)
-    if all(before < after for before, after in zip(edges, edges[1:], strict=False)):
+    if all(before < after for before, after in pairwise(edges)):
         return edges
     reach = max(0.5, abs(low) * 1e-6)
     return _between(low - reach, high + reach, bins)

@@ -39,7 +39,9 @@ def histogram(
     for number, count in enumerate(counts):
         if count:
             high = round(HEIGHT * count / max(highest, 1), 1)
-            bars.append(f"M{_short(slot * number + 0.5)} {HEIGHT}v{_short(-high)}h{_short(slot - 1)}v{_short(high)}z")
+            bars.append(
+                f"M{_short(slot * number + 0.5)} {HEIGHT}v{_short(-high)}h{_short(slot - 1)}v{_short(high)}z"
+            )
     lower, median, upper = (_at(edges, value) for value in quartiles)
     return Histogram("".join(bars), median, lower, upper)
 

@@ -3,11 +3,12 @@
 A file is made by a job: the page shows how far it is, also after hours, and to whoever may see it.
 """
 
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import msgspec
 
 from sync_server.api.parameters import Text
+from sync_server.exports.request import DatasetName, Format
 from sync_server.portal.asking import api
 from sync_server.portal.forms import Field, Form, unreadable
 from sync_server.portal.pages import Look, Page, Values
@@ -17,8 +18,8 @@ from sync_server.portal.study_pages import STUDY
 EXPORTS = api("GET", "/api/exports")
 REPORTS = api("GET", "/api/reports")
 
-DATASETS: Final = ("sessions_wide", "scores_long", "trials", "participants", "visits", "quality", "provenance")
-FORMATS: Final = ("csv", "excel", "parquet", "spss", "ndjson", "redcap", "bids")
+DATASETS: Final[tuple[str, ...]] = get_args(DatasetName)
+FORMATS: Final[tuple[str, ...]] = get_args(Format)
 
 
 def _datasets(values: dict[str, Any]) -> dict[str, Any]:
@@ -89,7 +90,7 @@ async def _files(look: Look, route: Any, ask: Form) -> Values:
     listed = await look.ask(route, study=row.code, state=wanted.state, page=wanted.page)
     look.offer(ask, "site", [(code, code) for code in row.sites])
     look.fill(ask, language=look.texts.language, sessions_wide="on")
-    return {"row": row, "files": listed}
+    return {"row": row, "files": listed, "datasets": DATASETS}
 
 
 PAGES = [

@@ -51,11 +51,12 @@ STUDY_PAGES: Final[Sequence[Page]] = [
     *people.PAGES,
 ]
 
+RESEARCH_PAGES: Final[Sequence[Page]] = [*research.PAGES, *research_files.PAGES]
+
 PAGES: Final[Sequence[Page]] = [
     *home.PAGES,
     *STUDY_PAGES,
-    *research.PAGES,
-    *research_files.PAGES,
+    *RESEARCH_PAGES,
     *sites.PAGES,
     *quarantine.PAGES,
     *conflicts.PAGES,

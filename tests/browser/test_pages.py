@@ -13,11 +13,9 @@ from tests.browser.conftest import Visit
 from tests.browser.keyboard import tab_stops
 from tests.browser.portal import Portal, sign_in
 from tests.browser.visitor import Visitor
-from tests.portal.world import PARTS, QUERIES
+from tests.portal.world import address_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-WHERE = PARTS | {"device": "tablet-1"}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -38,7 +36,7 @@ async def test_a_page_is_accessible_and_every_stop_of_the_keyboard_is_seen(
     page: Any, visit: Visit, admin: Any
 ) -> None:
     visitor = await visit(state=admin)
-    answer = await visitor.open(page.path.format(**WHERE) + QUERIES.get(page.name, ""))
+    answer = await visitor.open(address_of(page, device="tablet-1"))
 
     assert answer.status == 200
     stops = await tab_stops(visitor.page)

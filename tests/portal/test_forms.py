@@ -8,7 +8,7 @@ from sync_server.keys import SEALER
 from sync_server.portal.routes import PAGES
 from sync_server.portal.tokens import new_token
 from tests.portal.conftest import Portal
-from tests.portal.world import MARK, PARTS
+from tests.portal.world import MARK, path_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -21,7 +21,7 @@ async def test_no_form_does_anything_without_its_own_token_or_from_another_origi
     sealer = portal.app[SEALER]
     before = portal.rows("SELECT count(*) FROM audit_log")
     for page in PAGES:
-        path = page.path.format(**PARTS)
+        path = path_of(page)
         for form in page.forms:
             fields = {"form": form.name, "reason": "why", "device": "t", "code": "x", "name": "x", "key": "k"}
             token = new_token(sealer, login, f"{page.name} {form.name}")

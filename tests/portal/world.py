@@ -5,7 +5,9 @@ Every free text in it begins with MARK, a markup that would show, or run, where 
 
 import psycopg
 
-from tests.portal import world_studies
+from sync_server.portal.pages import Page
+from sync_server.portal.routes import RESEARCH_PAGES
+from tests.portal import world_research, world_studies
 
 MARK = """<script>alert("x")</script><b>'&"""
 
@@ -127,12 +129,19 @@ STATEMENTS = (
 def fill(connection: psycopg.Connection, *, mark: str = MARK) -> None:
     """Put it into an empty database; with another mark, or none, for who wants to look at it."""
     quoted = "'" + mark.replace("'", "''") + "'"
-    for statement in (*STATEMENTS, *world_studies.STATEMENTS):
+    for statement in (*STATEMENTS, *world_studies.STATEMENTS, *world_research.STATEMENTS):
         connection.execute(statement.replace("{mark}", quoted).replace("{{}}", "{}").encode())
 
 
 PARTS = {"site": "lima", "device": "tablet-2", "id": "1", **world_studies.PARTS}
 """Parts of the paths of pages, as they are in this world."""
+
+
+def path_of(page: Page, **parts: str) -> str:
+    """Where a page is in this world; scores are of a study of their own."""
+    own = {"study": world_research.STUDY} if page.name in {each.name for each in RESEARCH_PAGES} else {}
+    return page.path.format(**{**PARTS, **own, **parts})
+
 
 QUERIES = {
     "receipts": "?document=session:refused-1",
@@ -140,3 +149,8 @@ QUERIES = {
     "conflict": "?session=s-lima0&site=lima",
 }
 """What a page is asked, by its name, where it shows nothing otherwise."""
+
+
+def address_of(page: Page, **parts: str) -> str:
+    """The same with what it is asked."""
+    return path_of(page, **parts) + QUERIES.get(page.name, "")

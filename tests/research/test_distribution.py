@@ -18,9 +18,7 @@ from reporting.research.distribution import count_in, edges_of
         ([-1.0], [-1.5, -1.0, -0.5], [0, 1]),
     ],
 )
-def test_each_value_is_in_one_bin(
-    values: list[float | None], edges: list[float], counts: list[int]
-) -> None:
+def test_each_value_is_in_one_bin(values: list[float | None], edges: list[float], counts: list[int]) -> None:
     found = edges_of(values, 2)
     assert found == edges
     assert count_in(values, found) == counts
