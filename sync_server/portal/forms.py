@@ -194,9 +194,9 @@ class Form(msgspec.Struct, frozen=True, kw_only=True):
         return {**given, **({} if self.locate is None else self.locate(given))}
 
 
-def unreadable(field: str) -> InvalidRequest:
-    """What a `build` raises of a field that cannot be read as what it has to be."""
-    return InvalidRequest("field.unreadable", details={"path": f"$.{field}"})
+def unreadable(field: str, why: str = "field.unreadable") -> InvalidRequest:
+    """What a `build` raises of a field that cannot be read as what it has to be; `why` is a text."""
+    return InvalidRequest(why, details={"path": f"$.{field}"})
 
 
 def renamed(**parts: str) -> Callable[[Mapping[str, str]], Mapping[str, str]]:

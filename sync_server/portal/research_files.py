@@ -25,7 +25,7 @@ FORMATS: Final[tuple[str, ...]] = get_args(Format)
 def _datasets(values: dict[str, Any]) -> dict[str, Any]:
     chosen = [name for name in DATASETS if values.pop(name, False)]
     if not chosen:
-        raise unreadable(DATASETS[0])
+        raise unreadable(DATASETS[0], "form.ask_export.sessions_wide_wrong")
     return {**_of_site(values), "datasets": chosen}
 
 
