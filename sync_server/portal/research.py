@@ -31,7 +31,8 @@ RETEST = api("GET", "/api/research/statistics/{score}/retest")
 POLICY = api("GET", "/api/studies/{study}/research-policy")
 
 BELOW: Final = f"{PATH}/research/{{study}}"
-_BINS: Final = 24
+_FEWEST_BINS: Final = 6
+_MOST_BINS: Final = 24
 
 CHANGE_POLICY = Form(
     name="change_policy",
@@ -96,7 +97,7 @@ async def scores(look: Look) -> Values:
     if name is None:
         return values
     of["include_flagged"] = True if wanted.flagged else None
-    described = await look.ask(DESCRIPTIONS, path={"score": name}, bins=_BINS, **of)
+    described = await look.ask(DESCRIPTIONS, path={"score": name}, bins=_bins(listed, name), **of)
     highest = max((count for visit in described.visits for count in visit.bins), default=0)
     plots = [
         (
@@ -114,6 +115,12 @@ async def scores(look: Look) -> Values:
     retest = await _retest(look, name, of, wanted)
     dots = None if retest is None else scatter(retest.pairs or ())
     return {**values, "described": described, "retest": retest, "plots": plots, "dots": dots}
+
+
+def _bins(listed: Any, score: str) -> int:
+    """As many as a sample of this size fills (Rice's rule), of the visit with most people."""
+    people = next((each.participants.values() for each in listed.scores if each.name == score), [])
+    return min(max(round(2 * max(people, default=0) ** (1 / 3)), _FEWEST_BINS), _MOST_BINS)
 
 
 async def _labels(look: Look) -> dict[str, str]:

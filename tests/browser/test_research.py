@@ -1,9 +1,9 @@
 """A researcher filters scores, looks at plots, asks for an export, sees it made, and downloads it."""
 
+import asyncio
 import hashlib
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from sync_server.research_files.folder import place_of
@@ -46,13 +46,13 @@ async def test_a_researcher_filters_plots_exports_and_downloads(portal: Portal, 
     await row.get_by_text("Waiting").wait_for()
 
     # What a worker does: it says how far it is, and puts the file in its place.
-    with psycopg.connect(portal.database_url, autocommit=True) as connection:
+    with portal.connect() as connection:
         connection.execute(
             "UPDATE research_files SET state = 'running', stage = 'trials', rows_done = 3, rows_total = 4"
             " WHERE asked_by = 'remi@example.org'"
         )
         await row.get_by_text("75 %").wait_for()
-        place = place_of(Path(portal.files_folder), KEY, "RET.zip")
+        place = place_of(portal.service.data_dir / "research_files", KEY, "RET.zip")
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(CONTENT)
         connection.execute(
@@ -68,6 +68,6 @@ async def test_a_researcher_filters_plots_exports_and_downloads(portal: Portal, 
         await link.click()
     download = await coming.value
     assert download.suggested_filename == "RET.zip"
-    assert Path(await download.path()).read_bytes() == CONTENT
+    assert await asyncio.to_thread(Path(await download.path()).read_bytes) == CONTENT
     await row.get_by_role("button", name="Remove").click()
     await page.get_by_text("The export is removed.").wait_for()

@@ -144,6 +144,7 @@ def path_of(page: Page, **parts: str) -> str:
 
 
 QUERIES = {
+    "codebook": "?dataset=trials",
     "receipts": "?document=session:refused-1",
     "quarantined": "?site=lima&document=session:q1",
     "conflict": "?session=s-lima0&site=lima",

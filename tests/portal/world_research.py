@@ -19,14 +19,15 @@ STATEMENTS: Final[tuple[str, ...]] = (
     " SELECT site, id, 'simple_reaction_time', 1, 'completed', 40 FROM sessions WHERE study = 'RET'",
     "INSERT INTO scores (site, session_id, task, run, name, value, scoring_version)"
     " SELECT site, id, 'simple_reaction_time', 1, s.name,"
-    " s.base + s.spread * (((substr(participant, 2)::int * 37) % 30) - 15)"
-    " - CASE WHEN visit = 'first' THEN 0 ELSE s.spread * (2 + substr(participant, 2)::int % 5) END, 1"
-    " FROM sessions, (VALUES ('avg_rt', 310, 4.0), ('std_rt', 60, 1.0)) s(name, base, spread)"
+    " s.base + s.spread * ((p.n * 7) % 30 + (p.n * 11) % 31 - 30) / 2"
+    " - CASE WHEN visit = 'first' THEN 0 ELSE s.spread * (2 + (p.n * 3) % 7) END, 1"
+    " FROM sessions CROSS JOIN LATERAL (SELECT substr(participant, 2)::int AS n) p, (VALUES ('avg_rt', 310, 4.0), ('std_rt', 60, 1.0)) s(name, base, spread)"
     " WHERE study = 'RET'",
     "INSERT INTO quality_flags (site, session_id, task, run, code, detail)"
     " SELECT site, id, 'simple_reaction_time', 1, 'many_timeouts', '{{}}' FROM sessions"
     " WHERE study = 'RET' AND participant IN ('r2', 'r3')",
-    "INSERT INTO quality_flags (site, session_id, code, detail) SELECT site, id, {mark}, '{{}}'"
+    "INSERT INTO quality_flags (site, session_id, code, detail)"
+    " SELECT site, id, {mark} || 'clock_suspect', '{{}}'"
     " FROM sessions WHERE study = 'RET' AND participant IN ('r4', 'r5')",
     "INSERT INTO research_files (kind, study, identified, request, state, stage, rows_done, rows_total,"
     " person, asked_by, asked_at, error) VALUES"
