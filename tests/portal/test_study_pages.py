@@ -199,6 +199,7 @@ async def test_consent_is_written_published_and_withdrawn(portal: Portal) -> Non
         "INSERT INTO consents (site, id, study, participant, form, form_version, signed_at, has_signature,"
         " flags, rev) VALUES ('hyderabad', 'k1', 'ABC', 'k1', 'part', 1, now(), false, '{}', '1-a')"
     )
+    assert (await browser.get(f"{ABC}/signatures/hyderabad/k1")).status == 404
     shown = await browser.get(f"{ABC}/participants/k1")
     gone = await browser.send(shown, "withdraw_consent", form_id="", reason=MARK)
     assert "The withdrawal is recorded." in gone.text
