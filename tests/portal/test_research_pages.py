@@ -60,7 +60,8 @@ async def test_scores_are_plotted_by_visit_with_a_table_that_says_the_same(porta
 
 async def test_a_study_without_results_says_so(portal: Portal) -> None:
     admin = await portal.signed_in("no-scores@example.org")
-    page = await admin.get("/portal/research/ABC")
+    portal.rows("INSERT INTO studies (code) VALUES ('EMPTY')")
+    page = await admin.get("/portal/research/EMPTY")
     assert (page.status, "No score has been measured" in page.text) == (200, True)
     assert "No quality rule has spoken" in page.text
 

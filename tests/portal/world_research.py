@@ -21,7 +21,8 @@ STATEMENTS: Final[tuple[str, ...]] = (
     " SELECT site, id, 'simple_reaction_time', 1, s.name,"
     " s.base + s.spread * ((p.n * 7) % 30 + (p.n * 11) % 31 - 30) / 2"
     " - CASE WHEN visit = 'first' THEN 0 ELSE s.spread * (2 + (p.n * 3) % 7) END, 1"
-    " FROM sessions CROSS JOIN LATERAL (SELECT substr(participant, 2)::int AS n) p, (VALUES ('avg_rt', 310, 4.0), ('std_rt', 60, 1.0)) s(name, base, spread)"
+    " FROM sessions CROSS JOIN LATERAL (SELECT substr(participant, 2)::int AS n) p,"
+    " (VALUES ('avg_rt', 310, 4.0), ('std_rt', 60, 1.0)) s(name, base, spread)"
     " WHERE study = 'RET'",
     "INSERT INTO quality_flags (site, session_id, task, run, code, detail)"
     " SELECT site, id, 'simple_reaction_time', 1, 'many_timeouts', '{{}}' FROM sessions"
