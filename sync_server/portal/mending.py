@@ -35,7 +35,7 @@ def _patch(values: dict[str, Any]) -> dict[str, Any]:
     if written.strip() not in ("", "{}", NO_PATCH) and not _is_blank(written):
         return _object(written)
     if not values.get("path"):
-        raise _wrong("patch", "Say what is to be changed.")
+        raise _wrong("patch", "mending.nothing")
     steps = steps_of(values["path"])
     value = _value(values.get("how", "text"), values.get("value", ""))
     if not any(isinstance(step, int) for step in steps):
@@ -47,22 +47,22 @@ def _patch(values: dict[str, Any]) -> dict[str, Any]:
         inside = msgspec.json.decode(values.get("inside", "null"))
         return {str(steps[0]): with_value(inside, steps[1:], value)}
     except (msgspec.DecodeError, LookupError) as error:
-        raise _wrong("value", "There is no place for a value there.") from error
+        raise _wrong("value", "mending.no_place") from error
 
 
 def _value(how: str, text: str) -> Any:
     if how == "away":
         return None
     if not text:
-        raise _wrong("value", "Put in the right value, or write a patch.")
+        raise _wrong("value", "mending.no_value")
     if how == "text":
         return text
     try:
         value = msgspec.json.decode(text)
     except msgspec.DecodeError as error:
-        raise _wrong("value", f"This is no {'number' if how == 'number' else 'JSON'}.") from error
+        raise _wrong("value", "mending.no_number" if how == "number" else "mending.no_json") from error
     if how == "number" and (isinstance(value, bool) or not isinstance(value, int | float)):
-        raise _wrong("value", "This is no number.")
+        raise _wrong("value", "mending.no_number")
     return value
 
 
@@ -70,9 +70,9 @@ def _object(text: str) -> dict[str, Any]:
     try:
         found = msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise _wrong("patch", f"This is no JSON: {error}.") from error
+        raise _wrong("patch", "mending.no_json") from error
     if not isinstance(found, dict):
-        raise _wrong("patch", "A patch is a JSON object.")
+        raise _wrong("patch", "mending.no_object")
     return found
 
 
@@ -81,4 +81,5 @@ def _is_blank(text: str) -> bool:
 
 
 def _wrong(field: str, why: str) -> InvalidRequest:
+    """`why`: the key of a text."""
     return InvalidRequest(why, details={"path": f"$.{field}"})

@@ -39,7 +39,7 @@ def _new_job(values: dict[str, Any]) -> dict[str, Any]:
         try:
             body["selector"] = msgspec.json.decode(body["selector"])
         except (msgspec.DecodeError, RecursionError) as error:
-            raise InvalidRequest(f"This is no JSON: {error}.", details={"path": "$.selector"}) from error
+            raise InvalidRequest("mending.no_json", details={"path": "$.selector"}) from error
     return body
 
 
