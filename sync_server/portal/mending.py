@@ -14,8 +14,8 @@ from typing import Any, Final
 
 import msgspec
 
-from sync_server.errors import InvalidRequest
 from sync_server.portal.excerpts import steps_of, with_value
+from sync_server.portal.forms import unreadable
 
 HOW: Final = ("text", "number", "json", "away")
 NOT_KEPT: Final = "tried"
@@ -34,7 +34,7 @@ def _patch(values: dict[str, Any]) -> dict[str, Any]:
     if written.strip() not in ("", "{}", NO_PATCH) and not _is_blank(written):
         return _object(written)
     if not values.get("path"):
-        raise _wrong("patch", "Say what is to be changed.")
+        raise unreadable("patch", "mending.nothing")
     steps = steps_of(values["path"])
     value = _value(values.get("how", "text"), values.get("value", ""))
     if not any(isinstance(step, int) for step in steps):
@@ -46,22 +46,22 @@ def _patch(values: dict[str, Any]) -> dict[str, Any]:
         inside = msgspec.json.decode(values.get("inside", "null"))
         return {str(steps[0]): with_value(inside, steps[1:], value)}
     except (msgspec.DecodeError, LookupError) as error:
-        raise _wrong("value", "There is no place for a value there.") from error
+        raise unreadable("value", "mending.no_place") from error
 
 
 def _value(how: str, text: str) -> Any:
     if how == "away":
         return None
     if not text:
-        raise _wrong("value", "Put in the right value, or write a patch.")
+        raise unreadable("value", "mending.no_value")
     if how == "text":
         return text
     try:
         value = msgspec.json.decode(text)
     except msgspec.DecodeError as error:
-        raise _wrong("value", f"This is no {'number' if how == 'number' else 'JSON'}.") from error
+        raise unreadable("value", "mending.no_number" if how == "number" else "mending.no_json") from error
     if how == "number" and (isinstance(value, bool) or not isinstance(value, int | float)):
-        raise _wrong("value", "This is no number.")
+        raise unreadable("value", "mending.no_number")
     return value
 
 
@@ -69,15 +69,11 @@ def _object(text: str) -> dict[str, Any]:
     try:
         found = msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise _wrong("patch", f"This is no JSON: {error}.") from error
+        raise unreadable("patch", "mending.no_json") from error
     if not isinstance(found, dict):
-        raise _wrong("patch", "A patch is a JSON object.")
+        raise unreadable("patch", "mending.no_object")
     return found
 
 
 def _is_blank(text: str) -> bool:
     return not "".join(text.split()).strip("{}")
-
-
-def _wrong(field: str, why: str) -> InvalidRequest:
-    return InvalidRequest(why, details={"path": f"$.{field}"})

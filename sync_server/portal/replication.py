@@ -6,6 +6,7 @@ import msgspec
 
 from sync_server.api.parameters import Text
 from sync_server.errors import InvalidRequest
+from sync_server.keys import SETTINGS
 from sync_server.portal.asking import api
 from sync_server.portal.cookie import PATH
 from sync_server.portal.forms import Field, Form
@@ -38,7 +39,7 @@ def _new_job(values: dict[str, Any]) -> dict[str, Any]:
         try:
             body["selector"] = msgspec.json.decode(body["selector"])
         except (msgspec.DecodeError, RecursionError) as error:
-            raise InvalidRequest(f"This is no JSON: {error}.", details={"path": "$.selector"}) from error
+            raise InvalidRequest("mending.no_json", details={"path": "$.selector"}) from error
     return body
 
 
@@ -144,7 +145,10 @@ async def job(look: Look) -> Values:
 async def hubs(look: Look) -> Values:
     """Hubs of all sites, and how each is."""
     wanted: HubFilters = look.filters
-    return {"listed": await look.ask(DEVICES, role="hub", site=wanted.site, page=wanted.page)}
+    return {
+        "listed": await look.ask(DEVICES, role="hub", site=wanted.site, page=wanted.page),
+        "centre": look.request.app[SETTINGS].base_url,
+    }
 
 
 PAGES = [

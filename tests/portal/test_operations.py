@@ -78,7 +78,7 @@ async def test_a_hub_is_enrolled_with_the_command_that_starts_it(portal: Portal)
         page, "enrol_hub", site="nairobi", device="hub-2", label=MARK, valid_minutes="60"
     )
     assert told.status == 200
-    assert re.search(r"sync-server hub --centre http\S+ --site nairobi --code [A-Z0-9-]+ ", told.text)
+    assert re.search(rf"sync-server hub --centre {portal.base} --site nairobi --code [A-Z0-9-]+ ", told.text)
     nowhere = await browser.send(
         page, "enrol_hub", site="atlantis", device="hub-2", label="", valid_minutes="60", key="another"
     )
