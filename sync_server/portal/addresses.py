@@ -36,9 +36,9 @@ def _address(page: str, query: Mapping[str, str | None]) -> str:
     return str(URL(f"{PATH}/{page}").with_query(given))
 
 
-def with_query(url: str, name: str, value: object) -> str:
-    """The same page with another value of a query parameter."""
-    return str(URL(url).update_query({name: str(value)}))
+def with_query(url: str, /, **values: object) -> str:
+    """The same page with other values of query parameters."""
+    return str(URL(url).update_query({name: str(value) for name, value in values.items()}))
 
 
 ADDRESSES: Final[Mapping[str, Callable[..., str]]] = {

@@ -17,6 +17,7 @@ from sync_server.portal.cookie import PATH
 from sync_server.portal.forms import Field, Form
 from sync_server.portal.mending import NOT_KEPT
 from sync_server.portal.pages import Look, Page, Values
+from sync_server.portal.readable import pretty
 
 CONFLICTS = api("GET", "/api/conflicts")
 CONFLICT = api("GET", "/api/conflicts/{session}")
@@ -141,7 +142,7 @@ def contradictions(rows: list[ConflictRow]) -> list[Contradiction]:
 
 
 def _option(choice: str, value: msgspec.Raw) -> Option:
-    text = msgspec.json.format(bytes(value), indent=2).decode()
+    text = pretty(value)
     return Option(choice, text[:_SHOWN_CHARACTERS], len(text) > _SHOWN_CHARACTERS)
 
 

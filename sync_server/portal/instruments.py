@@ -11,6 +11,7 @@ from sync_server.portal.asking import api
 from sync_server.portal.cookie import PATH
 from sync_server.portal.forms import Field, Form, renamed, unreadable
 from sync_server.portal.pages import Look, Page, Values
+from sync_server.portal.readable import pretty
 
 BATTERIES = api("GET", "/api/batteries")
 BATTERY = api("GET", "/api/batteries/{id}")
@@ -158,7 +159,7 @@ def _fill(look: Look, form: Form, draft: Any, shown: Any) -> None:
     source = draft or shown
     values = {}
     if form.fields and source is not None:
-        text = json.dumps(source.definition, indent=2, ensure_ascii=False)
+        text = pretty(source.definition)
         values = {"title": source.title, "definition": text}
     look.fill(form, 0 if draft is None else draft.row_version, **values)
 

@@ -26,7 +26,7 @@ from aiohttp import hdrs, web
 
 from sync_server.api.call import etag
 from sync_server.api.names import storable
-from sync_server.api.parameters import convert_fields
+from sync_server.api.parameters import Text, convert_fields
 from sync_server.api.route import Route
 from sync_server.errors import NotAllowed
 from sync_server.identity.callers import Caller
@@ -45,6 +45,12 @@ OWN_PARAMETERS = frozenset({"done", "live"})
 
 class NoFilters(msgspec.Struct, frozen=True):
     """A page without query parameters of its own."""
+
+
+class Paged(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of a list."""
+
+    page: Text = "1"
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):

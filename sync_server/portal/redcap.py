@@ -8,7 +8,7 @@ from sync_server.api.parameters import Text
 from sync_server.errors import NotFound
 from sync_server.portal.asking import api
 from sync_server.portal.forms import Field, Form, renamed
-from sync_server.portal.pages import Look, Page, Values
+from sync_server.portal.pages import Look, Page, Paged, Values
 from sync_server.portal.study_pages import BELOW, MOST, SITES, STUDY, site_choices
 
 CONNECTIONS = api("GET", "/api/redcap/connections")
@@ -114,12 +114,6 @@ class LedgerFilters(msgspec.Struct, frozen=True, kw_only=True):
     site: Text | None = None
     participant: Text | None = None
     session: Text | None = None
-    page: Text = "1"
-
-
-class Paged(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of a list."""
-
     page: Text = "1"
 
 

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-import msgspec
 import segno
 from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -19,6 +18,7 @@ from sync_server.portal.addresses import ADDRESSES, with_query
 from sync_server.portal.cookie import PATH
 from sync_server.portal.excerpts import place_of
 from sync_server.portal.pages import Page
+from sync_server.portal.readable import pretty, text_of
 from sync_server.portal.signing_in import Who
 from sync_server.portal.signs import signs_of
 from sync_server.portal.static_files import StaticFiles
@@ -74,7 +74,7 @@ class Rendering:
         if not page.live or template != page.template:
             return self.html(template, texts, values)
         state = state_of(self.parts(template, page.live, texts, values))
-        url = with_query(values["here"], "live", state)
+        url = with_query(values["here"], live=state)
         return self.html(template, texts, {**values, "live_url": url})
 
     def html(self, template: str, texts: Texts, values: Mapping[str, Any]) -> str:
@@ -104,16 +104,6 @@ class Rendering:
         own = {"t": texts, "page": None, "who": None, "links": [], "done": None, "live_url": None, **values}
         own["ui"] = self._environment.get_template("ui.html").make_module(own)
         return own
-
-
-def text_of(value: bytes) -> str:
-    """A JSON value as people read it; nothing of null."""
-    return "" if bytes(value) == b"null" else msgspec.json.format(bytes(value), indent=2).decode()
-
-
-def pretty(value: object) -> str:
-    """A value as JSON that people read."""
-    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
 
 
 class Qr(NamedTuple):

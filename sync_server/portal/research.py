@@ -8,6 +8,7 @@
 | several scoring versions in one sample | that, above the numbers |
 """
 
+import math
 from typing import Any, Final
 
 import msgspec
@@ -18,9 +19,9 @@ from sync_server.errors import InvalidRequest, NotFound
 from sync_server.portal.asking import api
 from sync_server.portal.cookie import PATH
 from sync_server.portal.forms import Field, Form
-from sync_server.portal.pages import Look, Page, Values
+from sync_server.portal.pages import Look, Page, Paged, Values
 from sync_server.portal.plots import bar, histogram, scatter
-from sync_server.portal.study_pages import STUDY, Paged
+from sync_server.portal.study_pages import STUDY
 
 STUDIES = api("GET", "/api/studies")
 DICTIONARY = api("GET", "/api/research")
@@ -119,8 +120,9 @@ async def scores(look: Look) -> Values:
 
 def _bins(listed: Any, score: str) -> int:
     """As many as a sample of this size fills (Rice's rule), of the visit with most people."""
-    people = next((each.participants.values() for each in listed.scores if each.name == score), [])
-    return min(max(round(2 * max(people, default=0) ** (1 / 3)), _FEWEST_BINS), _MOST_BINS)
+    counts = [n for each in listed.scores if each.name == score for n in each.participants.values()]
+    people = max(counts, default=0)
+    return min(max(round(2 * math.cbrt(people)), _FEWEST_BINS), _MOST_BINS)
 
 
 async def _labels(look: Look) -> dict[str, str]:

@@ -7,7 +7,7 @@ from sync_server.errors import NotFound
 from sync_server.portal.asking import api
 from sync_server.portal.cookie import PATH
 from sync_server.portal.forms import Field, Form
-from sync_server.portal.pages import Look, Page, Values
+from sync_server.portal.pages import Look, Page, Paged, Values
 
 SITES = api("GET", "/api/sites")
 SITE = api("GET", "/api/sites/{site}")
@@ -71,12 +71,6 @@ class SitesFilters(msgspec.Struct, frozen=True, kw_only=True):
     page: Text = "1"
     sort: Text | None = None
     order: Text | None = None
-
-
-class Paged(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of a list."""
-
-    page: Text = "1"
 
 
 class ReceiptFilters(msgspec.Struct, frozen=True, kw_only=True):

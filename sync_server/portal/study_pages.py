@@ -3,9 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
-from sync_server.api.parameters import Text
 from sync_server.portal.asking import api
 from sync_server.portal.cookie import PATH
 from sync_server.portal.pages import Look
@@ -16,12 +13,6 @@ SITES = api("GET", "/api/sites")
 BELOW = f"{PATH}/studies/{{study}}"
 MOST = 500
 """As many as a list of the API answers at once: of what is chosen from, and of a study's rules."""
-
-
-class Paged(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of a list."""
-
-    page: Text = "1"
 
 
 async def site_choices(look: Look, row: Any) -> list[tuple[str, str]]:
