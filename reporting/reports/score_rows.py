@@ -7,7 +7,7 @@ figures are those of the API. Only tasks with a definition are shown: what other
 from itertools import groupby
 from typing import Final, NamedTuple
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, select
 
 from reporting.reports.scope import Reach
 from reporting.research.audience import Wanted
@@ -54,6 +54,8 @@ def read_samples(connection: Connection, reach: Reach) -> tuple[ScoreSample, ...
     """The sample of each score of a task that anybody in reach has done."""
     wanted = Wanted(reach.study, reach.sites)
     planned = connection.scalars(select_planned_visits(reach.study)).all()
+    # All rows are read: a plan for the first of them, as cursors get, takes many times as long.
+    connection.execute(select(func.set_config("cursor_tuple_fraction", "1", True)))
     rows = connection.execution_options(yield_per=FETCHED_ROWS).execute(select_measurements(SHOWN, wanted))
     samples = {}
     for key, of_score in groupby(rows, lambda row: (row[0], row[1])):
