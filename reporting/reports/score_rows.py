@@ -55,8 +55,8 @@ def read_samples(connection: Connection, reach: Reach) -> tuple[ScoreSample, ...
     wanted = Wanted(reach.study, reach.sites)
     planned = connection.scalars(select_planned_visits(reach.study)).all()
     # All rows are read: a plan for the first of them, as cursors get, takes many times as long.
-    connection.execute(select(func.set_config("cursor_tuple_fraction", "1", True)))
-    rows = connection.execution_options(yield_per=FETCHED_ROWS).execute(select_measurements(SHOWN, wanted))
+    connection.scalar(select(func.set_config("cursor_tuple_fraction", "1", True)))
+    rows = connection.execute(select_measurements(SHOWN, wanted).execution_options(yield_per=FETCHED_ROWS))
     samples = {}
     for key, of_score in groupby(rows, lambda row: (row[0], row[1])):
         sample = choose(Measurement(*row[2:]) for row in of_score)
