@@ -43,9 +43,10 @@ from sqlalchemy.sql.visitors import iterate
 from reporting.compiled import without_parameters
 from reporting.research.audience import Audience
 from reporting.research.datasets import DATASETS
-from reporting.research.relations import relation
+from reporting.research.relations import OF_SESSIONS, relation
 from reporting.research.sources import ROWS
 from reporting.research.sources import SCHEMA as ROWS_SCHEMA
+from reporting.research.variables import Dataset
 from reporting.tables import participants, research_grants, sessions, visits
 
 SCHEMA: Final = "research"
@@ -75,12 +76,22 @@ def dataset_views() -> list[View]:
         View(
             SCHEMA,
             dataset.name,
-            relation(dataset, Audience.LOGIN),
+            _in_no_telling_order(dataset),
             f"{dataset.label.en}. One row: {dataset.row.en}.",
             {variable.name: variable.comment for variable in dataset.variables},
         )
         for dataset in DATASETS.values()
     ]
+
+
+def _in_no_telling_order(dataset: Dataset) -> Select[Any]:
+    """People by what they are shown as: on the disk they lie as they were enrolled, often by their codes.
+    What hangs on sessions is too much to be sorted at each question.
+    """
+    statement = relation(dataset, Audience.LOGIN)
+    if dataset.name in OF_SESSIONS:
+        return statement
+    return statement.order_by(statement.selected_columns["participant"])
 
 
 def create(view: View) -> Iterator[str]:

@@ -12,6 +12,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from reporting.research.file_watermark import select_sites
 from reporting.research.files import NewFile
 from sync_server.api.call import Call, Nothing
 from sync_server.api.names import StudyCode
@@ -45,6 +46,11 @@ async def create_export(call: Call[Nothing, NewExport]) -> FileTold:
     if body.identified:
         require_all(caller, "research.identified", body.study, sites)
     await require_study(call, body.study)
+    if body.sites is not None:
+        there = set(await call.connection.scalars(select_sites(body.study)))
+        if unknown := sorted(set(body.sites) - there):
+            message = f"{body.study} does not run at {', '.join(unknown)}, and has no sessions from there."
+            raise InvalidRequest(message, details={"path": "$.sites", "unknown": unknown})
     request = ExportRequest(
         datasets=body.datasets, format=body.format, language=body.language, guard=body.guard
     )

@@ -20,6 +20,7 @@ from reporting.research.audience import Audience
 from reporting.research.audience import Wanted as Rows
 from reporting.research.datasets import DATASETS
 from reporting.research.exporting import count_rows
+from reporting.research.file_watermark import select_sites
 from reporting.research.policy import make_policy
 from reporting.studies.rows import select_status
 from sync_server.cli.made_file import made_here, make_file
@@ -83,6 +84,8 @@ def export(  # noqa: PLR0917 (as click calls it)
     with transaction(database_url) as connection:
         if connection.scalar(select_status(study)) is None:
             fail(f"There is no study {study}.")
+        if unknown := sorted(set(sites) - set(connection.scalars(select_sites(study)))):
+            fail(f"{study} does not run at {', '.join(unknown)}, and has no sessions from there.")
         if dry_run:
             _tell_rows(_rows(connection, wanted), as_json=as_json)
             return

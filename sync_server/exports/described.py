@@ -118,6 +118,13 @@ def checked_rows(table: Table, batches: Iterable[Batch]) -> Iterator[tuple[Value
             yield tuple(cells)
 
 
+def rows_within(table: Table, *, rows: int, cells: int) -> int:
+    """How many rows of the table to hold at once, that there are neither more rows nor more cells; one at
+    least.
+    """
+    return max(1, min(rows, cells // len(table.columns)))
+
+
 def in_groups(
     rows: Iterable[tuple[Value, ...]], size: int, *, most_text: int = MOST_TEXT
 ) -> Iterator[list[tuple[Value, ...]]]:

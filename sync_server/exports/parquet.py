@@ -13,7 +13,15 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sync_server.exports.described import Batch, Column, ColumnType, Table, checked_rows, in_groups
+from sync_server.exports.described import (
+    Batch,
+    Column,
+    ColumnType,
+    Table,
+    checked_rows,
+    in_groups,
+    rows_within,
+)
 from sync_server.exports.whole_file import Written, described_file, whole_file
 
 ROWS_A_GROUP: Final = 20_000
@@ -36,7 +44,7 @@ def write_parquet(table: Table, batches: Iterable[Batch], folder: Path) -> Writt
     schema = pa.schema(
         [_field(column) for column in table.columns], metadata={"name": table.name, "label": table.label}
     )
-    most = max(1, min(ROWS_A_GROUP, CELLS_A_GROUP // len(table.columns)))
+    most = rows_within(table, rows=ROWS_A_GROUP, cells=CELLS_A_GROUP)
     rows = 0
     with whole_file(target) as path, pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for group in in_groups(checked_rows(table, batches), most):

@@ -1,9 +1,9 @@
 """SPSS: `<name>.sav` with the labels of variables and of values.
 
-pyreadstat takes a whole data frame, so memory is bounded by parts: up to ROWS_A_PART rows are one `.sav`;
-more are `<name>_sav.zip` with `<name>_1.sav`, `<name>_2.sav` … Within a part a text column is as wide as its
-longest text, so parts may differ in width: R and Python bind them as they are, SPSS wants `ALTER TYPE` before
-`ADD FILES`.
+pyreadstat takes a whole data frame, so memory is bounded by parts: up to ROWS_A_PART rows, or CELLS_A_PART
+cells, are one `.sav`; more are `<name>_sav.zip` with `<name>_1.sav`, `<name>_2.sav` … Within a part a text
+column is as wide as its longest text, so parts may differ in width: R and Python bind them as they are, SPSS
+wants `ALTER TYPE` before `ADD FILES`.
 
 | what comes | what follows |
 |---|---|
@@ -37,11 +37,13 @@ from sync_server.exports.described import (
     Value,
     checked_rows,
     in_groups,
+    rows_within,
 )
 from sync_server.exports.whole_file import Written, described_file, whole_file
 from sync_server.exports.zipped import member, zip_of
 
 ROWS_A_PART: Final = 100_000
+CELLS_A_PART: Final = 3_000_000
 """What is in memory at once; part of what the files are."""
 
 LONGEST_TEXT: Final = 32_767
@@ -79,7 +81,8 @@ def write_spss(
     if len(set(names)) != len(names):
         raise CannotHold(f"Two columns of {table.name} have one name in SPSS: {', '.join(sorted(names))}.")
     cuts = _Cuts()
-    parts = in_groups(_numbered(table, batches, cuts), rows_a_part)
+    most = rows_within(table, rows=rows_a_part, cells=CELLS_A_PART)
+    parts = in_groups(_numbered(table, batches, cuts), most)
     first = next(parts, [])
     second = next(parts, None)
     if second is None:

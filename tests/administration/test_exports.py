@@ -122,6 +122,7 @@ async def test_what_does_not_go_together_is_refused_at_once(office: Office) -> N
         {"datasets": []},
         {"datasets": ["everything"]},
         {"sites": []},
+        {"sites": ["lima", "limma"]},
         {"filter": "x"},
     )
     for wrong in wrongs:

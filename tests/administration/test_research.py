@@ -214,13 +214,14 @@ async def test_what_is_not_there_or_not_understood_is_said(
         ("trials", {"limit": "10001"}, 422, "limit"),
         ("trials", {"from": "yesterday"}, 422, "from"),
         ("trials", {"aggregate": "mode:rt_ms"}, 422, "no aggregate mode"),
+        ("provenance", {"received_at.gte": "2026-01-01"}, 422, "does not show received_at"),
     ):
         answer = await who.get(f"/api/research/{dataset}", **{"study": "SRO", **params})
         assert answer.status == status, answer.body
         assert said in answer.body["error"]["message"]
     wrong = await who.get("/api/research/trials", study="SRO", **{"rt.gte": "1"})
     assert "rt_ms" in wrong.details["columns"]
-    research.rows("INSERT INTO research_policies (study, secret, dates) VALUES ('SRO', sha256('x'), 'days')")
+    research.rows("UPDATE research_policies SET dates = 'days' WHERE study = 'SRO'")
     undated = await who.get("/api/research/trials", study="SRO", **{"from": "2026-01-01"})
     assert "started_day.gte" in undated.body["error"]["message"]
     page = await read(who, limit="5")

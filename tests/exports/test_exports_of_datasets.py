@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import math
+import threading
 import zipfile
 from collections.abc import AsyncIterator, Sequence
 from datetime import date, datetime
@@ -12,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import openpyxl
+import psycopg
 import pyarrow.parquet as pq
 import pyreadstat
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from sqlalchemy import Connection, Engine, text
 
 from reporting.engine import sync_engine
@@ -29,7 +31,7 @@ from sync_server.cli import main
 from sync_server.exports.cells import guarded
 from sync_server.exports.exporting import MAKER
 from sync_server.exports.request import ExportRequest
-from sync_server.research_files.making import Made, Wanted
+from sync_server.research_files.making import Cancelled, Made, Wanted
 from sync_server.research_files.running import make_here
 from tests.projection.memory_feed import MemoryFeed
 from tests.research.projected import PREPARED, field_documents
@@ -259,6 +261,11 @@ def test_the_other_formats_hold_every_row_and_the_command_makes_the_same_bytes(
     assert _command(database_url, tmp_path, "SRO", "--dataset", "trials", "--dry-run") == {
         "trials": len(trials)
     }
+    limma = _invoke(database_url, tmp_path, "SRO", "--site", "lima", "--site", "limma")
+    assert (limma.exit_code, limma.stderr) == (
+        1,
+        "SRO does not run at limma, and has no sessions from there.\n",
+    )
     with exports.engine.connect() as connection:
         _expect_counts(connection, exports)
 
@@ -322,6 +329,34 @@ def test_extreme_values_of_the_database_are_in_the_files_as_they_are(exports: Ex
     assert exact(read) == exact(expected)
 
 
+def test_export_that_nobody_wants_any_more_does_not_wait_for_its_first_row(
+    exports: Exports, owner_database_url: str, tmp_path: Path
+) -> None:
+    with psycopg.connect(owner_database_url) as holding:
+        holding.execute("LOCK TABLE trial_rows")
+        released = threading.Event()
+
+        def release() -> None:
+            released.set()
+            holding.rollback()
+
+        much_later = threading.Timer(30, release)
+        much_later.start()
+        told = []
+
+        def tell(done: int, _: int | None, stage: str) -> None:
+            told.append((done, stage))
+            raise Cancelled
+
+        request = ExportRequest(datasets=("trials",)).as_json()
+        wanted = Wanted(kind="export", study="SRO", sites=None, identified=False, request=request)
+        with pytest.raises(Cancelled):
+            make_here(exports.engine, wanted, MAKER, tmp_path, tell)
+        assert not released.is_set()
+        much_later.cancel()
+    assert told == [(0, "trials")]
+
+
 def _expect_counts(connection: Connection, exports: Exports) -> None:
     for name, dataset in DATASETS.items():
         counted = connection.scalar(count_rows(dataset, Audience.IDENTIFIED, ROWS))
@@ -329,8 +364,12 @@ def _expect_counts(connection: Connection, exports: Exports) -> None:
 
 
 def _command(database_url: str, folder: Path, *arguments: str) -> dict[str, Any]:
-    given: Sequence[str] = ("export", *arguments, "--out", str(folder), "--json")
-    env = {"DATABASE_URL": database_url, "REDIS_URL": "redis://nowhere", "DATA_DIR": str(folder)}
-    result = CliRunner().invoke(main, given, env=env)
+    result = _invoke(database_url, folder, *arguments)
     assert result.exit_code == 0, result.output
     return dict(json.loads(result.stdout.strip().splitlines()[-1]))
+
+
+def _invoke(database_url: str, folder: Path, *arguments: str) -> Result:
+    given: Sequence[str] = ("export", *arguments, "--out", str(folder), "--json")
+    env = {"DATABASE_URL": database_url, "REDIS_URL": "redis://nowhere", "DATA_DIR": str(folder)}
+    return CliRunner().invoke(main, given, env=env)

@@ -208,6 +208,16 @@ def test_a_sweep_takes_what_no_row_needs_and_leaves_what_is_being_made(desk: Des
     assert (desk.folder / "README").exists()
 
 
+def test_a_file_that_is_made_anew_while_a_sweep_looks_is_not_told_lost(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = desk.ask()
+    desk.make(number)
+    monkeypatch.setattr("sync_server.research_files.sweeping.keyed_files", lambda _: {})
+    assert sweep(desk.engine, desk.folder) == Swept(0, 0, 0)
+    assert desk.row(number).state == "done"
+
+
 CHANGES = (
     "UPDATE sessions SET rev = '2-b'",
     "UPDATE sessions SET projected_at = now() + interval '1 minute'",

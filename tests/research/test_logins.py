@@ -74,6 +74,27 @@ def test_codes_and_dates_are_shown_to_identified_logins_only_and_intervals_stay(
     assert anna.execute(query).fetchall() == [(None, None, None, None, None)]
 
 
+def test_people_do_not_come_in_the_order_in_which_they_were_enrolled(
+    log_in: Callable[..., psycopg.Connection], prepared: psycopg.Connection
+) -> None:
+    prepared.execute(
+        "UPDATE research_policies SET secret = sha256('of this test');"
+        "INSERT INTO participants (study, code, site) SELECT 'memory', 'p' || n, 'lima'"
+        " FROM generate_series(2, 20) AS n;"
+        "INSERT INTO visits (study, participant, code, site) SELECT study, code, 'second', site"
+        " FROM participants"
+    )
+    seen = {}
+    for name, options in (("anna", ()), ("ida", ("--identified",))):
+        login = log_in(name, "--study", "memory", *options)
+        for people in ("participants", "visits"):
+            found = [shown for (shown,) in login.execute(f"SELECT participant FROM {people}".encode())]  # noqa: S608 (our own names)
+            assert found == sorted(found)
+            seen[name, people] = len(found)
+    assert seen["anna", "participants"] == seen["ida", "participants"] == 20
+    assert seen["anna", "visits"] == 21
+
+
 def ask_until_ended(login: psycopg.Connection) -> None:
     """The signal takes a moment to arrive; a login that goes on for ever fails by the run's patience."""
     try:
