@@ -230,7 +230,7 @@ def prepare(question: Question, dates: Dates | None = None) -> Steps[Prepared]:
         found_dates = yield select_dates(question.wanted.study)
         dates = Dates(*found_dates[0]) if found_dates else Dates(None, None)
     if dates.dates == "days":
-        _refuse_dates(question)
+        refuse_dates(question)
     shift_days = (dates.shift_days or 0) if dates.dates == "shifted" else 0
     codes = found = None
     if people is not None:
@@ -240,8 +240,11 @@ def prepare(question: Question, dates: Dates | None = None) -> Steps[Prepared]:
     return Prepared(question, codes, found, shift_days)
 
 
-def _refuse_dates(question: Question) -> None:
-    """Nothing would be found, which looks as if nothing were there."""
+def refuse_dates(question: Question) -> None:
+    """Where a study shows no dates: nothing would be found, which looks as if nothing were there.
+
+    Raises NoSuchFilter.
+    """
     for each in question.filters:
         if each.variable.rule is Rule.DATE and each.operator is not Operator.NULL:
             raise NoSuchFilter(

@@ -91,7 +91,11 @@ def test_a_run_is_a_file_with_sidecars_and_the_same_bytes_again(tmp_path: Path) 
     ("rows", "people", "said"),
     [
         ([("S1-001", 1, "a", n, 1.0, "l") for n in (1, 2, 1)], None, "a task run are not together"),
-        ([(code, 1, "a", 1, 1.0, "l") for code in ("S1-001", "S1-002", "S1-001")], None, "a participant are not together"),
+        (
+            [(code, 1, "a", 1, 1.0, "l") for code in ("S1-001", "S1-002", "S1-001")],
+            None,
+            "a participant are not together",
+        ),
         ([], [("S1-1", None), ("S11", None)], "Two participants have one label"),
         ([], [("--", None)], "A participant has neither letters nor digits"),
         ([("S9", 1, "a", 1, 1.0, "l")], None, "not in the list"),
