@@ -18,12 +18,12 @@ a number that somebody computed. A format that has one word for both says so in 
 
 import enum
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from types import NoneType
-from typing import Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast
 
 Value = str | int | float | bool | date | datetime | None
 Row = Sequence[Value]
@@ -57,8 +57,6 @@ _OWN: Final = {
     ColumnType.DATE: date,
     ColumnType.TIMESTAMP: datetime,
 }
-_AS_THEY_ARE: Final = frozenset((ColumnType.NUMBER, ColumnType.BOOLEAN, ColumnType.DATE))
-"""Of its own type any value goes."""
 
 
 class CannotHold(ValueError):
@@ -205,15 +203,41 @@ def _checked_column(kind: ColumnType, cells: Sequence[object]) -> Sequence[Value
     """
     types = set(map(type, cells))
     types.discard(NoneType)
-    if types <= {_OWN[kind]} and kind in _AS_THEY_ARE:
-        return cast(Sequence[Value], cells)
-    if kind is ColumnType.TEXT and types <= {str} and not any(map(_is_unwritable, set(cells))):
+    if types <= {_OWN[kind]} and _ARE_FINE[kind](cells):
         return cast(Sequence[Value], cells)
     return [None if cell is None else _checked(kind, cell) for cell in cells]
 
 
-def _is_unwritable(cell: object) -> bool:
-    return isinstance(cell, str) and ("\0" in cell or (not cell.isascii() and bool(_UNWRITABLE.search(cell))))
+def _are_texts(cells: Iterable[Any]) -> bool:
+    return not any(
+        "\0" in cell or (not cell.isascii() and _UNWRITABLE.search(cell))
+        for cell in set(cells)
+        if cell is not None
+    )
+
+
+def _are_integers(cells: Iterable[Any]) -> bool:
+    values = {cell for cell in cells if cell is not None}
+    return not values or (min(values) >= SMALLEST_INTEGER and max(values) <= LARGEST_INTEGER)
+
+
+def _are_of_utc(cells: Iterable[Any]) -> bool:
+    return all(cell is None or cell.tzinfo is UTC for cell in cells)
+
+
+def _are_any(_: Iterable[Any]) -> bool:
+    return True
+
+
+_ARE_FINE: Final[Mapping[ColumnType, Callable[[Iterable[Any]], bool]]] = {
+    ColumnType.TEXT: _are_texts,
+    ColumnType.INTEGER: _are_integers,
+    ColumnType.NUMBER: _are_any,
+    ColumnType.BOOLEAN: _are_any,
+    ColumnType.DATE: _are_any,
+    ColumnType.TIMESTAMP: _are_of_utc,
+}
+"""Whether cells of the column's own type, or null, may stay as they are."""
 
 
 def _checked(kind: ColumnType, cell: object) -> Value:

@@ -1,7 +1,7 @@
 """The formats by name; their libraries are loaded when a format is asked for.
 
-`csv`, `ndjson` and `redcap` need nothing. The libraries of the others weigh more than everything else together, and a
-hub in a cupboard never writes them: they are the extra `exports`.
+`csv`, `ndjson` and `redcap` need nothing. The libraries of the others weigh more than everything else
+together, and a hub in a cupboard never writes them: they are the extra `exports`.
 
 | what | what follows |
 |---|---|
@@ -28,7 +28,7 @@ _WRITERS: Final = {
 }
 
 FORMATS: Final = tuple(_WRITERS)
-"""Those that write any table; CSV is copied (`copied`), BIDS wants more than a table (`bids.write_bids`)."""
+"""Those that write any table; CSV is `copied`, BIDS wants more than a table (`bids.write_bids`)."""
 
 MEDIA_TYPES: Final = {
     ".zip": "application/zip",

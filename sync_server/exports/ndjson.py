@@ -22,6 +22,8 @@ from sync_server.exports.described import Batch, ColumnType, Table, Value, in_pi
 from sync_server.exports.whole_file import Written, described_file, whole_file
 
 ROWS_AT_ONCE: Final = 2_000
+LEVEL: Final = 1
+"""Of zlib, as of CSV: at 6 a quarter of the time goes into it."""
 _TEXTS: Final = frozenset((ColumnType.NUMBER, ColumnType.DATE, ColumnType.TIMESTAMP))
 """Values of these may be texts in JSON."""
 
@@ -30,12 +32,13 @@ def write_ndjson(table: Table, batches: Iterable[Batch], folder: Path) -> Writte
     """Write `<name>.ndjson.gz`. Raises CannotHold, OSError."""
     target = folder / f"{table.name}.ndjson.gz"
     encode = msgspec.json.Encoder().encode_lines
+    names = table.names
     rows = 0
     lines: list[bytes] = []
     with (
         whole_file(target) as path,
         path.open("xb") as file,
-        gzip.GzipFile("", "wb", 6, file, mtime=0) as packed,
+        gzip.GzipFile("", "wb", LEVEL, file, mtime=0) as packed,
     ):
         for piece in in_pieces(table, batches, ROWS_AT_ONCE):
             rows += piece.rows
@@ -43,9 +46,8 @@ def write_ndjson(table: Table, batches: Iterable[Batch], folder: Path) -> Writte
                 [_json(cell) for cell in cells] if column.type in _TEXTS else cells
                 for column, cells in zip(table.columns, piece.columns, strict=True)
             ]
-            lines.append(
-                encode([dict(zip(table.names, row, strict=True)) for row in zip(*columns, strict=True)])
-            )
+            rows_read = zip(*columns, strict=True)
+            lines.append(encode([dict(zip(names, row, strict=True)) for row in rows_read]))
             if piece.ends:
                 packed.write(b"".join(lines))
                 lines.clear()

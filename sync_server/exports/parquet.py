@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from sync_server.exports.described import Batch, Column, ColumnType, Table, in_pieces
 from sync_server.exports.whole_file import Written, described_file, whole_file
 
-ROWS_A_GROUP: Final = 20_000
+ROWS_A_GROUP: Final = 10_000
 """What is in memory at once, as arrays; part of the file's bytes."""
 
 _TYPES: Final = {

@@ -63,7 +63,7 @@ class ExportRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     def as_json(self) -> dict[str, Any]:
         """The same request is the same JSON: datasets and conditions once each, in an order of their own."""
-        told: dict[str, Any] = msgspec.to_builtins(self)
+        told: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
         datasets = [name for name in DATASETS if name in self.datasets]
         return {**told, "datasets": datasets, "where": sorted(self.where)}
 

@@ -109,7 +109,7 @@ class _Parts:
     def next(
         self, pieces: Iterator[Piece], piece: Piece | None = None
     ) -> tuple[polars.DataFrame, Piece | None]:
-        """The next part, which begins with the piece; with what the one after it begins. Raises CannotHold."""
+        """The next part, which begins with the piece; with what the next begins. Raises CannotHold."""
         part = polars.DataFrame(schema={_name(one): _dtype(one) for one in self._table.columns})
         piece = piece or next(pieces, None)
         while piece is not None:

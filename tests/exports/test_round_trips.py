@@ -36,7 +36,7 @@ PARSED: dict[ColumnType, Callable[[str], object]] = {
 
 def test_cells_of_csv_read_back_are_what_went_in_and_formulas_are_guarded_where_asked() -> None:
     csv.field_size_limit(10_000_000)
-    rows = [[csv_cell(cell) for cell in row] for [row] in batched(_in_utc(with_big_integers()), 1)]
+    rows = [[csv_cell(cell) for cell in row] for row in with_big_integers()]
     lines = csv.reader(io.StringIO("\r\n".join(map(",".join, rows)), newline=""), strict=True)
     read = [
         [
