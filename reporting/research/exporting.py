@@ -19,8 +19,8 @@ from sqlalchemy import ColumnElement, FromClause, Select, Text, and_, case, cast
 
 from reporting.compiled import compiled
 from reporting.research.audience import Audience, Wanted
-from reporting.research.query import Prepared
-from reporting.research.relations import relation, sort_key
+from reporting.research.query import Prepared, Question
+from reporting.research.relations import sort_key
 from reporting.research.variables import Dataset, Type, Variable
 from reporting.tables import research_policies, sessions, task_runs
 
@@ -52,7 +52,7 @@ def typed_rows(
     dataset: Dataset, audience: Audience, wanted: Wanted, part: Part = WHOLE, *, order: Sequence[str] = ()
 ) -> Select[Any]:
     """Statement: the columns in their order. `order`: variables to order by before the raw keys."""
-    rows = relation(dataset, audience, wanted).subquery("x")
+    rows = Question(dataset, audience, wanted).rows
     chosen = dataset.variables if part.columns is None else part.columns
     columns = [_typed(rows.c[each.name], each).label(each.name) for each in chosen]
     found = select(*columns).where(*part.conditions(rows))
@@ -63,7 +63,7 @@ def csv_rows(
     dataset: Dataset, audience: Audience, wanted: Wanted, part: Part = WHOLE, *, guard: bool
 ) -> Select[Any]:
     """Statement: the same rows, every value as COPY has to write it."""
-    rows = relation(dataset, audience, wanted).subquery("x")
+    rows = Question(dataset, audience, wanted).rows
     chosen = dataset.variables if part.columns is None else part.columns
     columns = [_written(rows.c[each.name], each, guard=guard).label(each.name) for each in chosen]
     found = select(*columns).where(*part.conditions(rows))
@@ -79,7 +79,7 @@ def copy_csv(statement: Select[Any]) -> tuple[str, Mapping[str, Any]]:
 def count_rows(dataset: Dataset, audience: Audience, wanted: Wanted, part: Part = WHOLE) -> Select[int]:
     """Statement: how many rows to expect. Of all trials what the task runs say, which is read in no time."""
     if dataset.name != "trials" or part.has_conditions:
-        rows = relation(dataset, audience, wanted).subquery("x")
+        rows = Question(dataset, audience, wanted).rows
         return select(func.count()).select_from(rows).where(*part.conditions(rows))
     s, t = sessions.c, task_runs.c
     joined = task_runs.join(sessions, and_(s.site == t.site, s.id == t.session_id))
@@ -93,7 +93,7 @@ def participants_with_trials(
     dataset: Dataset, audience: Audience, wanted: Wanted, part: Part = WHOLE
 ) -> Select[Any]:
     """Statement: the codes of those who have rows in the dataset, in order."""
-    rows = relation(dataset, audience, wanted).subquery("x")
+    rows = Question(dataset, audience, wanted).rows
     found = select(rows.c.participant).where(*part.conditions(rows))
     return found.distinct().order_by(rows.c.participant)
 
