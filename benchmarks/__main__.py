@@ -171,11 +171,12 @@ def research(
 @click.option(
     "--small", type=click.IntRange(1_000), default=200_000, show_default=True, help="Trials, other formats."
 )
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Keep the database here, or find it here.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures to this file.")
-def exports(trials: int, rounds: int, small: int, json_file: Path | None) -> None:
+def exports(trials: int, rounds: int, small: int, data_dir: Path | None, json_file: Path | None) -> None:
     """Exports of trials against bare COPY of the same rows: rows a second, memory."""
     console = Console()
-    figures = exports_benchmark.measure(trials, rounds, small, console)
+    figures = exports_benchmark.measure(trials, rounds, small, data_dir, console)
     console.print(exports_benchmark.table(figures))
     _written(figures, json_file)
 

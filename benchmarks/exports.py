@@ -1,8 +1,10 @@
 """Exports of trials beside bare COPY of the same rows, in turn, in one run: rows a second, ratio, memory.
 
 COPY is of the same SELECT in the same order, its bytes read and thrown away. What is compressed, hashed and
-described besides is what an export costs. Formats that are written row by row are measured on the smaller
-study (a fifth of the trials) or on its sessions.
+described besides is what an export costs. Formats that are written row by row are measured on a database of
+their own, smaller.
+
+With `--data-dir` the large database is kept, and found again by the next run of the same size.
 """
 
 import json
@@ -10,9 +12,12 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from rich.console import Console
 from rich.table import Table
 
@@ -26,17 +31,31 @@ SHARE = 0.8
 """Of the trials, in the larger study."""
 
 
-def measure(trials: int, rounds: int, small_trials: int, console: Console) -> dict[str, Any]:
+def measure(
+    trials: int, rounds: int, small_trials: int, data_dir: Path | None, console: Console
+) -> dict[str, Any]:
     """Figures by format; `trials` in the exported study."""
-    with tempfile.TemporaryDirectory(prefix="metricis-bench-") as directory:
-        with SupervisedSystem(Path(directory) / "large", program=DURABLE) as system:
-            filled = fill(system.owner_url, int(trials / SHARE))
-            console.print(f"{filled.trials:,} trials of {filled.sessions:,} {filled.corpus} …")
-            csv = compare(system.database_url, rounds)
-        with SupervisedSystem(Path(directory) / "small", program=DURABLE) as system:
-            fill(system.owner_url, int(small_trials / SHARE))
-            others = {each: run(system.database_url, LARGE, "trials", each) for each in ("copy", *OF_ROWS)}
-    return {"corpus": filled.corpus, "csv": csv, "others": others}
+    with _filled(int(trials / SHARE), data_dir, console) as url:
+        csv = compare(url, rounds)
+    with _filled(int(small_trials / SHARE), None, console) as url:
+        others = {each: run(url, LARGE, "trials", each) for each in ("copy", *OF_ROWS)}
+    return {"csv": csv, "others": others}
+
+
+@contextmanager
+def _filled(trials: int, data_dir: Path | None, console: Console) -> Iterator[str]:
+    """The address of a database of at least so many trials."""
+    with (
+        tempfile.TemporaryDirectory(prefix="metricis-bench-") as directory,
+        SupervisedSystem(data_dir or Path(directory) / "data", program=DURABLE) as system,
+    ):
+        with psycopg.connect(system.owner_url) as connection:
+            row = connection.execute("SELECT count(*) FROM trial_rows").fetchone()
+        if row is None or row[0] < trials:
+            console.print(f"Writing {trials:,} trials …")
+            filled = fill(system.owner_url, trials)
+            console.print(f"{filled.trials:,} trials of {filled.sessions:,} {filled.corpus}")
+        yield system.database_url
 
 
 def compare(database_url: str, rounds: int) -> dict[str, Any]:

@@ -32,7 +32,8 @@ from reporting.research.aggregates import read_summary, summarise
 from reporting.research.audience import Audience, Wanted
 from reporting.research.datasets import DATASETS
 from reporting.research.filters import period, read_filters
-from reporting.research.query import Question, prepare, read_page
+from reporting.research.pages import read_page
+from reporting.research.query import Question, prepare
 from reporting.steps import Steps
 from sync_server.identity.access_tokens import Person, issue_access_token
 from sync_server.identity.users import insert_user

@@ -3,9 +3,11 @@
 `DATABASE_URL` may be spelled for libpq (`postgresql://`, `postgres://`) or for SQLAlchemy
 (`postgresql+psycopg://`): the driver is psycopg 3 either way. Every connection runs in UTC, so that times
 read the same wherever the server stands, gives up connecting after ten seconds, and notices within fifteen
-that the other side is gone: a projector that waits on a dead connection would hold up its site. Errors of the
-pooled engines tell the statement without its parameters, because errors are logged and parameters are
-participants' data.
+that the other side is gone: a projector that waits on a dead connection would hold up its site. A statement
+from which row-level security would hide rows fails, and is not answered with those that are left.
+
+Errors of the pooled engines tell the statement without its parameters, because errors are logged and
+parameters are participants' data.
 """
 
 from typing import Any, Final, Literal
@@ -16,8 +18,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 _DRIVER: Final = "postgresql+psycopg"
 
+_SESSION: Final = "-c timezone=UTC -c row_security=off"
+
 _OPTIONS: Final[dict[str, Any]] = {
-    "options": "-c timezone=UTC",
+    "options": _SESSION,
     "connect_timeout": 10,
     "keepalives": 1,
     "keepalives_idle": 5,
@@ -28,16 +32,22 @@ _OPTIONS: Final[dict[str, Any]] = {
 }
 
 
+_SERVER_SIDE: Final = f"{_SESSION} -c tcp_keepalives_interval=1 -c tcp_keepalives_count=3"
+_HOLDING: Final = {"options": f"{_SERVER_SIDE} -c tcp_keepalives_idle=5"}
+
+
 def sqlalchemy_url(database_url: str) -> URL:
     """Any of the spellings, for SQLAlchemy with psycopg 3. Raises sqlalchemy.exc.ArgumentError for none."""
     return make_url(database_url).set(drivername=_DRIVER)
 
 
-def sync_engine(database_url: str, *, application_name: str = "metricis-sync") -> Engine:
-    """A pooled engine for synchronous code."""
+def sync_engine(database_url: str, *, application_name: str = "metricis-sync", holds: bool = False) -> Engine:
+    """A pooled engine for synchronous code. `holds`: its connections hold locks or snapshots for long, so
+    Postgres too notices within 20 seconds that their machine is gone.
+    """
     return create_engine(
         sqlalchemy_url(database_url),
-        connect_args={**_OPTIONS, "application_name": application_name},
+        connect_args={**_OPTIONS, **(_HOLDING if holds else {}), "application_name": application_name},
         pool_pre_ping=True,
         hide_parameters=True,
     )
@@ -55,8 +65,6 @@ def async_engine(
         hide_parameters=True,
     )
 
-
-_SERVER_SIDE: Final = "-c timezone=UTC -c tcp_keepalives_interval=1 -c tcp_keepalives_count=3"
 
 # For COPY in a batch. A projector that vanishes or is paused in the middle of one holds the site's checkpoint
 # row: Postgres ends its transaction, and who waits for the row meanwhile gives its place to other sites.

@@ -18,7 +18,8 @@ from sync_server.gateway.failures import PREFIX, couch_errors
 from sync_server.gateway.open_requests import OpenRequests
 from sync_server.gateway.pace import Paces
 from sync_server.gateway.sessions import DeviceSessions
-from sync_server.keys import OPEN_REQUESTS, PACES, REPLICATOR, SETTINGS, TRAFFIC, UPSTREAM
+from sync_server.keys import OPEN_REQUESTS, PACES, QUESTIONS, REPLICATOR, SETTINGS, TRAFFIC, UPSTREAM
+from sync_server.limits.questions import Questions
 from sync_server.limits.requests import install_limits
 from sync_server.middleware import install_middleware
 from sync_server.settings import Settings
@@ -30,6 +31,7 @@ def build_app(settings: Settings) -> web.Application:
     app = web.Application(client_max_size=MAX_REQUEST_BYTES)
     app[SETTINGS] = settings
     app[OPEN_REQUESTS] = OpenRequests()
+    app[QUESTIONS] = Questions()
     app[PACES] = Paces(
         requests_per_minute=settings.device_requests_per_minute,
         megabytes_per_minute=settings.device_megabytes_per_minute,

@@ -15,6 +15,7 @@ from sync_server.gateway.pace import Paces
 from sync_server.identity.device_credentials import CredentialVerifier, SigningKey
 from sync_server.identity.ended_logins import EndedLogins
 from sync_server.identity.revocations import KnownCredentials
+from sync_server.limits.questions import Questions
 from sync_server.limits.window import Limiter
 from sync_server.sealing import Sealer
 from sync_server.settings import Settings
@@ -24,6 +25,7 @@ SETTINGS = web.AppKey("settings", Settings)
 ENGINE = web.AppKey("engine", AsyncEngine)
 REDIS = web.AppKey("redis", Redis)
 LIMITER = web.AppKey("limiter", Limiter)
+QUESTIONS = web.AppKey("questions", Questions)
 VERIFIER = web.AppKey("verifier", CredentialVerifier)
 KNOWN_CREDENTIALS = web.AppKey("known_credentials", KnownCredentials)
 ENDED_LOGINS = web.AppKey("ended_logins", EndedLogins)

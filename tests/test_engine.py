@@ -44,3 +44,12 @@ def failure_of(engine: Engine) -> str:
     with engine.connect() as connection, pytest.raises(DBAPIError) as failure:
         connection.execute(WRONG, {"participant": "s012"})
     return str(failure.value)
+
+
+def test_postgres_notices_that_who_holds_locks_for_long_is_gone(database_url: str) -> None:
+    statement = text("SELECT reset_val FROM pg_settings WHERE name LIKE 'tcp_keepalives%' ORDER BY name")
+    engine = sync_engine(database_url, holds=True)
+    with engine.connect() as connection:
+        assert list(connection.scalars(statement)) == ["3", "5", "1"]
+        assert connection.scalar(text("SHOW timezone")) == "UTC"
+    engine.dispose()

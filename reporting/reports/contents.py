@@ -43,7 +43,9 @@ class Provenance(msgspec.Struct, frozen=True):
     scoring: tuple[ScoringVersion, ...]
     sessions: int
     revisions_digest: str
-    """SHA-256, hexadecimal, of site, session and winning revision of all sessions, in order."""
+    """SHA-256, hexadecimal, of a line `site NUL session NUL revision` for each session, ordered by the
+    bytes; all three as the dataset `provenance` shows them to who asks.
+    """
     is_identified: bool
     policy: str
     """What was done to names and dates: `identified`; `none`, a study without a policy, which shows neither;

@@ -75,7 +75,7 @@ def distribution(measured: ScoreSample) -> Distribution:
 def _number_of_bins(sample: Description, low: float, high: float) -> int:
     spread = (sample.upper_quartile or 0.0) - (sample.lower_quartile or 0.0)
     width = 2 * spread / sample.n ** (1 / 3)
-    return max(5, min(MOST_BINS, round((high - low) / width))) if width > 0 else MOST_BINS // 2
+    return max(5, round(min(MOST_BINS, (high - low) / width))) if width > 0 else MOST_BINS // 2
 
 
 def retest(measured: ScoreSample) -> Retest | None:

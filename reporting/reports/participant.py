@@ -33,6 +33,7 @@ from reporting.research.audience import Wanted
 from reporting.research.datasets import PROVENANCE, SESSIONS_WIDE
 from reporting.research.relations import relation
 from reporting.research.roster_datasets import PARTICIPANTS, VISITS
+from reporting.research.samples import is_known
 from reporting.research.statistics import SMALLEST_SAMPLE
 from reporting.research.variables import Dataset
 from reporting.tables import sessions, task_runs, visit_definitions
@@ -123,7 +124,7 @@ def _courses(connection: Connection, reach: Reach, rows: Any, code: str) -> tupl
         ]
         if not done:
             continue
-        occasions = [Occasion(number, value) for number, value in done if value is not None]
+        occasions = [Occasion(number, value) for number, value in done if is_known(value)]
         undefined = len(done) - len(occasions)
         courses.append(course(variable, occasions, undefined, samples.get(variable.name), code))
     return tuple(courses)

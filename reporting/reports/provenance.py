@@ -1,13 +1,17 @@
 """What a report was made from: how complete the data are, which scoring, which revisions."""
 
 from hashlib import sha256
+from typing import Any
 
-from sqlalchemy import Connection, and_, select
+from sqlalchemy import Connection, Select, and_, select
 
 from reporting.queries.sites import SiteRow, select_sites
 from reporting.reports.contents import Provenance, ScoringVersion, SiteStanding, StudyHeading
+from reporting.reports.naming import audience_of
 from reporting.reports.scope import Reach
 from reporting.reports.score_rows import FETCHED_ROWS
+from reporting.research.audience import Wanted
+from reporting.research.sources import session_rows
 from reporting.scope import EVERYTHING
 from reporting.scoring import DEFINITIONS
 from reporting.tables import research_policies, scores, sessions, studies, study_sites
@@ -64,11 +68,11 @@ def read_provenance(connection: Connection, reach: Reach, participant: str | Non
         by_task[task] = (*by_task.get(task, ()), version)
     digest, number = sha256(), 0
     revisions = connection.execution_options(yield_per=FETCHED_ROWS).execute(
-        select(s.site, s.id, s.rev).where(is_read).order_by(s.site, s.id)
+        _select_revisions(reach, participant)
     )
-    for site, session_id, rev in revisions:
+    for each in revisions:
         number += 1
-        digest.update(f"{site}\0{session_id}\0{rev}\n".encode())
+        digest.update("\0".join(value or "" for value in each).encode() + b"\n")
     ordered = [*DEFINITIONS, *sorted(set(by_task) - set(DEFINITIONS))]
     return Provenance(
         standing=read_standing(connection, reach),
@@ -78,6 +82,16 @@ def read_provenance(connection: Connection, reach: Reach, participant: str | Non
         is_identified=reach.identified,
         policy=_policy(connection, reach),
     )
+
+
+def _select_revisions(reach: Reach, participant: str | None) -> Select[Any]:
+    """Statement: site, session and revision as the dataset `provenance` shows them to who asks. The same
+    digest of a code and of a pseudonym would tell whose the pseudonym is.
+    """
+    s = session_rows(audience_of(reach), Wanted(reach.study, reach.sites)).subquery("s").c
+    by_bytes = (each.collate("C") for each in (s.site, s.session_id, s.key_session))
+    found = select(s.site, s.session_id, s.rev).order_by(*by_bytes)
+    return found if participant is None else found.where(s.key_participant == participant)
 
 
 def _policy(connection: Connection, reach: Reach) -> str:

@@ -4,6 +4,7 @@ That rule is `reporting.research.measurements`; `/api/research/statistics` answe
 figures are those of the API. Only tasks with a definition are shown: what others measure is not known here.
 """
 
+from itertools import groupby
 from typing import Final, NamedTuple
 
 from sqlalchemy import Connection
@@ -15,7 +16,6 @@ from reporting.research.measurements import (
     Sample,
     choose,
     in_order,
-    select_counts,
     select_measurements,
     select_planned_visits,
 )
@@ -33,7 +33,7 @@ FETCHED_ROWS: Final = 5_000
 
 
 class ScoreSample(NamedTuple):
-    """What a study has of one score; `visits` in the order of its schedule."""
+    """What a study has of one score; `visits` at which anybody has it, in the order of the schedule."""
 
     variable: Variable
     sample: Sample
@@ -51,17 +51,17 @@ class ScoreSample(NamedTuple):
 
 
 def read_samples(connection: Connection, reach: Reach) -> tuple[ScoreSample, ...]:
-    """The sample of each score that anybody in reach has at a visit."""
+    """The sample of each score of a task that anybody in reach has done."""
     wanted = Wanted(reach.study, reach.sites)
     planned = connection.scalars(select_planned_visits(reach.study)).all()
-    known = {(row[0], row[1]) for row in connection.execute(select_counts(wanted))}
-    samples = []
-    for variable in SHOWN:
-        if (variable.task, variable.score) not in known:
-            continue
-        rows = connection.execution_options(yield_per=FETCHED_ROWS).execute(
-            select_measurements(variable, wanted)
-        )
-        sample = choose(Measurement(*row) for row in rows)
-        samples.append(ScoreSample(variable, sample, tuple(in_order(sample.values, planned))))
-    return tuple(samples)
+    rows = connection.execution_options(yield_per=FETCHED_ROWS).execute(select_measurements(SHOWN, wanted))
+    samples = {}
+    for key, of_score in groupby(rows, lambda row: (row[0], row[1])):
+        sample = choose(Measurement(*row[2:]) for row in of_score)
+        visits = in_order(filter(sample.has_value, sample.values), planned)
+        samples[key] = sample, tuple(visits)
+    return tuple(
+        ScoreSample(variable, *samples[key])
+        for variable in SHOWN
+        if (key := (variable.task, variable.score)) in samples
+    )

@@ -13,6 +13,9 @@ left out of everything but `count`, and what a policy withholds is missing.
 | `median:x`, `p10:x`, `p97.5:x` | numbers | percentile, interpolated |
 | `min:x`, `max:x` | numbers, dates, moments | least, greatest |
 
+As in statistics, NaN, infinity and numbers beyond ±1e100 count as missing in means, sums, deviations and
+percentiles: one of them would be all that is left of a mean, and the squares of two overflow.
+
 An answer has `MOST_GROUPS` groups at most: more is no summary any more. It reads every row that its filters
 let through, and is given up after a while (`RESEARCH_STATEMENT_SECONDS`).
 """
@@ -24,6 +27,7 @@ from sqlalchemy import ColumnElement, Double, FromClause, Integer, Select, cast,
 
 from reporting.research.filters import NoSuchFilter, find_variable
 from reporting.research.query import Prepared
+from reporting.research.samples import LARGEST
 from reporting.research.variables import Dataset, Type, Variable
 
 MOST_GROUPS: Final = 10_000
@@ -143,9 +147,10 @@ def _expression(rows: FromClause, asked: Aggregate) -> ColumnElement[Any]:
     if asked.function in ("min", "max"):
         return func.min(column) if asked.function == "min" else func.max(column)
     number = cast(cast(column, Integer) if asked.variable.type is Type.BOOLEAN else column, Double)
+    counts = func.abs(number) <= literal_column(str(LARGEST), Double)
     if asked.percent is not None or asked.function == "median":
         share = literal_column(str((50.0 if asked.percent is None else asked.percent) / 100), Double)
-        return func.percentile_cont(share).within_group(number)
+        return func.percentile_cont(share).within_group(number).filter(counts)
     if asked.function == "sd":
-        return func.stddev_samp(number)
-    return func.avg(number) if asked.function == "mean" else func.sum(number)
+        return func.stddev_samp(number).filter(counts)
+    return (func.avg(number) if asked.function == "mean" else func.sum(number)).filter(counts)

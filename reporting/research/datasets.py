@@ -251,6 +251,7 @@ PROVENANCE: Final = Dataset(
             Text("The device's offset from UTC", "Décalage de l'appareil par rapport à UTC"),
             Type.INTEGER,
             Unit.MINUTES,
+            rule=Rule.CLOCK,
         ),
         Variable(
             name="clock_offset_s",
@@ -258,15 +259,19 @@ PROVENANCE: Final = Dataset(
             type=Type.NUMBER,
             unit=Unit.SECONDS,
             missing="the clock was not found wrong",
+            identifying=Identifying.INDIRECT,
+            rule=Rule.CLOCK,
         ),
-        date_and_day(
-            "received_at",
-            Text(
+        Variable(
+            name="received_at",
+            label=Text(
                 "First receipt of the revision, the server's clock", "Première réception, horloge du serveur"
             ),
-            Type.TIMESTAMP,
-            "not known",
-        )[0],
+            type=Type.TIMESTAMP,
+            missing="not known",
+            identifying=Identifying.INDIRECT,
+            rule=Rule.CLOCK,
+        ),
         count("losing_revisions", Text("Other live revisions", "Autres révisions vivantes")),
         count("corrections", Text("Corrections applied", "Corrections appliquées")),
         count("conflicts_open", Text("Contradictions nobody has decided", "Contradictions non tranchées")),

@@ -12,6 +12,8 @@ each trial that is joined to the row; it leaves out what nobody asks of them, an
 | `participants` pseudonym | `P-…` | `S-…`, `D-…`, `R-…` | | |
 | `dates` actual, shifted, days | | | as they are, shifted, missing | as they are |
 
+What clocks say, and that a visit is due, is shown where dates are as they are: it would tell the shifts.
+
 A shifted moment that would leave the years 1 to 9999 is missing: no client could hold it.
 """
 
@@ -137,8 +139,20 @@ class Shown:
         bounds = [datetime(each.year, 1, 1, tzinfo=UTC) if moment else each for each in (low, high)]
         in_range = and_(value >= fixed(bounds[0]), value < fixed(bounds[1]))
         return case(
-            (or_(p.dates == fixed("actual"), self.identified), value),
+            (self._has_dates(), value),
             (and_(p.dates == fixed("shifted"), in_range), value.op("+")(by)),
+        )
+
+    def clock(self, value: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Rule `clock`."""
+        return value if self._audience is Audience.IDENTIFIED else case((self._has_dates(), value))
+
+    def state(self, value: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Rule `today`."""
+        if self._audience is Audience.IDENTIFIED:
+            return value
+        return case(
+            (self._has_dates(), value), (value == fixed("due"), cast(fixed("planned"), Text)), else_=value
         )
 
     def day(self, on: ColumnElement[Any], enrolled_on: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -166,6 +180,9 @@ class Shown:
 
     def _as_it_is(self) -> ColumnElement[bool]:
         return or_(self._policy.c.participants == fixed("code"), self.identified)
+
+    def _has_dates(self) -> ColumnElement[bool]:
+        return or_(self._policy.c.dates == fixed("actual"), self.identified)
 
     def _participant(self, of: ColumnElement[Any]) -> ColumnElement[Any]:
         return case((self._as_it_is(), of), else_=fixed("P-").op("||")(self._digits(self._hash("code", of))))

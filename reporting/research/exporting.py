@@ -24,7 +24,7 @@ from reporting.research.relations import sort_key
 from reporting.research.variables import Dataset, Type, Variable
 from reporting.tables import research_policies, sessions, task_runs
 
-FORMULA: Final = r"^'*[=+\-@＝＋－＠\t\r\n]"  # noqa: RUF001 (some spreadsheets read full-width signs too)
+FORMULA: Final = r"^'*[=+\-@＝＋－＠\t\r\n]"
 """What a spreadsheet would compute begins like this: for Postgres and for Python."""
 
 

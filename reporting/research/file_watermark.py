@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Select, func, select, union
+from sqlalchemy import CompoundSelect, Connection, Select, func, select, union
 
 from reporting.tables import checkpoints, device_status, quarantine, sessions, study_sites
 
@@ -34,6 +34,14 @@ def read_watermark(connection: Connection, study: str, sites: Sequence[str] | No
     return told
 
 
+def select_sites(study: str) -> CompoundSelect[str]:
+    """Statement: the sites at which the study runs, or from which it has sessions."""
+    return union(
+        select(study_sites.c.site).where(study_sites.c.study == study),
+        select(sessions.c.site).where(sessions.c.study == study),
+    )
+
+
 def in_the_file(watermark: Mapping[str, Mapping[str, Any]]) -> Watermark:
     """Without what moves on though nothing has changed."""
     return {
@@ -44,10 +52,7 @@ def in_the_file(watermark: Mapping[str, Mapping[str, Any]]) -> Watermark:
 
 def _select_watermark(study: str, sites: Sequence[str] | None) -> Select[Any]:
     c, d, q = checkpoints.c, device_status.c, quarantine.c
-    here = union(
-        select(study_sites.c.site).where(study_sites.c.study == study),
-        select(sessions.c.site).where(sessions.c.study == study),
-    ).subquery("here")
+    here = select_sites(study).subquery("here")
     outstanding = (
         select(func.coalesce(func.sum(d.outstanding), 0))
         .where(d.site == here.c.site, d.source_missing_at.is_(None))

@@ -370,11 +370,11 @@ def select_done_keys() -> Select[str]:
     return select(_f.content_key).where(_f.state == "done").distinct()
 
 
-def remove_missing(keys: Collection[str]) -> Update:
-    """Statement: there is no file of these keys any more."""
+def remove_missing(key: str) -> Update:
+    """Statement: there is no file of this key any more."""
     return (
         update(research_files)
-        .where(_f.state == "done", _f.content_key.in_(sorted(keys)))
+        .where(_f.state == "done", _f.content_key == key)
         .values(state="removed", error="The file is not in its folder any more: ask for it again.")
         .returning(_f.id)
     )

@@ -8,7 +8,7 @@ within it. A page that stopped looking after a session that had no matching row 
 |---|---|
 | rows are added before the position | do not show them |
 | the row or session of the position goes | begin after where it was |
-| the query is another one | are refused: a position belongs to its query |
+| the query is another one, or the study's policy has changed | are refused: a position belongs to its query |
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ class Position(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Cursor(msgspec.Struct, frozen=True, array_like=True):
-    """A position, and the query that it belongs to (`query.Question.fingerprint`)."""
+    """A position, and the query that it belongs to (`query.Prepared.fingerprint`)."""
 
     question: str
     position: Position

@@ -9,7 +9,7 @@ chooses the better one. So the rule is fixed, and what it leaves out is counted.
 | several sessions of a visit have the task | that which began first, by the corrected clock |
 | that began in the same instant | the one of the lesser site, then session id |
 | the task was done more than once in a session | the run of the lowest number, as in `sessions_wide` |
-| the first session's trials do not define the score | missing: the second try is another measurement |
+| the first session's trials define no score, or it is no number | missing: the second try is another one |
 | in progress or abandoned | left out |
 | a serious quality flag on the session, or on this task run | left out, unless it is asked for |
 | a serious quality flag on another task of the session | counts: it says nothing about this one |
@@ -23,12 +23,13 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import Select, and_, func, or_, select, true
+from sqlalchemy import Select, and_, func, or_, select, tuple_
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from reporting.quality import RULES
 from reporting.research.audience import Audience, Wanted
 from reporting.research.datasets import SESSIONS_WIDE
-from reporting.research.samples import Pair
+from reporting.research.samples import Pair, is_known
 from reporting.research.sources import session_rows
 from reporting.research.variables import Variable
 from reporting.tables import quality_flags, scores, visit_definitions
@@ -80,6 +81,10 @@ class Sample(NamedTuple):
         """The values of all who were measured at the visit."""
         return list(self.values.get(visit, {}).values())
 
+    def has_value(self, visit: str) -> bool:
+        """Whether anybody has one at the visit; to be measured is not enough."""
+        return any(map(is_known, self.of_visit(visit)))
+
     def pairs(self, first: str, second: str) -> Sequence[Pair]:
         """Of all who were measured at both visits."""
         before, after = self.values.get(first, {}), self.values.get(second, {})
@@ -103,7 +108,7 @@ def choose(measurements: Iterable[Measurement], *, include_flagged: bool = False
             chosen[each.visit, each.participant] = each
     values: dict[str, dict[str, float | None]] = {}
     for (visit, participant), each in sorted(chosen.items()):
-        values.setdefault(visit, {})[participant] = each.value
+        values.setdefault(visit, {})[participant] = each.value if is_known(each.value) else None
     versions = sorted({each.scoring_version for each in chosen.values()})
     return Sample(values, LeftOut(not_completed, without_visit, flagged, repeated), tuple(versions))
 
@@ -114,32 +119,61 @@ def in_order(visits: Iterable[str], planned: Sequence[str]) -> list[str]:
     return sorted(visits, key=lambda visit: (place.get(visit, len(place)), visit))
 
 
-def select_measurements(variable: Variable, wanted: Wanted) -> Select[Any]:
-    """Statement: rows of Measurement: all sessions that have the task."""
-    s, c, q = session_rows(Audience.IDENTIFIED, wanted).subquery("s").c, scores.c, quality_flags.c
+def select_measurements(variables: Iterable[Variable], wanted: Wanted) -> Select[Any]:
+    """Statement: rows of task, score and the fields of Measurement, score by score: all sessions that have
+    the task.
+    """
+    s, c = session_rows(Audience.IDENTIFIED, wanted).subquery("s").c, scores.c
+    key = c.task, c.name, s.site, s.key_session
     first_run = (
-        select(c.run, c.value, c.scoring_version)
+        select(*key, s.key_participant, s.visit, s.started_at, s.status, c.run, c.value, c.scoring_version)
         .where(c.site == s.site, c.session_id == s.key_session)
-        .where(c.task == variable.task, c.name == variable.score)
-        .order_by(c.run)
-        .limit(1)
-        .lateral("first_run")
+        .where(tuple_(c.task, c.name).in_([(each.task, each.score) for each in variables]))
+        .ext(distinct_on(*key))
+        .order_by(*key, c.run)
+        .subquery("first_run")
     )
-    on_it = or_(q.task.is_(None), and_(q.task == variable.task, q.run == first_run.c.run))
-    flagged = select(q.code).where(
-        q.site == s.site, q.session_id == s.key_session, q.code.in_(SERIOUS), on_it
+    m, flags = first_run.c, _select_serious(wanted).cte("serious")
+    session = select(flags.c.site, flags.c.session_id).where(flags.c.task.is_(None)).subquery("on_session")
+    run = select(flags).where(flags.c.task.is_not(None)).subquery("on_run")
+    joined = first_run.outerjoin(
+        session, and_(session.c.site == m.site, session.c.session_id == m.key_session)
+    ).outerjoin(
+        run,
+        and_(
+            run.c.site == m.site,
+            run.c.session_id == m.key_session,
+            run.c.task == m.task,
+            run.c.run == m.run,
+        ),
     )
-    return select(
-        s.key_participant,
-        s.visit,
-        s.site,
-        s.key_session,
-        s.started_at,
-        s.status == "completed",
-        flagged.exists(),
-        first_run.c.value,
-        first_run.c.scoring_version,
-    ).join(first_run, true())
+    return (
+        select(
+            m.task,
+            m.name,
+            m.key_participant,
+            m.visit,
+            m.site,
+            m.key_session,
+            m.started_at,
+            m.status == "completed",
+            or_(session.c.site.is_not(None), run.c.site.is_not(None)),
+            m.value,
+            m.scoring_version,
+        )
+        .select_from(joined)
+        .order_by(m.task, m.name, m.site, m.key_session)
+    )
+
+
+def _select_serious(wanted: Wanted) -> Select[Any]:
+    """Statement: what the serious flags of the sessions are on; without a task: on the whole session."""
+    s, q = session_rows(Audience.IDENTIFIED, wanted).subquery("of_flag").c, quality_flags.c
+    return (
+        select(q.site, q.session_id, q.task, q.run)
+        .where(q.site == s.site, q.session_id == s.key_session, q.code.in_(SERIOUS))
+        .distinct()
+    )
 
 
 def select_counts(wanted: Wanted) -> Select[Any]:

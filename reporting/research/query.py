@@ -1,10 +1,4 @@
-"""A question of one dataset, and the statements that answer it a page at a time.
-
-What hangs on sessions is walked session by session, in the order of keys: a first statement finds the next
-sessions that conditions on sessions let through (by their indexes), a second one the rows of these. So a page
-costs what its sessions hold, wherever it is, and a condition on something rare (`rt_ms.gte=5000`) does not
-read a table to its end: after `MOST_SESSIONS` a page ends with what was found, which may be nothing, and says
-where to go on.
+"""A question of one dataset, and its conditions as statements that reach indexes.
 
 | asked for | answered by |
 |---|---|
@@ -12,7 +6,7 @@ where to go on.
 | the digest of a session | the session that has it, likewise |
 | shifted dates | the shown ones; what no shift brings there is left out unshifted |
 | a digest or pseudonym that nobody has | no row |
-| dates, where the study shows none | NoSuchFilter |
+| dates or clocks, where the study does not show them | NoSuchFilter |
 """
 
 import hashlib
@@ -28,7 +22,6 @@ from sqlalchemy import (
     Select,
     Text,
     any_,
-    cast,
     false,
     func,
     literal,
@@ -36,32 +29,16 @@ from sqlalchemy import (
     tuple_,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.sql.elements import KeyedColumnElement
 
 from reporting.research.audience import Audience, Wanted
 from reporting.research.datasets import DATASETS
 from reporting.research.deidentification import Shown, is_shown_as
 from reporting.research.filters import Filter, NoSuchFilter, Operator
-from reporting.research.keyset import Position, after, from_
-from reporting.research.relations import OF_SESSIONS, relation, sort_key
-from reporting.research.sources import session_rows
-from reporting.research.variables import Dataset, Rule, Type, Variable
+from reporting.research.relations import OF_SESSIONS, relation
+from reporting.research.sources import ROWS, session_rows
+from reporting.research.variables import Dataset, Rule, Variable
 from reporting.steps import Steps
 from reporting.tables import participants, research_policies, sessions, studies, visits
-
-MOST_SESSIONS: Final = {
-    "sessions_wide": 800,
-    "scores_long": 2_000,
-    "trials": 400,
-    "quality": 2_000,
-    "provenance": 2_000,
-}
-"""So many are looked at for a page while conditions on their rows let too few through."""
-_ROWS_A_SESSION: Final = {"trials": 300, "scores_long": 30}
-_FEWEST_AT_ONCE: Final = 8
-_MOST_AT_ONCE: Final = 500
-_UNIT: Final = 2
-"""The columns of `sort_key` that name a session."""
 
 SESSION_VARIABLES: Final = frozenset(
     column.name
@@ -101,6 +78,11 @@ class Question(NamedTuple):
         return _sessions(self.audience, self.wanted)
 
     @property
+    def people(self) -> FromClause:
+        """Participants or visits, to select from, without what is counted of them."""
+        return _people(self.dataset.name, self.audience, self.wanted)
+
+    @property
     def fingerprint(self) -> str:
         """Equal for equal questions; columns, and how many rows a page has, are no part of it."""
         conditions = sorted(
@@ -121,11 +103,9 @@ def _sessions(audience: Audience, wanted: Wanted) -> FromClause:
     return session_rows(audience, wanted).subquery("s")
 
 
-class Page(NamedTuple):
-    """Rows (the wanted columns in order), and where the next page begins; None: there is none."""
-
-    rows: list[tuple[Any, ...]]
-    next: Position | None
+@lru_cache(maxsize=128)
+def _people(dataset: str, audience: Audience, wanted: Wanted) -> FromClause:
+    return ROWS[dataset](audience, wanted).subquery("r")
 
 
 class Prepared(NamedTuple):
@@ -138,6 +118,15 @@ class Prepared(NamedTuple):
     """Raw (site, id), likewise."""
     shift_days: int
     """The most that dates are shifted."""
+    policy_version: int | None = None
+    """Of the study's policy, where the answer depends on it."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the question, by this policy: pages by two policies would show a participant under two names,
+        and in two places.
+        """
+        return f"{self.question.fingerprint}.{self.policy_version or 0}"
 
     @property
     def is_of_sessions(self) -> bool:
@@ -204,17 +193,18 @@ def condition(column: ColumnElement[Any], asked: Filter) -> ColumnElement[bool]:
 
 
 class Dates(NamedTuple):
-    """What a study's policy says of dates; None: the study has no policy."""
+    """What a study's policy says of dates, and its version; None: the study has no policy."""
 
     dates: str | None
     shift_days: int | None
+    row_version: int | None
 
 
 def select_dates(study: str) -> Select[Any]:
     """Statement: the fields of Dates; no row: there is no such study."""
     p = research_policies.c
     of_study = studies.outerjoin(research_policies, p.study == studies.c.code)
-    return select(p.dates, p.shift_days).select_from(of_study).where(studies.c.code == study)
+    return select(p.dates, p.shift_days, p.row_version).select_from(of_study).where(studies.c.code == study)
 
 
 def prepare(question: Question, dates: Dates | None = None) -> Steps[Prepared]:
@@ -228,27 +218,27 @@ def prepare(question: Question, dates: Dates | None = None) -> Steps[Prepared]:
         return Prepared(question, None if people is None else tuple(people), None, 0)
     if dates is None:
         found_dates = yield select_dates(question.wanted.study)
-        dates = Dates(*found_dates[0]) if found_dates else Dates(None, None)
-    if dates.dates == "days":
-        refuse_dates(question)
+        dates = Dates(*found_dates[0]) if found_dates else Dates(None, None, None)
+    refuse_hidden(question, dates.dates)
     shift_days = (dates.shift_days or 0) if dates.dates == "shifted" else 0
     codes = found = None
     if people is not None:
         codes = tuple(row[0] for row in (yield select_codes(question, people)))
     if keys is not None and question.dataset.name in OF_SESSIONS:
         found = tuple((row[0], row[1]) for row in (yield select_sessions(question, keys)))
-    return Prepared(question, codes, found, shift_days)
+    return Prepared(question, codes, found, shift_days, dates.row_version)
 
 
-def refuse_dates(question: Question) -> None:
-    """Where a study shows no dates: nothing would be found, which looks as if nothing were there.
+def refuse_hidden(question: Question, dates: str | None) -> None:
+    """Of what a study does not show nothing would be found, which looks as if nothing were there.
 
     Raises NoSuchFilter.
     """
+    hidden = {"days": (Rule.DATE, Rule.CLOCK), "shifted": (Rule.CLOCK,)}.get(dates or "", ())
     for each in question.filters:
-        if each.variable.rule is Rule.DATE and each.operator is not Operator.NULL:
+        if each.variable.rule in hidden and each.operator is not Operator.NULL:
             raise NoSuchFilter(
-                f"This study shows no dates, so nothing is found by {each.variable.name}: ask by days since"
+                f"This study does not show {each.variable.name}, so nothing is found by it: ask by days since"
                 " enrolment (started_day.gte, due_day.lte, …).",
                 parameter=each.variable.name,
             )
@@ -288,102 +278,6 @@ def select_sessions(question: Question, digests: Sequence[str]) -> Select[Any]:
     of_places = (each for each in question.filters if each.variable.name in _PLACES)
     found = found.where(*(condition(r.c[each.variable.name], each) for each in of_places))
     return found if question.wanted.sites is None else found.where(r.c.site.in_(question.wanted.sites))
-
-
-def read_page(prepared: Prepared, columns: Sequence[str], limit: int, after_: Position | None) -> Steps[Page]:
-    """The page of at most `limit` rows after a position, in order of keys."""
-    if not prepared.is_of_sessions:
-        return (yield from _roster_page(prepared, columns, limit, after_))
-    return (yield from _walk(prepared, columns, limit, after_))
-
-
-def _roster_page(
-    prepared: Prepared, columns: Sequence[str], limit: int, position: Position | None
-) -> Steps[Page]:
-    statement, keys = _select(prepared, columns)
-    statement = statement.where(*prepared.conditions(_rows_of(keys)))
-    if position is not None and position.row is not None:
-        statement = statement.where(after(keys, position.row))
-    found = yield statement.order_by(*keys).limit(limit + 1)
-    rows = [tuple(row) for row in found[:limit]]
-    last = tuple(rows[-1][len(columns) :]) if rows else ()
-    return Page([row[: len(columns)] for row in rows], Position((), last) if len(found) > limit else None)
-
-
-def _walk(prepared: Prepared, columns: Sequence[str], limit: int, position: Position | None) -> Steps[Page]:
-    question = prepared.question
-    most = MOST_SESSIONS[question.dataset.name]
-    if all(prepared.is_on_session(each.variable) for each in question.filters):
-        most = 2 * max(most, limit)
-    statement, keys = _select(prepared, columns)
-    rows_of = _rows_of(keys)
-    statement = statement.where(*prepared.conditions(rows_of, of_sessions=False)).order_by(*keys)
-    rows: list[tuple[Any, ...]] = []
-    looked_at, n_columns = 0, len(columns)
-    at_once = max(_FEWEST_AT_ONCE, limit // _ROWS_A_SESSION.get(question.dataset.name, 1) + 1)
-    while True:
-        wanted = min(at_once, _MOST_AT_ONCE)
-        found = yield _next_sessions(prepared, position, wanted)
-        if not found:
-            return Page(rows, None)
-        site = found[0][0]
-        chunk = [row[1] for row in found if row[0] == site]
-        some = statement.where(
-            rows_of.c.key_site == site,
-            rows_of.c.key_session == any_(literal(chunk, ARRAY(Text))),
-            *_within(keys, position),
-        )
-        left = limit - len(rows)
-        got = [tuple(row) for row in (yield some.limit(left + 1))]
-        rows += [row[:n_columns] for row in got[:left]]
-        if len(got) > left:
-            last = got[left - 1][n_columns:]
-            return Page(rows, Position(tuple(last[:_UNIT]), tuple(last[_UNIT:])))
-        looked_at += len(chunk)
-        position = Position((site, chunk[-1]))
-        if len(chunk) == len(found) < wanted:
-            return Page(rows, None)
-        if len(rows) == limit or looked_at >= most:
-            return Page(rows, position)
-        at_once = min(at_once * 4, most - looked_at)
-
-
-def _next_sessions(prepared: Prepared, position: Position | None, limit: int) -> Select[Any]:
-    """Statement: raw (site, id) of the next sessions that conditions on sessions let through."""
-    question = prepared.question
-    s = question.sessions
-    key = (s.c.site, s.c.key_session)
-    statement = select(*key).where(*prepared.conditions(s, of_sessions=True))
-    if position is not None:
-        is_within = position.row is not None
-        statement = statement.where(from_(key, position.unit) if is_within else after(key, position.unit))
-    return statement.order_by(*key).limit(limit)
-
-
-def _within(keys: Sequence[ColumnElement[Any]], position: Position | None) -> list[ColumnElement[bool]]:
-    """Condition: after the row of the position, whose session may have more of them."""
-    if position is None or position.row is None:
-        return []
-    return [after(keys, (*position.unit, *position.row))]
-
-
-def _select(prepared: Prepared, columns: Sequence[str]) -> tuple[Select[Any], list[KeyedColumnElement[Any]]]:
-    """The wanted columns, then the keys; JSON as text."""
-    question = prepared.question
-    rows = question.rows
-    keys = [rows.c[name] for name in sort_key(question.dataset)]
-    return select(*(shown(rows, question.dataset.by_name[name]) for name in columns), *keys), keys
-
-
-def shown(rows: FromClause, variable: Variable) -> ColumnElement[Any]:
-    """A column as it is answered: JSON as text."""
-    column = rows.c[variable.name]
-    return cast(column, Text).label(variable.name) if variable.type is Type.JSON else column
-
-
-def _rows_of(keys: Sequence[KeyedColumnElement[Any]]) -> FromClause:
-    rows: FromClause = keys[0].table
-    return rows
 
 
 def _named(question: Question, name: str) -> list[str] | None:

@@ -52,11 +52,15 @@ _WITHIN_SESSION: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 def sort_key(dataset: Dataset) -> tuple[str, ...]:
-    """Columns of the service's relation that together are there once, and never missing."""
+    """Columns of the service's relation that together are there once, and never missing.
+
+    People come in the order of what they are shown as: codes are numbers often, and in their order a
+    pseudonym's place would be its code.
+    """
     if dataset.name == "participants":
-        return ("key_participant",)
+        return ("key_shown_as", "key_participant")
     if dataset.name == "visits":
-        return ("key_participant", "key_visit")
+        return ("key_shown_as", "key_participant", "key_visit")
     return ("key_site", "key_session", *(f"key_{name}" for name in _WITHIN_SESSION.get(dataset.name, ())))
 
 
@@ -71,6 +75,12 @@ def relation(dataset: Dataset, audience: Audience, wanted: Wanted | None = None)
         keys = (*sort_key(dataset), *more)
         columns += [expressions[name].label(name) for name in dict.fromkeys(keys)]
     return select(*columns).select_from(source)
+
+
+def shown_as(audience: Audience, people: FromClause) -> ColumnElement[Any]:
+    """What a participant is shown as, never missing."""
+    found: ColumnElement[Any] = people.c.participant
+    return found if audience is Audience.IDENTIFIED else func.coalesce(found, fixed(""), type_=Text)
 
 
 def level_of(code: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -166,12 +176,13 @@ def _participants(rows: Rows) -> tuple[Expressions, FromClause]:
         .correlate(p)
         .scalar_subquery()
     )
-    return {**_by_name(p), **_by_name(of_sessions), "visits_completed": of_visits}, p.join(of_sessions, _ON)
+    own = {**_by_name(p), "key_shown_as": shown_as(rows.audience, p)}
+    return {**own, **_by_name(of_sessions), "visits_completed": of_visits}, p.join(of_sessions, _ON)
 
 
 def _visits(rows: Rows) -> tuple[Expressions, FromClause]:
     v = rows.of("visits", "v")
-    return {**_by_name(v), "key_visit": v.c.visit}, v
+    return {**_by_name(v), "key_visit": v.c.visit, "key_shown_as": shown_as(rows.audience, v)}, v
 
 
 _MADE: Final[Mapping[str, Callable[[Rows], tuple[Expressions, FromClause]]]] = {

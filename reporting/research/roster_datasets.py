@@ -67,6 +67,8 @@ VISITS: Final = Dataset(
             label=Text("State of the visit", "État de la visite"),
             type=Type.TEXT,
             values=VISIT_STATE,
+            identifying=Identifying.INDIRECT,
+            rule=Rule.TODAY,
         ),
         *date_and_day("due_on", Text("Due", "Prévue le"), Type.DATE, "its anchor is not known yet"),
         *date_and_day(

@@ -13,7 +13,8 @@ from statistics import NormalDist
 from typing import Final, NamedTuple
 
 CONFIDENCE: Final = 0.95
-_LARGEST: Final = 1e100
+LARGEST: Final = 1e100
+"""Beyond it a value is missing."""
 
 Pair = tuple[float | None, float | None]
 """The first and the second value of one participant."""
@@ -55,7 +56,7 @@ def known_values(values: Iterable[float | None]) -> tuple[int, list[float]]:
 
 def is_known(value: float | None) -> bool:
     """Whether it counts as a value."""
-    return value is not None and abs(value) <= _LARGEST
+    return value is not None and abs(value) <= LARGEST
 
 
 def mean_of(values: Sequence[float]) -> float:

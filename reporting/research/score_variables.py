@@ -56,7 +56,7 @@ _INCONGRUENT_ALL: Final = Text(
 _COST: Final = Text("incongruent minus congruent RT", "TR incongruent moins congruent")
 
 MEANINGS: Final[Mapping[str, Meaning]] = {
-    "acc": Meaning(Text("accuracy of answered trials", "exactitude des essais répondus"), _SHARE),
+    "acc": Meaning(Text("accuracy of answered trials", "exactitude des essais avec réponse"), _SHARE),
     "avg_rt": Meaning(Text("median RT, correct trials", "TR médian, essais corrects"), _MS),
     "std_rt": Meaning(Text("SD of RT, correct trials", "écart-type du TR, essais corrects"), _MS),
     "missed_percent": Meaning(Text("share of missed trials", "part d'essais manqués"), _SHARE),
@@ -86,10 +86,10 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
 OF_TASK: Final[Mapping[tuple[str, str], Meaning]] = {
     # Its trials are not judged.
     ("simple_reaction_time", "avg_rt"): Meaning(
-        Text("median RT, answered trials", "TR médian, essais répondus"), _MS
+        Text("median RT, answered trials", "TR médian, essais avec réponse"), _MS
     ),
     ("simple_reaction_time", "std_rt"): Meaning(
-        Text("SD of RT, answered trials", "écart-type du TR, essais répondus"), _MS
+        Text("SD of RT, answered trials", "écart-type du TR, essais avec réponse"), _MS
     ),
     # As published, over all answers; the attention network task's are over correct ones.
     ("stroop", "congruent_rt"): Meaning(_CONGRUENT_ALL, _MS),

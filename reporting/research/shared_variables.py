@@ -79,9 +79,19 @@ DEVICE: Final = Variable(
 )
 
 
-def of_tablet(name: str, label: Text, type_: Type = Type.TEXT, unit: Unit | None = None) -> Variable:
+def of_tablet(
+    name: str, label: Text, type_: Type = Type.TEXT, unit: Unit | None = None, *, rule: Rule = Rule.KEEP
+) -> Variable:
     """Something that a tablet's app says of itself, or does not."""
-    return Variable(name=name, label=label, type=type_, unit=unit, missing="the tablet's app did not say")
+    return Variable(
+        name=name,
+        label=label,
+        type=type_,
+        unit=unit,
+        missing="the tablet's app did not say",
+        identifying=Identifying.NO if rule is Rule.KEEP else Identifying.INDIRECT,
+        rule=rule,
+    )
 
 
 def count(name: str, label: Text) -> Variable:
@@ -106,7 +116,11 @@ PARTICIPANT_STATUS: Final = values(
     ("completed", "completed", "terminé"),
 )
 VISIT_STATE: Final = values(
-    ("planned", "planned: its window is not open yet", "prévue : fenêtre pas encore ouverte"),
+    (
+        "planned",
+        "planned: its window is not open yet; without actual dates also due",
+        "prévue : fenêtre pas encore ouverte ; sans dates réelles, aussi à faire",
+    ),
     ("due", "due: in its window", "à faire : dans sa fenêtre"),
     ("completed", "completed", "faite"),
     ("missed", "missed: past its window", "manquée : fenêtre passée"),

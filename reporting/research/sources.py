@@ -38,20 +38,21 @@ def session_rows(audience: Audience, wanted: Wanted | None = None) -> Select[Any
     started_at = func.coalesce(r.c.started_at_corrected, r.c.started_at)
     ended_at = func.coalesce(r.c.ended_at_corrected, r.c.ended_at)
     as_they_are = ("visit", "status", "language", "battery_id", "battery_version", "schema")
-    of_tablet = ("device_model", "device_os", "app_version", "utc_offset_minutes", "clock_offset_s")
+    of_tablet = ("device_model", "device_os", "app_version")
+    of_clocks = ("utc_offset_minutes", "clock_offset_s", "received_at")
     statement = select(
         r.c.study,
         r.c.site,
         shown.participant(r.c.participant).label("participant"),
         shown.key("session_id").label("session_id"),
         *(r.c[name] for name in (*as_they_are, *of_tablet)),
+        *(shown.clock(r.c[name]).label(name) for name in of_clocks),
         shown.date(started_at, moment=True).label("started_at"),
         shown.day(local_day(started_at, r.c.utc_offset_minutes), e.c.enrolled_on).label("started_day"),
         shown.date(ended_at, moment=True).label("ended_at"),
         cast(func.extract("epoch", r.c.ended_at - r.c.started_at), Double).label("duration_s"),
         shown.key("rev").label("rev"),
         shown.key("device_id").label("device_id"),
-        shown.date(r.c.received_at, moment=True).label("received_at"),
         shown.identified.label("identified"),
         r.c.id.label("key_session"),
         r.c.participant.label("key_participant"),
@@ -96,7 +97,7 @@ def visit_rows(audience: Audience, wanted: Wanted | None = None) -> Select[Any]:
             r.c.site,
             shown.participant(r.c.participant).label("participant"),
             r.c.code.label("visit"),
-            r.c.state,
+            shown.state(r.c.state).label("state"),
             of_day("due_on"),
             shown.day(r.c.due_on, e.c.enrolled_on).label("due_day"),
             of_day("window_from"),

@@ -14,7 +14,7 @@ import msgspec
 from sqlalchemy import Select, Subquery, and_, exists, func, not_, or_, select
 
 from reporting.research.audience import Wanted
-from reporting.tables import checkpoints, device_status, quarantine, sites, study_sites, waivers
+from reporting.tables import checkpoints, device_status, quarantine, sessions, sites, study_sites, waivers
 
 
 class SiteStanding(msgspec.Struct, frozen=True):
@@ -28,14 +28,15 @@ class SiteStanding(msgspec.Struct, frozen=True):
 
 
 def select_standing(wanted: Wanted) -> Select[Any]:
-    """Statement: the fields of SiteStanding of the sites where the study runs (of all, where it is not said
-    where), by site.
+    """Statement: the fields of SiteStanding of the sites where the study runs (from which it has sessions,
+    where it is not said where: of others its members need not know), by site.
     """
     ours = study_sites.c.study == wanted.study
     runs_at = select(study_sites.c.site).where(ours)
+    has_sessions = exists().where(sessions.c.site == sites.c.code, sessions.c.study == wanted.study)
     known = (
         select(sites.c.code.label("site"))
-        .where(or_(sites.c.code.in_(runs_at), not_(exists().where(ours))))
+        .where(or_(sites.c.code.in_(runs_at), and_(not_(exists().where(ours)), has_sessions)))
         .subquery("known")
     )
     devices, quarantined = _devices(), _quarantined()

@@ -82,6 +82,12 @@ class Rule(StrEnum):
     DATE = "date"
     """As it is, shifted by the participant's own number of days, or missing, by the study's policy. The
     days since enrolment that stand beside the dates that are analysed are kept by every policy."""
+    CLOCK = "clock"
+    """As it is where dates are, or else missing: what clocks of servers and devices say is of one moment for
+    several participants, or of a season, and tells by how much their dates were shifted."""
+    TODAY = "today"
+    """As it is where dates are; else a visit that is due counts as planned: that its window is open today
+    tells which day today is for the participant."""
     JUDGED = "judged"
     """Kept where it is a number or true or false, or where the trial is judged (`correct` is not missing):
     what is right or wrong says nothing about a person; a questionnaire's text may. Else missing."""

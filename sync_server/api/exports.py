@@ -15,9 +15,10 @@ from msgspec import Meta
 
 from reporting.research.audience import Audience, Wanted
 from reporting.research.datasets import DATASETS
+from reporting.research.file_watermark import select_sites
 from reporting.research.files import NewFile
 from reporting.research.filters import NoSuchFilter
-from reporting.research.query import Dates, Question, refuse_dates, select_dates
+from reporting.research.query import Dates, Question, refuse_hidden, select_dates
 from sync_server.api.call import Call, Nothing
 from sync_server.api.names import StudyCode
 from sync_server.api.research_files import FileTold, Sites, ask, file_routes, reached_sites, require_all
@@ -51,6 +52,11 @@ async def create_export(call: Call[Nothing, NewExport]) -> FileTold:
         require_all(caller, "research.identified", body.study, sites)
     await require_study(call, body.study)
     request = ExportRequest(**{name: getattr(body, name) for name in ExportRequest.__struct_fields__})
+    if body.sites is not None:
+        there = set(await call.connection.scalars(select_sites(body.study)))
+        if unknown := sorted(set(body.sites) - there):
+            message = f"{body.study} does not run at {', '.join(unknown)}, and has no sessions from there."
+            raise InvalidRequest(message, details={"path": "$.sites", "unknown": unknown})
     try:
         check(request)
         if not body.identified:
@@ -72,13 +78,12 @@ async def create_export(call: Call[Nothing, NewExport]) -> FileTold:
 
 
 async def _check_dates(call: Call[Nothing, NewExport], request: ExportRequest) -> None:
-    """Whether the study shows the dates that conditions are on. Raises NoSuchFilter."""
+    """Whether the study shows what conditions are on. Raises NoSuchFilter."""
     row = (await call.connection.execute(select_dates(call.body.study))).one_or_none()
-    if row is None or Dates(*row).dates != "days":
-        return
+    dates = None if row is None else Dates(*row).dates
     for name, asked in asked_of(request).items():
         rows = Wanted(call.body.study)
-        refuse_dates(Question(DATASETS[name], Audience.DEIDENTIFIED, rows, asked.filters))
+        refuse_hidden(Question(DATASETS[name], Audience.DEIDENTIFIED, rows, asked.filters), dates)
 
 
 ROUTES: list[Route] = [

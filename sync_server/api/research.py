@@ -7,9 +7,10 @@ site only is of that site.
 | what happens | answer |
 |---|---|
 | a condition, a column or an aggregate is not understood | 422, what is wrong, and which there are |
-| a cursor is of another query, or no cursor | 422 |
+| a cursor is of another query, from before a change of the policy, or no cursor | 422 |
 | the study has no policy of de-identification yet | it gets the one of who has said nothing else |
 | it takes longer than `RESEARCH_STATEMENT_SECONDS` | 422 `too_expensive` |
+| a person asks several at once | 429 from the fifth on: each holds a connection of the pool |
 | a kind of answer is asked for that there is not | 406 |
 | a session is replaced between two pages | a page shows rows of one moment, two pages of two |
 """
@@ -32,9 +33,10 @@ from reporting.research.aggregates import MOST_GROUPS, Summary, read_summary, sp
 from reporting.research.audience import Audience, Wanted
 from reporting.research.datasets import DATASETS, find_dataset
 from reporting.research.filters import NoSuchFilter, chosen_variables, period, read_filters
-from reporting.research.keyset import Cursor, Position, decode, encode
+from reporting.research.keyset import Cursor, decode, encode
+from reporting.research.pages import read_page
 from reporting.research.policy import make_policy
-from reporting.research.query import Dates, Prepared, Question, prepare, read_page, select_dates
+from reporting.research.query import Dates, Prepared, Question, prepare, select_dates
 from reporting.research.standing import SiteStanding, select_standing
 from reporting.research.variables import Dataset, Language
 from reporting.scope import Scope
@@ -54,8 +56,9 @@ from sync_server.api.research_answers import (
 )
 from sync_server.api.research_dictionary import Dictionary, dictionary
 from sync_server.api.route import get
+from sync_server.api.study_rows import require_study
 from sync_server.errors import InvalidRequest, NotFound, TooExpensive
-from sync_server.keys import ENGINE, SEALER, SETTINGS
+from sync_server.keys import ENGINE, QUESTIONS, SEALER, SETTINGS
 from sync_server.policy import Right
 from sync_server.sealing import CannotOpen
 
@@ -114,22 +117,31 @@ async def get_dataset(call: Call[ResearchQuery, Nothing]) -> ResearchPage | web.
         question = _question(call, dataset, scope)
         summary = read_summary(dataset, query.group_by, query.aggregate)
         columns = _columns(dataset, query.columns)
-    position = _position(call, question, summary)
+    cursor = _cursor(call, summary)
     if query.identified:
+        await require_study(call, query.study)
         await _put_on_record(call, dataset)
     async with _connection(call, question) as (connection, dates):
         with _understood():
             prepared = await perform_on(connection, prepare(question, dates))
+        if cursor is not None and cursor.question != prepared.fingerprint:
+            raise _other_cursor()
         found = await connection.execute(select_standing(question.wanted))
         sites = [SiteStanding(*row) for row in found]
         if summary is not None:
             return answer_of(await _summed_up(connection, prepared, summary, sites), kind)
         page = await perform_on(
-            connection, read_page(prepared, [each.name for each in columns], query.limit, position)
+            connection,
+            read_page(
+                prepared,
+                [each.name for each in columns],
+                query.limit,
+                None if cursor is None else cursor.position,
+            ),
         )
     following = None
     if page.next is not None:
-        sealed = call.request.app[SEALER].seal(encode(Cursor(question.fingerprint, page.next)))
+        sealed = call.request.app[SEALER].seal(encode(Cursor(prepared.fingerprint, page.next)))
         following = sealed.decode()
     return answer_of(Found(columns, page.rows, following, sites), kind)
 
@@ -160,22 +172,24 @@ def _columns(dataset: Dataset, names: str | None) -> list[Column]:
     return [Column(each.name, each.type) for each in chosen]
 
 
-def _position(
-    call: Call[ResearchQuery, Nothing], question: Question, summary: Summary | None
-) -> Position | None:
+def _cursor(call: Call[ResearchQuery, Nothing], summary: Summary | None) -> Cursor | None:
     sealed = call.query.cursor
     if sealed is None:
         return None
-    message = "cursor: it is the `next` of another query, or no cursor of this server: begin without one."
     if summary is not None:
-        message = "cursor: groups come in one answer."
+        raise InvalidRequest("cursor: groups come in one answer.", details={"parameter": "cursor"})
     try:
-        cursor = decode(call.request.app[SEALER].open(sealed.encode()))
+        return decode(call.request.app[SEALER].open(sealed.encode()))
     except (CannotOpen, msgspec.MsgspecError) as error:
-        raise InvalidRequest(message, details={"parameter": "cursor"}) from error
-    if summary is not None or cursor.question != question.fingerprint:
-        raise InvalidRequest(message, details={"parameter": "cursor"})
-    return cursor.position
+        raise _other_cursor() from error
+
+
+def _other_cursor() -> InvalidRequest:
+    return InvalidRequest(
+        "cursor: it is the `next` of another query, or from before the study's policy was changed, or no"
+        " cursor of this server: begin without one.",
+        details={"parameter": "cursor"},
+    )
 
 
 async def _put_on_record(call: Call[ResearchQuery, Nothing], dataset: Dataset) -> None:
@@ -205,16 +219,17 @@ async def _connection(
     app, study = call.request.app, question.wanted.study
     seconds = app[SETTINGS].research_statement_seconds
     try:
-        dates = await _dates(call.connection, study)
-        if dates.dates is not None or question.audience is Audience.IDENTIFIED:
-            await _limit(call.connection, seconds)
-            yield call.connection, dates
-            return
-        async with app[ENGINE].begin() as connection:
-            await connection.execute(make_policy(study))
-        async with snapshot(app[ENGINE]) as connection:
-            await _limit(connection, seconds)
-            yield connection, await _dates(connection, study)
+        with app[QUESTIONS].at_work(call.caller.person.id):
+            dates = await _dates(call.connection, study)
+            if dates.dates is not None or question.audience is Audience.IDENTIFIED:
+                await _limit(call.connection, seconds)
+                yield call.connection, dates
+                return
+            async with app[ENGINE].begin() as connection:
+                await connection.execute(make_policy(study))
+            async with snapshot(app[ENGINE]) as connection:
+                await _limit(connection, seconds)
+                yield connection, await _dates(connection, study)
     except OperationalError as error:
         if isinstance(error.orig, psycopg.errors.QueryCanceled):
             raise TooExpensive(

@@ -31,6 +31,7 @@ from reporting.research.files import (
     select_files,
     visible,
 )
+from reporting.research.policy import make_policy
 from reporting.tables import research_files
 from sync_server.api.call import Call, ListQuery, Nothing, PageOf
 from sync_server.api.file_download import download_of
@@ -107,7 +108,8 @@ def reached_sites(
     """
     scope = caller.scope(right)
     if wanted is not None:
-        for site in wanted:
+        # Of no site: nothing is asked for, and no right would be.
+        for site in wanted or (None,):
             caller.require(right, study, site)
         return tuple(sorted(set(wanted)))
     if scope.covers(study, None):
@@ -120,7 +122,7 @@ def reached_sites(
 
 def require_all(caller: Caller, right: Right, study: str, sites: Sequence[str] | None) -> None:
     """The right on all that a file holds. Raises NotAllowed, NotFound."""
-    for site in sites if sites is not None else (None,):
+    for site in sites or (None,):
         caller.require(right, study, site)
 
 
@@ -137,6 +139,8 @@ async def ask(
             details={"most": MOST_OPEN},
         )
     made = file_row(row)
+    # As queries do: without one there is neither code nor pseudonym in the file.
+    await call.connection.execute(make_policy(new.study))
     await call.connection.execute(enter_making(made.id, made.study))
     await call.record(
         f"{new.kind}.ask",

@@ -4,6 +4,7 @@
 |---|---|
 | a statement takes longer than `RESEARCH_STATEMENT_SECONDS` | 422 `too_expensive`, with what to do about it |
 | it waits as long for a lock | likewise |
+| too many are asked at once | 429, by `limits.questions` |
 """
 
 from collections.abc import AsyncIterator
@@ -17,17 +18,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sync_server.api.call import Call
 from sync_server.errors import TooExpensive
-from sync_server.keys import SETTINGS
+from sync_server.keys import QUESTIONS, SETTINGS
 
 
 @asynccontextmanager
 async def limited(call: Call[Any, Any], advice: str) -> AsyncIterator[AsyncConnection]:
-    """The call's connection, whose statements are given up after a time. Raises TooExpensive."""
-    seconds = call.request.app[SETTINGS].research_statement_seconds
+    """The call's connection, whose statements are given up after a time. Raises TooExpensive, TooMany."""
+    app = call.request.app
+    seconds = app[SETTINGS].research_statement_seconds
     limit = select(func.set_config("statement_timeout", f"{seconds}s", True))
-    await call.connection.execute(limit)
     try:
-        yield call.connection
+        with app[QUESTIONS].at_work(call.caller.person.id):
+            await call.connection.execute(limit)
+            yield call.connection
     except OperationalError as error:
         if not isinstance(error.orig, psycopg.errors.QueryCanceled):
             raise

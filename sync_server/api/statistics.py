@@ -205,7 +205,7 @@ async def get_retest(call: Call[RetestQuery, Nothing]) -> RetestTold:
     Of those who were measured at both. A group that was treated in between shows both together.
     """
     query, read = call.query, await _read(call)
-    between = _two_visits(query, read.visits)
+    between = _two_visits(query, read)
     if between is None:
         raise InvalidRequest(
             f"{query.study} has not two visits with this score: say which with first and second.",
@@ -234,7 +234,7 @@ async def get_participant(call: Call[ParticipantQuery, Nothing]) -> ParticipantT
     visits = [visit for visit in read.visits if participant in read.sample.values[visit]]
     if participant is None or not visits:
         raise NotFound(f"No participant {shown} was measured in {query.study}.")
-    between = _two_visits(query, read.visits)
+    between = _two_visits(query, read)
     change = None
     if between is not None:
         change = await asyncio.to_thread(change_of, read.sample, participant, *between)
@@ -243,10 +243,12 @@ async def get_participant(call: Call[ParticipantQuery, Nothing]) -> ParticipantT
 
 
 async def wanted_of(call: Call[Any, Any], query: StudyQuery) -> Wanted:
-    """What is asked for, as far as the caller may see it. Raises NotFound, NotAllowed."""
+    """What is asked for, as far as the caller may see it. Raises InvalidRequest, NotFound, NotAllowed."""
     named = None
     if query.sites is not None:
         named = [site.strip() for site in query.sites.split(",") if site.strip()]
+        if not named:
+            raise InvalidRequest("sites names one site at least.", details={"parameter": "sites"})
     sites = reached_sites(call.caller, "research.read", query.study, named)
     await require_study(call, query.study)
     return Wanted(query.study, sites)
@@ -277,7 +279,7 @@ async def _read(call: Call[Any, Nothing]) -> _Read:
     if variable is None:
         raise NotFound(f"There is no score {name}: GET /api/research/statistics lists them.")
     async with limited(call, _ADVICE) as connection:
-        rows = (await connection.execute(select_measurements(variable, wanted))).all()
+        rows = (await connection.execute(select_measurements([variable], wanted))).all()
     # Thousands of rows and sums over them: not in the loop that serves everybody.
     sample = await asyncio.to_thread(_chosen, rows, include_flagged=query.include_flagged)
     told = SampleTold(
@@ -295,7 +297,7 @@ async def _read(call: Call[Any, Nothing]) -> _Read:
 
 
 def _chosen(rows: Any, *, include_flagged: bool) -> Sample:
-    return choose((Measurement(*row) for row in rows), include_flagged=include_flagged)
+    return choose((Measurement(*row[2:]) for row in rows), include_flagged=include_flagged)
 
 
 async def _standing(call: Call[Any, Any], wanted: Wanted) -> list[SiteStanding]:
@@ -307,7 +309,7 @@ async def _ordered(call: Call[Any, Any], study: str, visits: Any) -> list[str]:
     return in_order(visits, planned)
 
 
-def _two_visits(query: VisitsQuery, visits: list[str]) -> tuple[str, str] | None:
+def _two_visits(query: VisitsQuery, read: _Read) -> tuple[str, str] | None:
     """Those that are meant; None: there are none to choose from. Raises InvalidRequest."""
     if query.first is not None and query.second is not None:
         if query.first == query.second:
@@ -316,6 +318,7 @@ def _two_visits(query: VisitsQuery, visits: list[str]) -> tuple[str, str] | None
     if (query.first is None) != (query.second is None):
         missing = "first" if query.first is None else "second"
         raise InvalidRequest("Say both, first and second, or neither.", details={"parameter": missing})
+    visits = [visit for visit in read.visits if read.sample.has_value(visit)]
     return (visits[0], visits[1]) if len(visits) > 1 else None
 
 

@@ -21,7 +21,9 @@ from reporting.research.audience import Audience
 from reporting.research.audience import Wanted as Rows
 from reporting.research.datasets import DATASETS
 from reporting.research.exporting import count_rows
+from reporting.research.file_watermark import select_sites
 from reporting.research.filters import NoSuchFilter
+from reporting.research.policy import make_policy
 from reporting.studies.rows import select_status
 from sync_server.cli.made_file import made_here, make_file
 from sync_server.cli.target import data_dir_option, fail, target
@@ -115,9 +117,12 @@ def export(  # noqa: PLR0917 (as click calls it)
     with transaction(database_url) as connection:
         if connection.scalar(select_status(study)) is None:
             fail(f"There is no study {study}.")
+        if unknown := sorted(set(sites) - set(connection.scalars(select_sites(study)))):
+            fail(f"{study} does not run at {', '.join(unknown)}, and has no sessions from there.")
         if dry_run:
             _tell_rows(_rows(connection, wanted, request), asked_of(request), as_json=as_json)
             return
+        connection.execute(make_policy(study))
         connection.execute(record_entry(made_here(wanted, "export", on_record(wanted.request))))
     place = out / f"{MAKER.name(wanted)}.zip" if out.is_dir() else out
     made, size, sha256 = make_file(database_url, wanted, MAKER, place)

@@ -17,6 +17,7 @@ import msgspec
 
 from reporting.audit import record_entry
 from reporting.reports.contents import Kind
+from reporting.research.policy import make_policy
 from reporting.research.variables import Language
 from reporting.studies.rows import select_status
 from sync_server.cli.made_file import made_here, make_file
@@ -65,6 +66,7 @@ def report(  # noqa: PLR0917 (as click calls it)
     with transaction(database_url) as connection:
         if connection.scalar(select_status(study)) is None:
             fail(f"There is no study {study}.")
+        connection.execute(make_policy(study))
         connection.execute(record_entry(made_here(wanted, "report")))
     place = out / f"{MAKER.name(wanted)}.pdf" if out.is_dir() else out
     _, size, sha256 = make_file(database_url, wanted, MAKER, place)

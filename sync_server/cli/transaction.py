@@ -28,9 +28,14 @@ def transaction(database_url: str) -> Iterator[Connection]:
 
 
 def why_unusable(error: sqlalchemy.exc.DBAPIError) -> str | None:
-    """A sentence for a Postgres that is away or has no schema; None for every other failure."""
+    """A sentence for a Postgres that is away, has no schema or hides rows; None for every other failure."""
     if isinstance(error, sqlalchemy.exc.OperationalError):
         return f"Postgres cannot be reached: {error.orig}"
+    if isinstance(error.orig, psycopg.errors.InsufficientPrivilege) and "row-level" in str(error.orig):
+        return (
+            "Row-level security would hide rows from the service's role in Postgres: as a superuser, run what"
+            " `sync-server researchers sql` prints."
+        )
     if isinstance(error.orig, psycopg.errors.UndefinedTable):
         return "The database has not this release's schema: `sync-server migrate` brings it there."
     return None

@@ -4,9 +4,11 @@ A row is formatted once, by the server; here pieces of a quarter of a megabyte a
 the next ones are read. What values look like: `reporting.research.exporting`. Lines end with `\\n`.
 """
 
+import contextlib
 import hashlib
 import zipfile
 from collections.abc import Callable, Generator, Mapping
+from functools import partial
 from typing import Any, Final
 
 import psycopg
@@ -52,7 +54,8 @@ def write_copied(
 
     hashed = hashlib.sha256()
     size = lines = 0
-    with member(archive, name, level=LEVEL) as file, ahead(pieces()) as read:
+    reading = ahead(pieces(), idle=lambda: tell(lines), interrupt=partial(_cancel, connection))
+    with member(archive, name, level=LEVEL) as file, reading as read:
         for piece in read:
             hashed.update(piece)
             size += len(piece)
@@ -61,3 +64,9 @@ def write_copied(
             file.write(piece)
             tell(lines)
     return Written(name, counted[0], size, hashed.hexdigest())
+
+
+def _cancel(connection: psycopg.Connection[Any]) -> None:
+    # Where Postgres is away there is nothing to cancel.
+    with contextlib.suppress(psycopg.Error):
+        connection.cancel_safe(timeout=5)

@@ -15,7 +15,7 @@ _TYPES: Final[Mapping[Type, ColumnType]] = {
     Type.TIMESTAMP: ColumnType.TIMESTAMP,
     Type.JSON: ColumnType.TEXT,
 }
-_TAKEN_AWAY: Final = frozenset({Rule.DATE, Rule.JUDGED, Rule.MEMBERS, Rule.WITHHOLD})
+_TAKEN_AWAY: Final = frozenset({Rule.DATE, Rule.CLOCK, Rule.JUDGED, Rule.MEMBERS, Rule.WITHHOLD})
 
 
 def table_of(

@@ -146,6 +146,13 @@ class Piece(NamedTuple):
     ends: bool
 
 
+def rows_within(table: Table, *, rows: int, cells: int) -> int:
+    """How many rows of the table to hold at once, that there are neither more rows nor more cells; one at
+    least.
+    """
+    return max(1, min(rows, cells // len(table.columns)))
+
+
 def in_pieces(
     table: Table, batches: Iterable[Batch], size: int, *, most_text: int = MOST_TEXT
 ) -> Iterator[Piece]:

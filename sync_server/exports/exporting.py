@@ -11,12 +11,13 @@ the archive, and moved into it. The same request on the same data is the same by
 |---|---|
 | a value that the format cannot hold | CannotMake, with row and column |
 | a format's library is not installed here | CannotMake, with what to install |
-| the study has no policy, and codes are asked for (redcap, bids) | CannotMake: rows have no code |
+| the study's policy was taken away meanwhile (redcap, bids) | CannotMake: rows have no code |
 | conditions on dates, of a study that shows none by now | CannotMake |
 """
 
 import zipfile
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, cast
 
@@ -24,6 +25,7 @@ import msgspec
 import psycopg
 from sqlalchemy import Connection, Select
 
+from reporting.compiled import compiled
 from reporting.research.audience import Audience
 from reporting.research.audience import Wanted as Rows
 from reporting.research.datasets import DATASETS
@@ -49,6 +51,8 @@ LAYOUT: Final = 1
 """Grows when the same data are to be other bytes."""
 ROWS_AT_ONCE: Final = 2_000
 
+_LONG: Final = ("tables", "statements")
+"""Versions that are not told in the manifest."""
 _LIBRARIES: Final[Mapping[str, tuple[str, ...]]] = {
     "excel": ("xlsxwriter",),
     "parquet": ("pyarrow",),
@@ -57,7 +61,9 @@ _LIBRARIES: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 def versions(wanted: Wanted) -> Json:
-    """What besides request and data decides the bytes: columns and their meaning, libraries, zlib."""
+    """What besides request and data decides the bytes: columns and their meaning, how they are read and
+    de-identified, libraries, zlib.
+    """
     request = read_request(wanted)
     tables = [
         table_of(DATASETS[name], request.language, identified=wanted.identified, chosen=asked.columns)
@@ -72,6 +78,7 @@ def versions(wanted: Wanted) -> Json:
     return {
         "layout": LAYOUT,
         "tables": msgspec.to_builtins(tables),
+        "statements": _statements(wanted),
         "scoring": scoring,
         "libraries": {each: _version(each) for each in ("reportlab", *_LIBRARIES.get(request.format, ()))},
         "zlib": zipfile.zlib.ZLIB_RUNTIME_VERSION,  # type: ignore[attr-defined]
@@ -134,8 +141,7 @@ class _Export:
         self._archive = archive
         self._wanted = task.wanted
         self._request = read_request(task.wanted)
-        self._audience = Audience.IDENTIFIED if task.wanted.identified else Audience.DEIDENTIFIED
-        self._rows = Rows(task.wanted.study, task.wanted.sites)
+        self._audience, self._rows = _read_as(task.wanted)
         self._datasets = [DATASETS[each] for each in self._request.as_json()["datasets"]]
         self._parts = parts_of(self._request, self._audience, self._rows, task.connection)
         self._expected: dict[str, int] = {}
@@ -156,7 +162,7 @@ class _Export:
             self._behind += file.rows
             written.append(file)
             described += tables
-        self._total = self._behind
+        self._total = max(self._behind, self._told)
         self._tell(0, "codebook")
         from sync_server.exports.codebook_pdf import codebook_pdf  # noqa: PLC0415 (its library is heavy)
 
@@ -236,9 +242,20 @@ class _Export:
             "identified": self._wanted.identified,
             "policy": None if policy is None else dict(policy._mapping),
             "request": self._request.as_json(),
-            "versions": {name: told for name, told in versions(self._wanted).items() if name != "tables"},
+            "versions": {name: told for name, told in versions(self._wanted).items() if name not in _LONG},
         }
         return manifest(written, data=data, watermark=self._task.watermark)
+
+
+def _statements(wanted: Wanted) -> str:
+    audience, rows = _read_as(wanted)
+    texts = [compiled(typed_rows(dataset, audience, rows))[0] for dataset in DATASETS.values()]
+    return sha256("\n".join(texts).encode()).hexdigest()
+
+
+def _read_as(wanted: Wanted) -> tuple[Audience, Rows]:
+    audience = Audience.IDENTIFIED if wanted.identified else Audience.DEIDENTIFIED
+    return audience, Rows(wanted.study, wanted.sites)
 
 
 def _version(package: str) -> str | None:

@@ -13,11 +13,12 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sync_server.exports.described import Batch, Column, ColumnType, Table, in_pieces
+from sync_server.exports.described import Batch, Column, ColumnType, Table, in_pieces, rows_within
 from sync_server.exports.whole_file import Written, described_file, whole_file
 
 ROWS_A_GROUP: Final = 10_000
-"""What is in memory at once, as arrays; part of the file's bytes."""
+CELLS_A_GROUP: Final = 400_000
+"""What is in memory at once, as arrays, of many columns fewer rows; part of the file's bytes."""
 
 _TYPES: Final = {
     ColumnType.TEXT: pa.string(),
@@ -35,10 +36,11 @@ def write_parquet(table: Table, batches: Iterable[Batch], folder: Path) -> Writt
     schema = pa.schema(
         [_field(column) for column in table.columns], metadata={"name": table.name, "label": table.label}
     )
+    most = rows_within(table, rows=ROWS_A_GROUP, cells=CELLS_A_GROUP)
     rows = 0
     with whole_file(target) as path, pq.ParquetWriter(path, schema, compression="zstd") as writer:
         group: list[pa.RecordBatch] = []
-        for piece in in_pieces(table, batches, ROWS_A_GROUP):
+        for piece in in_pieces(table, batches, most):
             rows += piece.rows
             arrays = [
                 pa.array(cells, kept.type, from_pandas=False)

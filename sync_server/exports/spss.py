@@ -1,9 +1,9 @@
 """SPSS: `<name>.sav` with the labels of variables and of values.
 
-pyreadstat takes a whole data frame, so memory is bounded by parts: up to ROWS_A_PART rows are one `.sav`;
-more are `<name>_sav.zip` with `<name>_1.sav`, `<name>_2.sav` … Within a part a text column is as wide as its
-longest text, so parts may differ in width: R and Python bind them as they are, SPSS wants `ALTER TYPE` before
-`ADD FILES`.
+pyreadstat takes a whole data frame, so memory is bounded by parts: up to ROWS_A_PART rows, or CELLS_A_PART
+cells, are one `.sav`; more are `<name>_sav.zip` with `<name>_1.sav`, `<name>_2.sav` … Within a part a text
+column is as wide as its longest text, so parts may differ in width: R and Python bind them as they are, SPSS
+wants `ALTER TYPE` before `ADD FILES`.
 
 | what comes | what follows |
 |---|---|
@@ -37,11 +37,13 @@ from sync_server.exports.described import (
     Table,
     Value,
     in_pieces,
+    rows_within,
 )
 from sync_server.exports.whole_file import Written, described_file, whole_file
 from sync_server.exports.zipped import member, zip_of
 
 ROWS_A_PART: Final = 100_000
+CELLS_A_PART: Final = 3_000_000
 """What is in memory at once; part of what the files are."""
 
 LONGEST_TEXT: Final = 32_767
@@ -73,7 +75,7 @@ def write_spss(
     if len(set(names)) != len(names):
         raise CannotHold(f"Two columns of {table.name} have one name in SPSS: {', '.join(sorted(names))}.")
     parts = _Parts(table)
-    pieces = in_pieces(table, batches, rows_a_part)
+    pieces = in_pieces(table, batches, rows_within(table, rows=rows_a_part, cells=CELLS_A_PART))
     target = folder / f"{table.name}.sav"
     part, following = parts.next(pieces)
     if following is None:

@@ -59,7 +59,7 @@ async def deliver_sweep(entry: Started, resources: Resources) -> None:  # noqa: 
 
 def _make(number: int, resources: Resources, *, last: bool) -> str:
     settings = resources.settings
-    engine = sync_engine(settings.database_url, application_name="metricis-files")
+    engine = sync_engine(settings.database_url, application_name="metricis-files", holds=True)
     keep = timedelta(days=settings.research_files_keep_days)
     try:
         row = make_file(engine, settings.files_folder, number, makers=maker_of, keep=keep, last=last)

@@ -1,4 +1,4 @@
-"""Bars: counts by month with the sum as a line, and shares of a whole side by side."""
+"""Bars: counts by month with their sum so far as a line, and shares of a whole side by side."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,6 @@ from sync_server.reports.sheets import (
     Area,
     Colour,
     Sheets,
-    between,
 )
 
 BAR: Final = 21.0
@@ -36,15 +35,20 @@ class Months:
     counts_name: str
     sum_name: str
     tick_labels: Sequence[str]
-    """Of `whole_ticks` of the largest count."""
+    """Of `sum_ticks`: one scale for bars and line, so that both can be read."""
     sum_label: str
     """The sum at the end."""
 
 
+def sum_ticks(counts: Sequence[int]) -> list[int]:
+    """The round numbers at the left edge."""
+    return whole_ticks(sum(counts), 5)
+
+
 def draw_months(sheets: Sheets, months: Months, area: Area) -> None:
-    """Bars, and over them the sum as steps on a scale of its own that ends at its last value."""
+    """Bars, and over them the sum so far, as steps that rise where the bars stand."""
     _draw_key(sheets, months, area.x, area.y)
-    steps = whole_ticks(max(months.counts, default=0))
+    steps = sum_ticks(months.counts)
     gutter = max(width_of(label, TINY) for label in months.tick_labels) + 6
     room = width_of(months.sum_label, SMALL) + 8
     left, right = area.x + gutter, area.right - room
@@ -60,7 +64,7 @@ def draw_months(sheets: Sheets, months: Months, area: Area) -> None:
         if count:
             at = left + slot * (place + 0.5) - bar / 2
             sheets.box(Area(at, up.at(count), bar, bottom - up.at(count)), BLUE)
-    _draw_sum(sheets, months, between(left, top, right, bottom), slot)
+    _draw_sum(sheets, months, left, slot, up)
     sheets.stroke([(left, bottom), (right, bottom)], FAINT)
     _draw_labels(sheets, months.labels, left, slot, bottom)
 
@@ -75,20 +79,18 @@ def _draw_key(sheets: Sheets, months: Months, x: float, y: float) -> None:
         put(sheets, [line(months.sum_name, SMALL)], at + 16, y, SOFT)
 
 
-def _draw_sum(sheets: Sheets, months: Months, area: Area, slot: float) -> None:
-    left, top, bottom = area.x, area.y, area.bottom
-    total = sum(months.counts)
-    if not total or not months.sum_name:
+def _draw_sum(sheets: Sheets, months: Months, left: float, slot: float, up: Scale) -> None:
+    if not any(months.counts) or not months.sum_name:
         return
-    up = Scale(0, total, bottom, top)
-    points, so_far = [(left, bottom)], 0
+    points, so_far = [(left, up.at(0))], 0
     for place, count in enumerate(months.counts):
         so_far += count
         points += [(left + slot * place, up.at(so_far)), (left + slot * (place + 1), up.at(so_far))]
     # White beneath it keeps it apart from the bars, in black and white too.
     sheets.stroke(points, WHITE, 3)
     sheets.stroke(points, RUST, 1.4)
-    put(sheets, [line(months.sum_label, SMALL)], area.right + 4, top - SMALL.size * 0.65, INK)
+    x, y = points[-1]
+    put(sheets, [line(months.sum_label, SMALL)], x + 4, y - SMALL.size * 0.65, INK)
 
 
 def _draw_labels(sheets: Sheets, labels: Sequence[str], left: float, slot: float, bottom: float) -> None:

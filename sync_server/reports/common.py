@@ -83,8 +83,10 @@ def flag_name(code: str, say: Wording) -> str:
 
 
 def visit_name(visit: str, title: str) -> str:
-    """A visit's title with its code, where they differ."""
-    return visit if not title or title == visit else f"{title} ({visit})"
+    """A visit's title with its code, where they differ by more than capitals."""
+    if not title:
+        return visit
+    return title if title.casefold() == visit.casefold() else f"{title} ({visit})"
 
 
 def study_title(study: StudyHeading) -> str:

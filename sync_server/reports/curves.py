@@ -93,7 +93,7 @@ def draw_curve(sheets: Sheets, curve: Curve, area: Area) -> None:
     put(sheets, title_of(curve.title, width), x, area.y)
     leading = TINY.size * LEADING
     top = area.y + curve.title_lines * SMALL_STRONG.size * LEADING + 8
-    bottom = area.bottom - leading * (NOTES + 1) - 3
+    bottom = area.bottom - leading * (NOTES + 1) - 6
     gutter = max((width_of(label, TINY) for label in curve.labels), default=0.0) + 5
     plot = between(x + gutter, top, area.right, bottom)
     if curve.points:
@@ -101,7 +101,7 @@ def draw_curve(sheets: Sheets, curve: Curve, area: Area) -> None:
     else:
         _draw_empty(sheets, curve, plot)
     _draw_ends(sheets, curve, plot)
-    at = bottom + leading + 2
+    at = bottom + leading + 5
     for text, is_notable in curve.notes:
         note = shortened(text, TINY, width - (7 if is_notable else 0))
         if is_notable:
@@ -141,7 +141,8 @@ def _draw_empty(sheets: Sheets, curve: Curve, area: Area) -> None:
 
 def _draw_ends(sheets: Sheets, curve: Curve, area: Area) -> None:
     first, last = (line(text, TINY) for text in curve.ends)
-    y = area.bottom + 0.5
+    # Clear of a dot on the axis.
+    y = area.bottom + 3
     if curve.ends[0] == curve.ends[1]:
         put(sheets, [first], area.x + area.width / 2, y, SOFT, align=0.5)
         return

@@ -50,6 +50,7 @@ def _block(step: Step, alternative: str, is_last: bool) -> Block:
 
     def draw(sheets: Sheets, y: float) -> None:
         with sheets.tagged("Figure", alternative):
+            _draw_box(sheets, main, MARGIN, y, CONTENT_WIDTH * _MAIN)
             bottom = y + main.height
             if not is_last:
                 _arrow(sheets, (centre, bottom), (centre, bottom + between))
@@ -58,7 +59,6 @@ def _block(step: Step, alternative: str, is_last: bool) -> Block:
                 x = MARGIN + CONTENT_WIDTH * (1 - _SIDE)
                 _arrow(sheets, (centre, middle), (x, middle))
                 _draw_box(sheets, side, x, middle - side.height / 2, CONTENT_WIDTH * _SIDE, is_side=True)
-            _draw_box(sheets, main, MARGIN, y, CONTENT_WIDTH * _MAIN)
 
     return Block(main.height + between, draw)
 

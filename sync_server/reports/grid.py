@@ -10,6 +10,8 @@ from sync_server.reports.lines import Line, Style, width_of, wrapped
 from sync_server.reports.sheets import INK, RULE, SHADE, Area, Sheets
 
 _PADDING: Final = 4.0
+_APART: Final = 10.0
+"""More room left of a text whose left neighbour is a number, which stands at that edge."""
 _MOST_LINES: Final = 12
 """Of a cell: longer text is cut, with an ellipsis."""
 
@@ -42,8 +44,8 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, empty: st
 def _widths(columns: Sequence[Column]) -> list[float]:
     """By the columns' parts, but none narrower than the longest word of its head."""
     least = [
-        max(width_of(word, SMALL_STRONG) for word in column.head.split(" ")) + 2 * _PADDING + 1
-        for column in columns
+        max(width_of(word, SMALL_STRONG) for word in column.head.split(" ")) + indent + 2 * _PADDING + 1
+        for column, indent in zip(columns, _indents(columns), strict=True)
     ]
     widths = [0.0] * len(columns)
     free = set(range(len(columns)))
@@ -58,6 +60,14 @@ def _widths(columns: Sequence[Column]) -> list[float]:
         for each in narrow:
             widths[each] = least[each]
         free -= narrow
+
+
+def _indents(columns: Sequence[Column]) -> list[float]:
+    follows_number = [False, *(column.is_number for column in columns)]
+    return [
+        _APART if after and not column.is_number else 0.0
+        for column, after in zip(columns, follows_number, strict=False)
+    ]
 
 
 def _opened(block: Block, *, with_next: bool) -> Block:
@@ -79,7 +89,7 @@ def _closed(block: Block) -> Block:
 def _row(
     columns: Sequence[Column], widths: Sequence[float], texts: Sequence[str], kind: str, number: int
 ) -> Block:
-    cells = _cells(widths, texts, SMALL_STRONG if kind == "TH" else SMALL)
+    cells = _cells(columns, widths, texts, SMALL_STRONG if kind == "TH" else SMALL)
     height = max(height_of(cell) for cell in cells) + 2 * _PADDING - 2
 
     def draw(sheets: Sheets, y: float) -> None:
@@ -98,7 +108,7 @@ def _row(
 
 def _as_artifact(columns: Sequence[Column], widths: Sequence[float]) -> Draw:
     """The head again: a reader that reads aloud has heard it."""
-    cells = _cells(widths, [column.head for column in columns], SMALL_STRONG)
+    cells = _cells(columns, widths, [column.head for column in columns], SMALL_STRONG)
     height = max(height_of(cell) for cell in cells) + 2 * _PADDING - 2
 
     def draw(sheets: Sheets, y: float) -> None:
@@ -110,10 +120,12 @@ def _as_artifact(columns: Sequence[Column], widths: Sequence[float]) -> Draw:
     return draw
 
 
-def _cells(widths: Sequence[float], texts: Sequence[str], style: Style) -> list[list[Line]]:
+def _cells(
+    columns: Sequence[Column], widths: Sequence[float], texts: Sequence[str], style: Style
+) -> list[list[Line]]:
     return [
-        wrapped(text, style, width - 2 * _PADDING, _MOST_LINES)
-        for text, width in zip(texts, widths, strict=True)
+        wrapped(text, style, width - indent - 2 * _PADDING, _MOST_LINES)
+        for text, width, indent in zip(texts, widths, _indents(columns), strict=True)
     ]
 
 
@@ -122,8 +134,8 @@ def _placed(
 ) -> Iterator[tuple[Column, float, list[Line]]]:
     """Each cell with its column, and where its text stands: at the left edge, or for numbers the right."""
     x = MARGIN
-    for column, width, cell in zip(columns, widths, cells, strict=True):
-        yield column, x + width - _PADDING if column.is_number else x + _PADDING, cell
+    for column, width, indent, cell in zip(columns, widths, _indents(columns), cells, strict=True):
+        yield column, x + width - _PADDING if column.is_number else x + indent + _PADDING, cell
         x += width
 
 

@@ -40,7 +40,7 @@ from sync_server.reports.wording import MISSING, Wording
 COLUMNS: Final = 3
 _GAP: Final = 14.0
 _WIDTH: Final = (CONTENT_WIDTH - _GAP * (COLUMNS - 1)) / COLUMNS
-_CHART_HEIGHT: Final = 114.0
+_CHART_HEIGHT: Final = 117.0
 """Without its title."""
 
 

@@ -1,10 +1,11 @@
 """The pages of a site's report."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from reporting.reports.contents import MonthCount, SiteReport, VisitCount
 from reporting.research.variables import Language
-from sync_server.reports.bars import BAR, Months, Part, Stacked, draw_months, draw_stacked
+from sync_server.reports.bars import BAR, Months, Part, Stacked, draw_months, draw_stacked, sum_ticks
 from sync_server.reports.blocks import Fact, Figure, facts, figure, note, paragraph, section, title
 from sync_server.reports.common import (
     flags_table,
@@ -17,7 +18,6 @@ from sync_server.reports.common import (
 )
 from sync_server.reports.flow import TALLEST, Block, space
 from sync_server.reports.grid import Column, table
-from sync_server.reports.scales import whole_ticks
 from sync_server.reports.sheets import BAND, BLUE, FAINT, INK, WHITE
 from sync_server.reports.wording import MISSING, Wording
 
@@ -91,7 +91,7 @@ def _months(months: Sequence[MonthCount], counts: list[int], what: str, say: Wor
         counts=counts,
         counts_name=say(f"{what}_by_month"),
         sum_name=say("enrolled_so_far"),
-        tick_labels=[say.number(tick) for tick in whole_ticks(max(counts))],
+        tick_labels=[say.number(tick) for tick in sum_ticks(counts)],
         sum_label=say.number(total),
     )
     alternative = say(
@@ -164,15 +164,16 @@ def _completion(visit: VisitCount, say: Wording) -> str:
 
 
 def _quality(report: SiteReport, say: Wording) -> list[Block]:
+    summary = paragraph(
+        say(
+            "quality_summary",
+            flagged=say.of(report.sessions_flagged, report.sessions),
+            serious=say.of(report.sessions_serious, report.sessions),
+        )
+    )
     return [
         *section(say("section_quality")),
-        *paragraph(
-            say(
-                "quality_summary",
-                flagged=say.of(report.sessions_flagged, report.sessions),
-                serious=say.of(report.sessions_serious, report.sessions),
-            )
-        ),
+        *(replace(each, with_next=True) for each in summary),
         *flags_table(report.flags, say),
     ]
 

@@ -1,6 +1,7 @@
 """The pages of a study's report."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Final
 
@@ -102,20 +103,24 @@ def _flow(report: StudyReport, say: Wording) -> list[Block]:
     known: tuple[str, ...] = ()
     if report.not_on_roster:
         known = (say("flow_not_on_roster", number=number(report.not_on_roster)),)
+    stages = [
+        Step(say("flow_enrolled", number=number(people.ever_enrolled))),
+        Step(say("flow_measured", number=number(report.with_sessions)), known),
+        *(_visit_step(each, say) for each in report.visits),
+    ]
+    # Who left did so somewhere on the way; beside the last stage, what follows is what was less who left.
+    stages[-1] = replace(
+        stages[-1],
+        left_head=say("flow_withdrawn", number=number(people.withdrawn)),
+        left_details=_reasons(report.reasons, say),
+    )
     steps = [
         Step(
             say("flow_roster", number=number(people.total)),
             (),
             say("flow_not_enrolled", number=number(people.screened)),
         ),
-        Step(
-            say("flow_enrolled", number=number(people.ever_enrolled)),
-            (),
-            say("flow_withdrawn", number=number(people.withdrawn)),
-            _reasons(report.reasons, say),
-        ),
-        Step(say("flow_measured", number=number(report.with_sessions)), known),
-        *(_visit_step(each, say) for each in report.visits),
+        *stages,
         Step(
             say("flow_end", number=number(people.enrolled + people.completed)),
             (
@@ -139,18 +144,11 @@ def _visit_step(visit: VisitCount, say: Wording) -> Step:
     details = [say("flow_visit_in_window", number=number(visit.in_window))]
     if visit.due or visit.planned:
         details.append(say("flow_visit_open", due=number(visit.due), planned=number(visit.planned)))
-    lost = visit.missed + visit.cancelled
-    return Step(
-        say("flow_visit", visit=visit_name(visit.visit, visit.title), number=number(visit.completed)),
-        details,
-        say("flow_visit_lost", number=number(lost)) if lost else "",
-        (
-            say("flow_missed", number=number(visit.missed)),
-            say("flow_cancelled", number=number(visit.cancelled)),
-        )
-        if lost
-        else (),
-    )
+    if visit.missed or visit.cancelled:
+        missed, cancelled = number(visit.missed), number(visit.cancelled)
+        details.append(say("flow_visit_not_done", missed=missed, cancelled=cancelled))
+    head = say("flow_visit", visit=visit_name(visit.visit, visit.title), number=number(visit.completed))
+    return Step(head, details)
 
 
 def _reasons(reasons: Sequence[ReasonCount], say: Wording) -> list[str]:

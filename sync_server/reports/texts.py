@@ -45,9 +45,7 @@ TEXTS: Final[Mapping[str, Text]] = {
     "completed_sessions": Text("completed: {number}", "terminées : {number}"),
     "enrolled_of_screened": Text("on the roster: {number}", "sur la liste : {number}"),
     "visits_completed": Text("Visits completed", "Visites faites"),
-    "visits_completed_detail": Text(
-        "of those whose window is over", "parmi celles dont la fenêtre est passée"
-    ),
+    "visits_completed_detail": Text("of those completed or missed", "parmi les faites et les manquées"),
     "sessions_flagged": Text("Sessions to look at", "Passations à examiner"),
     "flagged_detail": Text("with a warning or worse", "avec un avertissement ou pire"),
     "complete_through": Text("Data complete through", "Données complètes jusqu'au"),
@@ -118,7 +116,7 @@ TEXTS: Final[Mapping[str, Text]] = {
         "The task was done; its trials do not define this score.",
         "La tâche a été faite ; ses essais ne définissent pas ce score.",
     ),
-    "undefined_some": Text("undefined in {number} sessions", "non défini dans {number} passations"),
+    "undefined_some": Text("sessions without this score: {number}", "passations sans ce score : {number}"),
     "no_scores": Text("No session has a scored task yet.", "Aucune passation n'a encore de tâche cotée."),
     "tasks_not_done": Text("Not done: {tasks}.", "Non fait : {tasks}."),
     "day_number": Text("day {number}", "jour {number}"),
@@ -177,8 +175,8 @@ TEXTS: Final[Mapping[str, Text]] = {
     ),
     "no_enrolment": Text("Nobody has been enrolled yet.", "Personne n'est encore inclus."),
     "undated": Text(
-        "{number} participants were enrolled on a day that is not known; they are not in the chart.",
-        "{number} participants ont été inclus un jour inconnu ; ils ne sont pas dans le graphique.",
+        "Enrolled on a day that is not known, and not in the chart: {number}.",
+        "Inclus un jour inconnu, et absents du graphique : {number}.",
     ),
     "visits_alternative": Text("Visits by state. {rows}", "Visites par état. {rows}"),
     "visits_row": Text(
@@ -217,9 +215,9 @@ TEXTS: Final[Mapping[str, Text]] = {
     "flow_visit": Text("{visit}: {number} completed", "{visit} : {number} faites"),
     "flow_visit_in_window": Text("{number} in their window", "{number} dans la fenêtre"),
     "flow_visit_open": Text("{due} due, {planned} planned", "{due} à faire, {planned} prévues"),
-    "flow_visit_lost": Text("Not done: {number}", "Non faites : {number}"),
-    "flow_missed": Text("{number} missed", "{number} manquées"),
-    "flow_cancelled": Text("{number} cancelled", "{number} annulées"),
+    "flow_visit_not_done": Text(
+        "{missed} missed, {cancelled} cancelled", "{missed} manquées, {cancelled} annulées"
+    ),
     "flow_end": Text("In the study: {number}", "Dans l'étude : {number}"),
     "flow_completed": Text("{number} have completed it", "{number} l'ont terminée"),
     "flow_going_on": Text("{number} go on", "{number} continuent"),

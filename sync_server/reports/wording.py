@@ -59,10 +59,12 @@ class Wording:
         if value is None:
             return MISSING
         if unit is Unit.SHARE:
-            if sign:
-                shown = self.number(value * 100, 1) + ("" if bare else f"\u00a0{self('points')}")
+            if bare:
+                shown = self.number(value * 100, 1)
             else:
-                shown = self.share(value, 0 if bare else 1)
+                shown = (
+                    f"{self.number(value * 100, 1)}\u00a0{self('points')}" if sign else self.share(value, 1)
+                )
         elif unit is Unit.MILLISECONDS:
             shown = self.number(value) + ("" if bare else "\u00a0ms")
         else:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
@@ -115,6 +116,8 @@ def content_key(connection: Connection, wanted: Wanted, maker: Maker, watermark:
         "data": _data(connection, wanted, maker),
         "watermark": watermark,
         "versions": maker.versions(wanted),
+        # What was mended in a release is not to be had from files of the one before.
+        "release": version("metricis-sync"),
     }
     return hashlib.sha256(msgspec.json.encode(told, order="deterministic")).hexdigest()
 

@@ -11,10 +11,12 @@ Done by whoever works on the queue `reports`: it has the folder.
 """
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from reporting.research import files
 from sync_server.research_files.folder import attempts, keyed_files
@@ -34,10 +36,7 @@ def sweep(engine: Engine, folder: Path) -> Swept:
         done = set(connection.scalars(files.select_done_keys()))
     # After the rows: a file that comes meanwhile belongs to no row that was looked at.
     found = keyed_files(folder)
-    lost = 0
-    if missing := done - found.keys():
-        with engine.begin() as connection:
-            lost = len(connection.execute(files.remove_missing(missing)).all())
+    lost = sum(_tell_lost(engine, folder, key) for key in sorted(done - found.keys()))
     gone = sum(_sweep_key(engine, key, found[key]) for key in sorted(found))
     leftovers = 0
     for number, attempt, path in attempts(folder):
@@ -48,17 +47,36 @@ def sweep(engine: Engine, folder: Path) -> Swept:
     return Swept(gone, leftovers, lost)
 
 
+def _tell_lost(engine: Engine, folder: Path, key: str) -> int:
+    with _locked(engine, key) as connection:
+        # Who made it anew since the folder was looked at had the lock.
+        if connection is None or any(folder.glob(f"{key}.*")):
+            return 0
+        return len(connection.execute(files.remove_missing(key)).all())
+
+
 def _sweep_key(engine: Engine, key: str, paths: list[Path]) -> int:
+    with engine.connect() as looking:
+        if looking.scalar(files.is_needed(key)):
+            return 0
+    with _locked(engine, key) as connection:
+        # Who wanted it meanwhile had the lock.
+        if connection is None or connection.scalar(files.is_needed(key)):
+            return 0
+        for path in paths:
+            path.unlink(missing_ok=True)
+    return len(paths)
+
+
+@contextmanager
+def _locked(engine: Engine, key: str) -> Iterator[Connection | None]:
+    """A connection that holds the key's lock, each statement by itself; None: somebody else has it."""
     autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
     with autocommit.connect() as connection:
-        if connection.scalar(files.is_needed(key)) or not connection.scalar(files.try_lock(key)):
-            return 0
+        if not connection.scalar(files.try_lock(key)):
+            yield None
+            return
         try:
-            # Who wanted it meanwhile had the lock.
-            if connection.scalar(files.is_needed(key)):
-                return 0
-            for path in paths:
-                path.unlink(missing_ok=True)
+            yield connection
         finally:
             connection.execute(files.unlock(key))
-    return len(paths)

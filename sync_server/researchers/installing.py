@@ -1,8 +1,8 @@
 """Roles, schemas and views of research access: the statements, for a superuser, repeatable.
 
 Needs a superuser once, because it takes rights from PUBLIC that Postgres gives to everybody: large
-objects (a login without any rights can fill the disk with them), advisory locks (it can hold the locks that
-migrations and the relay's duties wait for) and temporary tables.
+objects and logical messages (a login without any rights can fill the disk with them), advisory locks (it can
+hold the locks that migrations and the relay's duties wait for) and temporary tables.
 
 | what happens | what follows |
 |---|---|
@@ -40,7 +40,8 @@ BEGIN
         SELECT oid FROM pg_proc
         WHERE pronamespace = 'pg_catalog'::regnamespace AND (
             proname ~ '^pg_(try_)?advisory_' OR proname IN (
-                'lo_creat', 'lo_create', 'lo_from_bytea', 'lo_put', 'lo_open', 'lowrite', 'pg_notify'
+                'lo_creat', 'lo_create', 'lo_from_bytea', 'lo_put', 'lo_open', 'lowrite', 'pg_notify',
+                'pg_logical_emit_message'
             )
         )
     LOOP

@@ -122,6 +122,7 @@ async def test_what_does_not_go_together_is_refused_at_once(office: Office) -> N
         {"datasets": []},
         {"datasets": ["everything"]},
         {"sites": []},
+        {"sites": ["lima", "limma"]},
         {"filter": "x"},
         {"columns": {"everything": ["task"]}},
         {"columns": {"trials": "task"}},
@@ -225,16 +226,20 @@ async def test_a_job_that_ends_otherwise_says_why(office: Office, monkeypatch: p
     member = office.as_("researcher", study="SRO")
     async with at_desk(office) as desk:
 
-        async def ended(**more: Any) -> dict[str, Any]:
+        async def ended(before: str | None = None, **more: Any) -> dict[str, Any]:
             asked = await ask(member, **more)
+            if before is not None:
+                office.rows(before)
             await desk.drain()
             return dict((await member.get(f"{PATH}/{asked.body['id']}")).body)
 
         # Without a policy nobody has a code, and a BIDS folder is named by codes.
-        office.rows("DELETE FROM research_policies")
-        nobody = await ended(format="bids")
+        nobody = await ended("DELETE FROM research_policies", format="bids")
         assert nobody["state"] == "failed"
         assert "participant" in nobody["error"]
+        # Who asks for a file of a study without a policy gives it one, as who asks by a query does.
+        await ask(member, "visits")
+        assert office.rows("SELECT participants, dates FROM research_policies") == [("pseudonym", "shifted")]
 
         def full(*_: Any) -> Any:
             raise OSError(28, "No space left on device")

@@ -24,12 +24,14 @@ from sync_server.keys import (
     ENGINE,
     KNOWN_CREDENTIALS,
     LEAF_LOOKUP,
+    QUESTIONS,
     REDIS,
     SETTINGS,
     STORE_PROBE,
     TRAFFIC,
     VERIFIER,
 )
+from sync_server.limits.questions import Questions
 from sync_server.middleware import install_middleware
 from sync_server.settings import Settings
 from sync_server.traffic import Traffic
@@ -85,6 +87,7 @@ async def app(
     app = web.Application()
     app[SETTINGS] = settings
     app[ENGINE] = async_engine
+    app[QUESTIONS] = Questions()
     app[VERIFIER] = KEY.verifier
     app[LEAF_LOOKUP] = app[STORE_PROBE] = store
     install_middleware(app)

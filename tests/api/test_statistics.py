@@ -126,6 +126,27 @@ async def test_a_retest_says_how_people_changed_and_how_reliable_the_score_is(ap
 
 
 @pytest.mark.usefixtures("study")
+async def test_a_visit_whose_trials_define_no_score_is_not_the_first_of_two(api: Api, engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE sessions SET visit = 'a-try' WHERE id = 'again'"))
+        connection.execute(text("UPDATE scores SET value = NULL WHERE session_id = 'again'"))
+        connection.execute(text("UPDATE visit_definitions SET position = position + 1"))
+        connection.execute(
+            text(
+                "INSERT INTO visit_definitions (study, code, anchor, position) "
+                "VALUES ('SRO', 'a-try', 'enrolment', 1)"
+            )
+        )
+    described = await api.get(SIMON, study="SRO")
+    assert [(each["visit"], each["n"]) for each in described.body["visits"]][:2] == [
+        ("a-try", 0),
+        ("baseline", 24),
+    ]
+    answer = await api.get(f"{SIMON}/retest", study="SRO")
+    assert (answer.body["first"], answer.body["second"]) == ("baseline", "retest")
+
+
+@pytest.mark.usefixtures("study")
 async def test_a_participant_is_found_by_the_name_that_the_study_shows_and_placed_in_its_sample(
     api: Api, engine: Engine
 ) -> None:

@@ -4,6 +4,8 @@ import csv
 import gzip
 import io
 import json
+import math
+import threading
 import zipfile
 from collections.abc import AsyncIterator, Sequence
 from datetime import date, datetime
@@ -11,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import openpyxl
+import psycopg
 import pyarrow.parquet as pq
 import pyreadstat
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from sqlalchemy import Connection, Engine, text
 
 from reporting.engine import sync_engine
@@ -25,9 +28,10 @@ from reporting.research.datasets import DATASETS
 from reporting.research.exporting import count_rows, typed_rows
 from reporting.research.variables import Type
 from sync_server.cli import main
+from sync_server.exports.cells import guarded
 from sync_server.exports.exporting import MAKER
 from sync_server.exports.request import ExportRequest
-from sync_server.research_files.making import CannotMake, Made, Wanted
+from sync_server.research_files.making import Cancelled, Made, Wanted
 from sync_server.research_files.running import make_here
 from tests.projection.memory_feed import MemoryFeed
 from tests.research.projected import PREPARED, field_documents
@@ -61,6 +65,8 @@ class Exports:
     def __init__(self, engine: Engine, folder: Path) -> None:
         self.engine = engine
         self.folder = folder
+        self.meanwhile = ""
+        """A statement that somebody else executes while the first dataset is read."""
 
     def make(
         self, *datasets: str, identified: bool = True, times: int = 1, **request: Any
@@ -76,9 +82,15 @@ class Exports:
             folder = self.folder / f"turn {turn}"
             folder.mkdir(exist_ok=True)
             told.clear()
-            made: Made = make_here(
-                self.engine, wanted, MAKER, folder, lambda done, total, _: told.append((done, total))
-            )
+
+            def tell(done: int, total: int | None, _: str) -> None:
+                told.append((done, total))
+                if self.meanwhile:
+                    with self.engine.begin() as connection:
+                        connection.execute(text(self.meanwhile))
+                    self.meanwhile = ""
+
+            made: Made = make_here(self.engine, wanted, MAKER, folder, tell)
             done = [each for each, _ in told]
             assert done == sorted(done)
             assert all(total is not None and each <= total for each, total in told)
@@ -167,6 +179,12 @@ def test_every_dataset_read_back_from_csv_parquet_and_spss_is_what_the_database_
     assert from_csv("trials", hidden["trials.csv"])[1] == exports.expected("trials", Audience.DEIDENTIFIED)
     codes = {row[2] for row in expected["sessions_wide"]}
     assert all(code.encode() not in content for content in hidden.values() for code in codes)
+    # Nor in the order of people, which would tell it where codes are numbers.
+    for name in ("participants", "visits"):
+        at = exports.described[f"{name}.csv"].index("participant")
+        people = [row[at] for row in from_csv(name, hidden[f"{name}.csv"])[1]]
+        assert people == sorted(people)
+        assert len(set(people)) > 3
     files = exports.make(*DATASETS, format="parquet")
     for name in DATASETS:
         table = pq.read_table(io.BytesIO(files[f"{name}.parquet"]))
@@ -188,6 +206,15 @@ def test_every_dataset_read_back_from_csv_parquet_and_spss_is_what_the_database_
         ]
         assert [[of_spss(cell) for cell in row] for row in zip(*read.values(), strict=True)] == wanted, name
         assert meta.column_names_to_labels["study"] == "Étude"
+
+
+@pytest.mark.parametrize("format_", ["csv", "parquet"])
+def test_all_datasets_are_of_one_moment_whatever_is_written_meanwhile(exports: Exports, format_: str) -> None:
+    before = exports.make("sessions_wide", "trials", "visits", format=format_)
+    exports.meanwhile = "DELETE FROM visits; DELETE FROM task_runs; DELETE FROM sessions"
+    assert exports.make("sessions_wide", "trials", "visits", format=format_) == before
+    assert exports.meanwhile == ""
+    assert exports.make("sessions_wide", "trials", "visits", format=format_) != before
 
 
 def test_the_other_formats_hold_every_row_and_the_command_makes_the_same_bytes(
@@ -234,72 +261,100 @@ def test_the_other_formats_hold_every_row_and_the_command_makes_the_same_bytes(
     assert _command(database_url, tmp_path, "SRO", "--dataset", "trials", "--dry-run") == {
         "trials": len(trials)
     }
+    limma = _invoke(database_url, tmp_path, "SRO", "--site", "lima", "--site", "limma")
+    assert (limma.exit_code, limma.stderr) == (
+        1,
+        "SRO does not run at limma, and has no sessions from there.\n",
+    )
     with exports.engine.connect() as connection:
         _expect_counts(connection, exports)
 
 
-def test_chosen_columns_and_rows_that_meet_conditions_are_what_is_exported(
-    exports: Exports, database_url: str, tmp_path: Path
+def test_texts_that_a_spreadsheet_would_compute_are_guarded_by_postgres_as_by_python(
+    exports: Exports,
 ) -> None:
-    trials = DATASETS["trials"]
-    at = {each.name: number for number, each in enumerate(trials.variables)}
-    rows = [row for row in exports.expected("trials") if row[at["rt_ms"]] and row[at["rt_ms"]] >= 400]
-    someone = rows[0][at["participant"]]
-    asked: dict[str, Any] = {
-        "columns": {"trials": ("rt_ms", "participant", "extra")},
-        "where": ("rt_ms.gte=400", f"participant.in={someone},nobody", "from=2010-01-01"),
-    }
-    names = asked["columns"]["trials"]
-    expected = [[row[at[name]] for name in names] for row in rows if row[at["participant"]] == someone]
-    assert 0 < len(expected) < len(rows)
-    files = exports.make("trials", "quality", times=2, columns=asked["columns"], where=asked["where"][1:])
-    assert exports.described["trials.csv"] == list(names)
-    assert files["trials.csv"].decode().splitlines()[0] == ",".join(names)
-    assert len(exports.described["quality.csv"]) == len(DATASETS["quality"].variables)
-    table = pq.read_table(io.BytesIO(exports.make("trials", format="parquet", **asked)["trials.parquet"]))
-    assert [list(row.values()) for row in table.to_pylist()] == expected
-    # De-identified, conditions are on what is shown.
-    shown = [row[at["participant"]] for row in exports.expected("trials", Audience.DEIDENTIFIED)]
-    pseudonym = shown[0]
-    files = exports.make("trials", identified=False, where=(f"participant={pseudonym}",))
-    assert len(from_csv("trials", files["trials.csv"])[1]) == shown.count(pseudonym)
-    manifest = json.loads(files["manifest.json"])
-    assert manifest["data"]["request"]["where"] == [f"participant={pseudonym}"]
-    assert (
-        from_csv("trials", exports.make("trials", identified=False, where=asked["where"])["trials.csv"])[1]
-        == []
-    )
-    # Who is not in the trials is not in the roster beside them.
-    files = exports.make("trials", format="bids", columns={"trials": ("rt_ms",)}, where=asked["where"])
-    with zipfile.ZipFile(io.BytesIO(files["trials_bids.zip"])) as bids:
-        assert len(bids.read("participants.tsv").splitlines()) == 2
-        runs = [bids.read(name).decode().splitlines() for name in bids.namelist() if "_run-" in name]
-    assert {run[0] for run in runs} == {"rt_ms"}
-    assert sum(len(run) - 1 for run in runs) == len(expected)
-    content = exports.make("sessions_wide", format="redcap", columns={"sessions_wide": ("visit",)})
-    assert content["sessions_wide.csv"].startswith(
-        b"record_id,redcap_repeat_instrument,redcap_repeat_instance,visit\r\n"
-    )
-    given = [f"--where={each}" for each in asked["where"]] + [f"--column={each}" for each in names]
-    here = _command(database_url, tmp_path, "SRO", "--dataset=trials", "--identified", *given)
-    with zipfile.ZipFile(here["file"]) as archive:
-        assert archive.read("trials.csv") == exports.make("trials", **asked)["trials.csv"]
-    assert _command(
-        database_url, tmp_path, "SRO", "--dataset=trials", "--identified", "--dry-run", *given
-    ) == {"trials": len(expected)}
+    texts = ["=1", "\n=1", "\r+1", "\t-1", "＝1", "＠x", "''@x", "1=1", " =1", "'", "a\n=1"]
     with exports.engine.begin() as connection:
-        [recorded] = connection.scalars(text("SELECT after->'request' FROM audit_log"))
-        assert recorded["where"] == ["from", "participant.in", "rt_ms.gte"]
-        connection.execute(text("UPDATE research_policies SET dates = 'days'"))
-    with pytest.raises(CannotMake, match="This study shows no dates"):
-        exports.make("trials", identified=False, where=("from=2010-01-01",))
-    said = CliRunner().invoke(
-        main,
-        ["export", "SRO", "--column=rt_ms"],
-        env={"DATA_DIR": str(tmp_path), "DATABASE_URL": database_url},
-    )
-    assert (said.exit_code, "DATASET.COLUMN" in said.output) == (1, True)
-    assert DATASETS["trials"].find("key_session") is None
+        rows = connection.execute(
+            text("SELECT site, id FROM sessions WHERE source_missing_at IS NULL ORDER BY site, id")
+        ).all()
+        connection.execute(
+            text("UPDATE sessions SET device_model = :value WHERE site = :site AND id = :id"),
+            [
+                {"value": texts[number % len(texts)], "site": site, "id": session}
+                for number, (site, session) in enumerate(rows)
+            ],
+        )
+    used = set(texts[: len(rows)])
+    assert {"=1", "\n=1", "＝1"} <= used
+    for guard, shown in ((False, used), (True, {guarded(each) for each in used})):
+        content = exports.make("provenance", guard=guard)["provenance.csv"].decode()
+        lines = csv.DictReader(io.StringIO(content, newline=""))
+        assert {line["device_model"] for line in lines} == shown
+
+
+EXTREME = (math.nan, math.inf, -math.inf, -0.0, 5e-324, 1.7976931348623157e308, 0.1 + 0.2, 1e22, 2.0**53 + 2)
+
+
+def exact(rows: list[list[Any]]) -> list[list[Any]]:
+    """Numbers as their shortest text, in which NaN is itself and -0.0 is not 0.0."""
+    return [[repr(cell) if isinstance(cell, float) else cell for cell in row] for row in rows]
+
+
+def test_extreme_values_of_the_database_are_in_the_files_as_they_are(exports: Exports) -> None:
+    with exports.engine.begin() as connection:
+        scores = connection.execute(text("SELECT ctid FROM scores ORDER BY site, session_id, name")).scalars()
+        connection.execute(
+            text("UPDATE scores SET value = :value WHERE ctid = CAST(:row AS tid)"),
+            [{"row": str(row), "value": each} for row, each in zip(scores, EXTREME, strict=False)],
+        )
+        connection.execute(
+            text(
+                "UPDATE sessions SET started_at = '0001-01-01 00:00:00Z', ended_at = '9999-12-31"
+                " 23:59:59.999999Z', started_at_corrected = NULL, ended_at_corrected = NULL,"
+                " device_model = '', device_os = NULL, app_version = E'\\\\.', battery_id = E'\n'"
+            )
+        )
+    expected = exports.expected("scores_long")
+    assert {repr(each) for each in EXTREME} <= {cell for row in exact(expected) for cell in row}
+    files = exports.make("scores_long", "provenance", "sessions_wide")
+    assert exact(from_csv("scores_long", files["scores_long.csv"])[1]) == exact(expected)
+    assert b',"",,\\.,' in files["provenance.csv"]
+    sessions = files["sessions_wide.csv"]
+    assert from_csv("sessions_wide", sessions)[1] == exports.expected("sessions_wide")
+    assert b"0001-01-01T00:00:00.000000Z" in sessions
+    assert b"9999-12-31T23:59:59.999999Z" in sessions
+    packed = exports.make("scores_long", format="parquet")["scores_long.parquet"]
+    read = [list(row.values()) for row in pq.read_table(io.BytesIO(packed)).to_pylist()]
+    assert exact(read) == exact(expected)
+
+
+def test_export_that_nobody_wants_any_more_does_not_wait_for_its_first_row(
+    exports: Exports, owner_database_url: str, tmp_path: Path
+) -> None:
+    with psycopg.connect(owner_database_url) as holding:
+        holding.execute("LOCK TABLE trial_rows")
+        released = threading.Event()
+
+        def release() -> None:
+            released.set()
+            holding.rollback()
+
+        much_later = threading.Timer(30, release)
+        much_later.start()
+        told = []
+
+        def tell(done: int, _: int | None, stage: str) -> None:
+            told.append((done, stage))
+            raise Cancelled
+
+        request = ExportRequest(datasets=("trials",)).as_json()
+        wanted = Wanted(kind="export", study="SRO", sites=None, identified=False, request=request)
+        with pytest.raises(Cancelled):
+            make_here(exports.engine, wanted, MAKER, tmp_path, tell)
+        assert not released.is_set()
+        much_later.cancel()
+    assert told == [(0, "trials")]
 
 
 def _expect_counts(connection: Connection, exports: Exports) -> None:
@@ -309,8 +364,12 @@ def _expect_counts(connection: Connection, exports: Exports) -> None:
 
 
 def _command(database_url: str, folder: Path, *arguments: str) -> dict[str, Any]:
-    given: Sequence[str] = ("export", *arguments, "--out", str(folder), "--json")
-    env = {"DATABASE_URL": database_url, "REDIS_URL": "redis://nowhere", "DATA_DIR": str(folder)}
-    result = CliRunner().invoke(main, given, env=env)
+    result = _invoke(database_url, folder, *arguments)
     assert result.exit_code == 0, result.output
     return dict(json.loads(result.stdout.strip().splitlines()[-1]))
+
+
+def _invoke(database_url: str, folder: Path, *arguments: str) -> Result:
+    given: Sequence[str] = ("export", *arguments, "--out", str(folder), "--json")
+    env = {"DATABASE_URL": database_url, "REDIS_URL": "redis://nowhere", "DATA_DIR": str(folder)}
+    return CliRunner().invoke(main, given, env=env)

@@ -12,6 +12,7 @@ from reporting.engine import sync_engine
 from reporting.research import files
 from reporting.research.data_state import data_state
 from reporting.research.files import FileRow, NewFile, file_row
+from sync_server.research_files import folder
 from sync_server.research_files.making import CannotMake, Made, Maker, Task
 from sync_server.research_files.running import AgainLater, Busy, NothingToMake, make_file
 from sync_server.research_files.sweeping import Swept, sweep
@@ -130,6 +131,22 @@ def test_what_happens_to_a_file_while_it_is_made_decides_what_becomes_of_it(desk
     assert len(desk.finished()) == 1
 
 
+def test_what_is_not_wanted_any_more_when_it_is_in_its_place_is_taken_away_at_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = desk.ask()
+    real = folder.put
+
+    def put(made: Path, place: Path) -> None:
+        real(made, place)
+        desk.execute(files.remove_of_study("SRO", "erased"))
+
+    monkeypatch.setattr("sync_server.research_files.running.put", put)
+    with pytest.raises(NothingToMake):
+        desk.make(number)
+    assert (desk.row(number).state, desk.finished(), desk.leftovers()) == ("removed", [], [])
+
+
 def test_a_worker_that_was_paused_until_another_took_over_changes_nothing(desk: Desk) -> None:
     number = desk.ask()
 
@@ -145,7 +162,9 @@ def test_a_worker_that_was_paused_until_another_took_over_changes_nothing(desk: 
     assert desk.make(number).state == "done"
 
 
-def test_two_that_ask_for_the_same_get_one_file_that_is_made_once(desk: Desk) -> None:
+def test_two_that_ask_for_the_same_get_one_file_that_is_made_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first, second, third = desk.ask(), desk.ask(), desk.ask(other=True)
 
     def meanwhile(_: Task) -> None:
@@ -157,6 +176,11 @@ def test_two_that_ask_for_the_same_get_one_file_that_is_made_once(desk: Desk) ->
     assert desk.make(second).sha256 == desk.row(first).sha256
     assert desk.made == made
     assert desk.make(third).content_key != desk.row(first).content_key
+    # Another release may read or de-identify otherwise.
+    with monkeypatch.context() as patched:
+        patched.setattr("sync_server.research_files.running.version", lambda _: "another")
+        released = desk.ask()
+        assert desk.make(released).content_key != desk.row(first).content_key
     # Half of it is there, as after a disk's failure: it is made anew.
     place = desk.folder / f"{desk.row(first).content_key}.txt"
     place.write_text("a")
@@ -186,6 +210,16 @@ def test_a_sweep_takes_what_no_row_needs_and_leaves_what_is_being_made(desk: Des
     assert desk.finished() == keys
     assert sweep(desk.engine, desk.folder) == Swept(0, 0, 0)
     assert (desk.folder / "README").exists()
+
+
+def test_a_file_that_is_made_anew_while_a_sweep_looks_is_not_told_lost(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = desk.ask()
+    desk.make(number)
+    monkeypatch.setattr("sync_server.research_files.sweeping.keyed_files", lambda _: {})
+    assert sweep(desk.engine, desk.folder) == Swept(0, 0, 0)
+    assert desk.row(number).state == "done"
 
 
 CHANGES = (

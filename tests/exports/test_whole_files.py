@@ -17,7 +17,15 @@ import pytest
 from sync_server.exports.codebook import Described, codebook_csv, codebook_json
 from sync_server.exports.codebook_pdf import codebook_pdf
 from sync_server.exports.delimited import write_redcap_csv
-from sync_server.exports.described import CannotHold, Column, ColumnType, Table, checked_rows, in_pieces
+from sync_server.exports.described import (
+    CannotHold,
+    Column,
+    ColumnType,
+    Table,
+    checked_rows,
+    in_pieces,
+    rows_within,
+)
 from sync_server.exports.excel import write_excel
 from sync_server.exports.formats import FORMATS, MEDIA_TYPES, FormatNotInstalled, Writer, writer_of
 from sync_server.exports.manifest import manifest
@@ -48,6 +56,12 @@ def test_same_rows_in_other_batches_and_zones_are_the_same_bytes(write: Writer, 
     assert (first.sha256, first.size) == (hashlib.sha256(files[0]).hexdigest(), len(files[0]))
     assert Path(first.name).suffix in MEDIA_TYPES
     assert (first.rows, [one.name for one in folders[0].iterdir()]) == (len(rows), [first.name])
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(1, 100_000), (30, 100_000), (31, 96_774), (3_000, 1_000)])
+def test_what_is_held_at_once_is_bounded_by_cells(columns: int, rows: int) -> None:
+    table = Table("t", "T", tuple(Column(f"n{number}", ColumnType.INTEGER, "n") for number in range(columns)))
+    assert rows_within(table, rows=100_000, cells=3_000_000) == rows
 
 
 @every_format

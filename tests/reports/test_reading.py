@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,9 @@ from reporting.reports.scope import NotThere, Reach
 from reporting.reports.site import read_site_report
 from reporting.reports.study import read_study_report
 from reporting.research.audience import Audience, Wanted
+from reporting.research.datasets import PROVENANCE
 from reporting.research.measurements import SCORES, Measurement, choose, select_measurements
+from reporting.research.relations import relation
 from reporting.research.retest import change_of, retest_of, standing_of
 from reporting.research.sources import participant_rows
 from sync_server.reports.participant import participant_pdf
@@ -107,7 +110,8 @@ def test_a_study_site_and_participant_are_told_as_the_rows_have_them(
 
     # Statistics are those of `/api/research/statistics`.
     variable = SCORES["simon_avg_rt"]
-    sample = choose(Measurement(*row) for row in rows.execute(select_measurements(variable, Wanted("MEMO"))))
+    measured = rows.execute(select_measurements([variable], Wanted("MEMO")))
+    sample = choose(Measurement(*row[2:]) for row in measured)
     shown = next(each for each in study.retests if each.variable == variable)
     assert shown.retest == retest_of(sample, "base", "again")
     assert shown.retest.practice_effect.n == 26
@@ -173,8 +177,32 @@ def test_without_the_right_to_codes_nothing_shows_one(rows: Connection) -> None:
     assert [session.on for session in report.sessions] != [session.on for session in identified.sessions]
     assert not {session.rev for session in report.sessions} & {session.rev for session in identified.sessions}
     assert report.courses == identified.courses
+    seen = select(relation(PROVENANCE, Audience.DEIDENTIFIED, Wanted("MEMO")).subquery())
+    lines = sorted(
+        f"{row.site}\0{row.session_id}\0{row.rev}\n"
+        for row in rows.execute(seen.where(text("key_participant = 'p1'")))
+    )
+    digest = sha256("".join(lines).encode()).hexdigest()
+    assert report.provenance.revisions_digest == digest != identified.provenance.revisions_digest
     assert report.provenance.policy == "pseudonym/shifted"
     assert read_study_report(rows, reach).reasons == (ReasonCount("", 1), ReasonCount(None, 1))
+
+
+def test_a_visit_at_which_nobody_has_a_value_is_none_that_others_are_compared_with(rows: Connection) -> None:
+    for statement in (
+        "INSERT INTO visit_definitions (study, code, title, anchor, position) "
+        "VALUES ('MEMO', 'warm-up', '', 'enrolment', 0)",
+        "INSERT INTO sessions (site, id, study, participant, visit, status, started_at, rev) "
+        "VALUES ('lima', 'warm', 'MEMO', 'p2', 'warm-up', 'completed', '2025-01-02', '1-a')",
+        "INSERT INTO scores (site, session_id, task, run, name, value, scoring_version) "
+        "VALUES ('lima', 'warm', 'simon', 1, 'avg_rt', NULL, 1)",
+    ):
+        rows.execute(text(statement))
+    report = read_study_report(rows, WHOLE)
+    shown = next(each for each in report.distributions if each.variable.name == "simon_avg_rt")
+    assert (shown.visit, shown.sample.n) == ("base", 26)
+    found = next(each.retest for each in report.retests if each.variable.name == "simon_avg_rt")
+    assert (found.first, found.second) == ("base", "again")
 
 
 def test_what_is_out_of_reach_is_not_there(rows: Connection) -> None:

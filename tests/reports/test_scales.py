@@ -1,10 +1,14 @@
 """Scales of charts: round steps that hold their values."""
 
+from typing import cast
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sync_server.reports.bars import Months, draw_months
 from sync_server.reports.scales import Scale, thinned, ticks, whole_ticks
+from sync_server.reports.sheets import Area, Sheets
 
 
 @pytest.mark.parametrize(
@@ -40,3 +44,34 @@ def test_counts_have_whole_steps_from_nothing() -> None:
 def test_a_scale_of_one_value_has_it_in_the_middle() -> None:
     assert Scale(3, 3, 10, 20).at(3) == 15
     assert Scale(0, 10, 100, 0).at(2.5) == 75
+
+
+def test_bars_and_their_sum_stand_on_one_scale() -> None:
+    drawn = Drawn()
+    months = Months(("Jan", "Feb"), (20, 40), "in the month", "so far", ("0", "20", "40", "60"), "60")
+    draw_months(cast(Sheets, drawn), months, Area(0, 0, 300, 150))
+    # From the baseline, heights of bars and steps are as the numbers.
+    bottom = drawn.line[0][1]
+    bars = [area.height for area in drawn.bars]
+    steps = sorted({bottom - y for _, y in drawn.line})
+    assert bars[1] == pytest.approx(2 * bars[0])
+    assert steps == pytest.approx([0, bars[0], 3 * bars[0]])
+
+
+class Drawn:
+    """What is drawn: bars that stand on the axis, and the line that was drawn over them."""
+
+    def __init__(self) -> None:
+        self.bars: list[Area] = []
+        self.line: list[tuple[float, float]] = []
+
+    def box(self, area: Area, *_: object) -> None:
+        if area.height > 10:
+            self.bars.append(area)
+
+    def stroke(self, points: list[tuple[float, float]], *_: object) -> None:
+        if len(points) > 2:
+            self.line = points
+
+    def text(self, *_: object, **__: object) -> None:
+        """Of no interest."""

@@ -172,6 +172,13 @@ def test_a_large_study_takes_the_pages_that_it_takes() -> None:
     assert "34 : autres raisons" in " ".join(pdf.texts.split())
 
 
+def test_what_a_flow_says_of_who_is_left_is_what_was_less_who_left() -> None:
+    text = " ".join(Pdf(study_pdf(study_report(), "en")).texts.split())
+    order = ("Enrolled: 60", "With a completed session: 58", "Visit 2 (v2): 22 completed", "Withdrawn: 5")
+    places = [text.index(each) for each in (*order, "In the study: 55")]
+    assert places == sorted(places)
+
+
 def test_a_reason_in_the_words_of_a_person_is_shown_as_it_is() -> None:
     study = study_report(reasons=(ReasonCount("moved to <Paris>", 3), ReasonCount(None, 2)))
     assert "3: moved to <Paris>" in Pdf(study_pdf(study, "en")).texts

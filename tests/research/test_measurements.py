@@ -48,7 +48,10 @@ def test_flagged_sessions_count_where_they_are_asked_for() -> None:
 
 def test_a_first_try_that_defines_no_score_is_missing_and_not_replaced_by_the_second() -> None:
     later = measured(500.0, session="b", started_at=NOON + timedelta(minutes=5))
-    assert choose([later, measured(None)]).values == {"baseline": {"s012": None}}
+    for undefined in (None, float("nan"), float("inf")):
+        found = choose([later, measured(undefined)])
+        assert found.values == {"baseline": {"s012": None}}
+        assert not found.has_value("baseline")
 
 
 @pytest.mark.parametrize("turned", [False, True])

@@ -10,12 +10,13 @@ from sqlalchemy import ClauseElement
 
 from reporting.compiled import compiled
 from reporting.engine import connect
-from reporting.research import query
+from reporting.research import pages, query
 from reporting.research.audience import Audience, Wanted
 from reporting.research.datasets import DATASETS
 from reporting.research.filters import period, read_filters
 from reporting.research.keyset import Position
-from reporting.research.query import Question, prepare, read_page
+from reporting.research.pages import read_page
+from reporting.research.query import Question, prepare
 from reporting.research.relations import OF_SESSIONS
 from reporting.steps import Steps
 
@@ -125,7 +126,7 @@ def test_the_test_would_notice_a_table_that_is_read_whole(
         "SET enable_indexscan = off; SET enable_bitmapscan = off; SET enable_indexonlyscan = off"
     )
     prepared = query.Prepared(Question(DATASETS["trials"], Audience.IDENTIFIED, Wanted("SRO")), None, None, 0)
-    monkeypatch.setattr(query, "MOST_SESSIONS", dict.fromkeys(OF_SESSIONS, 8))
+    monkeypatch.setattr(pages, "MOST_SESSIONS", dict.fromkeys(OF_SESSIONS, 8))
     whole, page = explained(connection, read_page(prepared, ["rt_ms", "extra"], 10, None))
     assert len(page.rows) == 10
     assert set(whole) == {"trial_rows", "trial_extras"}

@@ -8,13 +8,15 @@ import msgspec
 import pytest
 from sqlalchemy import Connection, text
 
-from reporting.research import query
+from reporting.research import pages as pages_of
 from reporting.research.aggregates import read_summary, summarise
 from reporting.research.audience import Audience, Wanted
 from reporting.research.datasets import DATASETS
+from reporting.research.exporting import csv_rows
 from reporting.research.filters import Filter, Operator, period, read_filters
 from reporting.research.keyset import Cursor, Position, decode, encode
-from reporting.research.query import Question, prepare, read_page
+from reporting.research.pages import read_page
+from reporting.research.query import Question, prepare
 from reporting.research.relations import OF_SESSIONS, sort_key
 from reporting.research.variables import Type
 from reporting.steps import perform
@@ -116,8 +118,8 @@ def test_pages_of_a_question_are_together_what_the_relation_holds_of_it(
                 f" (SELECT site, min(session_id) FROM {table} GROUP BY site)"
             )
         )
-    monkeypatch.setattr(query, "MOST_SESSIONS", dict.fromkeys(OF_SESSIONS, 3))
-    monkeypatch.setattr(query, "_FEWEST_AT_ONCE", 2)
+    monkeypatch.setattr(pages_of, "MOST_SESSIONS", dict.fromkeys(OF_SESSIONS, 3))
+    monkeypatch.setattr(pages_of, "_FEWEST_AT_ONCE", 2)
     found_something: set[str] = set()
     for audience in (Audience.IDENTIFIED, Audience.DEIDENTIFIED):
         every = {name: rows(service, name, audience) for name in DATASETS}
@@ -136,10 +138,31 @@ def test_pages_of_a_question_are_together_what_the_relation_holds_of_it(
     assert found_something == set(DATASETS)
 
 
+@pytest.mark.parametrize("name", ["participants", "visits"])
+def test_people_come_in_the_order_of_what_they_are_shown_as(service: Connection, name: str) -> None:
+    """In the order of codes, the seventh pseudonym would be participant 7."""
+    dataset = DATASETS[name]
+    at = list(dataset.by_name).index("participant")
+    orders = {}
+    for audience in (Audience.IDENTIFIED, Audience.DEIDENTIFIED):
+        question = Question(dataset, audience, EVERYWHERE)
+        paged = [row[at] for page in pages(service, question, 2) for row in page]
+        exported = service.execute(csv_rows(dataset, audience, EVERYWHERE, guard=False)).all()
+        assert [row[at] for row in exported] == paged == sorted(paged)
+        orders[audience] = paged
+    codes = [row["key_participant"] for row in rows(service, name, Audience.DEIDENTIFIED)]
+    assert len(codes) > 2
+    assert set(codes) == set(orders[Audience.IDENTIFIED])
+    assert codes != sorted(codes)
+    service.execute(text("UPDATE research_policies SET participants = 'code'"))
+    question = Question(dataset, Audience.DEIDENTIFIED, EVERYWHERE)
+    assert [row[at] for page in pages(service, question, 2) for row in page] == orders[Audience.IDENTIFIED]
+
+
 def test_a_rare_condition_ends_a_page_early_and_says_where_to_go_on(
     service: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(query, "MOST_SESSIONS", dict.fromkeys(OF_SESSIONS, 2))
+    monkeypatch.setattr(pages_of, "MOST_SESSIONS", dict.fromkeys(OF_SESSIONS, 2))
     rare = read_filters(DATASETS["trials"], [("rt_ms.gte", "100000000")])
     question = Question(DATASETS["trials"], Audience.IDENTIFIED, EVERYWHERE, rare)
     walked = list(pages(service, question, 10))

@@ -1,12 +1,15 @@
 """Row-level security is there for researchers' logins, and hides nothing from who writes rows."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
 from click.testing import CliRunner
 from psycopg import sql
+from sqlalchemy.exc import ProgrammingError
 
+from reporting.engine import sync_engine
 from sync_server.cli import main, services
 from sync_server.embedded.postgres import APP, OWNER
 from sync_server.researchers.installing import install
@@ -117,3 +120,24 @@ def test_a_service_from_which_rows_are_hidden_does_not_start_and_says_what_to_ru
         refused = CliRunner().invoke(main, [process], env=environment)
         assert refused.exit_code == 1
         assert f'ALTER ROLE "{other_role}" BYPASSRLS' in refused.output
+
+
+def test_a_command_or_a_service_at_work_from_which_rows_are_hidden_fails_and_reads_no_half_of_them(
+    prepared: psycopg.Connection, database_url: str, tmp_path: Path
+) -> None:
+    environment = {"DATABASE_URL": database_url, "REDIS_URL": "unix:///none", "DATA_DIR": str(tmp_path)}
+    export = ["export", "memory", "--dataset", "sessions_wide", "--dry-run"]
+    engine = sync_engine(database_url)
+    try:
+        with engine.connect() as at_work:
+            count = "SELECT count(*) FROM sessions"
+            assert at_work.exec_driver_sql(count).scalar_one() == 4
+            assert "2 rows" in CliRunner().invoke(main, export, env=environment).output
+            prepared.execute(f"ALTER ROLE {APP} NOBYPASSRLS")
+            refused = CliRunner().invoke(main, export, env=environment)
+            assert (refused.exit_code, "researchers sql" in refused.output) == (1, True)
+            with pytest.raises(ProgrammingError, match="row-level security"):
+                at_work.exec_driver_sql(count)
+    finally:
+        prepared.execute(f"ALTER ROLE {APP} BYPASSRLS")
+        engine.dispose()

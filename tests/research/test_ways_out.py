@@ -60,6 +60,7 @@ SHARED = (
     "SELECT pg_advisory_lock_shared(1)",
     "SELECT pg_try_advisory_xact_lock(1, 2)",
     "SELECT pg_notify('outbox', '')",
+    "SELECT pg_logical_emit_message(false, '', '')",
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename <> current_user",
     "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE usename <> current_user",
     "SELECT pg_create_logical_replication_slot('s', 'pgoutput')",
