@@ -1,4 +1,5 @@
-"""One export, or the bare COPY of its rows, as a process of its own: rows, seconds, the most memory it had.
+"""One export, or the bare COPY of its rows, as a process of its own: rows, seconds, seconds of processor, the
+most memory it had.
 
 `python -m benchmarks.export_process URL STUDY DATASET FORMAT FOLDER`; `copy` is bare COPY, its bytes
 thrown away as they come. Prints JSON.
@@ -27,7 +28,8 @@ def main(url: str, study: str, dataset: str, format_: str, folder: Path) -> dict
     seconds = time.perf_counter() - started
     status = Path("/proc/self/status").read_text()
     peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
-    return {"rows": rows, "bytes": size, "seconds": seconds, "peak_mb": peak / 1024}
+    busy = time.process_time()
+    return {"rows": rows, "bytes": size, "seconds": seconds, "processor_s": busy, "peak_mb": peak / 1024}
 
 
 def _copy(url: str, study: str, dataset: str, _: str, __: Path) -> tuple[int, int]:

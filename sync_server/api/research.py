@@ -32,7 +32,7 @@ from reporting.queries.snapshot import snapshot
 from reporting.research.aggregates import MOST_GROUPS, Summary, read_summary, split, summarise
 from reporting.research.audience import Audience, Wanted
 from reporting.research.datasets import DATASETS, find_dataset
-from reporting.research.filters import NoSuchFilter, find_variable, period, read_filters
+from reporting.research.filters import NoSuchFilter, chosen_variables, period, read_filters
 from reporting.research.keyset import Cursor, decode, encode
 from reporting.research.pages import read_page
 from reporting.research.policy import make_policy
@@ -168,11 +168,8 @@ def _question(call: Call[ResearchQuery, Nothing], dataset: Dataset, scope: Scope
 
 
 def _columns(dataset: Dataset, names: str | None) -> list[Column]:
-    wanted = list(dataset.by_name) if names is None else split(names)
-    columns = [find_variable(dataset, name, "columns") for name in wanted]
-    if not columns or len(set(wanted)) != len(wanted):
-        raise NoSuchFilter("columns names each column once, and one at least.", parameter="columns")
-    return [Column(each.name, each.type) for each in columns]
+    chosen = chosen_variables(dataset, None if names is None else split(names))
+    return [Column(each.name, each.type) for each in chosen]
 
 
 def _cursor(call: Call[ResearchQuery, Nothing], summary: Summary | None) -> Cursor | None:
