@@ -20,11 +20,8 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Annotated, Any, Final
 
 import msgspec
-import psycopg
 from aiohttp import web
 from msgspec import Meta
-from sqlalchemy import func, select
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reporting.audit import record_entry
@@ -56,13 +53,15 @@ from sync_server.api.research_answers import (
 )
 from sync_server.api.research_dictionary import Dictionary, dictionary
 from sync_server.api.route import get
+from sync_server.api.statement_limit import giving_up
 from sync_server.api.study_rows import require_study
-from sync_server.errors import InvalidRequest, NotFound, TooExpensive
-from sync_server.keys import ENGINE, QUESTIONS, SEALER, SETTINGS
+from sync_server.errors import InvalidRequest, NotFound
+from sync_server.keys import ENGINE, SEALER
 from sync_server.policy import Right
 from sync_server.sealing import CannotOpen
 
 MOST_ROWS: Final = 10_000
+_NARROW: Final = "Narrow it down: by participant, visit, site, or from and to. Whole datasets are exports."
 _Names = Annotated[str, Meta(min_length=1, max_length=5000)]
 
 
@@ -217,27 +216,17 @@ async def _connection(
     long there is given up.
     """
     app, study = call.request.app, question.wanted.study
-    seconds = app[SETTINGS].research_statement_seconds
-    try:
-        with app[QUESTIONS].at_work(call.caller.person.id):
-            dates = await _dates(call.connection, study)
-            if dates.dates is not None or question.audience is Audience.IDENTIFIED:
-                await _limit(call.connection, seconds)
-                yield call.connection, dates
-                return
-            async with app[ENGINE].begin() as connection:
-                await connection.execute(make_policy(study))
-            async with snapshot(app[ENGINE]) as connection:
-                await _limit(connection, seconds)
-                yield connection, await _dates(connection, study)
-    except OperationalError as error:
-        if isinstance(error.orig, psycopg.errors.QueryCanceled):
-            raise TooExpensive(
-                f"This takes longer than {seconds} s, and was given up. Narrow it down: by participant,"
-                " visit, site, or from and to. Whole datasets are exports.",
-                details={"seconds": seconds},
-            ) from error
-        raise
+    async with giving_up(call, _NARROW) as limit:
+        dates = await _dates(call.connection, study)
+        if dates.dates is not None or question.audience is Audience.IDENTIFIED:
+            await limit(call.connection)
+            yield call.connection, dates
+            return
+        async with app[ENGINE].begin() as connection:
+            await connection.execute(make_policy(study))
+        async with snapshot(app[ENGINE]) as connection:
+            await limit(connection)
+            yield connection, await _dates(connection, study)
 
 
 async def _dates(connection: AsyncConnection, study: str) -> Dates:
@@ -245,10 +234,6 @@ async def _dates(connection: AsyncConnection, study: str) -> Dates:
     if row is None:
         raise NotFound(f"There is no study {study}.")
     return Dates(*row)
-
-
-async def _limit(connection: AsyncConnection, seconds: int) -> None:
-    await connection.execute(select(func.set_config("statement_timeout", f"{seconds}s", True)))
 
 
 async def _summed_up(
