@@ -12,7 +12,7 @@ the archive, and moved into it. The same request on the same data is the same by
 | a value that the format cannot hold | CannotMake, with row and column |
 | a format's library is not installed here | CannotMake, with what to install |
 | the study's policy was taken away meanwhile (redcap, bids) | CannotMake: rows have no code |
-| conditions on dates, of a study that shows none by now | CannotMake |
+| conditions on what the study does not show by now | CannotMake |
 """
 
 import zipfile

@@ -145,7 +145,7 @@ async def test_what_does_not_go_together_is_refused_at_once(office: Office) -> N
     assert "visits has no column rt_ms" in (await admin.post(PATH, both)).body["error"]["message"]
     office.rows("UPDATE research_policies SET dates = 'days'")
     dated = {"study": "SRO", "datasets": ["trials"], "where": ["from=2026-01-01"]}
-    assert "shows no dates" in (await admin.post(PATH, dated)).body["error"]["message"]
+    assert "does not show started_at" in (await admin.post(PATH, dated)).body["error"]["message"]
     assert (await admin.post(PATH, {**dated, "identified": True})).status == 202
 
 

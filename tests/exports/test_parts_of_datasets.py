@@ -73,7 +73,7 @@ def test_chosen_columns_and_rows_that_meet_conditions_are_what_is_exported(
         [recorded] = connection.scalars(text("SELECT after->'request' FROM audit_log"))
         assert recorded["where"] == ["from", "participant.in", "rt_ms.gte"]
         connection.execute(text("UPDATE research_policies SET dates = 'days'"))
-    with pytest.raises(CannotMake, match="This study shows no dates"):
+    with pytest.raises(CannotMake, match="This study does not show started_at"):
         exports.make("trials", identified=False, where=("from=2010-01-01",))
     said = CliRunner().invoke(
         main,
