@@ -67,8 +67,8 @@ def read_provenance(connection: Connection, reach: Reach, participant: str | Non
     for task, version in versions:
         by_task[task] = (*by_task.get(task, ()), version)
     digest, number = sha256(), 0
-    revisions = connection.execution_options(yield_per=FETCHED_ROWS).execute(
-        _select_revisions(reach, participant)
+    revisions = connection.execute(
+        _select_revisions(reach, participant).execution_options(yield_per=FETCHED_ROWS)
     )
     for each in revisions:
         number += 1

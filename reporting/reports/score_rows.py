@@ -7,7 +7,7 @@ figures are those of the API. Only tasks with a definition are shown: what other
 from itertools import groupby
 from typing import Final, NamedTuple
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, select
 
 from reporting.reports.scope import Reach
 from reporting.research.audience import Wanted
@@ -54,7 +54,9 @@ def read_samples(connection: Connection, reach: Reach) -> tuple[ScoreSample, ...
     """The sample of each score of a task that anybody in reach has done."""
     wanted = Wanted(reach.study, reach.sites)
     planned = connection.scalars(select_planned_visits(reach.study)).all()
-    rows = connection.execution_options(yield_per=FETCHED_ROWS).execute(select_measurements(SHOWN, wanted))
+    # All rows are read: a plan for the first of them, as cursors get, takes many times as long.
+    connection.scalar(select(func.set_config("cursor_tuple_fraction", "1", True)))
+    rows = connection.execute(select_measurements(SHOWN, wanted).execution_options(yield_per=FETCHED_ROWS))
     samples = {}
     for key, of_score in groupby(rows, lambda row: (row[0], row[1])):
         sample = choose(Measurement(*row[2:]) for row in of_score)

@@ -276,10 +276,15 @@ def remove_of_study(study: str, why: str) -> Update:
 
 
 def forget_requests(study: str, participant: str, why: str) -> Update:
-    """Statement: requests of the study that name the participant are emptied, and not carried out."""
+    """Statement: requests of the study that name the participant are emptied, and not carried out; so are
+    those with a condition on participants or sessions: whose pseudonym or digest it names cannot be told.
+    """
     named = func.jsonb_path_exists(
         _f.request,
-        cast("$.** ? (@ == $v)", JSONPATH),
+        cast(
+            '$.** ? (@ == $v || @ like_regex "^(participant|session_id)[.=]")',
+            JSONPATH,
+        ),
         func.jsonb_build_object("v", literal(participant, Text)),
     )
     return (

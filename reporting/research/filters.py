@@ -16,7 +16,7 @@ and leaves it out for `gt` and `lt`. A condition other than `null` is never true
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from enum import StrEnum
 from typing import Annotated, Any, Final, NamedTuple
@@ -108,6 +108,16 @@ def find_variable(dataset: Dataset, name: str, parameter: str) -> Variable:
             f"{dataset.name} has no column {name[:100]}.", parameter=parameter, columns=list(dataset.by_name)
         )
     return variable
+
+
+def chosen_variables(dataset: Dataset, names: Sequence[str] | None) -> tuple[Variable, ...]:
+    """The variables of these names, in their order; None: all. Raises NoSuchFilter."""
+    if names is None:
+        return dataset.variables
+    chosen = tuple(find_variable(dataset, name, "columns") for name in names)
+    if not chosen or len(set(names)) != len(names):
+        raise NoSuchFilter("columns names each column once, and one at least.", parameter="columns")
+    return chosen
 
 
 def _read(dataset: Dataset, parameter: str, text: str) -> Filter:

@@ -23,8 +23,8 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import Select, and_, func, or_, select, tuple_
-from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy import ColumnElement, Select, Text, and_, any_, cast, func, or_, select, tuple_
+from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
 
 from reporting.quality import RULES
 from reporting.research.audience import Audience, Wanted
@@ -123,57 +123,58 @@ def select_measurements(variables: Iterable[Variable], wanted: Wanted) -> Select
     """Statement: rows of task, score and the fields of Measurement, score by score: all sessions that have
     the task.
     """
-    s, c = session_rows(Audience.IDENTIFIED, wanted).subquery("s").c, scores.c
+    session, flags = session_rows(Audience.IDENTIFIED, wanted).subquery("s"), _select_serious().subquery("f")
+    s, c, f = session.c, scores.c, flags.c
     key = c.task, c.name, s.site, s.key_session
-    first_run = (
-        select(*key, s.key_participant, s.visit, s.started_at, s.status, c.run, c.value, c.scoring_version)
-        .where(c.site == s.site, c.session_id == s.key_session)
+    return (
+        select(
+            c.task,
+            c.name,
+            s.key_participant,
+            s.visit,
+            s.site,
+            s.key_session,
+            s.started_at,
+            s.status == "completed",
+            func.coalesce(or_(f.on_session, _task_run(c) == any_(f.on_runs)), False),
+            c.value,
+            c.scoring_version,
+        )
+        .select_from(
+            session.join(scores, and_(c.site == s.site, c.session_id == s.key_session)).outerjoin(
+                flags, and_(f.site == s.site, f.session_id == s.key_session)
+            )
+        )
         .where(tuple_(c.task, c.name).in_([(each.task, each.score) for each in variables]))
         .ext(distinct_on(*key))
         .order_by(*key, c.run)
-        .subquery("first_run")
     )
-    m, flags = first_run.c, _select_serious(wanted).cte("serious")
-    session = select(flags.c.site, flags.c.session_id).where(flags.c.task.is_(None)).subquery("on_session")
-    run = select(flags).where(flags.c.task.is_not(None)).subquery("on_run")
-    joined = first_run.outerjoin(
-        session, and_(session.c.site == m.site, session.c.session_id == m.key_session)
-    ).outerjoin(
-        run,
-        and_(
-            run.c.site == m.site,
-            run.c.session_id == m.key_session,
-            run.c.task == m.task,
-            run.c.run == m.run,
-        ),
-    )
+
+
+def _select_serious() -> Select[Any]:
+    """Statement: sessions with serious flags, a row each: whether one is on the session, and on which runs.
+
+    Not asked for each score: of a large study that is a million times.
+    """
+    q = quality_flags.c
     return (
         select(
-            m.task,
-            m.name,
-            m.key_participant,
-            m.visit,
-            m.site,
-            m.key_session,
-            m.started_at,
-            m.status == "completed",
-            or_(session.c.site.is_not(None), run.c.site.is_not(None)),
-            m.value,
-            m.scoring_version,
+            q.site,
+            q.session_id,
+            func.bool_or(q.task.is_(None)).label("on_session"),
+            func.array_agg(_task_run(q), type_=ARRAY(Text)).filter(q.task.is_not(None)).label("on_runs"),
         )
-        .select_from(joined)
-        .order_by(m.task, m.name, m.site, m.key_session)
+        .where(q.code.in_(SERIOUS))
+        .group_by(q.site, q.session_id)
     )
 
 
-def _select_serious(wanted: Wanted) -> Select[Any]:
-    """Statement: what the serious flags of the sessions are on; without a task: on the whole session."""
-    s, q = session_rows(Audience.IDENTIFIED, wanted).subquery("of_flag").c, quality_flags.c
-    return (
-        select(q.site, q.session_id, q.task, q.run)
-        .where(q.site == s.site, q.session_id == s.key_session, q.code.in_(SERIOUS))
-        .distinct()
+def _task_run(columns: Any) -> ColumnElement[str]:
+    """A task run of a session as one text."""
+    run: ColumnElement[str] = columns.task.op("||", return_type=Text())("/").op("||", return_type=Text())(
+        cast(columns.run, Text)
     )
+    return run
 
 
 def select_counts(wanted: Wanted) -> Select[Any]:

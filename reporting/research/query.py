@@ -219,7 +219,7 @@ def prepare(question: Question, dates: Dates | None = None) -> Steps[Prepared]:
     if dates is None:
         found_dates = yield select_dates(question.wanted.study)
         dates = Dates(*found_dates[0]) if found_dates else Dates(None, None, None)
-    _refuse_hidden(question, dates.dates)
+    refuse_hidden(question, dates.dates)
     shift_days = (dates.shift_days or 0) if dates.dates == "shifted" else 0
     codes = found = None
     if people is not None:
@@ -229,8 +229,11 @@ def prepare(question: Question, dates: Dates | None = None) -> Steps[Prepared]:
     return Prepared(question, codes, found, shift_days, dates.row_version)
 
 
-def _refuse_hidden(question: Question, dates: str | None) -> None:
-    """Nothing would be found, which looks as if nothing were there."""
+def refuse_hidden(question: Question, dates: str | None) -> None:
+    """Of what a study does not show nothing would be found, which looks as if nothing were there.
+
+    Raises NoSuchFilter.
+    """
     hidden = {"days": (Rule.DATE, Rule.CLOCK), "shifted": (Rule.CLOCK,)}.get(dates or "", ())
     for each in question.filters:
         if each.variable.rule in hidden and each.operator is not Operator.NULL:

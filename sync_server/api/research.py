@@ -20,11 +20,8 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Annotated, Any, Final
 
 import msgspec
-import psycopg
 from aiohttp import web
 from msgspec import Meta
-from sqlalchemy import func, select
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reporting.audit import record_entry
@@ -32,7 +29,7 @@ from reporting.queries.snapshot import snapshot
 from reporting.research.aggregates import MOST_GROUPS, Summary, read_summary, split, summarise
 from reporting.research.audience import Audience, Wanted
 from reporting.research.datasets import DATASETS, find_dataset
-from reporting.research.filters import NoSuchFilter, find_variable, period, read_filters
+from reporting.research.filters import NoSuchFilter, chosen_variables, period, read_filters
 from reporting.research.keyset import Cursor, decode, encode
 from reporting.research.pages import read_page
 from reporting.research.policy import make_policy
@@ -56,13 +53,15 @@ from sync_server.api.research_answers import (
 )
 from sync_server.api.research_dictionary import Dictionary, dictionary
 from sync_server.api.route import get
+from sync_server.api.statement_limit import giving_up
 from sync_server.api.study_rows import require_study
-from sync_server.errors import InvalidRequest, NotFound, TooExpensive
-from sync_server.keys import ENGINE, QUESTIONS, SEALER, SETTINGS
+from sync_server.errors import InvalidRequest, NotFound
+from sync_server.keys import ENGINE, SEALER
 from sync_server.policy import Right
 from sync_server.sealing import CannotOpen
 
 MOST_ROWS: Final = 10_000
+_NARROW: Final = "Narrow it down: by participant, visit, site, or from and to. Whole datasets are exports."
 _Names = Annotated[str, Meta(min_length=1, max_length=5000)]
 
 
@@ -168,11 +167,8 @@ def _question(call: Call[ResearchQuery, Nothing], dataset: Dataset, scope: Scope
 
 
 def _columns(dataset: Dataset, names: str | None) -> list[Column]:
-    wanted = list(dataset.by_name) if names is None else split(names)
-    columns = [find_variable(dataset, name, "columns") for name in wanted]
-    if not columns or len(set(wanted)) != len(wanted):
-        raise NoSuchFilter("columns names each column once, and one at least.", parameter="columns")
-    return [Column(each.name, each.type) for each in columns]
+    chosen = chosen_variables(dataset, None if names is None else split(names))
+    return [Column(each.name, each.type) for each in chosen]
 
 
 def _cursor(call: Call[ResearchQuery, Nothing], summary: Summary | None) -> Cursor | None:
@@ -220,27 +216,17 @@ async def _connection(
     long there is given up.
     """
     app, study = call.request.app, question.wanted.study
-    seconds = app[SETTINGS].research_statement_seconds
-    try:
-        with app[QUESTIONS].at_work(call.caller.person.id):
-            dates = await _dates(call.connection, study)
-            if dates.dates is not None or question.audience is Audience.IDENTIFIED:
-                await _limit(call.connection, seconds)
-                yield call.connection, dates
-                return
-            async with app[ENGINE].begin() as connection:
-                await connection.execute(make_policy(study))
-            async with snapshot(app[ENGINE]) as connection:
-                await _limit(connection, seconds)
-                yield connection, await _dates(connection, study)
-    except OperationalError as error:
-        if isinstance(error.orig, psycopg.errors.QueryCanceled):
-            raise TooExpensive(
-                f"This takes longer than {seconds} s, and was given up. Narrow it down: by participant,"
-                " visit, site, or from and to. Whole datasets are exports.",
-                details={"seconds": seconds},
-            ) from error
-        raise
+    async with giving_up(call, _NARROW) as limit:
+        dates = await _dates(call.connection, study)
+        if dates.dates is not None or question.audience is Audience.IDENTIFIED:
+            await limit(call.connection)
+            yield call.connection, dates
+            return
+        async with app[ENGINE].begin() as connection:
+            await connection.execute(make_policy(study))
+        async with snapshot(app[ENGINE]) as connection:
+            await limit(connection)
+            yield connection, await _dates(connection, study)
 
 
 async def _dates(connection: AsyncConnection, study: str) -> Dates:
@@ -248,10 +234,6 @@ async def _dates(connection: AsyncConnection, study: str) -> Dates:
     if row is None:
         raise NotFound(f"There is no study {study}.")
     return Dates(*row)
-
-
-async def _limit(connection: AsyncConnection, seconds: int) -> None:
-    await connection.execute(select(func.set_config("statement_timeout", f"{seconds}s", True)))
 
 
 async def _summed_up(

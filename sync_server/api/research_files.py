@@ -11,7 +11,7 @@ the file still, and the one to identified data where it shows codes and dates.
 | removed twice | 204 |
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
@@ -126,8 +126,12 @@ def require_all(caller: Caller, right: Right, study: str, sites: Sequence[str] |
         caller.require(right, study, site)
 
 
-async def ask(call: Call[Any, Any], new: NewFile, *, path: str) -> FileTold:
-    """Have the file made: row, outbox entry and audit entry. Rights were checked. Raises NotPossible."""
+async def ask(
+    call: Call[Any, Any], new: NewFile, *, path: str, recorded: Mapping[str, Any] | None = None
+) -> FileTold:
+    """Have the file made: row, outbox entry and audit entry. Rights were checked. `recorded`: the request as
+    the audit entry has it, where that is less. Raises NotPossible.
+    """
     row = (await call.connection.execute(ask_for(new))).one_or_none()
     if row is None:
         raise NotPossible(
@@ -143,7 +147,7 @@ async def ask(call: Call[Any, Any], new: NewFile, *, path: str) -> FileTold:
         "research_file",
         str(made.id),
         study=new.study,
-        after={"sites": new.sites, "identified": new.identified, "request": new.request},
+        after={"sites": new.sites, "identified": new.identified, "request": recorded or new.request},
     )
     return told(made, path)
 

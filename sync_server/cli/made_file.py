@@ -13,7 +13,7 @@ from reporting.engine import sync_engine
 from sync_server.cli.target import fail, why
 from sync_server.cli.transaction import why_unusable
 from sync_server.research_files.folder import digest, put
-from sync_server.research_files.making import CannotMake, Made, Maker, Wanted
+from sync_server.research_files.making import CannotMake, Json, Made, Maker, Wanted
 from sync_server.research_files.running import make_here
 
 
@@ -32,8 +32,8 @@ def make_file(database_url: str, wanted: Wanted, maker: Maker, place: Path) -> t
         fail(reason)
 
 
-def made_here(wanted: Wanted, command: str) -> AuditEntry:
-    """For the audit record."""
+def made_here(wanted: Wanted, command: str, recorded: Json | None = None) -> AuditEntry:
+    """For the audit record; `recorded`: the request as it stands there, where that is less."""
     return AuditEntry(
         actor=f"sync-server {command}",
         actor_kind="process",
@@ -41,7 +41,11 @@ def made_here(wanted: Wanted, command: str) -> AuditEntry:
         entity="study",
         entity_id=wanted.study,
         study=wanted.study,
-        after={"sites": wanted.sites, "identified": wanted.identified, "request": dict(wanted.request)},
+        after={
+            "sites": wanted.sites,
+            "identified": wanted.identified,
+            "request": dict(recorded or wanted.request),
+        },
     )
 
 

@@ -1,6 +1,6 @@
 """From the variables of a dataset to the columns that writers know: the one mapping. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from reporting.research.variables import Dataset, Language, Rule, Type, Variable
@@ -18,9 +18,12 @@ _TYPES: Final[Mapping[Type, ColumnType]] = {
 _TAKEN_AWAY: Final = frozenset({Rule.DATE, Rule.CLOCK, Rule.JUDGED, Rule.MEMBERS, Rule.WITHHOLD})
 
 
-def table_of(dataset: Dataset, language: Language, *, identified: bool) -> Table:
-    """The table of the dataset's rows, as `typed_rows` selects them."""
-    columns = tuple(column_of(each, language, identified=identified) for each in dataset.variables)
+def table_of(
+    dataset: Dataset, language: Language, *, identified: bool, chosen: Sequence[Variable] | None = None
+) -> Table:
+    """The table of the dataset's rows, as `typed_rows` selects them; of the chosen columns."""
+    variables = dataset.variables if chosen is None else chosen
+    columns = tuple(column_of(each, language, identified=identified) for each in variables)
     return Table(dataset.name, dataset.label.in_language(language), columns)
 
 

@@ -1,10 +1,6 @@
-"""CSV, and the CSV that REDCap's Data Import Tool takes.
-
-**CSV**: `<name>.zip` with `<name>.csv`: UTF-8 without a byte order mark, RFC 4180 with `\\r\\n`, a header.
-Null is nothing between the commas, empty text is `""`. How formulas are kept out of spreadsheets: `cells`.
-
-**REDCap**: `<name>.csv`, one event and instrument a row as the caller arranged it; the record id
-first.
+"""The CSV that REDCap's Data Import Tool takes: `<name>.csv`, UTF-8 without a byte order mark, RFC 4180 with
+`\r\n`, a header; one event and instrument a row as the caller arranged it, the record id first. (CSV for
+everybody else is Postgres's: `copied`.)
 
 | what comes | what follows |
 |---|---|
@@ -20,28 +16,8 @@ from datetime import datetime
 from pathlib import Path
 
 from sync_server.exports.cells import csv_cell
-from sync_server.exports.described import Batch, CannotHold, Table, Value, checked_rows, in_groups
+from sync_server.exports.described import Batch, CannotHold, Table, Value, checked_rows
 from sync_server.exports.whole_file import Written, described_file, whole_file
-from sync_server.exports.zipped import member, zip_of
-
-_ROWS_AT_ONCE = 1_000
-
-
-def write_csv(table: Table, batches: Iterable[Batch], folder: Path, *, guard: bool = False) -> Written:
-    """Write `<name>.zip`; `guard` puts an apostrophe before formulas. Raises CannotHold, OSError."""
-    target = folder / f"{table.name}.zip"
-    rows = 0
-    with (
-        whole_file(target) as path,
-        zip_of(path) as archive,
-        member(archive, f"{table.name}.csv") as file,
-    ):
-        file.write(_line(table.names, guard=False).encode())
-        for group in in_groups(checked_rows(table, batches), _ROWS_AT_ONCE):
-            rows += len(group)
-            file.write("".join([_line(row, guard=guard) for row in group]).encode())
-    notes = ("Texts that a spreadsheet would compute begin with an apostrophe.",) if guard else ()
-    return described_file(target, rows, notes)
 
 
 def write_redcap_csv(table: Table, batches: Iterable[Batch], folder: Path) -> Written:
@@ -49,15 +25,15 @@ def write_redcap_csv(table: Table, batches: Iterable[Batch], folder: Path) -> Wr
     target = folder / f"{table.name}.csv"
     rows = 0
     with whole_file(target) as path, path.open("xb") as file:
-        file.write(_line(table.names, guard=False).encode())
-        for group in in_groups(_redcap_rows(table, batches), _ROWS_AT_ONCE):
-            rows += len(group)
-            file.write("".join([_line(row, guard=False) for row in group]).encode())
+        file.write(_line(table.names))
+        for row in _redcap_rows(table, batches):
+            rows += 1
+            file.write(_line(row))
     return described_file(target, rows)
 
 
-def _line(cells: Iterable[Value], *, guard: bool) -> str:
-    return ",".join([csv_cell(cell, guard=guard) for cell in cells]) + "\r\n"
+def _line(cells: Iterable[Value]) -> bytes:
+    return (",".join([csv_cell(cell) for cell in cells]) + "\r\n").encode()
 
 
 def _redcap_rows(table: Table, batches: Iterable[Batch]) -> Iterator[tuple[Value, ...]]:

@@ -18,11 +18,12 @@ a number that somebody computed. A format that has one word for both says so in 
 
 import enum
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Final
+from types import NoneType
+from typing import Any, Final, NamedTuple, cast
 
 Value = str | int | float | bool | date | datetime | None
 Row = Sequence[Value]
@@ -46,6 +47,16 @@ class ColumnType(enum.StrEnum):
     BOOLEAN = "boolean"
     DATE = "date"
     TIMESTAMP = "timestamp"
+
+
+_OWN: Final = {
+    ColumnType.TEXT: str,
+    ColumnType.INTEGER: int,
+    ColumnType.NUMBER: float,
+    ColumnType.BOOLEAN: bool,
+    ColumnType.DATE: date,
+    ColumnType.TIMESTAMP: datetime,
+}
 
 
 class CannotHold(ValueError):
@@ -101,21 +112,38 @@ class Table:
         return self.names.index(name)
 
 
+def checked_columns(table: Table, batches: Iterable[Batch]) -> Iterator[list[Sequence[Value]]]:
+    """The cells of each batch, column by column, as their columns' types have them. Raises CannotHold."""
+    before = 0
+    for batch in batches:
+        if not batch:
+            continue
+        try:
+            # Both are strict: cells are as many as columns, in every row.
+            checked = [
+                _checked_column(column.type, cells)
+                for column, cells in zip(table.columns, zip(*batch, strict=True), strict=True)
+            ]
+        except ValueError:
+            for number, row in enumerate(batch, start=before + 1):
+                _check_row(table, row, number)
+            raise
+        yield checked
+        before += len(batch)
+
+
 def checked_rows(table: Table, batches: Iterable[Batch]) -> Iterator[tuple[Value, ...]]:
     """The rows one by one, each cell as its column's type has it. Raises CannotHold."""
-    number = 0
-    for batch in batches:
-        for row in batch:
-            number += 1
-            if len(row) != len(table.columns):
-                raise CannotHold(f"Row {number} has {len(row)} cells, not {len(table.columns)}.")
-            cells = []
-            for column, cell in zip(table.columns, row, strict=True):
-                try:
-                    cells.append(None if cell is None else _checked(column.type, cell))
-                except CannotHold as error:
-                    raise CannotHold(f"Row {number}, column {column.name}: {error}") from error
-            yield tuple(cells)
+    for columns in checked_columns(table, batches):
+        yield from zip(*columns, strict=True)
+
+
+class Piece(NamedTuple):
+    """Rows, column by column; `ends`: the group that they belong to ends with them."""
+
+    columns: list[Sequence[Value]]
+    rows: int
+    ends: bool
 
 
 def rows_within(table: Table, *, rows: int, cells: int) -> int:
@@ -125,20 +153,98 @@ def rows_within(table: Table, *, rows: int, cells: int) -> int:
     return max(1, min(rows, cells // len(table.columns)))
 
 
-def in_groups(
-    rows: Iterable[tuple[Value, ...]], size: int, *, most_text: int = MOST_TEXT
-) -> Iterator[list[tuple[Value, ...]]]:
-    """The rows in lists of at most `size` that end once they hold `most_text` characters; no empty list."""
-    group: list[tuple[Value, ...]] = []
-    text = 0
-    for row in rows:
-        group.append(row)
-        text += sum([len(cell) for cell in row if isinstance(cell, str)])
-        if len(group) == size or text >= most_text:
-            yield group
-            group, text = [], 0
-    if group:
-        yield group
+def in_pieces(
+    table: Table, batches: Iterable[Batch], size: int, *, most_text: int = MOST_TEXT
+) -> Iterator[Piece]:
+    """The rows in groups of at most `size` that end once they hold `most_text` characters, a piece of a group
+    at a time. Where groups end depends on the rows alone, where pieces do on the batches. Raises CannotHold.
+    """
+    texts = [at for at, column in enumerate(table.columns) if column.type is ColumnType.TEXT]
+    rows = text = 0
+    for columns in checked_columns(table, batches):
+        start, total = 0, len(columns[0])
+        while start < total:
+            end = min(total, start + size - rows)
+            taken = [cells[start:end] for cells in columns]
+            held = sum([_length(taken[at]) for at in texts])
+            if text + held >= most_text:
+                end = start + _until(taken, texts, most_text - text)
+                taken = [cells[start:end] for cells in columns]
+                held = sum([_length(taken[at]) for at in texts])
+            rows, text = rows + end - start, text + held
+            ends = rows == size or text >= most_text
+            yield Piece(taken, end - start, ends)
+            start = end
+            if ends:
+                rows = text = 0
+
+
+def _until(columns: list[Sequence[Value]], texts: list[int], most: int) -> int:
+    """How many rows there are until they hold so many characters."""
+    held = 0
+    for number, row in enumerate(zip(*(columns[at] for at in texts), strict=True), start=1):
+        held += _length(row)
+        if held >= most:
+            return number
+    return len(columns[0])
+
+
+def _length(cells: Sequence[Value]) -> int:
+    return sum([len(cell) for cell in cells if isinstance(cell, str)])
+
+
+def _check_row(table: Table, row: Sequence[object], number: int) -> None:
+    if len(row) != len(table.columns):
+        raise CannotHold(f"Row {number} has {len(row)} cells, not {len(table.columns)}.")
+    for column, cell in zip(table.columns, row, strict=True):
+        try:
+            if cell is not None:
+                _checked(column.type, cell)
+        except CannotHold as error:
+            raise CannotHold(f"Row {number}, column {column.name}: {error}") from error
+
+
+def _checked_column(kind: ColumnType, cells: Sequence[object]) -> Sequence[Value]:
+    """Cells of the one type that is asked for are looked at together, others one by one: a tenth of the
+    time for what comes from Postgres.
+    """
+    types = set(map(type, cells))
+    types.discard(NoneType)
+    if types <= {_OWN[kind]} and _ARE_FINE[kind](cells):
+        return cast(Sequence[Value], cells)
+    return [None if cell is None else _checked(kind, cell) for cell in cells]
+
+
+def _are_texts(cells: Iterable[Any]) -> bool:
+    return not any(
+        "\0" in cell or (not cell.isascii() and _UNWRITABLE.search(cell))
+        for cell in set(cells)
+        if cell is not None
+    )
+
+
+def _are_integers(cells: Iterable[Any]) -> bool:
+    values = {cell for cell in cells if cell is not None}
+    return not values or (min(values) >= SMALLEST_INTEGER and max(values) <= LARGEST_INTEGER)
+
+
+def _are_of_utc(cells: Iterable[Any]) -> bool:
+    return all(cell is None or cell.tzinfo is UTC for cell in cells)
+
+
+def _are_any(_: Iterable[Any]) -> bool:
+    return True
+
+
+_ARE_FINE: Final[Mapping[ColumnType, Callable[[Iterable[Any]], bool]]] = {
+    ColumnType.TEXT: _are_texts,
+    ColumnType.INTEGER: _are_integers,
+    ColumnType.NUMBER: _are_any,
+    ColumnType.BOOLEAN: _are_any,
+    ColumnType.DATE: _are_any,
+    ColumnType.TIMESTAMP: _are_of_utc,
+}
+"""Whether cells of the column's own type, or null, may stay as they are."""
 
 
 def _checked(kind: ColumnType, cell: object) -> Value:

@@ -12,6 +12,7 @@ the archive, and moved into it. The same request on the same data is the same by
 | a value that the format cannot hold | CannotMake, with row and column |
 | a format's library is not installed here | CannotMake, with what to install |
 | the study's policy was taken away meanwhile (redcap, bids) | CannotMake: rows have no code |
+| conditions on what the study does not show by now | CannotMake |
 """
 
 import zipfile
@@ -22,14 +23,17 @@ from typing import Any, Final, cast
 
 import msgspec
 import psycopg
-from sqlalchemy import Select
+from sqlalchemy import Connection, Select
 
 from reporting.compiled import compiled
 from reporting.research.audience import Audience
 from reporting.research.audience import Wanted as Rows
 from reporting.research.datasets import DATASETS
-from reporting.research.exporting import copy_csv, count_rows, csv_rows, select_policy, typed_rows
+from reporting.research.exporting import Part, copy_csv, count_rows, csv_rows, select_policy, typed_rows
+from reporting.research.filters import NoSuchFilter
+from reporting.research.query import Question, prepare
 from reporting.research.variables import Dataset
+from reporting.steps import perform
 from sync_server.exports.bids_export import write_bids_of
 from sync_server.exports.codebook import Described, codebook_csv, codebook_json
 from sync_server.exports.copied import write_copied
@@ -38,7 +42,7 @@ from sync_server.exports.described import Batch, CannotHold
 from sync_server.exports.formats import FormatNotInstalled, writer_of
 from sync_server.exports.manifest import manifest
 from sync_server.exports.redcap_export import redcap_batches, redcap_select, redcap_table
-from sync_server.exports.request import ExportRequest
+from sync_server.exports.request import Asked, ExportRequest, asked_of
 from sync_server.exports.whole_file import Written
 from sync_server.exports.zipped import member, move_into, zip_of
 from sync_server.research_files.making import CannotMake, Json, Made, Maker, Task, Wanted
@@ -62,7 +66,8 @@ def versions(wanted: Wanted) -> Json:
     """
     request = read_request(wanted)
     tables = [
-        table_of(DATASETS[name], request.language, identified=wanted.identified) for name in request.datasets
+        table_of(DATASETS[name], request.language, identified=wanted.identified, chosen=asked.columns)
+        for name, asked in _asked_of(request).items()
     ]
     scoring = {
         each.name: each.scoring_version
@@ -93,7 +98,7 @@ def make(task: Task) -> Made:
     try:
         with zip_of(path) as archive:
             rows = _Export(task, archive).write()
-    except (CannotHold, FormatNotInstalled, ModuleNotFoundError) as error:
+    except (CannotHold, FormatNotInstalled, ModuleNotFoundError, NoSuchFilter) as error:
         raise CannotMake(str(error)) from error
     return Made(path, "application/zip", rows)
 
@@ -109,6 +114,25 @@ def read_request(wanted: Wanted) -> ExportRequest:
         raise CannotMake(f"This release does not know such an export: {error}.") from error
 
 
+def parts_of(
+    request: ExportRequest, audience: Audience, rows: Rows, connection: Connection
+) -> dict[str, Part]:
+    """Columns and rows of each dataset, with its pseudonyms and digests found out. Raises NoSuchFilter."""
+    found = {}
+    for name, asked in asked_of(request).items():
+        question = Question(DATASETS[name], audience, rows, asked.filters)
+        prepared = perform(connection, prepare(question)) if asked.filters else None
+        found[name] = Part(asked.columns, prepared)
+    return found
+
+
+def _asked_of(request: ExportRequest) -> dict[str, Asked]:
+    try:
+        return asked_of(request)
+    except NoSuchFilter as error:
+        raise CannotMake(f"This release does not know such an export: {error}") from error
+
+
 class _Export:
     """One zip, a dataset after the other."""
 
@@ -119,6 +143,7 @@ class _Export:
         self._request = read_request(task.wanted)
         self._audience, self._rows = _read_as(task.wanted)
         self._datasets = [DATASETS[each] for each in self._request.as_json()["datasets"]]
+        self._parts = parts_of(self._request, self._audience, self._rows, task.connection)
         self._expected: dict[str, int] = {}
         self._total: int | None = None
         self._behind = 0
@@ -127,7 +152,8 @@ class _Export:
     def write(self) -> int:
         """Everything; rows of data."""
         for each in self._datasets:
-            counted = self._task.connection.scalar(count_rows(each, self._audience, self._rows))
+            counting = count_rows(each, self._audience, self._rows, self._parts[each.name])
+            counted = self._task.connection.scalar(counting)
             self._expected[each.name] = counted or 0
         self._total = sum(self._expected.values())
         written, described = [], []
@@ -153,31 +179,37 @@ class _Export:
         return self._behind
 
     def _write(self, dataset: Dataset) -> tuple[Written, list[Described]]:
-        table = table_of(dataset, self._request.language, identified=self._wanted.identified)
+        part = self._parts[dataset.name]
+        table = table_of(
+            dataset, self._request.language, identified=self._wanted.identified, chosen=part.columns
+        )
         beside: list[Described] = []
         match self._request.format:
             case "csv":
-                written = self._copy(dataset)
+                written = self._copy(dataset, part)
                 return written, [Described(written.name, table)]
             case "bids":
-                source = self._task.connection, self._audience, self._rows
+                source = self._task.connection, self._audience, self._rows, part
                 written, roster = write_bids_of(
                     source, self._request.language, self._task.folder, self._batches, self._wanted.study
                 )
                 beside = [Described(f"{written.name}: participants.tsv", roster)]
             case "redcap":
-                select, table = redcap_select(dataset, self._audience, self._rows), redcap_table(table)
-                batches = redcap_batches(self._batches(select, dataset.name))
+                select = redcap_select(dataset, self._audience, self._rows, part)
+                batches = redcap_batches(
+                    self._batches(select, dataset.name), participant=table.position("participant")
+                )
+                table = redcap_table(table)
                 written = writer_of("redcap")(table, batches, self._task.folder)
             case other:
-                select = typed_rows(dataset, self._audience, self._rows)
+                select = typed_rows(dataset, self._audience, self._rows, part)
                 written = writer_of(other)(table, self._batches(select, dataset.name), self._task.folder)
         move_into(self._archive, self._task.folder / written.name)
         return written, [Described(written.name, table), *beside]
 
-    def _copy(self, dataset: Dataset) -> Written:
+    def _copy(self, dataset: Dataset, part: Part) -> Written:
         driver = cast(psycopg.Connection[Any], self._task.connection.connection.driver_connection)
-        select = csv_rows(dataset, self._audience, self._rows, guard=self._request.guard)
+        select = csv_rows(dataset, self._audience, self._rows, part, guard=self._request.guard)
         name_ = f"{dataset.name}.csv"
         written = write_copied(
             driver, copy_csv(select), self._archive, name_, lambda rows: self._tell(rows, dataset.name)

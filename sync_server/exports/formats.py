@@ -1,7 +1,7 @@
 """The formats by name; their libraries are loaded when a format is asked for.
 
-`csv` and `ndjson` need nothing. The libraries of the others weigh more than everything else together, and a
-hub in a cupboard never writes them: they are the extra `exports`.
+`csv`, `ndjson` and `redcap` need nothing. The libraries of the others weigh more than everything else
+together, and a hub in a cupboard never writes them: they are the extra `exports`.
 
 | what | what follows |
 |---|---|
@@ -20,7 +20,6 @@ from sync_server.exports.whole_file import Written
 Writer = Callable[[Table, Iterable[Batch], Path], Written]
 
 _WRITERS: Final = {
-    "csv": ("delimited", "write_csv"),
     "ndjson": ("ndjson", "write_ndjson"),
     "parquet": ("parquet", "write_parquet"),
     "excel": ("excel", "write_excel"),
@@ -29,7 +28,7 @@ _WRITERS: Final = {
 }
 
 FORMATS: Final = tuple(_WRITERS)
-"""Those that write any table; BIDS wants more than a table (`bids.write_bids`)."""
+"""Those that write any table; CSV is `copied`, BIDS wants more than a table (`bids.write_bids`)."""
 
 MEDIA_TYPES: Final = {
     ".zip": "application/zip",

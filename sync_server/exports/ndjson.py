@@ -13,28 +13,45 @@ import math
 from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from sync_server.exports.cells import text_of
-from sync_server.exports.described import Batch, Table, Value, checked_rows
+from sync_server.exports.described import Batch, ColumnType, Table, Value, in_pieces
 from sync_server.exports.whole_file import Written, described_file, whole_file
+
+ROWS_AT_ONCE: Final = 2_000
+LEVEL: Final = 1
+"""Of zlib, as of CSV: at 6 a quarter of the time goes into it."""
+_TEXTS: Final = frozenset((ColumnType.NUMBER, ColumnType.DATE, ColumnType.TIMESTAMP))
+"""Values of these may be texts in JSON."""
 
 
 def write_ndjson(table: Table, batches: Iterable[Batch], folder: Path) -> Written:
     """Write `<name>.ndjson.gz`. Raises CannotHold, OSError."""
     target = folder / f"{table.name}.ndjson.gz"
-    encode = msgspec.json.Encoder().encode
+    encode = msgspec.json.Encoder().encode_lines
+    names = table.names
     rows = 0
+    lines: list[bytes] = []
     with (
         whole_file(target) as path,
         path.open("xb") as file,
-        gzip.GzipFile("", "wb", 6, file, mtime=0) as packed,
+        gzip.GzipFile("", "wb", LEVEL, file, mtime=0) as packed,
     ):
-        for row in checked_rows(table, batches):
-            rows += 1
-            cells = zip(table.names, row, strict=True)
-            packed.write(encode({name: _json(cell) for name, cell in cells}) + b"\n")
+        for piece in in_pieces(table, batches, ROWS_AT_ONCE):
+            rows += piece.rows
+            columns = [
+                [_json(cell) for cell in cells] if column.type in _TEXTS else cells
+                for column, cells in zip(table.columns, piece.columns, strict=True)
+            ]
+            rows_read = zip(*columns, strict=True)
+            lines.append(encode([dict(zip(names, row, strict=True)) for row in rows_read]))
+            if piece.ends:
+                packed.write(b"".join(lines))
+                lines.clear()
+        packed.write(b"".join(lines))
     return described_file(target, rows)
 
 

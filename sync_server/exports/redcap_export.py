@@ -2,7 +2,8 @@
 
     record_id, redcap_repeat_instrument, redcap_repeat_instance, study, site, …
 
-`record_id` is the participant's code or pseudonym, an instance is the participant's nth session by its start.
+`record_id` is the participant's code or pseudonym, an instance is the participant's nth session by its start,
+of those in the file: conditions that leave sessions out number the others otherwise.
 A session that came in late moves those after it: import into an empty instrument, or push instead
 ([REDCAP](docs/REDCAP.md)), which keeps instances.
 """
@@ -13,7 +14,7 @@ from typing import Any, Final
 from sqlalchemy import Select
 
 from reporting.research.audience import Audience, Wanted
-from reporting.research.exporting import typed_rows
+from reporting.research.exporting import WHOLE, Part, typed_rows
 from reporting.research.variables import Dataset
 from sync_server.exports.described import Batch, Column, ColumnType, Table
 
@@ -32,12 +33,12 @@ def redcap_table(table: Table) -> Table:
     return Table(table.name, table.label, (*_LEADING, *others))
 
 
-def redcap_select(dataset: Dataset, audience: Audience, wanted: Wanted) -> Select[Any]:
+def redcap_select(dataset: Dataset, audience: Audience, wanted: Wanted, part: Part = WHOLE) -> Select[Any]:
     """Statement: a participant's sessions together, in the order of their starts."""
-    return typed_rows(dataset, audience, wanted, order=_ORDER)
+    return typed_rows(dataset, audience, wanted, part, order=_ORDER)
 
 
-def redcap_batches(batches: Iterable[Batch], *, participant: int = 2) -> Iterator[Batch]:
+def redcap_batches(batches: Iterable[Batch], *, participant: int) -> Iterator[Batch]:
     """The rows of `redcap_table`; the code stands at `participant`."""
     before: object = None
     instance = 0

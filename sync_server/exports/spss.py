@@ -18,10 +18,10 @@ wants `ALTER TYPE` before `ADD FILES`.
 """
 
 import errno
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import polars
 import pyreadstat
@@ -33,10 +33,10 @@ from sync_server.exports.described import (
     CannotHold,
     Column,
     ColumnType,
+    Piece,
     Table,
     Value,
-    checked_rows,
-    in_groups,
+    in_pieces,
     rows_within,
 )
 from sync_server.exports.whole_file import Written, described_file, whole_file
@@ -67,12 +67,6 @@ _FORMATS: Final = {
 }
 
 
-class _Cuts:
-    """How many texts were cut."""
-
-    count = 0
-
-
 def write_spss(
     table: Table, batches: Iterable[Batch], folder: Path, *, rows_a_part: int = ROWS_A_PART
 ) -> Written:
@@ -80,74 +74,101 @@ def write_spss(
     names = [_name(column) for column in table.columns]
     if len(set(names)) != len(names):
         raise CannotHold(f"Two columns of {table.name} have one name in SPSS: {', '.join(sorted(names))}.")
-    cuts = _Cuts()
-    most = rows_within(table, rows=rows_a_part, cells=CELLS_A_PART)
-    parts = in_groups(_numbered(table, batches, cuts), most)
-    first = next(parts, [])
-    second = next(parts, None)
-    if second is None:
-        target = folder / f"{table.name}.sav"
+    parts = _Parts(table)
+    pieces = in_pieces(table, batches, rows_within(table, rows=rows_a_part, cells=CELLS_A_PART))
+    target = folder / f"{table.name}.sav"
+    part, following = parts.next(pieces)
+    if following is None:
         with whole_file(target) as path:
-            _write_part(table, first, path)
-        return described_file(target, len(first), _notes(table, cuts, 1))
+            _write_part(table, part, path)
+        return described_file(target, parts.rows, parts.notes(1))
     target = folder / f"{table.name}_sav.zip"
-    rows = 0
     count = 0
     with whole_file(target) as path, zip_of(path) as archive:
-        for part in _chained(first, second, parts):
+        while True:
             count += 1
-            rows += len(part)
             inside = path.parent / f"{table.name}_{count}.sav"
             _write_part(table, part, inside)
             with member(archive, inside.name) as file, inside.open("rb") as content:
-                while piece := content.read(1 << 20):
-                    file.write(piece)
+                while read := content.read(1 << 20):
+                    file.write(read)
             inside.unlink()
-    return described_file(target, rows, _notes(table, cuts, count))
+            if following is None:
+                break
+            del part
+            part, following = parts.next(pieces, following)
+    return described_file(target, parts.rows, parts.notes(count))
 
 
-def _chained(
-    first: list[tuple[Value, ...]], second: list[tuple[Value, ...]], rest: Iterator[list[tuple[Value, ...]]]
-) -> Iterator[list[tuple[Value, ...]]]:
-    yield first
-    yield second
-    yield from rest
+class _Parts:
+    """Rows as data frames, a part at a time; counts the texts that were cut."""
 
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self.rows = 0
+        self._cuts = 0
 
-def _numbered(table: Table, batches: Iterable[Batch], cuts: _Cuts) -> Iterator[tuple[Value, ...]]:
-    for number, row in enumerate(checked_rows(table, batches), start=1):
-        cells = []
-        for column, cell in zip(table.columns, row, strict=True):
-            if isinstance(cell, int) and abs(cell) > LARGEST_INTEGER:
-                raise CannotHold(f"Row {number}, column {column.name}: SPSS would round it.")
-            cells.append(_cell(cell, cuts))
-        yield tuple(cells)
+    def next(
+        self, pieces: Iterator[Piece], piece: Piece | None = None
+    ) -> tuple[polars.DataFrame, Piece | None]:
+        """The next part, which begins with the piece; with what the next begins. Raises CannotHold."""
+        part = polars.DataFrame(schema={_name(one): _dtype(one) for one in self._table.columns})
+        piece = piece or next(pieces, None)
+        while piece is not None:
+            part.vstack(self._frame(piece), in_place=True)
+            ends = piece.ends
+            piece = next(pieces, None)
+            if ends:
+                break
+        return part, piece
 
-
-def _cell(cell: Value, cuts: _Cuts) -> str | float | None:
-    if isinstance(cell, str):
-        if len(cell) * 4 > LONGEST_TEXT and len(cell.encode()) > LONGEST_TEXT:
-            cuts.count += 1
-            return cut_to_bytes(cell, LONGEST_TEXT)
-        return cell
-    if isinstance(cell, datetime):
-        return (cell - _EPOCH).total_seconds()
-    if isinstance(cell, date):
-        return (cell - _EPOCH.date()).total_seconds()
-    return None if cell is None else float(cell)
-
-
-def _write_part(table: Table, rows: list[tuple[Value, ...]], path: Path) -> None:
-    cells = list(zip(*rows, strict=True)) if rows else [()] * len(table.columns)
-    frame = polars.DataFrame(
-        [
-            polars.Series(_name(column), kept, dtype=_dtype(column))
-            for column, kept in zip(table.columns, cells, strict=True)
+    def _frame(self, piece: Piece) -> polars.DataFrame:
+        series = [
+            polars.Series(_name(column), self._cells(column, cells), dtype=_dtype(column))
+            for column, cells in zip(self._table.columns, piece.columns, strict=True)
         ]
-    )
+        self.rows += piece.rows
+        return polars.DataFrame(series)
+
+    def _cells(self, column: Column, cells: Sequence[Value]) -> Sequence[str | float | None]:
+        if column.type is ColumnType.INTEGER:
+            for number, cell in enumerate(cells, start=self.rows + 1):
+                if isinstance(cell, int) and abs(cell) > LARGEST_INTEGER:
+                    raise CannotHold(f"Row {number}, column {column.name}: SPSS would round it.")
+        if column.type is ColumnType.NUMBER:
+            return cast(Sequence[float | None], cells)
+        return [self._cell(cell) for cell in cells]
+
+    def _cell(self, cell: Value) -> str | float | None:
+        if isinstance(cell, str):
+            if len(cell) * 4 > LONGEST_TEXT and len(cell.encode()) > LONGEST_TEXT:
+                self._cuts += 1
+                return cut_to_bytes(cell, LONGEST_TEXT)
+            return cell
+        if isinstance(cell, datetime):
+            return (cell - _EPOCH).total_seconds()
+        if isinstance(cell, date):
+            return (cell - _EPOCH.date()).total_seconds()
+        return None if cell is None else float(cell)
+
+    def notes(self, parts: int) -> tuple[str, ...]:
+        """Sentences on what is not as it was."""
+        said = [
+            f"The column {column.name} is named {_name(column)}: SPSS has that word for itself."
+            for column in self._table.columns
+            if column.name in _RESERVED
+        ]
+        if parts > 1:
+            said.append(f"The rows are in {parts} files.")
+        if self._cuts:
+            said.append(f"{self._cuts} texts are cut at {LONGEST_TEXT} bytes, SPSS's longest.")
+        return tuple(said)
+
+
+def _write_part(table: Table, part: polars.DataFrame, path: Path) -> None:
     try:
         pyreadstat.write_sav(
-            frame,
+            part,
             path,
             file_label=cut_to_bytes(table.label, 64),
             column_labels=[cut_to_bytes(column.label, _LABEL) or None for column in table.columns],
@@ -189,16 +210,3 @@ def _measure(column: Column) -> str:
     if column.allowed or column.type in {ColumnType.TEXT, ColumnType.BOOLEAN}:
         return "nominal"
     return "scale"
-
-
-def _notes(table: Table, cuts: _Cuts, parts: int) -> tuple[str, ...]:
-    said = [
-        f"The column {column.name} is named {_name(column)}: SPSS has that word for itself."
-        for column in table.columns
-        if column.name in _RESERVED
-    ]
-    if parts > 1:
-        said.append(f"The rows are in {parts} files.")
-    if cuts.count:
-        said.append(f"{cuts.count} texts are cut at {LONGEST_TEXT} bytes, SPSS's longest.")
-    return tuple(said)

@@ -1,7 +1,8 @@
 """The maker of reports: read what one shows, draw it, put the PDF into the task's folder.
 
 A report is cached by its content: the key of its file has a digest of all that it shows, so a study's new
-title makes a new file, and a session of another site that it does not show makes none.
+title makes a new file, and a session of another site that it does not show makes none. Through when the data
+are complete is part of it: where that has moved on, the report says so and is another file.
 
 | what happens | what follows |
 |---|---|

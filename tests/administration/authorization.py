@@ -69,7 +69,7 @@ EXAMPLES: dict[tuple[str, str], Example] = {
     ("GET", "/api/exports"): Example(),
     ("POST", "/api/exports"): Example(
         reach="study and site",
-        body={"study": "{study}", "sites": ["{site}"], "datasets": ["visits"], "format": "bids"},
+        body={"study": "{study}", "sites": ["{site}"], "datasets": ["visits"], "where": ["rt_ms.gte=200"]},
     ),
     # Somebody else's: admins see it.
     ("GET", "/api/exports/{id}"): Example(

@@ -124,11 +124,46 @@ async def test_what_does_not_go_together_is_refused_at_once(office: Office) -> N
         {"sites": []},
         {"sites": ["lima", "limma"]},
         {"filter": "x"},
+        {"columns": {"everything": ["task"]}},
+        {"columns": {"trials": "task"}},
+        {"where": "task=simon"},
+        {"where": [""]},
     )
     for wrong in wrongs:
         body = {"study": "SRO", "datasets": ["trials"], **wrong}
         answer = await office.as_("admin").post(PATH, body)
         assert answer.error == (422, "invalid_request"), wrong
+    # What queries refuse is refused with the same words.
+    admin = office.as_("admin")
+    for condition in ("rt.gte=1", "rt_ms.gte=fast", "task.gte=a", "correct=perhaps", "to=soon"):
+        parameter, _, value = condition.partition("=")
+        asked = await admin.post(PATH, {"study": "SRO", "datasets": ["trials"], "where": [condition]})
+        queried = await admin.get("/api/research/trials", study="SRO", **{parameter: value})
+        assert asked.status == queried.status == 422
+        assert asked.body["error"] == queried.body["error"]
+    both = {"study": "SRO", "datasets": ["trials", "visits"], "where": ["rt_ms.gte=1"]}
+    assert "visits has no column rt_ms" in (await admin.post(PATH, both)).body["error"]["message"]
+    office.rows("UPDATE research_policies SET dates = 'days'")
+    dated = {"study": "SRO", "datasets": ["trials"], "where": ["from=2026-01-01"]}
+    assert "does not show started_at" in (await admin.post(PATH, dated)).body["error"]["message"]
+    assert (await admin.post(PATH, {**dated, "identified": True})).status == 202
+
+
+async def test_what_is_asked_of_a_participant_is_on_record_without_the_participant(office: Office) -> None:
+    with_data(office)
+    member = office.as_("coordinator", study="SRO")
+    async with at_desk(office) as desk:
+        told = await made(
+            desk,
+            member,
+            identified=True,
+            columns={"trials": ["rt_ms", "task"]},
+            where=["participant=p-lima", "rt_ms.gt=402"],
+        )
+        assert told["rows_done"] == 4
+        assert table((await unzipped(member, told))["trials.csv"])[0] == {"rt_ms": "402.5", "task": "simon"}
+    recorded = office.rows("SELECT after->'request'->'where' FROM audit_log WHERE action = 'export.ask'")
+    assert recorded == [(["participant", "rt_ms.gt"],)]
 
 
 async def test_a_download_goes_on_where_it_was_cut(office: Office) -> None:

@@ -1,7 +1,5 @@
 """The worker of exports as a process: killed in the middle, and Redis emptied meanwhile."""
 
-import os
-import signal
 from contextlib import ExitStack
 
 import psycopg
@@ -11,7 +9,7 @@ import redis
 from sync_server.settings import Settings
 from tests.administration.exporting import PATH, ask, table, unzipped, with_data
 from tests.administration.office import Office
-from tests.job_processes import process, until, valkey
+from tests.job_processes import kill, process, until, valkey
 
 __all__ = ["valkey"]
 
@@ -31,20 +29,22 @@ async def test_after_a_worker_was_killed_in_the_middle_there_is_one_whole_file(
         # The sessions come, the trials do not: it is in the middle.
         holding.execute("LOCK TABLE trial_rows")
         worker = running.enter_context(process("work", office_settings, "--queues", "reports"))
-        running.enter_context(process("relay", office_settings))
+        relay = running.enter_context(process("relay", office_settings))
         asked = await ask(member, "sessions_wide", "trials")
         await until(lambda: holds("research_files WHERE state = 'running' AND content_key IS NOT NULL"))
+        # It comes up while the other is at it, and finds nothing to do yet.
+        next_worker = running.enter_context(process("work", office_settings, "--queues", "reports"))
         folder = office_settings.files_folder
         await until(lambda: any((folder / ".making").glob("*/export.zip")))
-        os.kill(worker.pid, signal.SIGKILL)
-        worker.wait()
-        running.enter_context(process("work", office_settings, "--queues", "reports"))
+        kill(worker)
         valkey.flushall()
         assert list(folder.glob("*.zip")) == []
         await until(lambda: holds("outbox WHERE kind = 'research_file' AND state = 'pending'"))
         holding.rollback()
         office.rows("UPDATE outbox SET next_attempt_at = now() WHERE kind = 'research_file'")
         await until(lambda: holds("research_files WHERE state = 'done'"))
+        kill(next_worker)
+        kill(relay)
     told = (await member.get(f"{PATH}/{asked.body['id']}")).body
     assert told["error"] is None
     files = await unzipped(member, told)

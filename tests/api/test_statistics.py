@@ -81,7 +81,9 @@ async def test_scores_are_listed_with_those_who_have_a_value_by_visit(api: Api) 
 
 
 @pytest.mark.usefixtures("study")
-async def test_a_visit_is_described_by_one_session_a_participant_and_the_rest_is_counted(api: Api) -> None:
+async def test_a_visit_is_described_by_one_session_a_participant_and_the_rest_is_counted(
+    api: Api, engine: Engine
+) -> None:
     answer = await api.get(SIMON, study="SRO")
     assert answer.status == 200, answer.body
     sample = answer.body["sample"]
@@ -102,6 +104,18 @@ async def test_a_visit_is_described_by_one_session_a_participant_and_the_rest_is
     assert flagged.body["sample"]["left_out"]["repeated"] == 2
     assert flagged.body["visits"][0]["upper_quartile"] != baseline["upper_quartile"]
     assert flagged.body["visits"][0]["mean"] == pytest.approx(112.5 + (5000 - 102) / 24)
+
+    # A flag on the session is one on each of its tasks.
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO quality_flags (site, session_id, code, detail) "
+                "VALUES ('lima', 'baseline-6', 'duplicate_session', '{}')"
+            )
+        )
+    without = await api.get(SIMON, study="SRO")
+    assert without.body["sample"]["left_out"]["flagged"] == 2
+    assert [each["n"] for each in without.body["visits"]] == [23, 24, 1]
 
 
 @pytest.mark.usefixtures("study")

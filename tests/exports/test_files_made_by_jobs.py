@@ -96,10 +96,14 @@ def test_what_happens_to_a_file_while_it_is_made_decides_what_becomes_of_it(desk
     assert desk.row(number).state == "removed"
     # A participant is erased: nothing made of an older snapshot stays, whatever it holds.
     number, other = desk.ask(a=2), desk.ask(participant="p1")
+    by_pseudonym = desk.ask(where=["from=2016-07-01", "participant.in=P-1,P-2"])
+    by_task = desk.ask(where=["task=participant=p1"])
     with pytest.raises(NothingToMake):
         desk.make(number, lambda _: desk.execute(files.remove_of_study("SRO", "erased")))
     desk.execute(files.forget_requests("SRO", "p1", "erased"))
-    assert (desk.row(other).state, desk.row(other).request) == ("removed", {})
+    for each in (other, by_pseudonym):
+        assert (desk.row(each).state, desk.row(each).request) == ("removed", {})
+    assert desk.row(by_task).state == "queued"
     with pytest.raises(NothingToMake):
         desk.make(other)
     # It cannot be made; it may be made later; no attempt is left.

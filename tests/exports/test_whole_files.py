@@ -16,14 +16,14 @@ import pytest
 
 from sync_server.exports.codebook import Described, codebook_csv, codebook_json
 from sync_server.exports.codebook_pdf import codebook_pdf
-from sync_server.exports.delimited import write_csv, write_redcap_csv
+from sync_server.exports.delimited import write_redcap_csv
 from sync_server.exports.described import (
     CannotHold,
     Column,
     ColumnType,
     Table,
     checked_rows,
-    in_groups,
+    in_pieces,
     rows_within,
 )
 from sync_server.exports.excel import write_excel
@@ -113,17 +113,19 @@ def test_a_failure_in_the_middle_leaves_what_stood_there_and_nothing_else(
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from tests.exports.test_whole_files import NUMBERS, WRITERS
+from sync_server.exports.described import Column, ColumnType, Table
+from sync_server.exports.formats import writer_of
 
 def batches():
     yield [(1,)] * 2_000
     os.kill(os.getpid(), signal.SIGKILL)
 
-WRITERS[sys.argv[1]](NUMBERS, batches(), Path(sys.argv[2]))
+numbers = Table("numbers", "Numbers", (Column("n", ColumnType.INTEGER, "n"),))
+writer_of(sys.argv[1])(numbers, batches(), Path(sys.argv[2]))
 """
 
 
-@pytest.mark.parametrize("name", ["csv", "excel"])
+@pytest.mark.parametrize("name", ["redcap", "excel"])
 def test_a_killed_writer_leaves_no_file_under_its_name_and_the_next_one_writes_it(
     name: str, tmp_path: Path
 ) -> None:
@@ -161,7 +163,7 @@ def test_a_cell_that_no_format_holds_is_named(kind: ColumnType, cell: object, sa
 
 def test_rows_of_other_lengths_and_unfit_names_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CannotHold, match="Row 1 has 2 cells, not 1"):
-        write_csv(NUMBERS, [[(1, 2)]], tmp_path)
+        write_redcap_csv(NUMBERS, [[(1, 2)]], tmp_path)
     for names in ((), ("a", "a"), ("A",), ("1a",), ("../a",)):
         with pytest.raises(CannotHold):
             Table("t", "T", tuple(Column(name, ColumnType.TEXT, "") for name in names))
@@ -203,7 +205,7 @@ def test_manifest_is_the_same_whatever_the_order_it_is_told_in() -> None:
 
 
 def test_an_unknown_format_and_one_without_its_library_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(CannotHold, match="There is no format 'doc'; there are csv, ndjson"):
+    with pytest.raises(CannotHold, match="There is no format 'doc'; there are ndjson, parquet"):
         writer_of("doc")
     monkeypatch.setitem(sys.modules, "pyreadstat", None)
     monkeypatch.delitem(sys.modules, "sync_server.exports.spss", raising=False)
@@ -211,7 +213,14 @@ def test_an_unknown_format_and_one_without_its_library_are_told(monkeypatch: pyt
         writer_of("spss")
 
 
-def test_groups_end_with_their_rows_or_their_text() -> None:
-    rows = [("a" * length,) for length in (1, 1, 1, 9, 1, 1)]
-    groups = [[len(str(text)) for (text,) in group] for group in in_groups(iter(rows), 3, most_text=5)]
+@pytest.mark.parametrize("size", [1, 2, 4, 6])
+def test_groups_end_with_their_rows_or_their_text_wherever_batches_do(size: int) -> None:
+    table = Table("t", "T", (Column("a", ColumnType.TEXT, "A"), Column("n", ColumnType.INTEGER, "N")))
+    rows = [("a" * length, length) for length in (1, 1, 1, 9, 1, 1)]
+    groups: list[list[object]] = [[]]
+    for piece in in_pieces(table, batched(rows, size), 3, most_text=5):
+        assert piece.rows == len(piece.columns[0])
+        groups[-1] += piece.columns[1]
+        if piece.ends:
+            groups.append([])
     assert groups == [[1, 1, 1], [9], [1, 1]]
