@@ -64,7 +64,8 @@ async def create_export(call: Call[Nothing, NewExport]) -> FileTold:
     except DoesNotGo as error:
         raise InvalidRequest(str(error), details={"path": "$.datasets"}) from error
     except NoSuchFilter as error:
-        raise InvalidRequest(str(error), details=error.details) from error
+        where = "$.columns" if error.details.get("parameter") == "columns" else "$.where"
+        raise InvalidRequest(str(error), details={**error.details, "path": where}) from error
     new = NewFile(
         kind=KIND,
         study=body.study,

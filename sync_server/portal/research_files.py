@@ -8,7 +8,7 @@ from typing import Any, Final, get_args
 import msgspec
 
 from sync_server.api.parameters import Text
-from sync_server.exports.request import DatasetName, Format
+from sync_server.exports.request import FORMATS, DatasetName
 from sync_server.portal.asking import api
 from sync_server.portal.forms import Field, Form, unreadable
 from sync_server.portal.pages import Look, Page, Values
@@ -19,14 +19,14 @@ EXPORTS = api("GET", "/api/exports")
 REPORTS = api("GET", "/api/reports")
 
 DATASETS: Final[tuple[str, ...]] = get_args(DatasetName)
-FORMATS: Final[tuple[str, ...]] = get_args(Format)
 
 
 def _datasets(values: dict[str, Any]) -> dict[str, Any]:
     chosen = [name for name in DATASETS if values.pop(name, False)]
     if not chosen:
         raise unreadable(DATASETS[0], "form.ask_export.sessions_wide_wrong")
-    return {**_of_site(values), "datasets": chosen}
+    conditions = [line.strip() for line in values.pop("where", "").splitlines()]
+    return {**_of_site(values), "datasets": chosen, "where": [each for each in conditions if each]}
 
 
 def _of_site(values: dict[str, Any]) -> dict[str, Any]:
@@ -44,6 +44,7 @@ ASK_EXPORT = Form(
         ),
         Field("format", "choice", choices=FORMATS, hint=True),
         Field("site", "pick", required=False),
+        Field("where", "long", required=False, hint=True, max_length=20_000),
         Field("language", "choice", choices=("en", "fr")),
         Field("guard", "check", required=False, hint=True),
         Field("identified", "check", required=False, hint=True),

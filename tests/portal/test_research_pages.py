@@ -85,12 +85,19 @@ async def test_an_export_is_asked_for_followed_downloaded_and_removed(portal: Po
     assert (nothing.status, "Choose one dataset at least." in nothing.text) == (422, True)
     refused = await browser.send(page, "ask_export", **wanted, identified="on")
     assert refused.status == 403
-    asked = await browser.send(page, "ask_export", **wanted, trials="on")
+    condition = await browser.send(page, "ask_export", **wanted, where="no_such=1")
+    assert (condition.status, 'id="ask_export-where-error"' in condition.text) == (422, True)
+    asked = await browser.send(
+        page, "ask_export", **wanted, trials="on", where="visit=first\r\n\r\n site=lima"
+    )
     assert "It is being made." in asked.text
     [(number, request)] = portal.rows(
         "SELECT id, request FROM research_files WHERE asked_by = 'takes@example.org'"
     )
-    assert request["datasets"] == ["sessions_wide", "trials"]
+    assert (request["datasets"], request["where"]) == (
+        ["sessions_wide", "trials"],
+        ["site=lima", "visit=first"],
+    )
     assert "Waiting" in asked.main
     # Files that others have asked for are not this one's.
     assert asked.main.count('<th scope="row">') == 1
