@@ -97,11 +97,14 @@ class Texts:
 
 @functools.cache
 def texts_in(language: Language) -> Texts:
-    """All of a language's."""
+    """All of a language's. Raises ValueError where two files have one text."""
     found: dict[str, str] = {}
     for source in sorted(resources.files("sync_server.portal").joinpath("texts").iterdir(), key=str):
         if f".{source.name}".endswith(f".{language}.toml"):
-            found |= _flat(tomllib.loads(source.read_text(encoding="utf-8")))
+            texts = _flat(tomllib.loads(source.read_text(encoding="utf-8")))
+            if twice := found.keys() & texts.keys():
+                raise ValueError(f"{source.name} has what another file has: {', '.join(sorted(twice))}")
+            found |= texts
     return Texts(language, found)
 
 
