@@ -47,6 +47,7 @@ async def perform_on(connection: AsyncConnection, steps: Steps[T]) -> T:
     try:
         statement = next(steps)
         while True:
+            # As in `perform`.
             result = await connection.execute(statement)  # type: ignore[call-overload]
             statement = steps.send(result.all() if result.returns_rows else ())
     except StopIteration as end:

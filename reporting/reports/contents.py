@@ -16,7 +16,7 @@ from reporting.research.variables import Variable
 Kind = Literal["participant", "site", "study"]
 
 
-class SiteStanding(msgspec.Struct, frozen=True):
+class SiteCompleteness(msgspec.Struct, frozen=True):
     """How far a site's data are here. None: never, or not known."""
 
     site: str
@@ -39,7 +39,7 @@ class ScoringVersion(msgspec.Struct, frozen=True):
 class Provenance(msgspec.Struct, frozen=True):
     """What a report was made from."""
 
-    standing: tuple[SiteStanding, ...]
+    standing: tuple[SiteCompleteness, ...]
     scoring: tuple[ScoringVersion, ...]
     sessions: int
     revisions_digest: str
@@ -229,7 +229,7 @@ class SiteReport(msgspec.Struct, frozen=True):
     sessions_completed: int
     flags: tuple[FlagCount, ...]
     devices: tuple[DeviceShown, ...]
-    standing: SiteStanding
+    standing: SiteCompleteness
     provenance: Provenance
 
 

@@ -20,7 +20,7 @@ from reporting.reports.contents import (
     ParticipantReport,
     ScoreCourse,
     SessionShown,
-    SiteStanding,
+    SiteCompleteness,
     VisitShown,
 )
 from reporting.reports.counting import read_flags
@@ -150,5 +150,5 @@ def _visits(connection: Connection, reach: Reach, code: str) -> tuple[VisitShown
     return tuple(VisitShown(*row) for row in found)
 
 
-def _site_name(standing: tuple[SiteStanding, ...], site: str | None) -> str | None:
+def _site_name(standing: tuple[SiteCompleteness, ...], site: str | None) -> str | None:
     return next((each.name for each in standing if each.site == site), None)

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, and_, select
 
 from reporting.queries.sites import SiteRow, select_sites
-from reporting.reports.contents import Provenance, ScoringVersion, SiteStanding, StudyHeading
+from reporting.reports.contents import Provenance, ScoringVersion, SiteCompleteness, StudyHeading
 from reporting.reports.naming import audience_of
 from reporting.reports.scope import Reach
 from reporting.reports.score_rows import FETCHED_ROWS
@@ -24,7 +24,7 @@ def read_heading(connection: Connection, study: str) -> StudyHeading | None:
     return None if row is None else StudyHeading(*row)
 
 
-def read_standing(connection: Connection, reach: Reach) -> tuple[SiteStanding, ...]:
+def read_standing(connection: Connection, reach: Reach) -> tuple[SiteCompleteness, ...]:
     """How far the data of each site are here: of the study's sites, and those that have sessions of it."""
     s, runs = sessions.c, study_sites.c
     in_study = select(runs.site).where(reach.holds(runs.study, runs.site))
@@ -35,10 +35,10 @@ def read_standing(connection: Connection, reach: Reach) -> tuple[SiteStanding, .
     return tuple(_standing(name, known.get(name)) for name in names)
 
 
-def _standing(site: str, row: SiteRow | None) -> SiteStanding:
+def _standing(site: str, row: SiteRow | None) -> SiteCompleteness:
     if row is None:
-        return SiteStanding(site, None, None, 0, 0, 0, 0, 0)
-    return SiteStanding(
+        return SiteCompleteness(site, None, None, 0, 0, 0, 0, 0)
+    return SiteCompleteness(
         site=site,
         name=row.name,
         complete_through=row.complete_through,

@@ -22,7 +22,7 @@ from reporting.research.audience import Audience, Wanted
 from reporting.research.query import Prepared, Question
 from reporting.research.relations import sort_key
 from reporting.research.variables import Dataset, Type, Variable
-from reporting.tables import research_policies, sessions, task_runs
+from reporting.tables import sessions, task_runs
 
 FORMULA: Final = r"^'*[=+\-@＝＋－＠\t\r\n]"
 """What a spreadsheet would compute begins like this: for Postgres and for Python."""
@@ -96,12 +96,6 @@ def participants_with_trials(
     rows = Question(dataset, audience, wanted).rows
     found = select(rows.c.participant).where(*part.conditions(rows))
     return found.distinct().order_by(rows.c.participant)
-
-
-def select_policy(study: str) -> Select[str, str, int]:
-    """Statement: how the study is de-identified, and the version of that; no row: nobody has said."""
-    p = research_policies.c
-    return select(p.participants, p.dates, p.row_version).where(p.study == study)
 
 
 def _typed(value: ColumnElement[Any], variable: Variable) -> ColumnElement[Any]:

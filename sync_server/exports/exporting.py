@@ -16,6 +16,7 @@ the archive, and moved into it. The same request on the same data is the same by
 """
 
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
@@ -29,8 +30,9 @@ from reporting.compiled import compiled
 from reporting.research.audience import Audience
 from reporting.research.audience import Wanted as Rows
 from reporting.research.datasets import DATASETS
-from reporting.research.exporting import Part, copy_csv, count_rows, csv_rows, select_policy, typed_rows
+from reporting.research.exporting import Part, copy_csv, count_rows, csv_rows, typed_rows
 from reporting.research.filters import NoSuchFilter
+from reporting.research.policy import select_policy
 from reporting.research.query import Question, prepare
 from reporting.research.variables import Dataset
 from reporting.steps import perform
@@ -53,6 +55,8 @@ ROWS_AT_ONCE: Final = 2_000
 
 _LONG: Final = ("tables", "statements")
 """Versions that are not told in the manifest."""
+_POLICY: Final = ("participants", "dates", "row_version")
+"""What the manifest tells of the study's policy."""
 _LIBRARIES: Final[Mapping[str, tuple[str, ...]]] = {
     "excel": ("xlsxwriter",),
     "parquet": ("pyarrow",),
@@ -81,7 +85,7 @@ def versions(wanted: Wanted) -> Json:
         "statements": _statements(wanted),
         "scoring": scoring,
         "libraries": {each: _version(each) for each in ("reportlab", *_LIBRARIES.get(request.format, ()))},
-        "zlib": zipfile.zlib.ZLIB_RUNTIME_VERSION,  # type: ignore[attr-defined]
+        "zlib": zlib.ZLIB_RUNTIME_VERSION,
     }
 
 
@@ -240,7 +244,7 @@ class _Export:
             "study": self._wanted.study,
             "sites": None if self._wanted.sites is None else sorted(self._wanted.sites),
             "identified": self._wanted.identified,
-            "policy": None if policy is None else dict(policy._mapping),
+            "policy": None if policy is None else {each: policy._mapping[each] for each in _POLICY},
             "request": self._request.as_json(),
             "versions": {name: told for name, told in versions(self._wanted).items() if name not in _LONG},
         }

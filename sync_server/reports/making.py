@@ -97,9 +97,9 @@ def draw_report(report: Report, wanted: Wanted) -> bytes:
     language = read_request(wanted).language
     try:
         # They weigh more than the rest of the worker; fonts are looked for as they are needed.
-        from sync_server.reports.participant import participant_pdf  # noqa: PLC0415
-        from sync_server.reports.site import site_pdf  # noqa: PLC0415
-        from sync_server.reports.study import study_pdf  # noqa: PLC0415
+        from sync_server.reports.participant import participant_pdf  # noqa: PLC0415 (heavy, an extra)
+        from sync_server.reports.site import site_pdf  # noqa: PLC0415 (likewise)
+        from sync_server.reports.study import study_pdf  # noqa: PLC0415 (likewise)
 
         drawing: Mapping[type[Any], Callable[[Any, Any], bytes]] = {
             ParticipantReport: participant_pdf,

@@ -16,9 +16,9 @@ from reporting.reports.contents import (
     ScoreCourse,
     ScoringVersion,
     SessionShown,
+    SiteCompleteness,
     SiteLine,
     SiteReport,
-    SiteStanding,
     StatusCount,
     StudyHeading,
     StudyReport,
@@ -34,7 +34,7 @@ THROUGH = datetime(2026, 3, 1, 6, 30, tzinfo=UTC)
 FIRST_DAY = date(2025, 1, 6)
 
 
-def standing(site: str = "lima", **changes: object) -> SiteStanding:
+def standing(site: str = "lima", **changes: object) -> SiteCompleteness:
     known = {
         "site": site,
         "name": f"Clinic of {site}",
@@ -45,7 +45,7 @@ def standing(site: str = "lima", **changes: object) -> SiteStanding:
         "waived": 1,
         "conflicts": 0,
     }
-    return SiteStanding(**{**known, **changes})  # type: ignore[arg-type]
+    return SiteCompleteness(**{**known, **changes})  # type: ignore[arg-type]
 
 
 def provenance(policy: str = "identified", sites: Sequence[str] = ("lima",)) -> Provenance:
