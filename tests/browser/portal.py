@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 from sqlalchemy import insert, update
@@ -14,7 +15,7 @@ from reporting.tables import memberships, users
 from sync_server.identity.access_tokens import Role
 from sync_server.identity.users import insert_user
 from tests.administration.people import PASSWORD, password_hash
-from tests.browser import pictures
+from tests.browser import pictures, scenery
 from tests.browser.visitor import Visitor
 from tests.embedded.supervised import SupervisedSystem
 from tests.gateway.processes import Service
@@ -90,6 +91,11 @@ def serving(postgres: SupervisedSystem, redis_url: str) -> Iterator[Portal]:
             portal = Portal(service, url)
             with portal.connect() as connection:
                 fill(connection, mark="" if pictures.asked() else MARK)
+            if pictures.asked():
+                name = urlsplit(url).path
+                superuser = urlsplit(postgres.superuser_url)._replace(path=name).geturl()
+                with psycopg.connect(superuser, autocommit=True) as connection:
+                    scenery.furnish(connection)
             try:
                 yield portal
             finally:

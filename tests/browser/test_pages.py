@@ -7,7 +7,7 @@ import pytest_asyncio
 from playwright.async_api import Browser
 
 from sync_server.portal.routes import PAGES
-from tests.browser import pictures
+from tests.browser import pictures, scenery
 from tests.browser.accessibility import assert_accessible
 from tests.browser.conftest import Visit
 from tests.browser.keyboard import tab_stops
@@ -36,7 +36,8 @@ async def test_a_page_is_accessible_and_every_stop_of_the_keyboard_is_seen(
     page: Any, visit: Visit, admin: Any
 ) -> None:
     visitor = await visit(state=admin)
-    answer = await visitor.open(address_of(page, device="tablet-1"))
+    shown = scenery.address_of(page) if pictures.asked() else address_of(page, device="tablet-1")
+    answer = await visitor.open(shown)
 
     assert answer.status == 200
     stops = await tab_stops(visitor.page)
