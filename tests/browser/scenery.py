@@ -157,13 +157,13 @@ _RESEARCH: Final = (
     "INSERT INTO research_policies (study, pseudonyms_since) VALUES ('MEM', now() - interval '160 days')"
     " ON CONFLICT (study) DO UPDATE SET pseudonyms_since = excluded.pseudonyms_since",
     "INSERT INTO participants (study, code, site, enrolled_on, language) SELECT 'MEM', 'MT-' || 1000 + n,"
-    " (ARRAY['lima', 'lima', 'nairobi', 'quito'])[1 + n % 4], current_date - 3 - (150 *"
+    " (ARRAY['lima', 'lima', 'nairobi', 'quito'])[1 + n % 4], current_date - 3 - (190 *"
     " pg_temp.chance('enrolled' || n))::int, 'es' FROM generate_series(1, 186) n",
     "INSERT INTO sessions (site, id, study, participant, visit, status, started_at, ended_at, received_at,"
     " rev, device_id, battery_id, battery_version) SELECT site, substr(md5(code || visit), 1, 10), study,"
     " code, visit, 'completed', at, at + interval '38 minutes', at + interval '50 minutes', '1-a',"
-    " 'tablet-1', 'self-regulation', 2 FROM participants CROSS JOIN (VALUES ('baseline', 0), ('week-6', 42),"
-    " ('week-12', 84)) v(visit, days) CROSS JOIN LATERAL (SELECT enrolled_on + interval '8 hours'"
+    " 'tablet-1', 'self-regulation', 2 FROM participants CROSS JOIN (VALUES ('baseline', 0), ('month-2', 60),"
+    " ('month-4', 112)) v(visit, days) CROSS JOIN LATERAL (SELECT enrolled_on + interval '8 hours'"
     " + make_interval(days => days + (4 * pg_temp.chance(code || visit))::int,"
     " mins => (500 * pg_temp.chance(code || visit || 'm'))::int) AS at) t"
     " WHERE study = 'MEM' AND at < now() - interval '1 hour' AND pg_temp.chance(code || visit || 'k') < 0.94",
@@ -173,7 +173,7 @@ _RESEARCH: Final = (
     "INSERT INTO scores (site, session_id, task, run, name, value, scoring_version) SELECT site, id,"
     " 'simple_reaction_time', 1, s.name, round((s.base + s.spread * pg_temp.normal(participant || s.name)"
     " + s.spread * 0.45 * pg_temp.normal(id || s.name) - s.spread * CASE visit WHEN 'baseline' THEN 0 WHEN"
-    " 'week-6' THEN 0.55 ELSE 0.7 END)::numeric, 1), 1 FROM sessions,"
+    " 'month-2' THEN 0.55 ELSE 0.7 END)::numeric, 1), 1 FROM sessions,"
     " (VALUES ('avg_rt', 342, 41.0), ('std_rt', 74, 14.0)) s(name, base, spread) WHERE study = 'MEM'",
     "INSERT INTO quality_flags (site, session_id, task, run, code, detail) SELECT site, id,"
     " 'simple_reaction_time', 1, f.code, '{}' FROM sessions, (VALUES ('missed_share', 0.03),"

@@ -94,6 +94,7 @@ async def test_what_is_folded_away_is_accessible_too(visit: Visit, portal: Porta
     await visitor.page.get_by_role("button", name="Make the code").click()
     await visitor.page.get_by_role("heading", name="Enrol hub-9").wait_for()
     await assert_accessible(visitor)
+    await pictures.take(visitor, "hub-code")
 
 
 async def test_a_session_is_mended_and_leaves_a_conflict_is_decided_and_a_job_runs_again_as_each_is_seen(
@@ -119,7 +120,7 @@ async def _mend(visitor: Visitor) -> None:
     await page.get_by_role("button", name="Preview").click()
     told = page.get_by_text("With this it becomes a session of the results")
     await told.wait_for()
-    await pictures.take(visitor, "mending")
+    await pictures.take(visitor, "quarantined")
     await assert_accessible(visitor)
     await page.get_by_label("Reason", exact=True).first.fill("The site was asked.")
     await page.get_by_role("button", name="Mend it").click()
@@ -135,7 +136,7 @@ async def _decide(visitor: Visitor) -> None:
     await page.get_by_role("group", name="Visit").get_by_role("radio").first.check()
     await page.get_by_role("button", name="Preview").click()
     await page.get_by_role("heading", name="What the results would then have").wait_for()
-    await pictures.take(visitor, "deciding")
+    await pictures.take(visitor, "conflict-preview")
     await assert_accessible(visitor)
     await page.get_by_label("Reason").fill("The paper form says so.")
     await page.get_by_role("button", name="Decide").click()

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from playwright.async_api import FilePayload
 
+from tests.browser import pictures
 from tests.browser.accessibility import assert_accessible
 from tests.browser.conftest import Visit
 from tests.browser.portal import Portal, sign_in
@@ -60,6 +61,7 @@ async def test_a_coordinator_enrols_somebody_and_moves_a_visit_that_was_changed_
     await page.get_by_text("It is now:").first.wait_for()
     assert await page.get_by_label("Reason").first.input_value() == "They come 4 days later"
     await assert_accessible(coordinator)
+    await pictures.take(coordinator, "visit-changed-meanwhile")
     await page.get_by_role("button", name="Move").click()
     await page.get_by_text("The visit is moved.").wait_for()
     await page.get_by_text("This day was chosen by somebody").wait_for()
@@ -88,3 +90,4 @@ async def test_a_mapping_is_checked_while_it_is_typed_and_a_file_is_read_into_it
     await page.get_by_text("This is what an import would do.").wait_for()
     assert await page.get_by_role("textbox", name="Rows").input_value() == table.decode().strip()
     await assert_accessible(admin)
+    await pictures.take(admin, "import-checked")
