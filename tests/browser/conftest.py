@@ -35,7 +35,7 @@ async def browser() -> AsyncIterator[Browser]:
             env={**os.environ, **found.environment},
             # It sees pages of this machine only.
             chromium_sandbox=False,
-            args=["--font-render-hinting=none", "--disable-gpu", "--lang=en-GB"],
+            args=["--font-render-hinting=none", "--disable-gpu"],
         )
         yield browser
         await browser.close()

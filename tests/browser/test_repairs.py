@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -23,7 +24,15 @@ from tests.portal.world import MARK
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 SITE = "cusco"
-NOTE = "" if pictures.asked() else MARK
+
+
+def moment(minutes: int) -> str:
+    """So many minutes before a moment of yesterday."""
+    return f"{datetime.now(UTC) - timedelta(days=1, minutes=minutes):%Y-%m-%dT%H:%M:%SZ}"
+
+
+NOTE = "The tablet was dropped" if pictures.asked() else MARK
+WHEN = {"started_at": moment(37), "ended_at": moment(0), "participant": "SR-112"}
 
 
 @pytest.fixture(scope="module")
@@ -57,10 +66,11 @@ async def store(portal: Portal, processes: None) -> AsyncIterator[SiteStore]:
             " ('event', 'session.completed/9', 'dead', 12, 'no answer', now(), '{}', 'x')"
         )
     trials = [a_trial(number) for number in range(1, 400)]
-    faulty = a_session("7f3a", status="lost", note=NOTE, tasks=[a_task_run() | {"trials": trials}])
+    faulty = a_session("7f3a", **WHEN, status="lost", note=NOTE, tasks=[a_task_run() | {"trials": trials}])
 
     def twice(visit: str, rt: int) -> dict[str, Any]:
-        return a_session("9c41", visit=visit, tasks=[a_task_run() | {"trials": [a_trial(1, rt=rt)]}])
+        trials = [a_trial(1, rt=rt), *(a_trial(number) for number in range(2, 97))]
+        return a_session("9c41", **WHEN, visit=visit, tasks=[a_task_run() | {"trials": trials}])
 
     async with SiteStore(portal.base_url, portal.service.data_dir, SITE) as store:
         await store.save(faulty, "1-a")
@@ -77,7 +87,7 @@ def _states(connection: psycopg.Connection) -> set[str]:
 
 
 async def test_what_is_folded_away_is_accessible_too(visit: Visit, portal: Portal) -> None:
-    portal.join("unfolds@example.org", everywhere="admin")
+    portal.join("unfolds@example.org", everywhere="admin", name="Rosa Quispe")
     visitor = await visit()
     await visitor.open("/portal/replication")
     await sign_in(visitor, "unfolds@example.org")
@@ -95,6 +105,13 @@ async def test_what_is_folded_away_is_accessible_too(visit: Visit, portal: Porta
     await visitor.page.get_by_role("heading", name="Enrol hub-9").wait_for()
     await assert_accessible(visitor)
     await pictures.take(visitor, "hub-code")
+    await visitor.open("/portal/sites/lima")
+    await visitor.page.get_by_text("Enrol a tablet or hub").click()
+    await visitor.page.get_by_label("Name").first.fill("tablet-4")
+    await visitor.page.get_by_role("button", name="Make the code").click()
+    await visitor.page.get_by_role("heading", name="Enrol tablet-4").wait_for()
+    await assert_accessible(visitor)
+    await pictures.take(visitor, "enrolment")
 
 
 async def test_a_session_is_mended_and_leaves_a_conflict_is_decided_and_a_job_runs_again_as_each_is_seen(

@@ -30,10 +30,10 @@ async def test_the_page_is_light_accessible_and_in_the_visitors_language(visit: 
     assert sum((await visitor.received()).values()) < 60_000
     await assert_accessible(visitor)
     await pictures.take(visitor, "sign-in")
-    for page in ("forgotten", "password"):
+    for page, name in (("forgotten", "forgotten"), ("password#token=of-a-mail", "invitation")):
         await visitor.open(f"/portal/sign-in/{page}")
         await assert_accessible(visitor)
-        await pictures.take(visitor, {"forgotten": "forgotten", "password": "invitation"}[page])
+        await pictures.take(visitor, name)
     await visitor.open("/portal/sign-in")
     assert await tab_stops(visitor.page) == [
         'link "Skip to the content"',
@@ -99,7 +99,7 @@ async def test_without_javascript_a_temporary_password_is_changed_and_one_signs_
 
 
 async def test_a_second_factor_is_set_up_and_its_recovery_code_signs_in(visit: Visit, portal: Portal) -> None:
-    portal.join("careful@example.org", everywhere="admin")
+    portal.join("careful@example.org", everywhere="admin", name="Rosa Quispe")
     visitor = await visit()
     page = visitor.page
     await visitor.open("/portal/account/second-factor")
