@@ -52,7 +52,7 @@ _NAMES: Final = (
     "UPDATE conflicts SET path = '$.participant', winner_value = '\"SR-104\"', other_value = '\"SR-140\"'"
     " WHERE path = '$.params.'",
     "UPDATE outbox SET key = 'clinic.example/session.completed/8817', error = 'Connection refused',"
-    " payload = '{\"event\": \"session.completed\", \"study\": \"SRO\", \"site\": \"lima\"}'"
+    ' payload = \'{"event": "session.completed", "study": "SRO", "site": "lima"}\''
     " WHERE kind = 'webhook'",
     "UPDATE outbox SET error = '550 No such mailbox' WHERE kind = 'mail'",
     "UPDATE outbox_attempts SET error = 'Connection refused'",
@@ -66,7 +66,7 @@ _NAMES: Final = (
     " battery_version = 2",
     "UPDATE visits SET moved_reason = 'They travel that week' WHERE moved_reason IS NOT NULL",
     "UPDATE consent_form_drafts SET updated_at = now() - interval '2 days', texts = texts ||"
-    " '{\"en\": \"You take part of your own free will. You can stop at any time, without a reason.\"}'",
+    ' \'{"en": "You take part of your own free will. You can stop at any time, without a reason."}\'',
     "UPDATE consent_forms SET created_at = now() - interval '190 days'",
     "UPDATE consent_withdrawals SET reason = 'Moves to another city'",
     "UPDATE redcap_connections SET created_at = now() - interval '120 days',"
@@ -186,7 +186,7 @@ _RESEARCH: Final = (
     " asked_by = 'ana.torres@example.org'",
     "UPDATE research_files SET error = 'The disk is full: free some space, and ask again.'"
     " WHERE error IS NOT NULL",
-    "UPDATE research_files SET request = '{\"language\": \"en\", \"participant\": \"MT-1042\"}'"
+    'UPDATE research_files SET request = \'{"language": "en", "participant": "MT-1042"}\''
     " WHERE kind = 'participant_report'",
     "INSERT INTO research_files (kind, study, identified, request, state, person, asked_by, asked_at,"
     " content_key, file_name, media_type, size, sha256, expires_at) VALUES ('study_report', 'MEM', false,"
@@ -209,13 +209,13 @@ _RECORD: Final = (
     " ('5 hours', 'rosa.quispe@example.org', 'admin', 'quarantine.waive', 'document', 'session:4be1c07d22',"
     " 'hyderabad', 'ABC', 'A test session', NULL, '{\"code\": \"bad_time\"}'),"
     " ('1 day', 'priya.rao@example.org', 'researcher', 'export.ask', 'research_file', '5', NULL, 'MEM',"
-    " NULL, NULL, '{\"format\": \"excel\"}'),"
+    ' NULL, NULL, \'{"format": "excel"}\'),'
     " ('1 day 2 hours', 'rosa.quispe@example.org', 'admin', 'conflict.decide', 'session', '9f21d0a4c8',"
     " 'lima', 'SRO', 'The paper form says so', '{\"visit\": \"week-4\"}', '{\"visit\": \"baseline\"}'),"
     " ('2 days', 'ana.torres@example.org', 'coordinator', 'consent.withdraw', 'participant', 'SR-109',"
     " 'lima', 'SRO', 'Moves to another city', NULL, '{\"form\": null}'),"
     " ('3 days', 'rosa.quispe@example.org', 'admin', 'device.revoke', 'device', 'tablet-0', 'lima', NULL,"
-    " 'It was stolen', '{\"state\": \"enrolled\"}', '{\"state\": \"revoked\"}'))"
+    ' \'It was stolen\', \'{"state": "enrolled"}\', \'{"state": "revoked"}\'))'
     " a(ago, actor, role, action, entity, id, site, study, reason, before, after) ORDER BY ago::interval DESC",
 )
 
