@@ -45,9 +45,9 @@ def asked() -> bool:
 
 
 async def take(visitor: Visitor, name: str, *, place: Path | None = None) -> list[Path]:
-    """Write `name`.png, `name`-tablet.png and, of `DARK`, `name`-dark.png where asked, or to `place`; the files.
+    """Write `name`.png, `name`-tablet.png and, of `DARK`, `name`-dark.png, where asked or to `place`.
 
-    Leaves the visitor with a wide window and light colours.
+    Returns the files. Leaves the visitor with a wide window and light colours.
     """
     if place is None:
         if not asked():

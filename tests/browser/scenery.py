@@ -151,7 +151,8 @@ _CODES: Final = (
 
 _RESEARCH: Final = (
     "INSERT INTO studies (code, title, status, description, updated_at) VALUES ('MEM', 'Memory training in"
-    " later life', 'active', 'Six weeks of training at home, with three visits.', now() - interval '31 days')",
+    " later life', 'active', 'Six weeks of training at home, with three visits.', now() -"
+    " interval '31 days')",
     "INSERT INTO study_sites (study, site) VALUES ('MEM', 'lima'), ('MEM', 'nairobi'), ('MEM', 'quito')",
     "INSERT INTO study_batteries (study, battery_id, battery_version) VALUES ('MEM', 'self-regulation', 2)",
     "INSERT INTO research_policies (study, pseudonyms_since) VALUES ('MEM', now() - interval '160 days')"
@@ -216,7 +217,8 @@ _RECORD: Final = (
     " 'lima', 'SRO', 'Moves to another city', NULL, '{\"form\": null}'),"
     " ('3 days', 'rosa.quispe@example.org', 'admin', 'device.revoke', 'device', 'tablet-0', 'lima', NULL,"
     ' \'It was stolen\', \'{"state": "enrolled"}\', \'{"state": "revoked"}\'))'
-    " a(ago, actor, role, action, entity, id, site, study, reason, before, after) ORDER BY ago::interval DESC",
+    " a(ago, actor, role, action, entity, id, site, study, reason, before, after) ORDER BY ago::interval"
+    " DESC",
 )
 
 

@@ -55,11 +55,10 @@ async def test_what_is_not_there_not_allowed_or_cannot_be_asked_is_a_page_too(
     visit: Visit, portal: Portal, admin: Any
 ) -> None:
     visitor = await visit(state=admin)
-    for path, status in (("sites/atlantis", 404), ("studies?page=0", 422)):
-        answer = await visitor.open(f"/portal/{path}")
-        assert answer.status == status
-        await assert_accessible(visitor)
-        await pictures.take(visitor, f"error-{status}")
+    answer = await visitor.open("/portal/sites/atlantis")
+    assert answer.status == 404
+    await assert_accessible(visitor)
+    await pictures.take(visitor, "error-404")
 
     portal.join("reads@example.org", everywhere="read-only", name="Luc Martin")
     reader = await visit()
@@ -68,7 +67,6 @@ async def test_what_is_not_there_not_allowed_or_cannot_be_asked_is_a_page_too(
     await reader.page.get_by_role("link", name="Home").first.wait_for()
     answer = await reader.open("/portal/users")
     assert answer.status == 403
-    await assert_accessible(reader)
     await pictures.take(reader, "error-403")
 
     with portal.without_database():
