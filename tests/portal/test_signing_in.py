@@ -1,5 +1,6 @@
 """Signing in and out: what opens the portal, what does not, and what a browser keeps of it."""
 
+import asyncio
 import re
 import time
 from datetime import UTC, datetime
@@ -136,6 +137,13 @@ async def test_a_temporary_password_opens_only_the_page_that_changes_it(portal: 
     page = await browser.get("/portal/sites")
     assert page.url.path == "/portal/account/password"
     assert "Please choose one of your own" in page.text
+    async with asyncio.timeout(20):
+        followed = await browser.get("/portal/sites", Accept="text/event-stream")
+    assert followed.text == "event: over\ndata: {}\n\n"
+    file = await browser.get("/portal/studies/SRO/participants.csv", follow=False)
+    assert (file.status, file.headers["Location"]) == (303, "/portal/account/password")
+    posted = await browser.post("/portal/sites", {"form": "create_site"}, follow=False)
+    assert posted.headers["Location"] == "/portal/account/password"
     new = {"current_password": PASSWORD, "new_password": "a horse of my own", "again": "a horse of mine"}
     assert "This is not the same as above." in (await browser.send(page, "change_password", **new)).text
     short = {**new, "new_password": "short", "again": "short"}
