@@ -44,10 +44,9 @@ class SignedIn(msgspec.Struct, frozen=True):
         """Of a cookie that is made now."""
         return cls(person, login, int(time.time()), "signed in at the portal")
 
-    @property
-    def is_to_be_renewed(self) -> bool:
-        """Whether it is a few minutes old."""
-        return time.time() - self.made_at > _RENEWED_SECONDS
+    def is_to_be_renewed(self, idle_minutes: int) -> bool:
+        """Whether it is a few minutes old: long before it is too old, since it is made anew by a look only."""
+        return time.time() - self.made_at > min(_RENEWED_SECONDS, idle_minutes * 60 / 5)
 
 
 def read_cookie(request: web.Request) -> SignedIn | None:

@@ -75,9 +75,10 @@ async def recognise(
 
 async def stay_signed_in(request: web.Request, response: web.StreamResponse, who: Who) -> None:
     """Make the cookie anew where it is a few minutes old, and note that the login was used."""
-    if not who.signed_in.is_to_be_renewed:
+    settings = request.app[SETTINGS]
+    if not who.signed_in.is_to_be_renewed(settings.portal_idle_minutes):
         return
-    lifetime = timedelta(days=request.app[SETTINGS].refresh_token_expire_days)
+    lifetime = timedelta(days=settings.refresh_token_expire_days)
     used = use_login(
         who.signed_in.login, expires_at=datetime.now(UTC) + lifetime, address=caller_address(request)
     )

@@ -129,6 +129,8 @@ async def test_a_login_that_ends_elsewhere_an_old_cookie_and_anything_else_that_
         "/portal/", Cookie=cookie(SignedIn(person, login[0], now - 400, kind))
     )
     assert "portal=" in renewed.headers["Set-Cookie"]
+    looked = SignedIn(person, login[0], now - 90, kind)
+    assert [looked.is_to_be_renewed(minutes) for minutes in (5, 240)] == [True, False]
     portal.rows("UPDATE users SET active = false WHERE id = %s", person)
     assert await status(cookie(SignedIn(person, login[0], now, kind))) == 303
 
