@@ -61,7 +61,7 @@ def _failure(request: web.Request, error: Exception) -> web.Response:
     match error:
         case NotAuthenticated():
             response = _away(request, to_sign_in(request))
-            forget_cookie(response)
+            forget_cookie(request, response)
         case PasswordChangeRequired():
             response = _away(request, PASSWORD_PAGE)
         case ApiError():

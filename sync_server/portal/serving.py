@@ -81,7 +81,7 @@ class Served:
             return await self._told_once(request, form, answered)
         done = web.HTTPSeeOther(self._after(request, form, posted))
         if form.ends_login:
-            forget_cookie(done)
+            forget_cookie(request, done)
         raise done
 
     async def _recognise(self, request: web.Request, connection: AsyncConnection) -> Who:

@@ -226,8 +226,15 @@ async def test_behind_tls_the_cookie_is_secure_and_while_postgres_is_away_a_page
             Origin="https://portal.example",
         )
         assert signed_in.status == 303
-        assert "Secure" in signed_in.headers["Set-Cookie"].split("; ")
-        cookie = signed_in.headers["Set-Cookie"].split(";")[0]
+        attributes = signed_in.headers["Set-Cookie"].split("; ")
+        assert sorted(attributes[1:]) == ["HttpOnly", "Path=/", "SameSite=Lax", "Secure"]
+        cookie = attributes[0]
+        neighbours = cookie.replace("__Host-portal=", "portal=")
+        away = await browser.get("/portal/sites", follow=False, Cookie=neighbours)
+        assert (away.status, away.headers["Location"][:15]) == (303, "/portal/sign-in")
+        forgotten = away.headers["Set-Cookie"].split("; ")
+        assert forgotten[0] == '__Host-portal=""'
+        assert {"Max-Age=0", "Path=/", "Secure"} <= set(forgotten)
         with postgres_away(postgres_server.superuser_url, database_url):
             away = await browser.get("/portal/sites", Cookie=cookie)
             assert (away.status, away.headers["Refresh"]) == (503, "5")
