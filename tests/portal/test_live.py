@@ -58,6 +58,9 @@ async def test_a_part_is_sent_when_it_changes_and_once_and_after_a_broken_line_w
     found = re.search(r'data-live="([^"]+)"', page.text)
     assert found is not None
     path = found[1].replace("&amp;", "&")
+    asked = {"Accept": "text/event-stream"}
+    async with asyncio.timeout(20), browser.session.head(browser.base + path, headers=asked) as headers:
+        assert headers.content_type == "text/html"
     async with following(browser, path) as stream:
         portal.rows("UPDATE device_labels SET label = 'violet case <b>' WHERE device = 'tablet-2'")
         name, part = await stream.next()

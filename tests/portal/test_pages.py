@@ -37,6 +37,10 @@ async def test_each_role_sees_the_pages_that_the_policy_allows_and_links_to_no_o
             if shown.status == 403:
                 assert "Your role does not allow this." in shown.text
                 assert "alert(" not in shown.main
+            if page.live and role == "read-only":
+                asked = {"Accept": "text/event-stream"}
+                async with browser.session.get(browser.base + address_of(page), headers=asked) as followed:
+                    assert followed.status == shown.status, page.name
             linked = set(re.findall(r'<li><a href="(/portal/[^"]*)"', shown.text))
             assert {each.path for each in NAVIGATION if may(each, role)} <= linked
             assert not {each.path for each in NAVIGATION if not may(each, role)} & linked
