@@ -75,9 +75,7 @@ def _failure(request: web.Request, error: Exception) -> web.Response:
 
 
 def _away(request: web.Request) -> web.Response:
-    """To where one signs in; a stream has no way there, and its page is told when it is loaded anew."""
-    if "text/event-stream" in request.headers.get(hdrs.ACCEPT, ""):
-        return web.Response(status=401)
+    """To where one signs in."""
     response = web.Response(status=303, headers={hdrs.LOCATION: to_sign_in(request)})
     forget_cookie(response)
     return response

@@ -10,10 +10,12 @@ part is a block of the page's template: what was sent first and what is sent lat
 
 | what happens | what follows |
 |---|---|
-| nothing changes | a comment now and then, so that nobody on the way closes the line |
+| nothing changes | `event: still` now and then: nobody on the way closes the line, and the page knows that it is up |
 | the login ends, the account is closed, the role is taken away | `event: over`: the page is loaded anew |
+| … before the stream begins, or while the line was away | the same: of another status a script learns nothing |
 | Postgres away | nothing is sent; the next look tries again |
 | the line breaks, the process stops, ten minutes are over | the browser comes again by itself |
+| another answer than a stream (Postgres away, a proxy without a service), or silence | the page comes again |
 """
 
 import asyncio
@@ -24,7 +26,7 @@ import msgspec
 from aiohttp import web
 
 from reporting.queries.snapshot import snapshot
-from sync_server.errors import ApiError
+from sync_server.errors import ApiError, NotAllowed
 from sync_server.keys import ENGINE
 from sync_server.portal.pages import Page
 from sync_server.portal.rendering import RENDERING, state_of
@@ -35,6 +37,8 @@ from sync_server.unreachable import UNREACHABLE
 LONGEST_SECONDS: Final = 600.0
 _QUIET_LOOKS: Final = 5
 _RETRY_MS: Final = 5000
+_OVER: Final = b"event: over\ndata: {}\n\n"
+_STILL: Final = b"event: still\ndata: {}\n\n"
 
 
 class Pace:
@@ -62,11 +66,14 @@ PACE: Final = web.AppKey("pace", Pace)
 
 
 async def stream(request: web.Request, page: Page) -> web.StreamResponse:
-    """Send parts of the page as they change. Raises NotAuthenticated and ApiError at the first look, and
-    ConnectionError where the browser went away.
+    """Send parts of the page as they change. Raises ConnectionError where the browser went away, and what
+    says at the first look that Postgres is away.
     """
     seen = request.headers.get("Last-Event-ID") or request.query.get("live", "")
-    now = await _parts(request, page)
+    try:
+        now = await _parts(request, page)
+    except ApiError:
+        return web.Response(body=_OVER, content_type="text/event-stream")
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
     await response.prepare(request)
     await response.write(f"retry: {_RETRY_MS}\n\n".encode())
@@ -89,13 +96,13 @@ async def _events(request: web.Request, page: Page, seen: str) -> AsyncIterator[
         except UNREACHABLE:
             continue
         except ApiError:
-            yield b"event: over\ndata: {}\n\n"
+            yield _OVER
             return
         changes = _changes(page, seen, now)
         seen = state_of(now)
         quiet = 0 if changes else quiet + 1
         if quiet == _QUIET_LOOKS:
-            quiet, changes = 0, b": still here\n\n"
+            quiet, changes = 0, _STILL
         if changes:
             yield changes
 
@@ -121,6 +128,8 @@ def _changes(page: Page, seen: str, now: Sequence[str]) -> bytes:
 async def _parts(request: web.Request, page: Page) -> list[str]:
     async with snapshot(request.app[ENGINE]) as connection:
         who = await recognise(request, connection)
+        if who.caller.password_is_temporary and not page.with_temporary_password:
+            raise NotAllowed("The temporary password is to be changed first.")
         look, values = await looked_at(request, page, who, connection)
     context = context_of(request, page, who, look, values)
     return request.app[RENDERING].parts(page.template, page.live, who.texts, context)
