@@ -25,6 +25,7 @@ async def test_a_cookie_that_no_script_reads_opens_the_portal_and_nothing_else_u
 ) -> None:
     person = portal.join("ada1@example.org")
     browser = portal.browser()
+    assert (await browser.get("/", follow=False)).headers["Location"] == "/portal/"
     away = await browser.get("/portal/sites/lima?page=1", follow=False)
     assert away.status == 303
     assert away.headers["Location"] == "/portal/sign-in?next=%2Fportal%2Fsites%2Flima%3Fpage%3D1"
