@@ -1,0 +1,165 @@
+"""A site's first day: its documents, the tablet that scans a page and pushes them, the people who look on."""
+
+import asyncio
+import gzip
+import os
+import secrets
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import aiohttp
+import msgspec
+import psycopg
+import zxingcpp
+from PIL import Image
+from sqlalchemy import insert
+
+from reporting.engine import sync_engine
+from reporting.tables import memberships
+from sync_server.demo.generate import generate_sessions
+from sync_server.identity.access_tokens import Role
+from sync_server.identity.users import insert_user
+from tests.administration.people import password_hash
+from tests.browser.visitor import Visitor
+from tests.end_to_end.system import System
+from tests.interop.pouchdb import run_tablet
+
+Document = dict[str, Any]
+
+SITE = "lima"
+STUDY = "SRO"
+TABLET = "lima-tab-2"
+SCORED = "simple_reaction_time"
+
+
+class FirstDay(NamedTuple):
+    """What the tablet holds: a file of whole sessions, `more` of the same people, and two that need a hand."""
+
+    file: Path
+    more: list[Document]
+    faulty: Document
+    twice: tuple[Document, Document]
+
+    def trials(self) -> int:
+        """Of the sessions in the file."""
+        return sum(len(run["trials"]) for document in read(self.file) for run in document["tasks"])
+
+
+def read(path: Path) -> Iterator[Document]:
+    """The documents of a file."""
+    with gzip.open(path, "rb") as file:
+        for line in file:
+            yield msgspec.json.decode(line)
+
+
+def first_day(field_sessions: Path | None, directory: Path) -> FirstDay:
+    """Of the field sessions, as they lie; of generated ones where there are none."""
+    if field_sessions is not None:
+        again, baseline = field_sessions / "retest-lima.ndjson.gz", field_sessions / "complete-lima.ndjson.gz"
+    else:
+        print("\nNo field sessions beside the checkout: generated ones are pushed instead.")
+        again, baseline = directory / "retest.ndjson.gz", directory / "complete.ndjson.gz"
+        for path, visit in ((again, "retest"), (baseline, "baseline")):
+            sessions = generate_sessions(60, site=SITE, seed=7)
+            made = [
+                {**each, "_id": f"{each['_id']}-{visit}", "study": STUDY, "visit": visit}
+                for each in sessions
+            ]
+            path.write_bytes(gzip.compress(b"\n".join(map(msgspec.json.encode, made))))
+    people = {document["participant"] for document in read(again)}
+    firsts = list(read(baseline))
+    scored = [each for each in firsts if any(run["task"] == SCORED for run in each["tasks"])]
+    more = [each for each in scored if each["participant"] in people]
+    others = [each for each in firsts if each not in scored and each["participant"] not in people]
+    faulty, contradicted = others[0], others[1]
+    (first_run, *rest) = contradicted["tasks"]
+    (first_trial, *trials) = first_run["trials"]
+
+    def version(revision: str, **changes: Any) -> Document:
+        run = {**first_run, "trials": [{**first_trial, "rt": changes.pop("rt")}, *trials]}
+        revisions = {"start": 1, "ids": [revision]}
+        return {
+            **contradicted,
+            **changes,
+            "tasks": [run, *rest],
+            "_rev": f"1-{revision}",
+            "_revisions": revisions,
+        }
+
+    twice = (version("a" * 32, rt=412, visit="baseline"), version("b" * 32, rt=388, visit="retest"))
+    return FirstDay(again, more, {**faulty, "status": "lost"}, twice)
+
+
+class Tablet:
+    """A PouchDB with what it was told when it was enrolled."""
+
+    def __init__(self, node: str, url: str) -> None:
+        self._node = node
+        self.url = url
+
+    @classmethod
+    async def scan(cls, visitor: Visitor, node: str, picture: Path) -> "Tablet":
+        """Scan the QR code on the page, and redeem what it says as the app does."""
+        await visitor.page.locator("svg.qr").screenshot(path=picture)
+        with Image.open(picture) as image:
+            (found,) = zxingcpp.read_barcodes(image.convert("L"))
+        told = msgspec.json.decode(found.text)
+        assert told["v"] == 1
+        assert told["code"] == (await visitor.page.locator(".big-code").inner_text()).strip()
+        handed_in = {"code": told["code"], "installation": secrets.token_urlsafe(24)}
+        async with aiohttp.ClientSession() as http, http.post(told["urls"][0], json=handed_in) as answer:
+            assert answer.status == 201, await answer.text()
+            enrolled = await answer.json()
+        login = f"://{enrolled['username']}:{enrolled['password']}@"
+        return cls(node, enrolled["url"].replace("://", login))
+
+    async def push(self, day: FirstDay) -> None:
+        """Push everything."""
+        job = {
+            "url": self.url,
+            "files": [str(day.file)],
+            "docs": [*day.more, day.faulty],
+            "edits": list(day.twice),
+        }
+        assert (await run_tablet(self._node, job))["denied"] == []
+
+
+def join(system: System, email: str, role: Role) -> None:
+    """Somebody of the study, with an account and `PASSWORD`."""
+    engine = sync_engine(system.record.database_url)
+    try:
+        with engine.begin() as connection:
+            person = connection.execute(insert_user(email, password_hash(), None)).scalar_one()
+            connection.execute(insert(memberships).values(person=person, study=STUDY, role=role))
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def held(system: System, table: str) -> Iterator[psycopg.Connection]:
+    """Nobody reads the table before this is left."""
+    with system.connect() as connection, connection.transaction():
+        connection.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE".encode())
+        yield connection
+
+
+async def halfway(system: System, connection: psycopg.Connection, worker: str) -> int:
+    """Let the worker go on in very small steps until it has told that a file is partly made, and stop it
+    there; its process id.
+    """
+    pid = system.record.children[worker]
+    while True:
+        os.kill(pid, signal.SIGCONT)
+        await asyncio.sleep(0.02)
+        os.kill(pid, signal.SIGSTOP)
+        row = connection.execute("SELECT state, rows_done, rows_total FROM research_files").fetchone()
+        assert row is not None
+        state, done, total = row
+        assert state == "running", "it was made too soon"
+        if done and done < total:
+            return pid
+        # It tells how far it is twice a second at most.
+        await asyncio.sleep(0.5)
