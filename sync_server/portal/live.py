@@ -10,9 +10,9 @@ part is a block of the page's template: what was sent first and what is sent lat
 
 | what happens | what follows |
 |---|---|
-| nothing changes | `event: still` now and then: nobody on the way closes the line, and the page knows that it is up |
+| nothing changes | `event: still` now and then: nobody on the way closes the line, the page knows it is up |
 | the login ends, the account is closed, the role is taken away | `event: over`: the page is loaded anew |
-| … before the stream begins, or while the line was away | the same: of another status a script learns nothing |
+| … before the stream begins, or while the line was away | the same: a script is told no status |
 | Postgres away | nothing is sent; the next look tries again |
 | the line breaks, the process stops, ten minutes are over | the browser comes again by itself |
 | another answer than a stream (Postgres away, a proxy without a service), or silence | the page comes again |

@@ -5,8 +5,8 @@ import gzip
 import os
 import secrets
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +26,7 @@ from tests.administration.people import password_hash
 from tests.browser.visitor import Visitor
 from tests.end_to_end.system import System
 from tests.interop.pouchdb import run_tablet
+from tests.job_processes import until
 
 Document = dict[str, Any]
 
@@ -36,7 +37,7 @@ SCORED = "simple_reaction_time"
 
 
 class FirstDay(NamedTuple):
-    """What the tablet holds: a file of whole sessions, `more` of the same people, and two that need a hand."""
+    """What the tablet holds: a file of sessions, `more` of the same people, and two that need a hand."""
 
     file: Path
     more: list[Document]
@@ -44,7 +45,7 @@ class FirstDay(NamedTuple):
     twice: tuple[Document, Document]
 
     def trials(self) -> int:
-        """Of the sessions in the file."""
+        """How many the sessions in the file have."""
         return sum(len(run["trials"]) for document in read(self.file) for run in document["tasks"])
 
 
@@ -65,8 +66,7 @@ def first_day(field_sessions: Path | None, directory: Path) -> FirstDay:
         for path, visit in ((again, "retest"), (baseline, "baseline")):
             sessions = generate_sessions(60, site=SITE, seed=7)
             made = [
-                {**each, "_id": f"{each['_id']}-{visit}", "study": STUDY, "visit": visit}
-                for each in sessions
+                {**each, "_id": f"{each['_id']}-{visit}", "study": STUDY, "visit": visit} for each in sessions
             ]
             path.write_bytes(gzip.compress(b"\n".join(map(msgspec.json.encode, made))))
     people = {document["participant"] for document in read(again)}
@@ -89,7 +89,7 @@ def first_day(field_sessions: Path | None, directory: Path) -> FirstDay:
             "_revisions": revisions,
         }
 
-    twice = (version("a" * 32, rt=412, visit="baseline"), version("b" * 32, rt=388, visit="retest"))
+    twice = (version("a" * 32, rt=412, visit="baseline"), version("b" * 32, rt=388, visit="month-3"))
     return FirstDay(again, more, {**faulty, "status": "lost"}, twice)
 
 
@@ -117,12 +117,13 @@ class Tablet:
         return cls(node, enrolled["url"].replace("://", login))
 
     async def push(self, day: FirstDay) -> None:
-        """Push everything."""
+        """Push everything, whatever is restarted meanwhile."""
         job = {
             "url": self.url,
             "files": [str(day.file)],
             "docs": [*day.more, day.faulty],
             "edits": list(day.twice),
+            "attempts": 60,
         }
         assert (await run_tablet(self._node, job))["denied"] == []
 
@@ -138,28 +139,42 @@ def join(system: System, email: str, role: Role) -> None:
         engine.dispose()
 
 
-@contextmanager
-def held(system: System, table: str) -> Iterator[psycopg.Connection]:
-    """Nobody reads the table before this is left."""
-    with system.connect() as connection, connection.transaction():
-        connection.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE".encode())
-        yield connection
+@asynccontextmanager
+async def made_halfway(system: System, ask: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """`ask` for a file of trials; meanwhile its worker has told how far it is, and stands still.
 
-
-async def halfway(system: System, connection: psycopg.Connection, worker: str) -> int:
-    """Let the worker go on in very small steps until it has told that a file is partly made, and stop it
-    there; its process id.
+    It meets locked trials, and goes on from there in very small steps.
     """
-    pid = system.record.children[worker]
-    while True:
-        os.kill(pid, signal.SIGCONT)
-        await asyncio.sleep(0.02)
-        os.kill(pid, signal.SIGSTOP)
-        row = connection.execute("SELECT state, rows_done, rows_total FROM research_files").fetchone()
-        assert row is not None
-        state, done, total = row
-        assert state == "running", "it was made too soon"
-        if done and done < total:
-            return pid
-        # It tells how far it is twice a second at most.
-        await asyncio.sleep(0.5)
+    worker = system.record.children["work-reports"]
+    with system.connect() as looking:
+        try:
+            with system.connect() as holding, holding.transaction():
+                holding.execute("LOCK TABLE trial_rows IN ACCESS EXCLUSIVE MODE")
+                await ask()
+                await until(lambda: _file(looking)[0] == "running" and _waits(looking))
+                os.kill(worker, signal.SIGSTOP)
+            while not 0 < _file(looking)[1] < _file(looking)[2]:
+                assert _file(looking)[0] == "running", "it was made too soon"
+                os.kill(worker, signal.SIGCONT)
+                await asyncio.sleep(0.02)
+                os.kill(worker, signal.SIGSTOP)
+                # It tells twice a second at most.
+                await asyncio.sleep(0.5)
+            yield
+        finally:
+            os.kill(worker, signal.SIGCONT)
+
+
+def _file(connection: psycopg.Connection) -> tuple[str, int, int]:
+    row = connection.execute(
+        "SELECT state, coalesce(rows_done, 0), coalesce(rows_total, 0) FROM research_files"
+    ).fetchone()
+    return row or ("", 0, 0)
+
+
+def _waits(connection: psycopg.Connection) -> bool:
+    """Whether who makes files waits for a lock."""
+    waiting = connection.execute(
+        "SELECT FROM pg_stat_activity WHERE application_name = 'metricis-files' AND wait_event_type = 'Lock'"
+    )
+    return waiting.fetchone() is not None
