@@ -71,15 +71,21 @@ async def _what_is_typed_stays(types: Visitor) -> None:
 
 
 async def _a_silent_line_is_given_up(listens: Visitor) -> None:
-    """The page comes again, and says what it shows by now."""
+    """The page comes again, and says what it shows by now; also after an answer that is no stream."""
     page = listens.page
-    await page.get_by_text("Live", exact=True).wait_for()
+    live = page.get_by_text("Live", exact=True)
+    await live.wait_for()
     began = await page.locator("main").get_attribute("data-live")
     await page.get_by_text("4,711").wait_for()
 
     def goes_on(request: Request) -> bool:
         return "live=" in request.url and not request.url.endswith(str(began))
 
+    await page.route("**live=**", lambda route: route.fulfill(status=404, body="a proxy without a service"))
     async with page.expect_request(goes_on):
         await page.clock.fast_forward(100_000)
-    await page.get_by_text("Live", exact=True).wait_for()
+    await page.get_by_text("Not live").wait_for()
+    await page.unroute("**live=**")
+    async with page.expect_request(goes_on):
+        await page.clock.fast_forward(10_000)
+    await live.wait_for()
