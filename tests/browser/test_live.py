@@ -84,6 +84,7 @@ async def _a_silent_line_is_given_up(listens: Visitor) -> None:
     await page.route("**live=**", lambda route: route.fulfill(status=404, body="a proxy without a service"))
     async with page.expect_request(goes_on):
         await page.clock.fast_forward(100_000)
+        await page.clock.fast_forward(10_000)
     await page.get_by_text("Not live").wait_for()
     await page.unroute("**live=**")
     async with page.expect_request(goes_on):
