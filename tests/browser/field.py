@@ -63,17 +63,18 @@ def first_day(field_sessions: Path | None, directory: Path) -> FirstDay:
     else:
         print("\nNo field sessions beside the checkout: generated ones are pushed instead.")
         again, baseline = directory / "retest.ndjson.gz", directory / "complete.ndjson.gz"
-        for path, visit in ((again, "retest"), (baseline, "baseline")):
-            sessions = generate_sessions(60, site=SITE, seed=7)
-            made = [
-                {**each, "_id": f"{each['_id']}-{visit}", "study": STUDY, "visit": visit} for each in sessions
-            ]
+        for path, visit, seed in ((again, "retest", 7), (baseline, "baseline", 8)):
+            sessions = generate_sessions(120, site=SITE, seed=seed)
+            made = [{**each, "study": STUDY, "visit": visit} for each in sessions]
             path.write_bytes(gzip.compress(b"\n".join(map(msgspec.json.encode, made))))
     people = {document["participant"] for document in read(again)}
     firsts = list(read(baseline))
-    scored = [each for each in firsts if any(run["task"] == SCORED for run in each["tasks"])]
-    more = [each for each in scored if each["participant"] in people]
-    others = [each for each in firsts if each not in scored and each["participant"] not in people]
+    more = [
+        each
+        for each in firsts
+        if each["participant"] in people and any(run["task"] == SCORED for run in each["tasks"])
+    ]
+    others = [each for each in firsts if each not in more]
     faulty, contradicted = others[0], others[1]
     (first_run, *rest) = contradicted["tasks"]
     (first_trial, *trials) = first_run["trials"]
