@@ -299,6 +299,10 @@ async def _rows_are_exported(remi: Visitor, system: System, day: FirstDay) -> No
     )
     with system.connect() as connection:
         assert exported == Counter(connection.execute(stored).fetchall())
-    assert exported.total() == day.trials()
+        assert exported.total() == day.trials()
+        # The link that was clicked has the focus, and holds nothing up.
+        assert await link.evaluate("link => link === document.activeElement")
+        connection.execute("UPDATE research_files SET file_name = 'renamed.zip'")
+        await link.get_by_text("renamed.zip").wait_for(state="attached")
     await row.get_by_role("button", name="Remove").click()
     await page.get_by_text("The export is removed.").wait_for()

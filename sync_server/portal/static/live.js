@@ -34,10 +34,20 @@ export function followParts(main, enhance) {
   };
   const waiting = new Map();
   let again = 0;
+  // A link that was clicked keeps the focus: nobody is at it any more, as long as it is not being pressed.
+  let isPressed = false;
+  const isAt = (part) => {
+    const focused = document.activeElement;
+    return part.contains(focused) && (isPressed || focused.matches(":focus-visible, input, select, textarea"));
+  };
+  document.addEventListener("pointerdown", () => (isPressed = true));
+  for (const end of ["pointerup", "pointercancel", "dragend"]) {
+    document.addEventListener(end, () => setTimeout(() => (isPressed = false), 0));
+  }
   const put = () => {
     for (const [part, html] of waiting) {
       // Nobody loses what they are at: a part is put in when the focus has left it.
-      if (part.contains(document.activeElement)) {
+      if (isAt(part)) {
         clearTimeout(again);
         again = setTimeout(put, 2000);
         continue;
