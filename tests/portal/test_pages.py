@@ -54,6 +54,12 @@ async def test_each_role_sees_the_pages_that_the_policy_allows_and_links_to_no_o
     assert "Hospital Santa Rosa" not in home.text
 
 
+async def test_a_page_behind_the_last_is_the_last(portal: Portal) -> None:
+    browser = await portal.signed_in("last-page@example.org")
+    for path, there in (("quarantine", "$.study"), ("jobs", "webhook"), ("audit", "device.rename")):
+        assert there in (await browser.get(f"/portal/{path}?page=900")).main, path
+
+
 async def test_what_came_in_is_text_on_every_page(portal: Portal) -> None:
     browser = await portal.signed_in("mark@example.org", name=MARK)
     where_it_shows = []
