@@ -54,8 +54,8 @@ async def test_a_cookie_that_no_script_reads_opens_the_portal_and_nothing_else_u
     assert "nothing of what you sent was done" in late.text
     assert late.url.query["next"] == "/portal/sites?show=holding"
     assert "next=/portal/sites?show%3Dholding" in late.text
-    elsewhere = {"Referer": f"{portal.base}/portal/jobs?state=dead"}
-    head = await browser.post("/portal/account", {"form": "language"}, **elsewhere)
+    here = f"{portal.base}/portal/jobs?state=dead"
+    head = await browser.post("/portal/account", {"form": "language"}, Referer=here)
     assert head.url.query["next"] == "/portal/jobs?state=dead"
     outside = await browser.post("/portal/account", {}, follow=False, Referer="https://evil.example/portal/x")
     assert "evil" not in outside.headers["Location"]
