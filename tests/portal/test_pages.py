@@ -57,6 +57,12 @@ async def test_each_role_sees_the_pages_that_the_policy_allows_and_links_to_no_o
     assert "Hospital Santa Rosa" not in home.text
 
 
+async def test_a_page_behind_the_last_is_the_last(portal: Portal) -> None:
+    browser = await portal.signed_in("last-page@example.org")
+    for path, there in (("quarantine", "$.study"), ("jobs", "webhook"), ("audit", "device.rename")):
+        assert there in (await browser.get(f"/portal/{path}?page=900")).main, path
+
+
 async def test_an_address_that_is_markup_or_nonsense_is_told_as_text(portal: Portal) -> None:
     browser = await portal.signed_in("address@example.org")
     hostile = await browser.get(f"/portal/sites/{'%3Cscript%3Ealert(1)%3C%2Fscript%3E'}")

@@ -167,6 +167,8 @@ async def test_a_file_is_tried_before_it_is_taken_and_comes_out_again(portal: Po
     assert portal.rows(count) == [(2,)]
     again = await send(good, key="k4")
     assert "2 as they are" in again.text
+    many = "code,site,status\n" + "".join(f"many-{n},hyderabad,screened\n" for n in range(12_000))
+    assert "12,000 new" in (await send(many, **{"try": "on"})).text
 
     out = await browser.get(f"{ABC}/participants.csv")
     assert out.headers["Content-Type"].startswith("text/csv")
