@@ -9,10 +9,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reporting.queries.snapshot import snapshot
 from sync_server.api.route import Route
+from sync_server.errors import NotAllowed
 from sync_server.keys import ENGINE
 from sync_server.portal.asking import Asking, api, path_parts
 from sync_server.portal.cookie import PATH
 from sync_server.portal.signing_in import Who, recognise
+from sync_server.portal.tokens import comes_from_here
 
 Parts = Mapping[str, str]
 
@@ -31,7 +33,10 @@ class Download(msgspec.Struct, frozen=True, kw_only=True):
         async with snapshot(request.app[ENGINE]) as connection:
             who = await recognise(request, connection)
             query = {name: request.match_info[part] for name, part in self.query.items()}
-            query |= {name: request.query[name] for name in self.takes if name in request.query}
+            asked = {name: request.query[name] for name in self.takes if name in request.query}
+            if asked and not comes_from_here(request):
+                raise NotAllowed("Another site has led here: ask for this file in the portal's own page.")
+            query |= asked
             parts = {name: request.match_info[name] for name in path_parts(self.reads)}
             if not self.reads.plain:
                 return await self._ask(request, who, connection, parts, query)

@@ -7,7 +7,7 @@
 | either, of a stream | `event: over`: its page is loaded anew, and led there |
 | ApiError | its status, what it means in the reader's language, and the API's own sentence |
 | aiohttp's 404, 405, 413 | the same status |
-| Postgres or the store unreachable | 503; it tries again by itself |
+| Postgres or the store unreachable | 503; it tries again by itself, or says how to send a form again |
 | the browser went away | none; 499 in the log |
 | anything else | logged with its traceback; 500 with the request's id, nothing of the cause |
 """
@@ -99,6 +99,7 @@ def _page(request: web.Request, status: int, code: str, detail: str | None = Non
         texts,
         {
             "status": status,
+            "was_sent": request.method != "GET",
             "problem": problem if problem in texts else "problem.refused",
             "detail": detail,
             "request_id": request.get(REQUEST_ID, ""),

@@ -32,7 +32,7 @@ def _definition(values: dict[str, Any]) -> dict[str, Any]:
 def _draft_fields(example: str) -> tuple[Field, Field]:
     return (
         Field("title", required=False, blank="empty", max_length=200),
-        Field("definition", "source", hint=True, default=example),
+        Field("definition", "source", hint=True, default=example, max_length=1_000_000),
     )
 
 

@@ -10,12 +10,14 @@ part is a block of the page's template: what was sent first and what is sent lat
 
 | what happens | what follows |
 |---|---|
-| nothing changes | a comment now and then, so that nobody on the way closes the line |
+| nothing changes | `event: still` now and then: nobody on the way closes the line, the page knows it is up |
 | the login ends, the account is closed, the role is taken away | `event: over`: the page is loaded anew |
 | nobody is signed in (any more), the password is temporary | likewise, at once |
 | MOST_OF_A_LOGIN streams of this login are open in this process | 429: the page is as it was loaded |
+| … before the stream begins, or while the line was away | the same: a script is told no status |
 | Postgres away | nothing is sent; the next look tries again |
 | the line breaks, the process stops, ten minutes are over | the browser comes again by itself |
+| another answer than a stream (Postgres away, a proxy without a service), or silence | the page comes again |
 """
 
 import asyncio
@@ -44,6 +46,7 @@ OVER: Final = b"event: over\ndata: {}\n\n"
 """What ends a stream for good."""
 _QUIET_LOOKS: Final = 5
 _RETRY_MS: Final = 5000
+_STILL: Final = b"event: still\ndata: {}\n\n"
 
 
 class Pace:
@@ -88,8 +91,8 @@ PACE: Final = web.AppKey("pace", Pace)
 
 
 async def stream(request: web.Request, page: Page) -> web.StreamResponse:
-    """Send parts of the page as they change. Raises NotAuthenticated and ApiError at the first look, and
-    ConnectionError where the browser went away.
+    """Send parts of the page as they change. Raises ConnectionError where the browser went away, and what
+    says at the first look that Postgres is away.
     """
     signed_in = read_cookie(request)
     if signed_in is None:
@@ -100,7 +103,10 @@ async def stream(request: web.Request, page: Page) -> web.StreamResponse:
 
 async def _stream(request: web.Request, page: Page) -> web.StreamResponse:
     seen = request.headers.get("Last-Event-ID") or request.query.get("live", "")
-    now = await _parts(request, page)
+    try:
+        now = await _parts(request, page)
+    except ApiError:
+        return web.Response(body=OVER, content_type="text/event-stream")
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
     await response.prepare(request)
     await response.write(f"retry: {_RETRY_MS}\n\n".encode())
@@ -129,7 +135,7 @@ async def _events(request: web.Request, page: Page, seen: str) -> AsyncIterator[
         seen = state_of(now)
         quiet = 0 if changes else quiet + 1
         if quiet == _QUIET_LOOKS:
-            quiet, changes = 0, b": still here\n\n"
+            quiet, changes = 0, _STILL
         if changes:
             yield changes
 

@@ -31,7 +31,6 @@ from sync_server.portal.rendering import RENDERING
 from sync_server.portal.signing_in import Who, own_path, recognise, stay_signed_in
 from sync_server.portal.tokens import may_be_ours
 
-FORM_LIMIT: Final = 256 * 1024
 MOST_FIELDS: Final = 200
 """More than the largest form has: a decision about so many contradictions as are decided at once."""
 
@@ -55,12 +54,13 @@ class Served:
 
     async def post(self, request: web.Request) -> web.StreamResponse:
         """Carry out a form of the page."""
-        posted = dict(await read_form_pairs(request, limit=FORM_LIMIT, most_fields=MOST_FIELDS))
+        async with request.app[ENGINE].connect() as connection:
+            who = await self._recognise(request, connection)
+        limit = max((form.largest for form in self._page.forms), default=0)
+        posted = dict(await read_form_pairs(request, limit=limit, most_fields=MOST_FIELDS))
         form = next((each for each in self._page.forms if each.name == posted.get("form")), None)
         if form is None:
             raise NotFound("There is no such form on this page.")
-        async with request.app[ENGINE].connect() as connection:
-            who = await self._recognise(request, connection)
         purpose = f"{self._page.name} {form.name}"
         if not may_be_ours(request, who.signed_in.login, purpose, posted.get("token", "")):
             raise NotOurForm
@@ -106,9 +106,7 @@ class Served:
         filled = look.forms[form.name]
         filled.current = filled.values if refusal.is_outdated else {}
         filled.values = typed
-        filled.errors = {
-            name: who.texts(text) if text in who.texts else text for name, text in refusal.errors.items()
-        }
+        filled.errors = {name: _sentence(who, form, name, text) for name, text in refusal.errors.items()}
         for field in form.fields:
             own = f"form.{form.name}.{field.name}_wrong"
             if field.name in filled.errors and own in who.texts and typed[field.name]:
@@ -202,6 +200,23 @@ def page_response(html: str, *, status: int = 200) -> web.Response:
     response = web.Response(text=html, content_type="text/html", status=status)
     response.enable_compression()
     return response
+
+
+def _sentence(who: Who, form: Form, name: str, text: str) -> str:
+    """What is wrong with a field: a text of the portal, with what the field takes, or the API's sentence."""
+    if text not in who.texts:
+        return text
+    field = next((each for each in form.fields if each.name == name), None)
+    if field is None:
+        return who.texts(text)
+    takes = {
+        "longest": field.longest,
+        "shortest": field.min_length,
+        "lowest": field.minimum,
+        "highest": field.maximum,
+    }
+    told = {name: "…" if value is None else who.texts.number(value) for name, value in takes.items()}
+    return who.texts(text, **told)
 
 
 async def _carry_out(

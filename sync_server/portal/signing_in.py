@@ -6,6 +6,7 @@ once the password is changed. Each code that is tried counts, as at `/api/auth/l
 
 | what happens | what follows |
 |---|---|
+| nobody is signed in any more, and a form was sent | the same, with the words that nothing was done |
 | nobody is signed in | 303 to `/portal/sign-in?next=…`, and from there back; only to a path of the portal |
 | wrong address or password | the same page (401), after the same time, with the same words |
 | too many failures | the same page (429), and when to come again |
@@ -16,12 +17,13 @@ import secrets
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, NamedTuple
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import unquote, urlencode, urlsplit
 
 import msgspec
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 from sqlalchemy.ext.asyncio import AsyncConnection
+from yarl import URL
 
 from sync_server.caller_address import caller_address
 from sync_server.errors import NotAuthenticated, PasswordChangeRequired
@@ -104,10 +106,22 @@ def visit_of(request: web.Request) -> str:
 
 
 def to_sign_in(request: web.Request) -> str:
-    """Where one signs in, and comes back from."""
-    back = request.rel_url.without_query_params("done", "live")
-    wants_back = request.method == "GET" and back.path != f"{PATH}/"
-    return f"{SIGN_IN}?next={quote(str(back), safe='')}" if wants_back else SIGN_IN
+    """Where one signs in, and comes back from; who has sent a form is told there that nothing was done."""
+    back = _looked_at(request).without_query_params("done", "live")
+    told = {} if back.path == f"{PATH}/" else {"next": str(back)}
+    if request.method != "GET":
+        told["done"] = "nothing"
+    return f"{SIGN_IN}?{urlencode(told)}" if told else SIGN_IN
+
+
+def _looked_at(request: web.Request) -> URL:
+    """The page: that with the form, where one was sent."""
+    if request.method == "GET":
+        return request.rel_url
+    try:
+        return URL(request.headers.get(hdrs.REFERER, "")).relative()
+    except ValueError:
+        return request.rel_url
 
 
 def own_path(text: str | None) -> str:

@@ -111,6 +111,12 @@ async def test_a_site_is_made_once_and_changed(portal: Portal) -> None:
         page, "create_site", code="puno", name="", timezone="Mars/Crater", key="one more"
     )
     assert (nowhere.status, "There is no such timezone." in nowhere.text) == (422, True)
+    long = await browser.send(page, "create_site", code="tacna", name="x" * 1000, timezone="UTC", key="long")
+    assert (long.status, "This is too long: 200 characters at most." in long.text) == (422, True)
+    huge = await browser.send(
+        page, "create_site", code="tacna", name="x" * 400_000, timezone="UTC", key="huge"
+    )
+    assert (huge.status, "Go back: what you typed is still there." in huge.text) == (413, True)
     page = await browser.get("/portal/sites/cusco")
     changed = await browser.send(page, "change_site", name="", timezone="UTC")
     assert "The site is changed." in changed.text

@@ -78,8 +78,8 @@ async def test_a_part_is_sent_when_it_changes_and_once_and_after_a_broken_line_w
         )
         assert await stream.next() == ("over", {})
         assert await stream.next() == ("closed", None)
-    # A browser would tell the page nothing of a status: what it shows would stay.
-    async with following(browser, path) as stream:
+    # A script is not told a status: who comes again after a broken line is told so as well.
+    async with following(browser, path, **{"Last-Event-ID": state}) as stream:
         assert await stream.next() == ("over", {})
         assert await stream.next() == ("closed", None)
 
@@ -95,3 +95,11 @@ async def test_a_login_has_so_many_streams_and_one_that_ends_makes_room() -> Non
             pass
     with pace.following("one"):
         pass
+
+
+async def test_a_stream_tells_nothing_to_whoever_has_a_temporary_password(portal: Portal) -> None:
+    browser = await portal.signed_in("nina@example.org")
+    portal.rows("UPDATE users SET password_is_temporary = true WHERE email = 'nina@example.org'")
+    async with following(browser, "/portal/sites/lima?live=nothing") as stream:
+        assert await stream.next() == ("over", {})
+        assert await stream.next() == ("closed", None)

@@ -140,7 +140,7 @@ async def test_a_conflict_is_looked_at_side_by_side_previewed_and_decided(
         assert (refused.status, "This is needed." in refused.text) == (422, True)
         assert re.search(r'value="1-a" checked', refused.text)
         tried = await decide(browser, page, "resolve", **chosen | {"try": "on"})
-        assert "What the results would then have" in tried.text
+        assert "What the results would then hold" in tried.text
         assert '"rt": 100' in read(tried)
         assert portal.rows("SELECT count(*) FROM corrections WHERE site = %s", store.site) == [(0,)]
         nowhere = await decide(browser, page, "resolve", **{"choose:$.nowhere": "winner"}, reason="why")

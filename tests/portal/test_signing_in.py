@@ -52,6 +52,15 @@ async def test_a_cookie_that_no_script_reads_opens_the_portal_and_nothing_else_u
     kept = await browser.get("/portal/", follow=False, Cookie=f"portal={cookie}")
     assert kept.status == 303
     assert portal.rows("SELECT end_reason FROM logins WHERE person = %s", person) == [("logged_out",)]
+    late = await browser.post("/portal/sites?show=holding", {"form": "create_site", "code": "late"})
+    assert "nothing of what you sent was done" in late.text
+    assert late.url.query["next"] == "/portal/sites?show=holding"
+    assert "next=/portal/sites?show%3Dholding" in late.text
+    here = f"{portal.base}/portal/jobs?state=dead"
+    head = await browser.post("/portal/account", {"form": "language"}, Referer=here)
+    assert head.url.query["next"] == "/portal/jobs?state=dead"
+    outside = await browser.post("/portal/account", {}, follow=False, Referer="https://evil.example/portal/x")
+    assert "evil" not in outside.headers["Location"]
 
 
 async def test_the_cookie_is_http_only_same_site_and_of_the_portal_and_secure_behind_tls(
@@ -239,9 +248,11 @@ async def test_behind_tls_the_cookie_is_secure_and_while_postgres_is_away_a_page
             away = await browser.get("/portal/sites", Cookie=cookie)
             assert (away.status, away.headers["Refresh"]) == (503, "5")
             assert "The data cannot be reached right now." in away.text
+            assert "This page tries again by itself." in away.text
             assert (await browser.get("/portal/sign-in")).status == 200
             failed = await browser.post("/portal/sign-in", fields, Cookie=visit, X_Forwarded_For=via)
             assert (failed.status, "Refresh" in failed.headers) == (503, False)
+            assert "nothing is done twice" in failed.text
         assert (await browser.get("/portal/sites", Cookie=cookie)).status == 200
         slowed = await browser.post("/portal/sign-in", fields, Cookie=visit, X_Forwarded_For=via)
         assert (slowed.status, "Please wait a moment." in slowed.text) == (429, True)

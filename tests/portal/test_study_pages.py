@@ -76,6 +76,9 @@ async def test_a_contact_is_shown_on_request_only_and_each_reading_is_on_record(
     assert "+91 11" not in hidden.text
     assert not hidden.forms("change_contact")
     assert portal.rows(readings) == [(0,)]
+    for site in ("cross-site", "same-site"):
+        led = await browser.get(f"{one}?contact=shown", Sec_Fetch_Site=site)
+        assert (led.status, "+91 11" in led.text, portal.rows(readings)) == (200, False, [(0,)])
     shown = await browser.get(f"{one}?contact=shown")
     assert "+91 11" in shown.text
     assert ESCAPED in shown.text
@@ -167,12 +170,16 @@ async def test_a_file_is_tried_before_it_is_taken_and_comes_out_again(portal: Po
     assert portal.rows(count) == [(2,)]
     again = await send(good, key="k4")
     assert "2 as they are" in again.text
+    many = "code,site,status\n" + "".join(f"many-{n},hyderabad,screened\n" for n in range(12_000))
+    assert "12,000 new" in (await send(many, **{"try": "on"})).text
 
     out = await browser.get(f"{ABC}/participants.csv")
     assert out.headers["Content-Type"].startswith("text/csv")
     assert "f1,hyderabad,screened" in out.text
     assert "contact_name" not in out.text
     assert "contact_name" in (await browser.get(f"{ABC}/participants.csv?contact=true")).text
+    led = await browser.get(f"{ABC}/participants.csv?contact=true", Sec_Fetch_Site="cross-site")
+    assert (led.status, "contact_name" in led.text) == (403, False)
     ((person,),) = portal.rows("SELECT id FROM users WHERE email = 'files@example.org'")
     with ExitStack() as sent_slowly:
         for _ in range(MOST_OF_A_PERSON):

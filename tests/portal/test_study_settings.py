@@ -160,7 +160,7 @@ async def test_a_mapping_is_checked_before_it_is_saved_and_the_ledger_is_tried_a
     assert "It is tried again." in (await admin.send(one, "retry_redcap")).text
     assert (await admin.get(f"/portal/studies/ABC/redcap/sessions/{entry}")).status == 404
     kept = await admin.send(redcap, "keep_here")
-    assert "Ours counts" in kept.text
+    assert "The value kept here counts" in kept.text
     assert portal.rows("SELECT conflicts FROM redcap_pulled WHERE record = '104'") == [(None,)]
     coordinator = await portal.signed_in("maps-not@example.org", "coordinator", study="SRO")
     seen = await coordinator.get("/portal/studies/SRO/redcap/mapping")
