@@ -36,15 +36,14 @@ from sync_server.unreachable import UNREACHABLE
 
 LONGEST_SECONDS: Final = 600.0
 _QUIET_LOOKS: Final = 5
-_RETRY_MS: Final = 5000
 _OVER: Final = b"event: over\ndata: {}\n\n"
 _STILL: Final = b"event: still\ndata: {}\n\n"
 
 
 class Pace:
-    """How often parts are looked at; `stop` ends all streams."""
+    """How often parts are looked at, in seconds; `stop` ends all streams."""
 
-    def __init__(self, seconds: float = 5.0) -> None:
+    def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self._stopping = asyncio.Event()
 
@@ -76,7 +75,7 @@ async def stream(request: web.Request, page: Page) -> web.StreamResponse:
         return web.Response(body=_OVER, content_type="text/event-stream")
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
     await response.prepare(request)
-    await response.write(f"retry: {_RETRY_MS}\n\n".encode())
+    await response.write(f"retry: {request.app[PACE].seconds * 1000:.0f}\n\n".encode())
     try:
         async with asyncio.timeout(LONGEST_SECONDS):
             await response.write(_changes(page, seen, now))
