@@ -9,7 +9,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reporting.queries.snapshot import snapshot
 from sync_server.api.route import Route
-from sync_server.errors import NotAllowed
 from sync_server.keys import ENGINE
 from sync_server.portal.asking import Asking, api, path_parts
 from sync_server.portal.cookie import PATH
@@ -31,8 +30,6 @@ class Download(msgspec.Struct, frozen=True, kw_only=True):
         """The file. Raises ApiError."""
         async with snapshot(request.app[ENGINE]) as connection:
             who = await recognise(request, connection)
-            if who.caller.password_is_temporary:
-                raise NotAllowed("Set a password of your own first.")
             query = {name: request.match_info[part] for name, part in self.query.items()}
             query |= {name: request.query[name] for name in self.takes if name in request.query}
             parts = {name: request.match_info[name] for name in path_parts(self.reads)}

@@ -11,8 +11,9 @@ from sync_server.identity.attempts import Blocked
 from sync_server.identity.logging_in import CodeRequired, LoggedIn, WrongPassword
 from sync_server.keys import SEALER, SETTINGS
 from sync_server.portal.cookie import LANGUAGE, read_cookie, set_cookie, set_language, set_visit
+from sync_server.portal.forms import FORM_LIMIT
 from sync_server.portal.rendering import RENDERING
-from sync_server.portal.serving import FORM_LIMIT, NotOurForm, page_response
+from sync_server.portal.serving import NotOurForm, page_response
 from sync_server.portal.signing_in import (
     SIGN_IN,
     open_step,
@@ -43,7 +44,8 @@ async def show_sign_in(request: web.Request) -> web.Response:
     if read_cookie(request) is not None and "next" not in request.query and "done" not in request.query:
         raise web.HTTPSeeOther(own_path(None))
     chosen = request.query.get("language")
-    response = page_of(request, "sign_in.html", next=own_path(request.query.get("next")))
+    problem = "sign_in.nothing_done" if request.query.get("done") == "nothing" else None
+    response = page_of(request, "sign_in.html", next=own_path(request.query.get("next")), problem=problem)
     if chosen in LANGUAGES:
         set_language(request, response, str(chosen))
     return response

@@ -22,8 +22,8 @@ route's path are the page's own, or come from hidden fields of the same name.
 
 import re
 import secrets
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -32,6 +32,10 @@ from sync_server.api.route import Route
 from sync_server.errors import ApiError, InvalidRequest, PreconditionFailed, PreconditionRequired
 
 _MOST_CHARACTERS = 100_000
+FORM_LIMIT: Final = 256 * 1024
+"""Bytes of a form without long fields."""
+_BYTES_A_CHARACTER = 4
+"""As forms are sent: a letter is one, an accented letter six, the end of a line six."""
 
 Kind = Literal[
     "text",
@@ -80,19 +84,36 @@ class Field(msgspec.Struct, frozen=True):
     repeats: str | None = None
     """It has to say the same as this field, and is not sent."""
 
-    def takes(self, value: str) -> bool:
-        """Whether the value may be right, as far as the field says; browsers ask the same."""
-        if "\0" in value or not _is_unicode(value) or len(value) > (self.max_length or _MOST_CHARACTERS):
-            return False
-        match self.kind:
-            case "number":
-                digits = value.removeprefix("-")
-                return value.isascii() and digits.isdecimal() and self._is_between(int(value[:19]))
-            case "choice":
-                return value in self.choices
-            case _:
-                is_long_enough = len(value) >= (self.min_length or 0)
-                return is_long_enough and (self.pattern is None or bool(re.fullmatch(self.pattern, value)))
+    @property
+    def longest(self) -> int:
+        """So many characters at most."""
+        return self.max_length or _MOST_CHARACTERS
+
+    def fault(self, value: str) -> str | None:
+        """The text that says why the value cannot be right, as far as the field says it: browsers ask the
+        same. None: it may be right.
+        """
+        return next(self._faults(value), None)
+
+    def _faults(self, value: str) -> Iterator[str]:
+        if "\0" in value or not _is_unicode(value):
+            yield "field.unusable"
+        if len(value) > self.longest:
+            yield "field.too_long"
+        if self.kind == "number":
+            if not (value.isascii() and value.removeprefix("-").isdecimal()):
+                yield "field.no_number"
+            elif not self._is_between(int(value[:19])):
+                yield "field.out_of_range"
+        elif len(value) < (self.min_length or 0):
+            yield "field.too_short"
+        elif not self._is_as_it_has_to_be(value):
+            yield "field.other_form"
+
+    def _is_as_it_has_to_be(self, value: str) -> bool:
+        if self.kind == "choice":
+            return value in self.choices
+        return self.pattern is None or bool(re.fullmatch(self.pattern, value))
 
     def _is_between(self, number: int) -> bool:
         is_too_little = self.minimum is not None and number < self.minimum
@@ -135,6 +156,11 @@ class Form(msgspec.Struct, frozen=True, kw_only=True):
     asks: bool = False
     """It changes nothing itself: the page is shown again, with the answer in `tried`."""
 
+    @property
+    def largest(self) -> int:
+        """So many bytes at most, as it is sent."""
+        return FORM_LIMIT + sum(_BYTES_A_CHARACTER * (field.max_length or 0) for field in self.fields)
+
     def is_trying(self, posted: Mapping[str, str]) -> bool:
         """Whether somebody only wants to see what would be done."""
         return self.tries is not None and posted.get("try") == "on"
@@ -162,8 +188,8 @@ class Form(msgspec.Struct, frozen=True, kw_only=True):
                 found[field.name] = "field.required"
             elif field.repeats is not None and value != typed[field.repeats]:
                 found[field.name] = "field.not_the_same"
-            elif value and not field.takes(value):
-                found[field.name] = "field.unusable"
+            elif value and (fault := field.fault(value)) is not None:
+                found[field.name] = fault
         return found
 
     def body(self, typed: Mapping[str, str], path: Mapping[str, str]) -> dict[str, Any]:

@@ -120,16 +120,21 @@ class Look:
 
     async def ask(self, route: Route, /, *, path: Mapping[str, str] | None = None, **query: Any) -> Any:
         """What the route answers, as its handler returns it: parts of its path are the page's unless given,
-        a parameter that is None is left out. Raises ApiError, and LookupError for a route that the page does
-        not declare.
+        a parameter that is None is left out, a page behind the last one is the last.
+
+        Raises ApiError, and LookupError for a route that the page does not declare.
         """
         if not any(route is each for each in (*self.page.reads, *self.page.also)):
             raise LookupError(f"page {self.page.name} does not say that it reads {route.method} {route.path}")
         given = path or {}
         parts = {name: given[name] if name in given else self.path(name) for name in path_parts(route)}
-        return await self._asking.ask(
-            route, parts, {name: _text(value) for name, value in query.items() if value not in (None, "")}
-        )
+        asked = {name: _text(value) for name, value in query.items() if value not in (None, "")}
+        found = await self._asking.ask(route, parts, asked)
+        at = getattr(found, "pagination", None)
+        if at is None or not 0 < at.pages < at.page:
+            return found
+        # A list has become shorter, or the address is made up: nobody is to think that there is nothing.
+        return await self._asking.ask(route, parts, {**asked, "page": str(at.pages)})
 
     async def ask_if_allowed(
         self, route: Route, /, *, path: Mapping[str, str] | None = None, **query: Any

@@ -29,6 +29,9 @@ STATUSES = ("screened", "enrolled", "withdrawn", "completed")
 CONSENT_STATES = ("none", "valid", "outdated", "withdrawn")
 CONTACT = ("name", "email", "phone", "address", "note", "timezone")
 
+_MOST_OF_A_FILE = 1_000_000
+"""Characters of a file in a page: some 20,000 participants. The API takes ten times as much."""
+
 _CODE = renamed(code="participant")
 _LANGUAGE = "[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}"
 
@@ -119,7 +122,7 @@ IMPORT = Form(
     calls=api("POST", "/api/participants/import"),
     fixed_query={"study": "study"},
     fields=(
-        Field("text", "source", hint=True),
+        Field("text", "source", hint=True, max_length=_MOST_OF_A_FILE),
         Field("on_error", "choice", choices=("stop", "skip"), default="stop", place="query"),
         Field("reason", required=False, hint=True, max_length=1000, place="query"),
     ),

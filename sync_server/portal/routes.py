@@ -99,7 +99,8 @@ def _mount(app: web.Application, page: Page) -> None:
     served = Served(page)
 
     async def look(request: web.Request) -> web.StreamResponse:
-        if page.live and "text/event-stream" in request.headers.get(hdrs.ACCEPT, ""):
+        follows = "text/event-stream" in request.headers.get(hdrs.ACCEPT, "")
+        if page.live and follows and request.method == hdrs.METH_GET:
             return await stream(request, page)
         return await served.get(request)
 

@@ -6,6 +6,7 @@ once the password is changed. Each code that is tried counts, as at `/api/auth/l
 
 | what happens | what follows |
 |---|---|
+| nobody is signed in any more, and a form was sent | the same, with the words that nothing was done |
 | nobody is signed in | 303 to `/portal/sign-in?next=…`, and from there back; only to a path of the portal |
 | wrong address or password | the same page (401), after the same time, with the same words |
 | too many failures | the same page (429), and when to come again |
@@ -16,15 +17,16 @@ import secrets
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, NamedTuple
-from urllib.parse import quote, urlsplit
+from urllib.parse import unquote, urlencode, urlsplit
 
 import msgspec
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 from sqlalchemy.ext.asyncio import AsyncConnection
+from yarl import URL
 
 from sync_server.caller_address import caller_address
-from sync_server.errors import NotAuthenticated
+from sync_server.errors import NotAuthenticated, PasswordChangeRequired
 from sync_server.identity.callers import Caller, read_caller
 from sync_server.identity.logging_in import Halfway
 from sync_server.identity.logins import use_login
@@ -36,6 +38,7 @@ from sync_server.portal.texts import LANGUAGES, Texts, preferred, texts_in
 from sync_server.sealing import CannotOpen
 
 SIGN_IN: Final = f"{PATH}/sign-in"
+PASSWORD_PAGE: Final = f"{PATH}/account/password"
 SECOND_STEP_SECONDS: Final = 300
 
 
@@ -52,8 +55,10 @@ WHO = web.RequestKey("who", Who)
 """Once they are known, also for the page that says what went wrong."""
 
 
-async def recognise(request: web.Request, connection: AsyncConnection) -> Who:
-    """Who looks. Raises NotAuthenticated."""
+async def recognise(
+    request: web.Request, connection: AsyncConnection, *, with_temporary_password: bool = False
+) -> Who:
+    """Who looks. Raises NotAuthenticated, and PasswordChangeRequired unless a temporary password will do."""
     signed_in = read_cookie(request)
     if signed_in is None:
         raise NotAuthenticated("Nobody is signed in.")
@@ -65,14 +70,17 @@ async def recognise(request: web.Request, connection: AsyncConnection) -> Who:
     language = next(each for each in LANGUAGES if each == shown.language)
     request[CALLER] = caller
     who = request[WHO] = Who(caller, signed_in, shown.name or caller.person.email, texts_in(language))
+    if caller.password_is_temporary and not with_temporary_password:
+        raise PasswordChangeRequired("Set a password of your own first.")
     return who
 
 
 async def stay_signed_in(request: web.Request, response: web.StreamResponse, who: Who) -> None:
     """Make the cookie anew where it is a few minutes old, and note that the login was used."""
-    if not who.signed_in.is_to_be_renewed:
+    settings = request.app[SETTINGS]
+    if not who.signed_in.is_to_be_renewed(settings.portal_idle_minutes):
         return
-    lifetime = timedelta(days=request.app[SETTINGS].refresh_token_expire_days)
+    lifetime = timedelta(days=settings.refresh_token_expire_days)
     used = use_login(
         who.signed_in.login, expires_at=datetime.now(UTC) + lifetime, address=caller_address(request)
     )
@@ -98,10 +106,22 @@ def visit_of(request: web.Request) -> str:
 
 
 def to_sign_in(request: web.Request) -> str:
-    """Where one signs in, and comes back from."""
-    back = request.rel_url.without_query_params("done", "live")
-    wants_back = request.method == "GET" and back.path != f"{PATH}/"
-    return f"{SIGN_IN}?next={quote(str(back), safe='')}" if wants_back else SIGN_IN
+    """Where one signs in, and comes back from; who has sent a form is told there that nothing was done."""
+    back = _looked_at(request).without_query_params("done", "live")
+    told = {} if back.path == f"{PATH}/" else {"next": str(back)}
+    if request.method != "GET":
+        told["done"] = "nothing"
+    return f"{SIGN_IN}?{urlencode(told)}" if told else SIGN_IN
+
+
+def _looked_at(request: web.Request) -> URL:
+    """The page: that with the form, where one was sent."""
+    if request.method == "GET":
+        return request.rel_url
+    try:
+        return URL(request.headers.get(hdrs.REFERER, "")).relative()
+    except ValueError:
+        return request.rel_url
 
 
 def own_path(text: str | None) -> str:
@@ -110,8 +130,10 @@ def own_path(text: str | None) -> str:
     if text is None or not text.isprintable() or "\\" in text or not text.startswith(home):
         return home
     parts = urlsplit(text)
-    is_safe = not parts.scheme and not parts.netloc and ".." not in parts.path.split("/")
-    return text if is_safe and not parts.path.startswith(SIGN_IN) else home
+    # As the browser takes it: `%2e%2e` leads upwards too.
+    path = unquote(parts.path)
+    is_safe = not parts.scheme and not parts.netloc and ".." not in path.replace("\\", "/").split("/")
+    return text if is_safe and not path.startswith(SIGN_IN) else home
 
 
 class _Step(msgspec.Struct, frozen=True):

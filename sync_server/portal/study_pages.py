@@ -1,8 +1,10 @@
 """What the pages of a study share: the study itself, its sites and batteries to choose from."""
 
 from collections.abc import Sequence
+from datetime import UTC, date, datetime
 from typing import Any
 
+from reporting.participants.roster import today_at
 from sync_server.portal.asking import api
 from sync_server.portal.cookie import PATH
 from sync_server.portal.pages import Look
@@ -23,8 +25,21 @@ async def site_choices(look: Look, row: Any) -> list[tuple[str, str]]:
 
 async def site_names(look: Look, row: Any = None) -> dict[str, str | None]:
     """What sites are called, by their codes: those of a study, or all."""
+    return {each.site: each.name for each in await _sites(look, row)}
+
+
+async def todays(look: Look, row: Any) -> set[date]:
+    """Which day it is at the sites of a study: more than one where they lie far apart; as in UTC where none
+    says where it lies.
+    """
+    zones = {each.timezone or "UTC" for each in await _sites(look, row)} or {"UTC"}
+    now = datetime.now(UTC)
+    return {today_at(now, zone) for zone in zones}
+
+
+async def _sites(look: Look, row: Any) -> Sequence[Any]:
     study = None if row is None else row.code
-    return {each.site: each.name for each in (await look.ask(SITES, study=study, per_page=MOST)).data}
+    return list((await look.ask(SITES, study=study, per_page=MOST)).data)
 
 
 def batteries_of(row: Any) -> list[tuple[str, str]]:

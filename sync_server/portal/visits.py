@@ -4,7 +4,7 @@ What is decided says which state of the visit was looked at: who was a moment la
 """
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from itertools import groupby
 from typing import Any, Final, NamedTuple
 
@@ -14,7 +14,7 @@ from sync_server.api.parameters import Text
 from sync_server.portal.asking import api
 from sync_server.portal.forms import Field, Form
 from sync_server.portal.pages import Look, Page, Values
-from sync_server.portal.study_pages import BELOW, SITES, STUDY, site_choices, site_names
+from sync_server.portal.study_pages import BELOW, SITES, STUDY, site_choices, site_names, todays
 
 VISITS = api("GET", "/api/visits")
 ONE = api("GET", "/api/visits/{study}/{participant}/{visit}")
@@ -85,9 +85,9 @@ async def visits(look: Look) -> Values:
     wanted = look.filters
     own = {name: getattr(wanted, name) for name in ("site", "state", "participant", "due_from", "due_to")}
     show = wanted.show or ("all" if any(own.values()) else "week")
-    today = datetime.now(UTC).date()
+    today = await todays(look, row)
     if show in VIEWS and not any((own["due_from"], own["due_to"])):
-        own |= {"due_from": today, "due_to": today + timedelta(days=VIEWS[show])}
+        own |= {"due_from": min(today), "due_to": max(today) + timedelta(days=VIEWS[show])}
     overdue = True if show == "overdue" else None
     listed = await look.ask(
         VISITS, study=row.code, **own, overdue=overdue, page=wanted.page, per_page=PER_PAGE

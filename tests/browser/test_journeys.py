@@ -179,7 +179,7 @@ async def _a_conflict_is_decided(rosa: Visitor, system: System, day: FirstDay) -
     await page.get_by_role("link", name="Take all of version B").click()
     await page.get_by_role("group", name="Visit").get_by_role("radio").first.check()
     await page.get_by_role("button", name="Preview").click()
-    await page.get_by_role("heading", name="What the results would then have").wait_for()
+    await page.get_by_role("heading", name="What the results would then hold").wait_for()
     await pictures.take(rosa, "deciding")
     await assert_accessible(rosa)
     await page.get_by_label("Reason").fill("The paper form says so.")

@@ -83,6 +83,12 @@ async def test_a_mapping_is_checked_while_it_is_typed_and_a_file_is_read_into_it
     await admin.open("/portal/studies/SRO/import")
     table = b"code,site,status\nfrom-file,lima,screened\nbad code,lima,screened\n"
     chosen = FilePayload(name="people.csv", mimeType="text/csv", buffer=table)
+    latin = FilePayload(
+        name="latin.csv", mimeType="text/csv", buffer="code,contact_name\nz,Zoé".encode("latin-1")
+    )
+    await page.get_by_label("Choose a file").set_input_files([latin])
+    await page.get_by_text("This file is not UTF-8.").wait_for()
+    assert await page.get_by_role("textbox", name="Rows").input_value() == ""
     await page.get_by_label("Choose a file").set_input_files([chosen])
     await page.get_by_role("button", name="Check first").click()
     await page.get_by_text("This is what an import would do.").wait_for()

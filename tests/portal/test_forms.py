@@ -43,8 +43,9 @@ async def test_no_form_does_anything_without_its_own_token_or_from_another_origi
                 refused = await browser.post(path, {**fields, "token": token}, Sec_Fetch_Site=site)
                 assert refused.status == 403, (page.name, form.name, site)
     assert portal.rows("SELECT count(*) FROM audit_log") == before
-    stranger = await portal.browser().post("/portal/sign-in", {"token": "", "email": "x", "password": "y"})
-    assert stranger.status == 403
+    for path in ("", "/code", "/forgotten", "/password", "/link"):
+        stranger = await portal.browser().post(f"/portal/sign-in{path}", {"token": "", "email": "x"})
+        assert stranger.status == 403, path
     assert (await browser.post("/portal/sites", {"form": "nothing"})).status == 404
     assert (await browser.post("/portal/audit", {})).status == 405
     assert (await browser.post("/portal/sites", {}, Content_Type="text/plain")).status == 415
@@ -110,6 +111,12 @@ async def test_a_site_is_made_once_and_changed(portal: Portal) -> None:
         page, "create_site", code="puno", name="", timezone="Mars/Crater", key="one more"
     )
     assert (nowhere.status, "There is no such timezone." in nowhere.text) == (422, True)
+    long = await browser.send(page, "create_site", code="tacna", name="x" * 1000, timezone="UTC", key="long")
+    assert (long.status, "This is too long: 200 characters at most." in long.text) == (422, True)
+    huge = await browser.send(
+        page, "create_site", code="tacna", name="x" * 400_000, timezone="UTC", key="huge"
+    )
+    assert (huge.status, "Go back: what you typed is still there." in huge.text) == (413, True)
     page = await browser.get("/portal/sites/cusco")
     changed = await browser.send(page, "change_site", name="", timezone="UTC")
     assert "The site is changed." in changed.text

@@ -63,7 +63,7 @@ async def test_a_study_without_results_says_so(portal: Portal) -> None:
     portal.rows("INSERT INTO studies (code) VALUES ('EMPTY')")
     page = await admin.get("/portal/research/EMPTY")
     assert (page.status, "No score has been measured" in page.text) == (200, True)
-    assert "No quality rule has spoken" in page.text
+    assert "No quality flags" in page.text
 
 
 async def test_the_codebook_says_what_columns_mean_in_the_readers_language(portal: Portal) -> None:

@@ -2,9 +2,12 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import ExitStack
 
 import pytest
 
+from sync_server.keys import QUESTIONS
+from sync_server.limits.questions import MOST_OF_A_PERSON
 from tests.portal.browser import Browser, Shown
 from tests.portal.conftest import Portal
 from tests.portal.world import MARK
@@ -164,12 +167,19 @@ async def test_a_file_is_tried_before_it_is_taken_and_comes_out_again(portal: Po
     assert portal.rows(count) == [(2,)]
     again = await send(good, key="k4")
     assert "2 as they are" in again.text
+    many = "code,site,status\n" + "".join(f"many-{n},hyderabad,screened\n" for n in range(12_000))
+    assert "12,000 new" in (await send(many, **{"try": "on"})).text
 
     out = await browser.get(f"{ABC}/participants.csv")
     assert out.headers["Content-Type"].startswith("text/csv")
     assert "f1,hyderabad,screened" in out.text
     assert "contact_name" not in out.text
     assert "contact_name" in (await browser.get(f"{ABC}/participants.csv?contact=true")).text
+    ((person,),) = portal.rows("SELECT id FROM users WHERE email = 'files@example.org'")
+    with ExitStack() as sent_slowly:
+        for _ in range(MOST_OF_A_PERSON):
+            sent_slowly.enter_context(portal.app[QUESTIONS].at_work(person))
+        assert (await browser.get(f"{ABC}/participants.csv")).status == 429
     reader = await portal.signed_in("files-reader@example.org", "read-only", study="ABC")
     assert (await reader.get(f"{ABC}/participants.csv")).status == 403
     assert (await portal.browser().get(f"{ABC}/participants.csv", follow=False)).status == 303

@@ -112,6 +112,9 @@ async def test_a_battery_is_drafted_published_and_never_changes(portal: Portal) 
     page = await admin.get("/portal/batteries")
     broken = await admin.send(page, "new_battery", id="short", title="", definition='{"tasks": [')
     assert "cannot be read" in error_of(broken, "new_battery-definition")
+    for hostile in ("[" * 50_000, '{"tasks": [{"task": "\\ud800"}]}'):
+        refused = await admin.send(page, "new_battery", id="short", title="", definition=hostile)
+        assert "cannot be read" in error_of(refused, "new_battery-definition")
     unknown = await admin.send(
         page, "new_battery", id="short", title="", definition='{"tasks": [{"task": "nothing"}]}'
     )

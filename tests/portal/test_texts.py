@@ -30,6 +30,15 @@ def test_both_languages_have_the_same_texts_with_the_same_placeholders() -> None
     assert blank == []
 
 
+def test_both_languages_are_set_as_they_are_printed() -> None:
+    """One apostrophe; in French, spaces that no line breaks at before `: ; ? ! % »` and after `«`."""
+    english, french = (texts_in(language).texts for language in LANGUAGES)
+    typed = [key for texts in (english, french) for key, text in texts.items() if "'" in text]
+    assert typed == []
+    breaks = re.compile(r" [:;?!%»]|« |\w[;?!»]|«\w")
+    assert [key for key, text in french.items() if breaks.search(text)] == []
+
+
 def test_every_text_is_used() -> None:
     source = "\n".join(path.read_text() for path in SOURCES)
     whole = set(re.findall(r'"([a-z_]+(?:\.[a-z0-9_]+)+)"', source))

@@ -31,12 +31,27 @@ function tryWhileTyping(form) {
 function readFiles(row) {
   const input = row.querySelector("input");
   row.hidden = false;
+  const wrong = row.querySelector("[aria-live]");
+  const refuse = (why) => {
+    input.value = "";
+    wrong.textContent = why;
+  };
   input.addEventListener("change", async () => {
     const [file] = input.files;
+    wrong.textContent = "";
     if (!file) return;
     const field = document.getElementById(row.dataset.fileFor);
-    field.value = await file.text();
-    field.focus();
+    if (file.size > 4 * field.maxLength) {
+      refuse(row.dataset.tooLong);
+      return;
+    }
+    try {
+      // What is not UTF-8 would become names with question marks in them.
+      field.value = new TextDecoder("utf-8", { fatal: true }).decode(await file.arrayBuffer());
+      field.focus();
+    } catch {
+      refuse(row.dataset.unreadable);
+    }
   });
 }
 
