@@ -116,7 +116,8 @@ async def _mend(visitor: Visitor) -> None:
     await page.get_by_role("link", name="session:7f3a").click()
     assert await page.locator("mark").inner_text() == '"status": "lost",'
     await page.get_by_label("The right value").fill("completed")
-    await page.get_by_role("button", name="Preview").click()
+    await page.get_by_label("Reason").first.fill("The paper form says so.")
+    await page.get_by_label("The right value").press("Enter")
     told = page.get_by_text("With this it becomes a session of the results")
     await told.wait_for()
     await pictures.take(visitor, "mending")
