@@ -39,9 +39,15 @@ async def read_json(
 
     Raises TooLarge or InvalidRequest; msgspec.DecodeError (no JSON) and ValidationError (another shape) pass.
     """
-    body = await _read(request, limit)
+    return decode_body(await _read(request, limit), body_type, any_text=any_text)
+
+
+def decode_body(body: bytes, body_type: type[Body], *, any_text: bool = False, strict: bool = True) -> Body:
+    """JSON as `body_type`; unless `strict`, texts stand for numbers too, as in forms. With `any_text` it may
+    hold NUL. Raises as `read_json`.
+    """
     try:
-        decoded = msgspec.json.decode(body, type=body_type)
+        decoded = msgspec.json.decode(body, type=body_type, strict=strict)
         # Rare, and looked for in the bytes first: bodies may have megabytes.
         if not any_text and b"\\u0000" in body:
             _refuse_nul(msgspec.json.decode(body))
@@ -60,7 +66,9 @@ async def read_form(request: web.Request, form_type: type[Body], *, limit: int) 
     return convert_fields(await read_form_pairs(request, limit=limit), form_type, what="form field")
 
 
-async def read_form_pairs(request: web.Request, *, limit: int) -> list[tuple[str, str]]:
+async def read_form_pairs(
+    request: web.Request, *, limit: int, most_fields: int = _MOST_FIELDS
+) -> list[tuple[str, str]]:
     """Names and values of the form body; `limit` in bytes.
 
     Raises TooLarge, UnsupportedMediaType or InvalidRequest.
@@ -69,7 +77,7 @@ async def read_form_pairs(request: web.Request, *, limit: int) -> list[tuple[str
         raise UnsupportedMediaType(f"This takes a form: {_FORM}.")
     body = await _read(request, limit)
     try:
-        return parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS)
+        return parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=most_fields)
     except ValueError as error:
         raise InvalidRequest("The form is not UTF-8, or has too many fields.") from error
 

@@ -21,6 +21,7 @@ from reporting.participants.exporting import MEDIA_TYPES, Format, export_lines
 from reporting.participants.fates import Report
 from reporting.participants.importing import Import, import_participants
 from reporting.participants.table_file import CannotRead
+from reporting.scope import Scope
 from sync_server.api.acts import audited
 from sync_server.api.bodies import read_text
 from sync_server.api.call import Call, Nothing
@@ -28,7 +29,7 @@ from sync_server.api.parameters import Text
 from sync_server.api.route import Route, get, post
 from sync_server.api.study_rows import require_study
 from sync_server.errors import Changed, InvalidRequest, NotAllowed, Unavailable
-from sync_server.keys import ENGINE, ERASED, SEALER
+from sync_server.keys import ENGINE, ERASED, QUESTIONS, SEALER
 from sync_server.sealing import CannotOpen
 
 LIMIT = 10 * 1024 * 1024
@@ -102,7 +103,7 @@ async def import_roster(call: Call[ImportQuery, Nothing]) -> Report:
 
 
 async def export_roster(call: Call[ExportQuery, Nothing]) -> web.StreamResponse:
-    """The roster of a study as CSV or NDJSON, streamed; on record.
+    """The roster of a study as CSV or NDJSON, streamed; on record. 429 while too many of yours are sent.
 
     In CSV a cell that a spreadsheet would take for a formula has an apostrophe before it; an import takes it
     away again.
@@ -114,6 +115,13 @@ async def export_roster(call: Call[ExportQuery, Nothing]) -> web.StreamResponse:
     await require_study(call, query.study)
     if query.contact and not _may_read_contacts(call):
         raise NotAllowed("Your role does not allow reading all these contacts (participants.contact).")
+    # It holds a connection for as long as its reader takes: who reads slowly must not come to hold them all.
+    with call.request.app[QUESTIONS].at_work(call.caller.person.id):
+        return await _send_roster(call, scope)
+
+
+async def _send_roster(call: Call[ExportQuery, Nothing], scope: Scope) -> web.StreamResponse:
+    query = call.query
     entry = audited(
         call.request,
         call.caller.person,

@@ -94,7 +94,8 @@ def up(
         await start_services(running, host=host, port=port, tls=tls)
         # Whoever started it may have stopped reading; the system runs all the same.
         with contextlib.suppress(OSError):
-            click.echo(f"Service   {settings.base_url}\nPostgres  sync-server dsn --data-dir {data_dir}")
+            click.echo(f"Service   {settings.base_url}\nPortal    {settings.base_url}/portal/")
+            click.echo(f"Postgres  sync-server dsn --data-dir {data_dir}")
             if running.couchdb is not None and (away := await why_away(data_dir, running.couchdb.url)):
                 click.echo(away, err=True)
 

@@ -1,7 +1,8 @@
-"""Questions of research that are at work at once.
+"""Questions of research that are at work at once, and rosters that are being sent.
 
-Each holds a connection of the pool for as long as Postgres needs, `RESEARCH_STATEMENT_SECONDS` at most. Asked
-side by side, those of one person would take every connection, and everybody else's requests wait.
+Each holds a connection of the pool: a question for as long as Postgres needs, `RESEARCH_STATEMENT_SECONDS` at
+most, a roster for as long as its reader takes. Asked side by side, those of one person would take every
+connection, and everybody else's requests wait.
 
 | situation | the question |
 |---|---|

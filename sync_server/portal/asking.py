@@ -17,11 +17,13 @@ from aiohttp import web
 from multidict import CIMultiDict
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from sync_server.api.bodies import decode_body
 from sync_server.api.call import Given, Nothing
 from sync_server.api.idempotency import make_key
 from sync_server.api.parameters import convert_fields
 from sync_server.api.route import Route
 from sync_server.api.routes import API_ROUTES
+from sync_server.errors import InvalidRequest
 from sync_server.identity.callers import Caller
 
 _ROUTES = {(route.method, route.path): route for route in API_ROUTES}
@@ -65,14 +67,15 @@ async def change(
     """Do what the route does; its answer, typed. `version` is what `If-Match` would say, `key` what
     `Idempotency-Key` would: with one that did it before nothing is done again.
 
-    Raises ApiError, msgspec.ValidationError (the body's path in it).
+    A body is looked at as one that comes by HTTP: what is nested too deeply, or holds what no stored text
+    has, is refused. Raises ApiError, msgspec.ValidationError (the body's path in it).
     """
     route.admit(caller)
     typed: Any = Nothing()
     if route.consumes == "text/csv":
         typed = body["text"]
     elif route.body is not Nothing:
-        typed = msgspec.convert(body, route.body, strict=False)
+        typed = decode_body(_as_json(body), route.body, any_text=route.any_text, strict=False)
     headers = CIMultiDict[str]() if version is None else CIMultiDict({"If-Match": version})
     asked = convert_fields(list(query.items()), route.query, what="query parameter")
     entered = None
@@ -85,6 +88,15 @@ async def change(
     if not isinstance(answered, bytes) or not answered or answer in (None, type(None)):
         return None
     return msgspec.json.decode(answered, type=answer)
+
+
+def _as_json(body: Mapping[str, Any]) -> bytes:
+    try:
+        return msgspec.json.encode(body)
+    except RecursionError as error:
+        raise InvalidRequest("The body is nested too deeply.") from error
+    except UnicodeEncodeError as error:
+        raise InvalidRequest("A text holds half a character.") from error
 
 
 def path_parts(route: Route) -> list[str]:

@@ -4,6 +4,10 @@ A login of the portal is one of `logins`, like any other: it is listed, ended fr
 account. The cookie goes with the browser. It is made anew while it is used, and is too old after
 `PORTAL_IDLE_MINUTES` without a look at a page; what looks by itself (live parts) does not count.
 
+Behind TLS it is called `__Host-portal`: browsers take such a one from this host only, so that a neighbour
+under the same domain cannot sign somebody in as somebody else. That asks for `Path=/`; nothing but the portal
+reads it.
+
 | cookie | taken for |
 |---|---|
 | none, one that was sealed with another key, or is something else that this system seals | nobody |
@@ -22,6 +26,7 @@ from sync_server.sealing import CannotOpen
 
 PATH: Final = "/portal"
 NAME: Final = "portal"
+HOST_NAME: Final = f"__Host-{NAME}"
 LANGUAGE: Final = "portal-language"
 VISIT: Final = "portal-visit"
 
@@ -44,15 +49,14 @@ class SignedIn(msgspec.Struct, frozen=True):
         """Of a cookie that is made now."""
         return cls(person, login, int(time.time()), "signed in at the portal")
 
-    @property
-    def is_to_be_renewed(self) -> bool:
-        """Whether it is a few minutes old."""
-        return time.time() - self.made_at > _RENEWED_SECONDS
+    def is_to_be_renewed(self, idle_minutes: int) -> bool:
+        """Whether it is a few minutes old, or a fifth as old as it may be: only a look makes it anew."""
+        return time.time() - self.made_at > min(_RENEWED_SECONDS, idle_minutes * 60 / 5)
 
 
 def read_cookie(request: web.Request) -> SignedIn | None:
     """What the request's cookie says, by its seal and age alone; None where that is nothing."""
-    sealed = request.cookies.get(NAME, "")
+    sealed = request.cookies.get(HOST_NAME if is_secure(request) else NAME, "")
     if not sealed or not sealed.isascii():
         return None
     try:
@@ -66,12 +70,19 @@ def read_cookie(request: web.Request) -> SignedIn | None:
 def set_cookie(request: web.Request, response: web.StreamResponse, *, person: int, login: str) -> None:
     """Sign in, or stay so."""
     made = msgspec.json.encode(SignedIn.now(person, login))
-    _set(request, response, NAME, request.app[SEALER].seal(made.decode()).decode())
+    sealed = request.app[SEALER].seal(made.decode()).decode()
+    if is_secure(request):
+        _set(request, response, HOST_NAME, sealed, path="/")
+    else:
+        _set(request, response, NAME, sealed)
 
 
-def forget_cookie(response: web.StreamResponse) -> None:
+def forget_cookie(request: web.Request, response: web.StreamResponse) -> None:
     """Sign out, in this browser."""
-    response.del_cookie(NAME, path=PATH, httponly=True, samesite="Lax")
+    if is_secure(request):
+        response.del_cookie(HOST_NAME, path="/", secure=True, httponly=True, samesite="Lax")
+    else:
+        response.del_cookie(NAME, path=PATH, httponly=True, samesite="Lax")
 
 
 def set_language(request: web.Request, response: web.StreamResponse, language: str) -> None:
@@ -90,12 +101,18 @@ def is_secure(request: web.Request) -> bool:
 
 
 def _set(
-    request: web.Request, response: web.StreamResponse, name: str, value: str, max_age: int | None = None
+    request: web.Request,
+    response: web.StreamResponse,
+    name: str,
+    value: str,
+    *,
+    max_age: int | None = None,
+    path: str = PATH,
 ) -> None:
     response.set_cookie(
         name,
         value,
-        path=PATH,
+        path=path,
         max_age=max_age,
         httponly=True,
         samesite="Lax",

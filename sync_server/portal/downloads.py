@@ -14,6 +14,7 @@ from sync_server.keys import ENGINE
 from sync_server.portal.asking import Asking, api, path_parts
 from sync_server.portal.cookie import PATH
 from sync_server.portal.signing_in import Who, recognise
+from sync_server.portal.tokens import comes_from_here
 
 Parts = Mapping[str, str]
 
@@ -31,10 +32,11 @@ class Download(msgspec.Struct, frozen=True, kw_only=True):
         """The file. Raises ApiError."""
         async with snapshot(request.app[ENGINE]) as connection:
             who = await recognise(request, connection)
-            if who.caller.password_is_temporary:
-                raise NotAllowed("Set a password of your own first.")
             query = {name: request.match_info[part] for name, part in self.query.items()}
-            query |= {name: request.query[name] for name in self.takes if name in request.query}
+            asked = {name: request.query[name] for name in self.takes if name in request.query}
+            if asked and not comes_from_here(request):
+                raise NotAllowed("Another site has led here: ask for this file in the portal's own page.")
+            query |= asked
             parts = {name: request.match_info[name] for name in path_parts(self.reads)}
             if not self.reads.plain:
                 return await self._ask(request, who, connection, parts, query)

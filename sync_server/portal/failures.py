@@ -3,6 +3,8 @@
 | failure | page |
 |---|---|
 | nobody is signed in (any more) | 303 to sign-in, and back |
+| a temporary password | 303 to the page that changes it |
+| either, of a stream | `event: over`: its page is loaded anew, and led there |
 | ApiError | its status, what it means in the reader's language, and the API's own sentence |
 | aiohttp's 404, 405, 413 | the same status |
 | Postgres or the store unreachable | 503; it tries again by itself, or says how to send a form again |
@@ -15,11 +17,12 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from sync_server.areas import is_below
-from sync_server.errors import HTTP_CODES, ApiError, NotAuthenticated, TooMany
+from sync_server.errors import HTTP_CODES, ApiError, NotAuthenticated, PasswordChangeRequired, TooMany
 from sync_server.portal.cookie import PATH, forget_cookie
+from sync_server.portal.live import OVER
 from sync_server.portal.rendering import RENDERING
 from sync_server.portal.serving import page_response
-from sync_server.portal.signing_in import WHO, to_sign_in, visitors_texts
+from sync_server.portal.signing_in import PASSWORD_PAGE, WHO, to_sign_in, visitors_texts
 from sync_server.request_ids import REQUEST_ID
 from sync_server.unreachable import UNREACHABLE
 
@@ -57,7 +60,10 @@ def _http_error(request: web.Request, error: web.HTTPException) -> web.Response:
 def _failure(request: web.Request, error: Exception) -> web.Response:
     match error:
         case NotAuthenticated():
-            return _away(request)
+            response = _away(request, to_sign_in(request))
+            forget_cookie(request, response)
+        case PasswordChangeRequired():
+            response = _away(request, PASSWORD_PAGE)
         case ApiError():
             response = _page(request, error.status, error.code, error.message)
             if isinstance(error, TooMany):
@@ -74,13 +80,13 @@ def _failure(request: web.Request, error: Exception) -> web.Response:
     return response
 
 
-def _away(request: web.Request) -> web.Response:
-    """To where one signs in; a stream has no way there, and its page is told when it is loaded anew."""
+def _away(request: web.Request, path: str) -> web.Response:
+    """To where one signs in, or sets a password. A stream is not led there: browsers tell its page nothing of
+    a status, and what was shown would stay.
+    """
     if "text/event-stream" in request.headers.get(hdrs.ACCEPT, ""):
-        return web.Response(status=401)
-    response = web.Response(status=303, headers={hdrs.LOCATION: to_sign_in(request)})
-    forget_cookie(response)
-    return response
+        return web.Response(body=OVER, content_type="text/event-stream")
+    return web.Response(status=303, headers={hdrs.LOCATION: path})
 
 
 def _page(request: web.Request, status: int, code: str, detail: str | None = None) -> web.Response:

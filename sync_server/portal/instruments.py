@@ -1,6 +1,5 @@
 """Batteries and item banks: drafts in JSON, as tablets get them, and published versions."""
 
-import json
 from typing import Any
 
 import msgspec
@@ -25,8 +24,8 @@ _ID = "[A-Za-z0-9][A-Za-z0-9_\\-]*"
 
 def _definition(values: dict[str, Any]) -> dict[str, Any]:
     try:
-        return {**values, "definition": json.loads(values["definition"])}
-    except ValueError as error:
+        return {**values, "definition": msgspec.json.decode(values["definition"])}
+    except (ValueError, RecursionError) as error:
         raise unreadable("definition") from error
 
 

@@ -10,22 +10,29 @@ part is a block of the page's template: what was sent first and what is sent lat
 
 | what happens | what follows |
 |---|---|
-| nothing changes | a comment now and then, so that nobody on the way closes the line |
+| nothing changes | `event: still` now and then: nobody on the way closes the line, the page knows it is up |
 | the login ends, the account is closed, the role is taken away | `event: over`: the page is loaded anew |
+| nobody is signed in (any more), the password is temporary | likewise, at once |
+| MOST_OF_A_LOGIN streams of this login are open in this process | 429: the page is as it was loaded |
+| … before the stream begins, or while the line was away | the same: a script is told no status |
 | Postgres away | nothing is sent; the next look tries again |
 | the line breaks, the process stops, ten minutes are over | the browser comes again by itself |
+| another answer than a stream (Postgres away, a proxy without a service), or silence | the page comes again |
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 import msgspec
 from aiohttp import web
 
 from reporting.queries.snapshot import snapshot
-from sync_server.errors import ApiError
+from sync_server.errors import ApiError, NotAuthenticated, TooMany
 from sync_server.keys import ENGINE
+from sync_server.portal.cookie import read_cookie
 from sync_server.portal.pages import Page
 from sync_server.portal.rendering import RENDERING, state_of
 from sync_server.portal.serving import context_of, looked_at
@@ -33,20 +40,42 @@ from sync_server.portal.signing_in import recognise
 from sync_server.unreachable import UNREACHABLE
 
 LONGEST_SECONDS: Final = 600.0
+MOST_OF_A_LOGIN: Final = 24
+"""A browser opens no more than its tabs that are seen; each stream asks Postgres every few seconds."""
+OVER: Final = b"event: over\ndata: {}\n\n"
+"""What ends a stream for good."""
 _QUIET_LOOKS: Final = 5
 _RETRY_MS: Final = 5000
+_STILL: Final = b"event: still\ndata: {}\n\n"
 
 
 class Pace:
-    """How often parts are looked at; `stop` ends all streams."""
+    """How often parts are looked at, and how many streams there are; `stop` ends all."""
 
     def __init__(self, seconds: float = 5.0) -> None:
         self.seconds = seconds
         self._stopping = asyncio.Event()
+        self._open: Counter[str] = Counter()
 
     def stop(self) -> None:
         """The process stops: browsers come again, to another one."""
         self._stopping.set()
+
+    @contextmanager
+    def following(self, login: str) -> Iterator[None]:
+        """While a stream of this login is open. Raises TooMany."""
+        if self._open[login] >= MOST_OF_A_LOGIN:
+            raise TooMany(
+                f"{MOST_OF_A_LOGIN} pages of yours are followed already: close some.",
+                retry_after=round(LONGEST_SECONDS),
+            )
+        self._open[login] += 1
+        try:
+            yield
+        finally:
+            self._open[login] -= 1
+            if not self._open[login]:
+                del self._open[login]
 
     async def is_over(self) -> bool:
         """Wait for the next look; whether there is none."""
@@ -62,11 +91,22 @@ PACE: Final = web.AppKey("pace", Pace)
 
 
 async def stream(request: web.Request, page: Page) -> web.StreamResponse:
-    """Send parts of the page as they change. Raises NotAuthenticated and ApiError at the first look, and
-    ConnectionError where the browser went away.
+    """Send parts of the page as they change. Raises ConnectionError where the browser went away, and what
+    says at the first look that Postgres is away.
     """
+    signed_in = read_cookie(request)
+    if signed_in is None:
+        raise NotAuthenticated("Nobody is signed in.")
+    with request.app[PACE].following(signed_in.login):
+        return await _stream(request, page)
+
+
+async def _stream(request: web.Request, page: Page) -> web.StreamResponse:
     seen = request.headers.get("Last-Event-ID") or request.query.get("live", "")
-    now = await _parts(request, page)
+    try:
+        now = await _parts(request, page)
+    except ApiError:
+        return web.Response(body=OVER, content_type="text/event-stream")
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
     await response.prepare(request)
     await response.write(f"retry: {_RETRY_MS}\n\n".encode())
@@ -89,13 +129,13 @@ async def _events(request: web.Request, page: Page, seen: str) -> AsyncIterator[
         except UNREACHABLE:
             continue
         except ApiError:
-            yield b"event: over\ndata: {}\n\n"
+            yield OVER
             return
         changes = _changes(page, seen, now)
         seen = state_of(now)
         quiet = 0 if changes else quiet + 1
         if quiet == _QUIET_LOOKS:
-            quiet, changes = 0, b": still here\n\n"
+            quiet, changes = 0, _STILL
         if changes:
             yield changes
 

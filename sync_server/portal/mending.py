@@ -45,7 +45,7 @@ def _patch(values: dict[str, Any]) -> dict[str, Any]:
     try:
         inside = msgspec.json.decode(values.get("inside", "null"))
         return {str(steps[0]): with_value(inside, steps[1:], value)}
-    except (msgspec.DecodeError, LookupError) as error:
+    except (msgspec.DecodeError, LookupError, RecursionError) as error:
         raise unreadable("value", "mending.no_place") from error
 
 
@@ -58,7 +58,7 @@ def _value(how: str, text: str) -> Any:
         return text
     try:
         value = msgspec.json.decode(text)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise unreadable("value", "mending.no_number" if how == "number" else "mending.no_json") from error
     if how == "number" and (isinstance(value, bool) or not isinstance(value, int | float)):
         raise unreadable("value", "mending.no_number")

@@ -1,6 +1,7 @@
 """Participants of a study: who they are, adding and importing them, and one with all that is about them.
 
-A contact is shown only when it is asked for, by `?contact=shown`: the API puts each reading on record.
+A contact is shown only when it is asked for, by `?contact=shown`: the API puts each reading on record. Not to
+who follows a link of another site: it would put them on record for what they have not asked for.
 """
 
 from typing import Any
@@ -14,6 +15,7 @@ from sync_server.portal.asking import api
 from sync_server.portal.forms import Field, Form, renamed
 from sync_server.portal.pages import Look, Page, Values
 from sync_server.portal.study_pages import BELOW, MOST, SITES, STUDY, site_choices, site_names
+from sync_server.portal.tokens import comes_from_here
 
 ROSTER = api("GET", "/api/participants")
 ONE = api("GET", "/api/participants/{study}/{code}")
@@ -169,7 +171,7 @@ async def participants(look: Look) -> Values:
 async def participant(look: Look) -> Values:
     """One participant, their visits, sessions and consent."""
     row, code = await look.ask(STUDY), look.path("participant")
-    is_shown = look.filters.contact == "shown"
+    is_shown = look.filters.contact == "shown" and comes_from_here(look.request)
     one = await look.ask(ONE, path={"code": code}, contact=True if is_shown else None)
     look.offer(CHANGE, "site", await site_choices(look, row))
     look.fill(

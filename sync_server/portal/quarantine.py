@@ -42,7 +42,7 @@ def _of_one(values: dict[str, Any]) -> dict[str, Any]:
 def _problems(values: dict[str, Any]) -> dict[str, Any]:
     try:
         problems = msgspec.json.decode(values["problems"])
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         problems = values["problems"]
     return {"reason": values["reason"], "problems": problems}
 

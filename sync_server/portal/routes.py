@@ -76,7 +76,8 @@ def install_portal(app: web.Application) -> None:
     app.middlewares.append(portal_failures)
     app.on_response_prepare.append(add_headers)
     app.on_shutdown.append(_end_streams)
-    app.router.add_get(PATH, _to_home)
+    for typed in ("/", PATH):
+        app.router.add_get(typed, _to_home)
     app.router.add_get(SIGN_IN, entrance.show_sign_in)
     app.router.add_post(SIGN_IN, entrance.sign_in)
     app.router.add_get(f"{SIGN_IN}/code", entrance.show_code)
@@ -97,7 +98,8 @@ def _mount(app: web.Application, page: Page) -> None:
     served = Served(page)
 
     async def look(request: web.Request) -> web.StreamResponse:
-        if page.live and "text/event-stream" in request.headers.get(hdrs.ACCEPT, ""):
+        follows = "text/event-stream" in request.headers.get(hdrs.ACCEPT, "")
+        if page.live and follows and request.method == hdrs.METH_GET:
             return await stream(request, page)
         return await served.get(request)
 

@@ -24,14 +24,15 @@ from sync_server.api.bodies import read_form_pairs
 from sync_server.errors import ApiError, NotAllowed, NotAuthenticated, NotFound
 from sync_server.keys import ENGINE
 from sync_server.portal.asking import Asking, change, path_parts
-from sync_server.portal.cookie import PATH, forget_cookie
+from sync_server.portal.cookie import forget_cookie
 from sync_server.portal.forms import Form, Refusal, refusal_of
 from sync_server.portal.pages import OWN_PARAMETERS, Look, Page, Values
 from sync_server.portal.rendering import RENDERING
 from sync_server.portal.signing_in import Who, own_path, recognise, stay_signed_in
 from sync_server.portal.tokens import may_be_ours
 
-PASSWORD_PAGE: Final = f"{PATH}/account/password"
+MOST_FIELDS: Final = 200
+"""More than the largest form has: a decision about so many contradictions as are decided at once."""
 
 Posted = Mapping[str, str]
 
@@ -45,7 +46,7 @@ class Served:
     async def get(self, request: web.Request) -> web.StreamResponse:
         """Show the page."""
         async with snapshot(request.app[ENGINE]) as connection:
-            who = await self._admit(request, connection)
+            who = await self._recognise(request, connection)
             look, values = await looked_at(request, self._page, who, connection)
         response = self._response(request, who, look, values)
         await stay_signed_in(request, response, who)
@@ -54,9 +55,9 @@ class Served:
     async def post(self, request: web.Request) -> web.StreamResponse:
         """Carry out a form of the page."""
         async with request.app[ENGINE].connect() as connection:
-            who = await self._admit(request, connection)
+            who = await self._recognise(request, connection)
         limit = max((form.largest for form in self._page.forms), default=0)
-        posted = dict(await read_form_pairs(request, limit=limit))
+        posted = dict(await read_form_pairs(request, limit=limit, most_fields=MOST_FIELDS))
         form = next((each for each in self._page.forms if each.name == posted.get("form")), None)
         if form is None:
             raise NotFound("There is no such form on this page.")
@@ -80,14 +81,13 @@ class Served:
             return await self._told_once(request, form, answered)
         done = web.HTTPSeeOther(self._after(request, form, posted))
         if form.ends_login:
-            forget_cookie(done)
+            forget_cookie(request, done)
         raise done
 
-    async def _admit(self, request: web.Request, connection: AsyncConnection) -> Who:
-        who = await recognise(request, connection)
-        if who.caller.password_is_temporary and not self._page.with_temporary_password:
-            raise web.HTTPSeeOther(PASSWORD_PAGE)
-        return who
+    async def _recognise(self, request: web.Request, connection: AsyncConnection) -> Who:
+        return await recognise(
+            request, connection, with_temporary_password=self._page.with_temporary_password
+        )
 
     async def _again(
         self,
@@ -101,7 +101,7 @@ class Served:
     ) -> web.Response:
         """The page as it is now, with what was typed, and what is wrong or was answered."""
         async with snapshot(request.app[ENGINE]) as connection:
-            who = await recognise(request, connection)
+            who = await self._recognise(request, connection)
             look, values = await looked_at(request, self._page, who, connection)
         filled = look.forms[form.name]
         filled.current = filled.values if refusal.is_outdated else {}
@@ -124,7 +124,7 @@ class Served:
 
     async def _told_once(self, request: web.Request, form: Form, answered: Any) -> web.Response:
         async with snapshot(request.app[ENGINE]) as connection:
-            who = await recognise(request, connection)
+            who = await self._recognise(request, connection)
             look, values = await looked_at(request, self._page, who, connection)
         shown = {**values, "answer": answered}
         return self._response(request, who, look, shown, template=form.shows or self._page.template)

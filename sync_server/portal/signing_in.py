@@ -17,7 +17,7 @@ import secrets
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, NamedTuple
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import unquote, urlencode, urlsplit
 
 import msgspec
 import structlog
@@ -26,7 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from yarl import URL
 
 from sync_server.caller_address import caller_address
-from sync_server.errors import NotAuthenticated
+from sync_server.errors import NotAuthenticated, PasswordChangeRequired
 from sync_server.identity.callers import Caller, read_caller
 from sync_server.identity.logging_in import Halfway
 from sync_server.identity.logins import use_login
@@ -38,6 +38,7 @@ from sync_server.portal.texts import LANGUAGES, Texts, preferred, texts_in
 from sync_server.sealing import CannotOpen
 
 SIGN_IN: Final = f"{PATH}/sign-in"
+PASSWORD_PAGE: Final = f"{PATH}/account/password"
 SECOND_STEP_SECONDS: Final = 300
 
 
@@ -54,8 +55,10 @@ WHO = web.RequestKey("who", Who)
 """Once they are known, also for the page that says what went wrong."""
 
 
-async def recognise(request: web.Request, connection: AsyncConnection) -> Who:
-    """Who looks. Raises NotAuthenticated."""
+async def recognise(
+    request: web.Request, connection: AsyncConnection, *, with_temporary_password: bool = False
+) -> Who:
+    """Who looks. Raises NotAuthenticated, and PasswordChangeRequired unless a temporary password will do."""
     signed_in = read_cookie(request)
     if signed_in is None:
         raise NotAuthenticated("Nobody is signed in.")
@@ -67,14 +70,17 @@ async def recognise(request: web.Request, connection: AsyncConnection) -> Who:
     language = next(each for each in LANGUAGES if each == shown.language)
     request[CALLER] = caller
     who = request[WHO] = Who(caller, signed_in, shown.name or caller.person.email, texts_in(language))
+    if caller.password_is_temporary and not with_temporary_password:
+        raise PasswordChangeRequired("Set a password of your own first.")
     return who
 
 
 async def stay_signed_in(request: web.Request, response: web.StreamResponse, who: Who) -> None:
     """Make the cookie anew where it is a few minutes old, and note that the login was used."""
-    if not who.signed_in.is_to_be_renewed:
+    settings = request.app[SETTINGS]
+    if not who.signed_in.is_to_be_renewed(settings.portal_idle_minutes):
         return
-    lifetime = timedelta(days=request.app[SETTINGS].refresh_token_expire_days)
+    lifetime = timedelta(days=settings.refresh_token_expire_days)
     used = use_login(
         who.signed_in.login, expires_at=datetime.now(UTC) + lifetime, address=caller_address(request)
     )
@@ -124,8 +130,10 @@ def own_path(text: str | None) -> str:
     if text is None or not text.isprintable() or "\\" in text or not text.startswith(home):
         return home
     parts = urlsplit(text)
-    is_safe = not parts.scheme and not parts.netloc and ".." not in parts.path.split("/")
-    return text if is_safe and not parts.path.startswith(SIGN_IN) else home
+    # As the browser takes it: `%2e%2e` leads upwards too.
+    path = unquote(parts.path)
+    is_safe = not parts.scheme and not parts.netloc and ".." not in path.replace("\\", "/").split("/")
+    return text if is_safe and not path.startswith(SIGN_IN) else home
 
 
 class _Step(msgspec.Struct, frozen=True):

@@ -44,10 +44,11 @@ def is_token(sealer: Sealer, subject: str, form: str, given: str) -> bool:
 
 def may_be_ours(request: web.Request, subject: str, form: str, token: str) -> bool:
     """The table of this module."""
-    return _comes_from_here(request) and is_token(request.app[SEALER], subject, form, token)
+    return comes_from_here(request) and is_token(request.app[SEALER], subject, form, token)
 
 
-def _comes_from_here(request: web.Request) -> bool:
+def comes_from_here(request: web.Request) -> bool:
+    """Whether, as far as the browser says, no page of somebody else has made it ask for this."""
     if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
         return False
     origin = request.headers.get("Origin")

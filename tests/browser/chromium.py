@@ -62,6 +62,7 @@ def chromium() -> Chromium:
     """A Chromium that runs here; without one skips, or fails in CI."""
     try:
         npm_packages.node(HERE, _unpack)
+        _name_fonts()
         return _first_that_runs()
     except (npm_packages.CannotInstall, _NoneRuns) as why:
         npm_packages.missing(f"A real browser cannot run: {why}")
@@ -113,4 +114,12 @@ def _unpack(node: str) -> None:
         [node, str(HERE / "unpack.mjs"), str(packed)], env=os.environ | {"TMPDIR": str(UNPACKED)}, check=True
     )
     (UNPACKED / "chromium").chmod(0o755)
-    (UNPACKED / "fonts.conf").write_text(_FONTS)
+
+
+def _name_fonts() -> None:
+    """Where its fonts are, also after the checkout was moved; several processes do it at once."""
+    named = UNPACKED / "fonts.conf"
+    if not named.exists() or named.read_text() != _FONTS:
+        written = UNPACKED / f"fonts.{os.getpid()}"
+        written.write_text(_FONTS)
+        written.replace(named)

@@ -43,8 +43,9 @@ async def test_no_form_does_anything_without_its_own_token_or_from_another_origi
                 refused = await browser.post(path, {**fields, "token": token}, Sec_Fetch_Site=site)
                 assert refused.status == 403, (page.name, form.name, site)
     assert portal.rows("SELECT count(*) FROM audit_log") == before
-    stranger = await portal.browser().post("/portal/sign-in", {"token": "", "email": "x", "password": "y"})
-    assert stranger.status == 403
+    for path in ("", "/code", "/forgotten", "/password", "/link"):
+        stranger = await portal.browser().post(f"/portal/sign-in{path}", {"token": "", "email": "x"})
+        assert stranger.status == 403, path
     assert (await browser.post("/portal/sites", {"form": "nothing"})).status == 404
     assert (await browser.post("/portal/audit", {})).status == 405
     assert (await browser.post("/portal/sites", {}, Content_Type="text/plain")).status == 415

@@ -4,12 +4,14 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
 import aiohttp
 import pytest
 
+from sync_server.errors import TooMany
+from sync_server.portal.live import MOST_OF_A_LOGIN, Pace
 from tests.portal.browser import Browser
 from tests.portal.conftest import Portal
 
@@ -56,6 +58,9 @@ async def test_a_part_is_sent_when_it_changes_and_once_and_after_a_broken_line_w
     found = re.search(r'data-live="([^"]+)"', page.text)
     assert found is not None
     path = found[1].replace("&amp;", "&")
+    asked = {"Accept": "text/event-stream"}
+    async with asyncio.timeout(20), browser.session.head(browser.base + path, headers=asked) as headers:
+        assert headers.content_type == "text/html"
     async with following(browser, path) as stream:
         portal.rows("UPDATE device_labels SET label = 'violet case <b>' WHERE device = 'tablet-2'")
         name, part = await stream.next()
@@ -73,5 +78,28 @@ async def test_a_part_is_sent_when_it_changes_and_once_and_after_a_broken_line_w
         )
         assert await stream.next() == ("over", {})
         assert await stream.next() == ("closed", None)
-    async with browser.session.get(browser.base + path, headers={"Accept": "text/event-stream"}) as response:
-        assert response.status == 401
+    # A script is not told a status: who comes again after a broken line is told so as well.
+    async with following(browser, path, **{"Last-Event-ID": state}) as stream:
+        assert await stream.next() == ("over", {})
+        assert await stream.next() == ("closed", None)
+
+
+async def test_a_login_has_so_many_streams_and_one_that_ends_makes_room() -> None:
+    pace = Pace()
+    with ExitStack() as open_ones:
+        for _ in range(MOST_OF_A_LOGIN):
+            open_ones.enter_context(pace.following("one"))
+        with pytest.raises(TooMany), pace.following("one"):
+            pass
+        with pace.following("other"):
+            pass
+    with pace.following("one"):
+        pass
+
+
+async def test_a_stream_tells_nothing_to_whoever_has_a_temporary_password(portal: Portal) -> None:
+    browser = await portal.signed_in("nina@example.org")
+    portal.rows("UPDATE users SET password_is_temporary = true WHERE email = 'nina@example.org'")
+    async with following(browser, "/portal/sites/lima?live=nothing") as stream:
+        assert await stream.next() == ("over", {})
+        assert await stream.next() == ("closed", None)

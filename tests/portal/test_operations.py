@@ -32,6 +32,10 @@ async def test_a_replication_job_is_made_paused_resumed_changed_restarted_and_de
     assert re.search(r'class="field wrong">\s*<label for="create_replication-url"', no_url.text)
     selector = await browser.send(page, "create_replication", **{**fields, "kind": "custom", "selector": "{"})
     assert "This is no JSON" in selector.text
+    nul = await browser.send(
+        page, "create_replication", **{**fields, "kind": "custom", "selector": '{"a": "\\u0000"}'}
+    )
+    assert (nul.status, "a character that no stored text has" in nul.text) == (422, True)
     made = await browser.send(page, "create_replication", **fields)
     assert "The job is made, and begins." in made.text, re.findall(
         r'role="alert".*?</div>|class="error".*?</p>', made.text, re.DOTALL

@@ -2,19 +2,19 @@
 
 import gzip
 import re
-from html.parser import HTMLParser
 from typing import Any
 
 import pytest
 
 from sync_server.identity.access_tokens import Role
 from sync_server.policy import RIGHTS
+from sync_server.portal.live import OVER
 from sync_server.portal.pages import Page
 from sync_server.portal.routes import NAVIGATION, PAGES
 from sync_server.portal.texts import Language, texts_in
 from tests.portal.browser import Browser, Shown
 from tests.portal.conftest import Portal
-from tests.portal.world import MARK, address_of
+from tests.portal.world import address_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -38,6 +38,11 @@ async def test_each_role_sees_the_pages_that_the_policy_allows_and_links_to_no_o
             if shown.status == 403:
                 assert "Your role does not allow this." in shown.text
                 assert "alert(" not in shown.main
+            if page.live and role == "read-only":
+                asked = {"Accept": "text/event-stream"}
+                async with browser.session.get(browser.base + address_of(page), headers=asked) as followed:
+                    if shown.status == 403:
+                        assert await followed.read() == OVER, page.name
             linked = set(re.findall(r'<li><a href="(/portal/[^"]*)"', shown.text))
             assert {each.path for each in NAVIGATION if may(each, role)} <= linked
             assert not {each.path for each in NAVIGATION if not may(each, role)} & linked
@@ -60,19 +65,8 @@ async def test_a_page_behind_the_last_is_the_last(portal: Portal) -> None:
         assert there in (await browser.get(f"/portal/{path}?page=900")).main, path
 
 
-async def test_what_came_in_is_text_on_every_page(portal: Portal) -> None:
-    browser = await portal.signed_in("mark@example.org", name=MARK)
-    where_it_shows = []
-    for page in PAGES:
-        shown = await browser.get(address_of(page))
-        assert shown.status == 200, page.name
-        assert "<script>alert" not in shown.text, page.name
-        assert "<b>" not in shown.text, page.name
-        _Strict(page.name).feed(shown.text)
-        if "&lt;script&gt;alert(&#34;x&#34;)&lt;/script&gt;&lt;b&gt;&#39;&amp;" in shown.main:
-            where_it_shows.append(page.name)
-    shows_nothing = {page.name for page in PAGES} - set(where_it_shows)
-    assert shows_nothing == {"password", "second_factor"}
+async def test_an_address_that_is_markup_or_nonsense_is_told_as_text(portal: Portal) -> None:
+    browser = await portal.signed_in("address@example.org")
     hostile = await browser.get(f"/portal/sites/{'%3Cscript%3Ealert(1)%3C%2Fscript%3E'}")
     assert (hostile.status, "<script>alert" in hostile.text) == (404, False)
     asked = await browser.get("/portal/audit?actor=%22%3E%3Cscript%3Ealert(1)")
@@ -80,33 +74,6 @@ async def test_what_came_in_is_text_on_every_page(portal: Portal) -> None:
     assert (await browser.get("/portal/audit?nobody=1")).status == 422
     assert (await browser.get("/portal/audit?page=x")).status == 422
     assert (await browser.get("/portal/nothing/here")).status == 404
-
-
-class _Strict(HTMLParser):
-    """No inline script or style, nothing from elsewhere, every image told, every field with its label."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.page = page
-        self.labelled: set[str] = set()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
-        inline = [name for name in given if name.startswith("on") or name == "style"]
-        assert not inline, (self.page, inline)
-        for name in ("src", "href", "action"):
-            assert (given.get(name) or "/").startswith(("/", "#")), (self.page, given)
-        if tag == "script":
-            assert (given.get("src") or "").startswith("/portal/static/"), self.page
-        if tag == "label":
-            self.labelled.add(str(given.get("for")))
-        if tag in ("input", "select", "textarea") and given.get("type") != "hidden":
-            assert given.get("id") in self.labelled, (self.page, given)
-        if tag == "svg":
-            assert "aria-hidden" in given or given.get("aria-label") or given.get("aria-labelledby"), (
-                self.page,
-                given,
-            )
 
 
 @pytest.mark.parametrize("language", ["en", "fr"])

@@ -175,3 +175,7 @@ async def test_a_session_with_very_many_contradictions_is_decided_in_parts(porta
     assert page.text.count('type="radio"') == 200
     assert "1,900 more come when these are decided." in page.text
     assert len(page.text) < 400_000
+    paths = [f"choose:$.tasks[simon,1].trials[{number}]" for number in range(1, 101)]
+    sent = await decide(browser, page, "resolve", **dict.fromkeys(paths, "winner"), reason="all of them")
+    assert "too many fields" not in sent.text
+    assert "This is needed." in sent.text  # it has no document here, so no revision

@@ -1,5 +1,6 @@
 """Signing in and out: what opens the portal, what does not, and what a browser keeps of it."""
 
+import asyncio
 import re
 import time
 from datetime import UTC, datetime
@@ -25,6 +26,7 @@ async def test_a_cookie_that_no_script_reads_opens_the_portal_and_nothing_else_u
 ) -> None:
     person = portal.join("ada1@example.org")
     browser = portal.browser()
+    assert (await browser.get("/", follow=False)).headers["Location"] == "/portal/"
     away = await browser.get("/portal/sites/lima?page=1", follow=False)
     assert away.status == 303
     assert away.headers["Location"] == "/portal/sign-in?next=%2Fportal%2Fsites%2Flima%3Fpage%3D1"
@@ -136,6 +138,8 @@ async def test_a_login_that_ends_elsewhere_an_old_cookie_and_anything_else_that_
         "/portal/", Cookie=cookie(SignedIn(person, login[0], now - 400, kind))
     )
     assert "portal=" in renewed.headers["Set-Cookie"]
+    looked = SignedIn(person, login[0], now - 90, kind)
+    assert [looked.is_to_be_renewed(minutes) for minutes in (5, 240)] == [True, False]
     portal.rows("UPDATE users SET active = false WHERE id = %s", person)
     assert await status(cookie(SignedIn(person, login[0], now, kind))) == 303
 
@@ -145,6 +149,13 @@ async def test_a_temporary_password_opens_only_the_page_that_changes_it(portal: 
     page = await browser.get("/portal/sites")
     assert page.url.path == "/portal/account/password"
     assert "Please choose one of your own" in page.text
+    async with asyncio.timeout(20):
+        followed = await browser.get("/portal/sites", Accept="text/event-stream")
+    assert followed.text == "event: over\ndata: {}\n\n"
+    file = await browser.get("/portal/studies/SRO/participants.csv", follow=False)
+    assert (file.status, file.headers["Location"]) == (303, "/portal/account/password")
+    posted = await browser.post("/portal/sites", {"form": "create_site"}, follow=False)
+    assert posted.headers["Location"] == "/portal/account/password"
     new = {"current_password": PASSWORD, "new_password": "a horse of my own", "again": "a horse of mine"}
     assert "This is not the same as above." in (await browser.send(page, "change_password", **new)).text
     short = {**new, "new_password": "short", "again": "short"}
@@ -224,8 +235,15 @@ async def test_behind_tls_the_cookie_is_secure_and_while_postgres_is_away_a_page
             Origin="https://portal.example",
         )
         assert signed_in.status == 303
-        assert "Secure" in signed_in.headers["Set-Cookie"].split("; ")
-        cookie = signed_in.headers["Set-Cookie"].split(";")[0]
+        attributes = signed_in.headers["Set-Cookie"].split("; ")
+        assert sorted(attributes[1:]) == ["HttpOnly", "Path=/", "SameSite=Lax", "Secure"]
+        cookie = attributes[0]
+        neighbours = cookie.replace("__Host-portal=", "portal=")
+        away = await browser.get("/portal/sites", follow=False, Cookie=neighbours)
+        assert (away.status, away.headers["Location"][:15]) == (303, "/portal/sign-in")
+        forgotten = away.headers["Set-Cookie"].split("; ")
+        assert forgotten[0] == '__Host-portal=""'
+        assert {"Max-Age=0", "Path=/", "Secure"} <= set(forgotten)
         with postgres_away(postgres_server.superuser_url, database_url):
             away = await browser.get("/portal/sites", Cookie=cookie)
             assert (away.status, away.headers["Refresh"]) == (503, "5")

@@ -2,9 +2,12 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import ExitStack
 
 import pytest
 
+from sync_server.keys import QUESTIONS
+from sync_server.limits.questions import MOST_OF_A_PERSON
 from tests.portal.browser import Browser, Shown
 from tests.portal.conftest import Portal
 from tests.portal.world import MARK
@@ -73,6 +76,9 @@ async def test_a_contact_is_shown_on_request_only_and_each_reading_is_on_record(
     assert "+91 11" not in hidden.text
     assert not hidden.forms("change_contact")
     assert portal.rows(readings) == [(0,)]
+    for site in ("cross-site", "same-site"):
+        led = await browser.get(f"{one}?contact=shown", Sec_Fetch_Site=site)
+        assert (led.status, "+91 11" in led.text, portal.rows(readings)) == (200, False, [(0,)])
     shown = await browser.get(f"{one}?contact=shown")
     assert "+91 11" in shown.text
     assert ESCAPED in shown.text
@@ -195,6 +201,13 @@ async def test_a_file_is_tried_before_it_is_taken_and_comes_out_again(portal: Po
     assert "f1,hyderabad,screened" in out.text
     assert "contact_name" not in out.text
     assert "contact_name" in (await browser.get(f"{ABC}/participants.csv?contact=true")).text
+    led = await browser.get(f"{ABC}/participants.csv?contact=true", Sec_Fetch_Site="cross-site")
+    assert (led.status, "contact_name" in led.text) == (403, False)
+    ((person,),) = portal.rows("SELECT id FROM users WHERE email = 'files@example.org'")
+    with ExitStack() as sent_slowly:
+        for _ in range(MOST_OF_A_PERSON):
+            sent_slowly.enter_context(portal.app[QUESTIONS].at_work(person))
+        assert (await browser.get(f"{ABC}/participants.csv")).status == 429
     reader = await portal.signed_in("files-reader@example.org", "read-only", study="ABC")
     assert (await reader.get(f"{ABC}/participants.csv")).status == 403
     assert (await portal.browser().get(f"{ABC}/participants.csv", follow=False)).status == 303

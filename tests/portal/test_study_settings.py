@@ -112,6 +112,9 @@ async def test_a_battery_is_drafted_published_and_never_changes(portal: Portal) 
     page = await admin.get("/portal/batteries")
     broken = await admin.send(page, "new_battery", id="short", title="", definition='{"tasks": [')
     assert "cannot be read" in error_of(broken, "new_battery-definition")
+    for hostile in ("[" * 50_000, '{"tasks": [{"task": "\\ud800"}]}'):
+        refused = await admin.send(page, "new_battery", id="short", title="", definition=hostile)
+        assert "cannot be read" in error_of(refused, "new_battery-definition")
     unknown = await admin.send(
         page, "new_battery", id="short", title="", definition='{"tasks": [{"task": "nothing"}]}'
     )
@@ -157,7 +160,7 @@ async def test_a_mapping_is_checked_before_it_is_saved_and_the_ledger_is_tried_a
     assert "It is tried again." in (await admin.send(one, "retry_redcap")).text
     assert (await admin.get(f"/portal/studies/ABC/redcap/sessions/{entry}")).status == 404
     kept = await admin.send(redcap, "keep_here")
-    assert "Ours counts" in kept.text
+    assert "The value kept here counts" in kept.text
     assert portal.rows("SELECT conflicts FROM redcap_pulled WHERE record = '104'") == [(None,)]
     coordinator = await portal.signed_in("maps-not@example.org", "coordinator", study="SRO")
     seen = await coordinator.get("/portal/studies/SRO/redcap/mapping")

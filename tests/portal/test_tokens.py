@@ -33,6 +33,8 @@ def test_a_token_is_of_one_login_one_form_and_the_known_keys() -> None:
         ("/portal//evil.example", "/portal//evil.example"),
         ("/portal/\\evil.example", "/portal/"),
         ("/portal/../api/auth/me", "/portal/"),
+        ("/portal/%2e%2E/api/auth/me", "/portal/"),
+        ("/portal/.%2e%5capi", "/portal/"),
         ("/portal/\r\nSet-Cookie: a=b", "/portal/"),
         ("/api/auth/me", "/portal/"),
         ("/portalling", "/portal/"),
