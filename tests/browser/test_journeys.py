@@ -158,11 +158,11 @@ async def _a_session_is_mended(rosa: Visitor, system: System, day: FirstDay) -> 
     await page.get_by_role("link", name=day.faulty["_id"]).click()
     assert await page.locator("mark").inner_text() == '"status": "lost",'
     await page.get_by_label("The right value").fill("completed")
-    await page.get_by_role("button", name="Preview").click()
+    await page.get_by_label("Reason", exact=True).first.fill("The site was asked.")
+    await page.get_by_label("The right value").press("Enter")
     await page.get_by_text("With this it becomes a session of the results").wait_for()
     await pictures.take(rosa, "mending")
     await assert_accessible(rosa)
-    await page.get_by_label("Reason", exact=True).first.fill("The site was asked.")
     await page.get_by_role("button", name="Mend it").click()
     await page.get_by_text("It is mended, and is being read again").wait_for()
     await page.get_by_text("It has left quarantine").wait_for(timeout=SOON_MS)
