@@ -13,6 +13,8 @@ SITES = api("GET", "/api/sites")
 BELOW = f"{PATH}/studies/{{study}}"
 MOST = 500
 """As many as a list of the API answers at once: of what is chosen from, and of a study's rules."""
+_MOST_SITES = 5000
+"""To choose from: more are no choice."""
 
 
 async def site_choices(look: Look, row: Any) -> list[tuple[str, str]]:
@@ -24,7 +26,14 @@ async def site_choices(look: Look, row: Any) -> list[tuple[str, str]]:
 async def site_names(look: Look, row: Any = None) -> dict[str, str | None]:
     """What sites are called, by their codes: those of a study, or all."""
     study = None if row is None else row.code
-    return {each.site: each.name for each in (await look.ask(SITES, study=study, per_page=MOST)).data}
+    names: dict[str, str | None] = {}
+    for page in range(1, _MOST_SITES // MOST + 1):
+        # How each stands is not asked for: it is counted for each.
+        listed = await look.ask(SITES, study=study, fields="site,name", per_page=MOST, page=page)
+        names |= {each.site: each.name for each in listed.data}
+        if page >= listed.pagination.pages:
+            break
+    return names
 
 
 def batteries_of(row: Any) -> list[tuple[str, str]]:
