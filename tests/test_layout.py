@@ -149,6 +149,10 @@ PURE = (
     "sync_server/hub/contact.py",
     "sync_server/hub/settings.py",
     "sync_server/policy.py",
+    "sync_server/portal/excerpts.py",
+    "sync_server/portal/mending.py",
+    "sync_server/portal/plots.py",
+    "sync_server/portal/readable.py",
     "sync_server/portal/signs.py",
     "sync_server/provisioning/actual.py",
     "sync_server/provisioning/design.py",
@@ -225,6 +229,17 @@ def test_a_pure_module_does_no_io_and_reads_no_clock_or_chance(path: Path) -> No
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
     }
     assert calls & CLOCK_CALLS == set()
+
+
+def test_pages_of_the_portal_ask_the_api_and_no_database() -> None:
+    own = ROOT / "sync_server" / "portal"
+    hold_connections = {"asking.py", "downloads.py", "serving.py", "signing_in.py"}
+    asking = {
+        path.name
+        for path in own.glob("*.py")
+        if any(name.split(".")[0] in ("sqlalchemy", "psycopg") for name in _imports(path))
+    }
+    assert asking <= hold_connections
 
 
 def test_every_module_says_what_it_is_for() -> None:

@@ -150,8 +150,8 @@ class Form(msgspec.Struct, frozen=True, kw_only=True):
     further: str | None = None
     """It has further fields, as the template makes them: all whose names begin so. `build` is given them."""
     tries: Route | None = None
-    """What its second button asks (`form.<form>.try`): a route that changes nothing, or its own, with
-    `dry_run`. The page is shown again, with the answer in `tried`.
+    """What its first button asks (`form.<form>.try`), and Enter: a route that changes nothing, or its own,
+    with `dry_run`. The page is shown again, with the answer in `tried`.
     """
     asks: bool = False
     """It changes nothing itself: the page is shown again, with the answer in `tried`."""

@@ -110,7 +110,7 @@ def serving(postgres: SupervisedSystem, redis_url: str) -> Iterator[Portal]:
     try:
         with (
             own_database(postgres) as url,
-            Service(directory, database_url=url, redis_url=redis_url) as service,
+            Service(directory, database_url=url, redis_url=redis_url, PORTAL_LIVE_SECONDS="1") as service,
         ):
             portal = Portal(service, url, postgres.superuser_url)
             with portal.connect() as connection:

@@ -147,6 +147,29 @@ async def test_a_visit_is_moved_by_one_of_two_and_the_other_sees_both_days(porta
     assert nowhere.status == 404
 
 
+async def test_today_is_the_day_at_the_sites(portal: Portal) -> None:
+    """The two sites lie 25 hours apart: it is never the same day at both."""
+    zones = {"pago": "Pacific/Pago_Pago", "kiritimati": "Pacific/Kiritimati"}
+    portal.rows("INSERT INTO studies (code, title, status) VALUES ('FAR', '', 'active')")
+    for site, zone in zones.items():
+        portal.rows("INSERT INTO sites (code, timezone) VALUES (%s, %s)", site, zone)
+        portal.rows("INSERT INTO study_sites (study, site) VALUES ('FAR', %s)", site)
+        portal.rows(
+            "INSERT INTO participants (study, code, site, status) VALUES ('FAR', %s, %s, 'enrolled')",
+            *(site, site),
+        )
+        portal.rows(
+            "INSERT INTO visits (study, participant, code, site, state, due_on, anchor, offset_days,"
+            " window_before_days, window_after_days) VALUES ('FAR', %s, 'first', %s, 'due',"
+            " (now() AT TIME ZONE %s)::date, 'enrolment', 0, 0, 0)",
+            *(site, site, zone),
+        )
+    browser = await portal.signed_in("far@example.org", "coordinator", study="FAR")
+    page = await browser.get("/portal/studies/FAR/visits")
+    assert [f"/FAR/participants/{site}" in page.main for site in zones] == [True, True]
+    assert page.main.count("· today") == 2
+
+
 async def test_a_file_is_tried_before_it_is_taken_and_comes_out_again(portal: Portal) -> None:
     browser = await portal.signed_in("files@example.org", "coordinator", study="ABC")
     page = await browser.get(f"{ABC}/import")
