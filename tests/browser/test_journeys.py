@@ -188,7 +188,7 @@ async def _a_conflict_is_decided(rosa: Visitor, system: System, day: FirstDay) -
     await page.get_by_role("link", name=session).wait_for(state="detached", timeout=SOON_MS)
     await rosa.open(f"/portal/conflicts/session?session={session}&site={SITE}")
     await page.get_by_text("Nothing is left to decide here").wait_for()
-    union = page.get_by_role("region", name="What the results have now")
+    union = page.get_by_role("region", name="What the results hold now")
     await union.locator(".facts > div", has_text="Visit").get_by_text("month-3").wait_for()
     (run,) = day.twice[0]["tasks"][:1]
     chosen = "SELECT rt_ms FROM trials WHERE session_id = %s AND task = %s AND run = %s AND trial_index = %s"
