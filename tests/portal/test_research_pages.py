@@ -147,7 +147,7 @@ async def test_a_policy_is_changed_by_admins_who_are_told_what_that_means(portal
     wrong = await admin.send(page, "change_policy", **policy | {"shift_days": "0"})
     assert wrong.status == 422
     changed = await admin.send(page, "change_policy", **policy, new_pseudonyms="on")
-    assert "It is changed, from the next question and export on." in changed.text
+    assert "It is changed, from the next look and the next export on." in changed.text
     assert "Days since enrolment only" in changed.main
     assert re.search(r'<ul lang="en"><li>', changed.text)
     late = await admin.send(page, "change_policy", **policy)
