@@ -11,6 +11,7 @@ from rich.console import Console
 
 from benchmarks import exports as exports_benchmark
 from benchmarks import gateway as gateway_benchmark
+from benchmarks import portal as portal_benchmark
 from benchmarks import projection as projection_benchmark
 from benchmarks import quality as quality_table
 from benchmarks import redcap as redcap_benchmark
@@ -20,6 +21,7 @@ from benchmarks import trials_table as trials_table_benchmark
 from benchmarks.end_to_end import measure, tables
 from benchmarks.idle_feeds import KINDS, Figures, NotHeard, allow_connections, idle_table, measure_idle
 from benchmarks.initial_pull import NoPouchDB
+from benchmarks.portal_rows import Size
 from benchmarks.servers import fresh_servers
 
 
@@ -161,6 +163,35 @@ def research(
     for table in research_benchmark.tables(figures):
         console.print(table)
     _written(figures, json_file)
+
+
+@main.command("portal")
+@click.option("--sites", type=click.IntRange(20), default=1_000, show_default=True)
+@click.option("--tablets", type=click.IntRange(20), default=10_000, show_default=True)
+@click.option("--sessions", type=click.IntRange(5_000), default=1_000_000, show_default=True)
+@click.option("--rounds", type=click.IntRange(1), default=40, show_default=True, help="Of each address.")
+@click.option("--open-pages", type=click.IntRange(0), default=50, show_default=True, help="Live; 0: none.")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Keep the database here, or find it here.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures to this file.")
+def portal(
+    *,
+    sites: int,
+    tablets: int,
+    sessions: int,
+    rounds: int,
+    open_pages: int,
+    data_dir: Path | None,
+    json_file: Path | None,
+) -> None:
+    """Every page of the portal: p50 and p95, processor time; exit code 1 where one is over 200 ms."""
+    console = Console(width=140)
+    size = Size(sites, tablets, sessions)
+    figures = portal_benchmark.measure(size, rounds, open_pages, data_dir, console)
+    for table in portal_benchmark.tables(figures):
+        console.print(table)
+    _written(figures, json_file)
+    if portal_benchmark.too_slow(figures):
+        raise SystemExit(1)
 
 
 @main.command("exports")

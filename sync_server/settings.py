@@ -87,6 +87,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     refresh_token_expire_days: Annotated[int, Meta(ge=1, le=365)] = 30
     """Days after which a login that was not refreshed is over."""
     portal_idle_minutes: Annotated[int, Meta(ge=5, le=60 * 24 * 30)] = 240
+    portal_live_seconds: Annotated[int, Meta(ge=1, le=15)] = 5
     """Minutes without a look at a page after which the portal asks to sign in again."""
     session_storage_backend: Literal["memory", "redis"] = "memory"
     """Where ended logins are kept beside Postgres: `memory` for one process, `redis` for several."""

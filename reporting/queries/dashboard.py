@@ -14,7 +14,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Date, Select, Text, and_, cast, func, literal, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from reporting.queries.sites import BY_NAME, SiteRow, select_sites
+from reporting.queries.sites import BY_NAME, SiteRow, select_sites, worst_first
 from reporting.scope import Part, Scope, within
 from reporting.tables import device_activity, participants, sessions, sites, studies, visits
 from reporting.visits.listing import KEY, VisitFilter, VisitRow, select_visits
@@ -98,6 +98,8 @@ class Dashboard(msgspec.Struct, frozen=True):
     overdue: SomeVisits
     curves: list[CurvePoint]
     sites: list[SiteHealth]
+    synced_today: int
+    """Sites, of all in the scope, at which a device handed in documents since midnight (UTC)."""
 
 
 def narrowed(scope: Scope, study: str) -> Scope:
@@ -113,10 +115,13 @@ async def read_dashboard(
     study: str | None = None,
     study_sites: Sequence[str] = (),
     health: Scope,
+    most_sites: int | None = None,
 ) -> Dashboard:
     """What is in the scope. `study`: that one alone, also if it is not active, with the health of its sites.
-    `today` by timezone, with UTC; `health` says which sites may be seen.
+    `today` by timezone, with UTC; `health` says which sites may be seen. `most_sites`: so many, those first
+    that need a person; without, by name.
     """
+    only = None if study is None else study_sites
     now: datetime = (await connection.execute(select(func.now()))).scalar_one()
     found = await connection.execute(_select_studies(scope, today, study))
     return Dashboard(
@@ -126,7 +131,8 @@ async def read_dashboard(
         coming=await _some(connection, _select_coming(scope, today)),
         overdue=await _some(connection, select_visits(today, scope, VisitFilter(overdue=True))),
         curves=await _curves(connection, scope, now.date()),
-        sites=await _health(connection, health, None if study is None else study_sites, now),
+        sites=await _health(connection, health, only, now, most_sites),
+        synced_today=await _synced_today(connection, health, only, now),
     )
 
 
@@ -233,13 +239,30 @@ def _by_week(
     return select(literal(what, Text), week, func.count()).where(day.is_not(None), is_in_scope).group_by(week)
 
 
-async def _health(
+async def _synced_today(
     connection: AsyncConnection, scope: Scope, only: Sequence[str] | None, now: datetime
+) -> int:
+    d = device_activity.c
+    statement = select(func.count(d.site.distinct())).where(
+        cast(d.last_push_at, Date) == now.date(), within(scope, site=d.site)
+    )
+    if only is not None:
+        statement = statement.where(d.site.in_(only))
+    return (await connection.execute(statement)).scalar_one()
+
+
+async def _health(
+    connection: AsyncConnection,
+    scope: Scope,
+    only: Sequence[str] | None,
+    now: datetime,
+    most: int | None,
 ) -> list[SiteHealth]:
     statement = select_sites(scope)
     if only is not None:
         statement = statement.where(BY_NAME[0].in_(only))
-    rows = await connection.execute(statement.order_by(*BY_NAME).limit(MOST_ROWS))
+    order = BY_NAME if most is None else worst_first()
+    rows = await connection.execute(statement.order_by(*order).limit(most or MOST_ROWS))
     standing = [SiteRow(*row) for row in rows]
     d = device_activity.c
     last = select(d.site, func.max(d.last_push_at).label("at")).group_by(d.site)

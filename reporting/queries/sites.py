@@ -10,6 +10,7 @@ Everything is Postgres's word; no site database is asked, so the answer costs th
 - `devices_outstanding`, `documents_outstanding`: as the tablets themselves told last.
 """
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -104,41 +105,26 @@ _known = union(
 
 
 def select_sites(
-    scope: Scope, site: str | None = None, *, study: str | None = None
+    scope: Scope,
+    site: str | None = None,
+    *,
+    study: str | None = None,
+    q: str | None = None,
+    only: Collection[str] | None = None,
 ) -> Select[*tuple[Any, ...]]:
     """Statement: the fields of SiteRow of every site of the scope that is set up, projected, tried, or
-    has a device; in no order. Of one site, or of those at which a study runs.
+    has a device; in no order. Of one site, of those at which a study runs, of those whose code or name has a
+    text in it. Fields that are not `only` wanted are NULL: most of a site's are counted for each.
     """
+    columns = _site_columns()
+    if only is not None:
+        columns = [
+            column if name in only else null()
+            for name, column in zip(SiteRow.__struct_fields__, columns, strict=True)
+        ]
     at, state = checkpoints.c, site_states.c
     statement = (
-        select(
-            _known.c.site,
-            state.state,
-            state.since,
-            func.coalesce(state.failures, 0),
-            state.error,
-            state.next_try_at,
-            at.since,
-            at.pending,
-            at.advanced_at,
-            at.changed_at,
-            at.complete_through,
-            _lag_seconds(),
-            _of_site(select(func.count()), device_status).where(_is_outstanding()).scalar_subquery(),
-            _of_site(select(func.coalesce(func.sum(device_status.c.outstanding), 0)), device_status)
-            .where(_is_outstanding())
-            .scalar_subquery(),
-            _of_site(select(func.count()), quarantine).where(not_(_is_waived())).scalar_subquery(),
-            _of_site(select(func.count()), quarantine).where(_is_waived()).scalar_subquery(),
-            _of_site(select(func.count()), conflicts)
-            .where(conflicts.c.state != "resolved")
-            .scalar_subquery(),
-            _of_site(select(func.count()), replays).scalar_subquery(),
-            sites.c.name,
-            sites.c.timezone,
-            sites.c.status,
-            sites.c.row_version,
-        )
+        select(*columns)
         .select_from(
             _known.outerjoin(checkpoints, at.site == _known.c.site)
             .outerjoin(site_states, state.site == _known.c.site)
@@ -149,7 +135,57 @@ def select_sites(
     if study is not None:
         here = select(study_sites.c.site).where(study_sites.c.study == study)
         statement = statement.where(_known.c.site.in_(here))
+    if q is not None:
+        found = (column.icontains(q, autoescape=True) for column in (_known.c.site, sites.c.name))
+        statement = statement.where(or_(*found))
     return statement if site is None else statement.where(_known.c.site == site)
+
+
+def _site_columns() -> list[ColumnElement[Any]]:
+    """The fields of SiteRow."""
+    at, state = checkpoints.c, site_states.c
+    return [
+        _known.c.site,
+        state.state,
+        state.since,
+        func.coalesce(state.failures, 0),
+        state.error,
+        state.next_try_at,
+        at.since,
+        at.pending,
+        at.advanced_at,
+        at.changed_at,
+        at.complete_through,
+        _lag_seconds(),
+        _of_site(select(func.count()), device_status).where(_is_outstanding()).scalar_subquery(),
+        _of_site(select(func.coalesce(func.sum(device_status.c.outstanding), 0)), device_status)
+        .where(_is_outstanding())
+        .scalar_subquery(),
+        _of_site(select(func.count()), quarantine).where(not_(_is_waived())).scalar_subquery(),
+        _of_site(select(func.count()), quarantine).where(_is_waived()).scalar_subquery(),
+        _of_site(select(func.count()), conflicts).where(conflicts.c.state != "resolved").scalar_subquery(),
+        _of_site(select(func.count()), replays).scalar_subquery(),
+        sites.c.name,
+        sites.c.timezone,
+        sites.c.status,
+        sites.c.row_version,
+    ]
+
+
+def worst_first() -> tuple[ColumnElement[Any], ...]:
+    """Order of sites: what needs a person, what tries again, where something waits; then by name.
+
+    Found out by a few looks at all sites together, so that what is counted for each is counted only for those
+    that are shown.
+    """
+    here, state = _known.c.site, site_states.c.state
+    waits = or_(
+        here.in_(select(device_status.c.site).where(_is_outstanding())),
+        here.in_(select(quarantine.c.site).where(not_(_is_waived()))),
+        here.in_(select(conflicts.c.site).where(conflicts.c.state != "resolved")),
+    )
+    rank = case((state == "error", 0), (state == "backing_off", 1), (waits, 2), else_=3)
+    return rank, here
 
 
 BY_NAME = (_known.c.site,)

@@ -1,6 +1,11 @@
 """`/api/dashboard`: how studies and sites are doing, at one moment."""
 
-from reporting.queries.dashboard import Dashboard, narrowed, read_dashboard
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from reporting.queries.dashboard import MOST_ROWS, Dashboard, narrowed, read_dashboard
 from sync_server.api.call import Call, Nothing
 from sync_server.api.route import Route, get
 from sync_server.api.study_rows import read_study
@@ -8,13 +13,21 @@ from sync_server.api.visits import today_by_timezone
 from sync_server.errors import NotFound
 
 
-async def get_dashboard(call: Call[Nothing, Nothing]) -> Dashboard:
+class DashboardQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """`sites`: so many, those first that need a person; without, up to 500 by name."""
+
+    sites: Annotated[int, Meta(ge=1, le=MOST_ROWS)] | None = None
+
+
+async def get_dashboard(call: Call[DashboardQuery, Nothing]) -> Dashboard:
     """Active studies, recent sessions, visits to come and overdue, curves, and how sites sync."""
     scope = call.caller.scope("dashboard.read")
-    return await read_dashboard(call.connection, scope, await today_by_timezone(call), health=scope)
+    return await read_dashboard(
+        call.connection, scope, await today_by_timezone(call), health=scope, most_sites=call.query.sites
+    )
 
 
-async def get_study_dashboard(call: Call[Nothing, Nothing]) -> Dashboard:
+async def get_study_dashboard(call: Call[DashboardQuery, Nothing]) -> Dashboard:
     """The same of one study and its sites."""
     study, scope = call.path("study"), call.caller.scope("dashboard.read")
     if not scope.sees_study(study):
@@ -22,7 +35,13 @@ async def get_study_dashboard(call: Call[Nothing, Nothing]) -> Dashboard:
     own = narrowed(scope, study)
     sites = [site for site in sorted((await read_study(call, study)).sites) if own.covers(study, site)]
     return await read_dashboard(
-        call.connection, own, await today_by_timezone(call), study=study, study_sites=sites, health=scope
+        call.connection,
+        own,
+        await today_by_timezone(call),
+        study=study,
+        study_sites=sites,
+        health=scope,
+        most_sites=call.query.sites,
     )
 
 

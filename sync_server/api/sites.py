@@ -15,7 +15,7 @@ from reporting.queries.sites import (
     read_site,
     select_sites,
 )
-from sync_server.api.call import Call, ListQuery, Nothing, PageOf
+from sync_server.api.call import Call, ListQuery, Nothing, PageOf, wanted_fields
 from sync_server.api.parameters import Text
 from sync_server.api.route import get
 from sync_server.errors import NotFound
@@ -28,9 +28,10 @@ class SiteAnswer(SiteRow, frozen=True):
 
 
 class SitesQuery(ListQuery, frozen=True, kw_only=True):
-    """`study`: the sites at which it runs."""
+    """`study`: the sites at which it runs. `q`: a text that the code or the name has in it, in any case."""
 
     study: Text | None = None
+    q: Text | None = None
 
 
 async def get_sites(call: Call[SitesQuery, Nothing]) -> PageOf[SiteRow]:
@@ -38,7 +39,8 @@ async def get_sites(call: Call[SitesQuery, Nothing]) -> PageOf[SiteRow]:
     scope, study = call.caller.scope("sites.read"), call.query.study
     if study is not None and not scope.sees_study(study):
         raise NotFound(f"There is no study {study}.")
-    return await call.page(SiteRow, select_sites(scope, study=study), sortable=SORTABLE, key=BY_NAME)
+    found = select_sites(scope, study=study, q=call.query.q, only=wanted_fields(call.query))
+    return await call.page(SiteRow, found, sortable=SORTABLE, key=BY_NAME)
 
 
 async def get_site(call: Call[Nothing, Nothing]) -> SiteAnswer:

@@ -5,6 +5,8 @@ from importlib import import_module
 
 import click
 
+from sync_server.cli.importing import imported_for_good
+
 COMMANDS: Mapping[str, str] = {
     "up": "sync_server.cli.system",
     "demo": "sync_server.cli.demo",
@@ -46,7 +48,8 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = getattr(import_module(COMMANDS[cmd_name]), cmd_name)
+        with imported_for_good():
+            command: click.Command = getattr(import_module(COMMANDS[cmd_name]), cmd_name)
         return command
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import click
 
+from sync_server.cli.importing import imported_for_good
 from sync_server.cli.target import fail, why
 from sync_server.embedded.lifeline import watch_lifeline
 from sync_server.identity.signing_key_file import UnusableSigningKey
@@ -24,10 +25,11 @@ from sync_server.tls.certificate import UnusableCertificate
 @click.command()
 def serve() -> None:
     """Serve the gateway and the API, on the settings in the environment."""
-    from replication.http.collector import collect_seldom
-    from replication.store.registry import DirectoryInUse
-    from sync_server.identity.ended_logins import AnotherProcess
-    from sync_server.serving import run_server
+    with imported_for_good():
+        from replication.http.collector import collect_seldom
+        from replication.store.registry import DirectoryInUse
+        from sync_server.identity.ended_logins import AnotherProcess
+        from sync_server.serving import run_server
 
     settings = _settings("serve")
     watch_lifeline()
@@ -41,7 +43,8 @@ def serve() -> None:
 @click.command()
 def project() -> None:
     """Follow every site database into Postgres, on the settings in the environment."""
-    from sync_server.projecting import run_projector
+    with imported_for_good():
+        from sync_server.projecting import run_projector
 
     settings = _settings("project")
     watch_lifeline()
@@ -52,7 +55,8 @@ def project() -> None:
 @click.command()
 def relay() -> None:
     """Carry what is to be done outside Postgres to the workers, on the settings in the environment."""
-    from sync_server.relaying import run_relay
+    with imported_for_good():
+        from sync_server.relaying import run_relay
 
     settings = _settings("relay")
     watch_lifeline()
@@ -66,7 +70,8 @@ def relay() -> None:
 )
 def work(queues: str | None) -> None:
     """Publish to tablets, call webhooks, send mail: whatever the relay carries; several may run."""
-    from sync_server.jobs.worker import run_worker
+    with imported_for_good():
+        from sync_server.jobs.worker import run_worker
 
     wanted = tuple(name.strip() for name in queues.split(",")) if queues else QUEUES
     if unknown := sorted(set(wanted) - set(QUEUES)):
@@ -78,7 +83,8 @@ def work(queues: str | None) -> None:
 
 
 def _settings(process: str) -> Settings:
-    from sync_server.researchers.bound import RowSecurityActive, check_not_bound
+    with imported_for_good():
+        from sync_server.researchers.bound import RowSecurityActive, check_not_bound
 
     try:
         settings = read_settings(os.environ)

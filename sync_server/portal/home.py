@@ -1,9 +1,7 @@
 """What somebody sees first: what came today, what is due, and what needs a hand."""
 
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from reporting.queries.dashboard import SiteHealth
 from sync_server.portal.asking import api
 from sync_server.portal.cookie import PATH
 from sync_server.portal.pages import Look, Page, Values
@@ -29,7 +27,8 @@ class ToDo(NamedTuple):
 
 async def home(look: Look) -> Values:
     """Everything of one moment."""
-    board = await look.ask(DASHBOARD)
+    # One more than is shown: whether there are more.
+    board = await look.ask(DASHBOARD, sites=SHOWN_SITES + 1)
     todo = [
         ToDo("quarantine", await _total(look, QUARANTINE, waived=False), f"{PATH}/quarantine"),
         ToDo("conflicts", await _total(look, CONFLICTS), f"{PATH}/conflicts"),
@@ -37,25 +36,12 @@ async def home(look: Look) -> Values:
         ToDo("dead", await _total(look, JOBS, state="dead"), f"{PATH}/jobs"),
         ToDo("holding", await _total(look, DEVICES, outstanding=True), f"{PATH}/sites?show=holding"),
     ]
-    today = datetime.now(UTC).date()
     return {
         "board": board,
-        "sites": sorted(board.sites, key=_worst_first)[:SHOWN_SITES],
+        "sites": board.sites[:SHOWN_SITES],
         "todo": [each for each in todo if each.number],
-        "synced_today": [
-            site
-            for site in board.sites
-            if site.last_push_at is not None and site.last_push_at.date() == today
-        ],
         "sessions_today": board.activity[-1].sessions if board.activity else 0,
     }
-
-
-def _worst_first(site: SiteHealth) -> tuple[int, str]:
-    """What needs a person, then what tries again, then what waits somewhere; then by name."""
-    waits = site.quarantined or site.conflicts or site.devices_outstanding
-    ranks = {"error": 0, "backing_off": 1}
-    return ranks.get(site.state or "", 2 if waits else 3), site.site
 
 
 async def _total(look: Look, route: Any, **query: Any) -> int:

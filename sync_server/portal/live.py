@@ -13,8 +13,8 @@ part is a block of the page's template: what was sent first and what is sent lat
 | nothing changes | `event: still` now and then: nobody on the way closes the line, the page knows it is up |
 | the login ends, the account is closed, the role is taken away | `event: over`: the page is loaded anew |
 | nobody is signed in (any more), the password is temporary | likewise, at once |
-| MOST_OF_A_LOGIN streams of this login are open in this process | 429: the page is as it was loaded |
 | … before the stream begins, or while the line was away | the same: a script is told no status |
+| MOST_OF_A_LOGIN streams of this login are open in this process | 429: the page is as it was loaded |
 | Postgres away | nothing is sent; the next look tries again |
 | the line breaks, the process stops, ten minutes are over | the browser comes again by itself |
 | another answer than a stream (Postgres away, a proxy without a service), or silence | the page comes again |
@@ -45,12 +45,11 @@ MOST_OF_A_LOGIN: Final = 24
 OVER: Final = b"event: over\ndata: {}\n\n"
 """What ends a stream for good."""
 _QUIET_LOOKS: Final = 5
-_RETRY_MS: Final = 5000
 _STILL: Final = b"event: still\ndata: {}\n\n"
 
 
 class Pace:
-    """How often parts are looked at, and how many streams there are; `stop` ends all."""
+    """How often parts are looked at, in seconds, and how many streams there are; `stop` ends all."""
 
     def __init__(self, seconds: float = 5.0) -> None:
         self.seconds = seconds
@@ -109,7 +108,7 @@ async def _stream(request: web.Request, page: Page) -> web.StreamResponse:
         return web.Response(body=OVER, content_type="text/event-stream")
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
     await response.prepare(request)
-    await response.write(f"retry: {_RETRY_MS}\n\n".encode())
+    await response.write(f"retry: {request.app[PACE].seconds * 1000:.0f}\n\n".encode())
     try:
         async with asyncio.timeout(LONGEST_SECONDS):
             await response.write(_changes(page, seen, now))

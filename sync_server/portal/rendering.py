@@ -18,7 +18,7 @@ from sync_server.portal.addresses import ADDRESSES, with_query
 from sync_server.portal.cookie import PATH
 from sync_server.portal.excerpts import place_of
 from sync_server.portal.pages import Page
-from sync_server.portal.readable import pretty, text_of
+from sync_server.portal.readable import pretty, program, text_of
 from sync_server.portal.signing_in import Who
 from sync_server.portal.signs import signs_of
 from sync_server.portal.static_files import StaticFiles
@@ -64,6 +64,7 @@ class Rendering:
                 "signs_of": lambda device: signs_of(device, datetime.now(UTC)),
                 "text_of": text_of,
                 "pretty": pretty,
+                "program": program,
                 "place_of": place_of,
                 **ADDRESSES,
             }

@@ -6,6 +6,7 @@ from typing import Final
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
+from sync_server.keys import SETTINGS
 from sync_server.portal import (
     account,
     by_mail,
@@ -72,7 +73,7 @@ NAVIGATION: Final[Sequence[Page]] = [page for page in PAGES if page.area is None
 def install_portal(app: web.Application) -> None:
     """Mount it; limits are to be installed after it, so that a refusal of theirs is a page too."""
     rendering = app[RENDERING] = Rendering(NAVIGATION)
-    app[PACE] = Pace()
+    app[PACE] = Pace(app[SETTINGS].portal_live_seconds)
     app.middlewares.append(portal_failures)
     app.on_response_prepare.append(add_headers)
     app.on_shutdown.append(_end_streams)

@@ -65,9 +65,10 @@ REVOKE = Form(
 
 
 class SitesFilters(msgspec.Struct, frozen=True, kw_only=True):
-    """`show`: all sites, or tablets that still hold documents."""
+    """`show`: all sites, or tablets that still hold documents. `q`: a text of a code or name."""
 
     show: Text | None = None
+    q: Text | None = None
     page: Text = "1"
     sort: Text | None = None
     order: Text | None = None
@@ -82,15 +83,13 @@ class ReceiptFilters(msgspec.Struct, frozen=True, kw_only=True):
 async def sites(look: Look) -> Values:
     """How each site stands."""
     wanted = look.filters
-    holding = None
     if wanted.show == "holding":
         holding = await look.ask(
             DEVICES, outstanding=True, sort="outstanding", order="desc", page=wanted.page
         )
-    return {
-        "sites": await look.ask(SITES, page=wanted.page, sort=wanted.sort, order=wanted.order),
-        "holding": holding,
-    }
+        return {"sites": None, "holding": holding}
+    listed = await look.ask(SITES, q=wanted.q, page=wanted.page, sort=wanted.sort, order=wanted.order)
+    return {"sites": listed, "holding": None}
 
 
 async def site(look: Look) -> Values:

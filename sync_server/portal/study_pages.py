@@ -15,6 +15,8 @@ SITES = api("GET", "/api/sites")
 BELOW = f"{PATH}/studies/{{study}}"
 MOST = 500
 """As many as a list of the API answers at once: of what is chosen from, and of a study's rules."""
+_MOST_SITES = 5000
+"""To choose from: more are no choice."""
 
 
 async def site_choices(look: Look, row: Any) -> list[tuple[str, str]]:
@@ -39,7 +41,14 @@ async def todays(look: Look, row: Any) -> set[date]:
 
 async def _sites(look: Look, row: Any) -> Sequence[Any]:
     study = None if row is None else row.code
-    return list((await look.ask(SITES, study=study, per_page=MOST)).data)
+    found: list[Any] = []
+    for page in range(1, _MOST_SITES // MOST + 1):
+        # How each stands is not asked for: it is counted for each.
+        listed = await look.ask(SITES, study=study, fields="site,name,timezone", per_page=MOST, page=page)
+        found += listed.data
+        if page >= listed.pagination.pages:
+            break
+    return found
 
 
 def batteries_of(row: Any) -> list[tuple[str, str]]:

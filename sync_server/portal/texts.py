@@ -77,6 +77,10 @@ class Texts:
         """A day without its year: `26 Nov`."""
         return str(format_date(value, "d MMM", locale=self._locale))
 
+    def tongue(self, code: str) -> str:
+        """A language's name: `Spanish`, `espagnol`; the code where it has none."""
+        return str(self._locale.languages.get(code.replace("-", "_"), code))
+
     def size(self, number: float) -> str:
         """So many bytes, in words of the language: `1.4 GB`, `1,4 Go`."""
         units = ("B", "kB", "MB", "GB", "TB") if self.language == "en" else ("o", "ko", "Mo", "Go", "To")

@@ -86,6 +86,10 @@ async def test_sites_tell_how_they_sync_to_those_who_reach_them(office: Office) 
     assert (told[1]["complete_through"], told[1]["last_push_at"]) == (None, None)
     at_quito = office.as_("researcher", study="SRO", site="quito")
     assert [each["site"] for each in (await at_quito.get("/api/dashboard")).body["sites"]] == ["quito"]
+    worst = (await office.as_("admin").get("/api/dashboard?sites=1")).body
+    assert ([each["site"] for each in worst["sites"]], worst["synced_today"]) == (["lima"], 1)
+    assert (await at_quito.get("/api/dashboard?sites=1")).body["synced_today"] == 0
+    assert (await at_quito.get("/api/dashboard?sites=0")).status == 422
     of_abc = (await office.as_("admin").get("/api/dashboard/ABC")).body["sites"]
     assert [each["site"] for each in of_abc] == ["lima"]
 

@@ -1,7 +1,8 @@
 """Pictures of pages, for docs/portal/: written when asked (`make pictures`), small, and the same each time.
 
-A picture is of the whole page, wide in light and dark colours and as on a tablet. It has at most 256 colours,
-which halves it and nobody sees. One that shows what it did stays as it is: no commit of what nobody changed.
+A picture is of the whole page, wide and as on a tablet, of some pages in dark colours too. It has at most 128
+colours, which halves it and nobody sees. One that shows what it did stays as it is: no commit of what nobody
+changed. Where the service listens is told as a name: a port of its own is another one each time.
 """
 
 import io
@@ -15,8 +16,27 @@ from tests.browser.visitor import TABLET, WIDE, Visitor
 
 PLACE: Final = Path(__file__).parents[2] / "docs" / "portal"
 MOST_BYTES: Final = 150_000
+DARK: Final = frozenset(
+    (
+        "home", "site", "enrolment", "quarantined", "conflict", "replication-job", "participants", "visits",
+        "scores", "exports", "audit", "sign-in",
+    )
+)  # fmt: skip
+"""Whose picture there is in dark colours."""
+
+_NAMED: Final = """(own) => {
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const said = texts.currentNode.nodeValue;
+    if (said.includes("127.0.0.1"))
+      texts.currentNode.nodeValue = said
+        .replaceAll(own, "https://sync.example.org").replaceAll("127.0.0.1", "203.0.113.24");
+  }
+  document.activeElement.blur();
+  scrollTo(0, 0);
+}"""
 # The same letters are not painted quite the same twice, out of 255.
-_NOISE: Final = 8
+_NOISE: Final = 24
 
 
 def asked() -> bool:
@@ -25,9 +45,9 @@ def asked() -> bool:
 
 
 async def take(visitor: Visitor, name: str, *, place: Path | None = None) -> list[Path]:
-    """Write `name`.png, `name`-dark.png and `name`-tablet.png where asked, or to `place`; the files.
+    """Write `name`.png, `name`-tablet.png and, of `DARK`, `name`-dark.png, where asked or to `place`.
 
-    Leaves the visitor with a wide window and light colours.
+    Returns the files. Leaves the visitor with a wide window and light colours.
     """
     if place is None:
         if not asked():
@@ -36,9 +56,10 @@ async def take(visitor: Visitor, name: str, *, place: Path | None = None) -> lis
     place.mkdir(exist_ok=True)
     await visitor.resize(WIDE)
     written = [await _write(visitor, place / f"{name}.png")]
-    await visitor.change_colours("dark")
-    written.append(await _write(visitor, place / f"{name}-dark.png"))
-    await visitor.change_colours("light")
+    if name in DARK:
+        await visitor.change_colours("dark")
+        written.append(await _write(visitor, place / f"{name}-dark.png"))
+        await visitor.change_colours("light")
     await visitor.resize(TABLET)
     written.append(await _write(visitor, place / f"{name}-tablet.png"))
     await visitor.resize(WIDE)
@@ -46,7 +67,7 @@ async def take(visitor: Visitor, name: str, *, place: Path | None = None) -> lis
 
 
 async def _write(visitor: Visitor, path: Path) -> Path:
-    await visitor.page.evaluate("() => { document.activeElement.blur(); scrollTo(0, 0); }")
+    await visitor.page.evaluate(_NAMED, visitor.base_url)
     taken = await visitor.page.screenshot(full_page=True, animations="disabled", caret="hide", scale="css")
     _keep(taken, path)
     return path
@@ -55,7 +76,7 @@ async def _write(visitor: Visitor, path: Path) -> Path:
 def _keep(taken: bytes, path: Path) -> None:
     with Image.open(io.BytesIO(taken)) as image:
         reduced = image.convert("RGB").quantize(
-            256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE
+            128, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE
         )
     if path.exists() and _same(path, reduced):
         return

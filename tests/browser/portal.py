@@ -5,8 +5,10 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
+from psycopg import sql
 from sqlalchemy import insert, update
 
 from reporting.engine import sync_engine
@@ -14,7 +16,7 @@ from reporting.tables import memberships, users
 from sync_server.identity.access_tokens import Role
 from sync_server.identity.users import insert_user
 from tests.administration.people import PASSWORD, password_hash
-from tests.browser import pictures
+from tests.browser import pictures, scenery
 from tests.browser.visitor import Visitor
 from tests.embedded.supervised import SupervisedSystem
 from tests.gateway.processes import Service
@@ -34,8 +36,9 @@ async def sign_in(visitor: Visitor, email: str, password: str = PASSWORD) -> Non
 class Portal:
     """`sync-server serve`, on a database that all tests of a process share: each makes what it needs."""
 
-    def __init__(self, service: Service, database_url: str) -> None:
+    def __init__(self, service: Service, database_url: str, superuser_url: str) -> None:
         self.service = service
+        self._superuser_url = superuser_url
         self.database_url = database_url
         self._engine = sync_engine(database_url)
 
@@ -73,6 +76,28 @@ class Portal:
         """A connection to its database, each statement by itself."""
         return psycopg.connect(self.database_url, autocommit=True)
 
+    def furnish(self) -> None:
+        """Make its world one to be pictured."""
+        name = urlsplit(self.database_url).path
+        in_it = urlsplit(self._superuser_url)._replace(path=name).geturl()
+        with psycopg.connect(in_it, autocommit=True) as superuser:
+            scenery.furnish(superuser)
+
+    @contextmanager
+    def without_database(self) -> Iterator[None]:
+        """Nobody reaches the database until it is left."""
+        name = urlsplit(self.database_url).path.removeprefix("/")
+        own = sql.Identifier(name)
+        with psycopg.connect(self._superuser_url, autocommit=True) as superuser:
+            superuser.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(own))
+            try:
+                superuser.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,)
+                )
+                yield
+            finally:
+                superuser.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(own))
+
     def dispose(self) -> None:
         """Close the connections to the database."""
         self._engine.dispose()
@@ -85,11 +110,13 @@ def serving(postgres: SupervisedSystem, redis_url: str) -> Iterator[Portal]:
     try:
         with (
             own_database(postgres) as url,
-            Service(directory, database_url=url, redis_url=redis_url) as service,
+            Service(directory, database_url=url, redis_url=redis_url, PORTAL_LIVE_SECONDS="1") as service,
         ):
-            portal = Portal(service, url)
+            portal = Portal(service, url, postgres.superuser_url)
             with portal.connect() as connection:
                 fill(connection, mark="" if pictures.asked() else MARK)
+            if pictures.asked():
+                portal.furnish()
             try:
                 yield portal
             finally:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.browser import pictures
 from tests.browser.accessibility import assert_accessible
 from tests.browser.conftest import Visit
 from tests.browser.portal import Portal, sign_in
@@ -10,7 +11,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_what_is_folded_away_is_accessible_too(visit: Visit, portal: Portal) -> None:
-    portal.join("unfolds@example.org", everywhere="admin")
+    portal.join("unfolds@example.org", everywhere="admin", name="Rosa Quispe")
     visitor = await visit()
     await visitor.open("/portal/replication")
     await sign_in(visitor, "unfolds@example.org")
@@ -27,3 +28,11 @@ async def test_what_is_folded_away_is_accessible_too(visit: Visit, portal: Porta
     await visitor.page.get_by_role("button", name="Make the code").click()
     await visitor.page.get_by_role("heading", name="Enrol hub-9").wait_for()
     await assert_accessible(visitor)
+    await pictures.take(visitor, "hub-code")
+    await visitor.open("/portal/sites/lima")
+    await visitor.page.get_by_text("Enrol a tablet or hub").click()
+    await visitor.page.get_by_label("Name").first.fill("tablet-4")
+    await visitor.page.get_by_role("button", name="Make the code").click()
+    await visitor.page.get_by_role("heading", name="Enrol tablet-4").wait_for()
+    await assert_accessible(visitor)
+    await pictures.take(visitor, "enrolment")

@@ -41,14 +41,14 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 OWN_PASSWORD = "a horse of another colour"
 SITE_ADMIN = "rosa@clinic.example"
-SOON_MS = 20_000
+SOON_MS = 60_000
 """What has to go through tablet, store, projector and page."""
 
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """Everything that `sync-server up` starts; nobody is there but the admin of its settings."""
-    with running(tmp_path_factory.mktemp("journeys") / "data") as started:
+    with running(tmp_path_factory.mktemp("journeys") / "data", PORTAL_LIVE_SECONDS="1") as started:
         yield started
 
 
@@ -161,7 +161,7 @@ async def _a_session_is_mended(rosa: Visitor, system: System, day: FirstDay) -> 
     await page.get_by_label("Reason", exact=True).first.fill("The site was asked.")
     await page.get_by_label("The right value").press("Enter")
     await page.get_by_text("With this it becomes a session of the results").wait_for()
-    await pictures.take(rosa, "mending")
+    await pictures.take(rosa, "quarantined")
     await assert_accessible(rosa)
     await page.get_by_role("button", name="Mend it").click()
     await page.get_by_text("It is mended, and is being read again").wait_for()
@@ -180,7 +180,7 @@ async def _a_conflict_is_decided(rosa: Visitor, system: System, day: FirstDay) -
     await page.get_by_role("group", name="Visit").get_by_role("radio").first.check()
     await page.get_by_role("button", name="Preview").click()
     await page.get_by_role("heading", name="What the results would then hold").wait_for()
-    await pictures.take(rosa, "deciding")
+    await pictures.take(rosa, "conflict-preview")
     await assert_accessible(rosa)
     await page.get_by_label("Reason").fill("The paper form says so.")
     await page.get_by_role("button", name="Decide").click()
@@ -194,7 +194,8 @@ async def _a_conflict_is_decided(rosa: Visitor, system: System, day: FirstDay) -
     chosen = "SELECT rt_ms FROM trials WHERE session_id = %s AND task = %s AND run = %s AND trial_index = %s"
     trial = (session, run["task"], run["run"], run["trials"][0]["trial_index"])
     assert system.value("SELECT visit FROM sessions WHERE id = %s", session) == "month-3"
-    assert system.value(chosen, *trial) == 412
+    # Trials may be locked just now, by whoever watches the export: not in this thread.
+    assert await asyncio.to_thread(system.value, chosen, *trial) == 412
 
 
 async def _a_replication_is_retried(rosa: Visitor, system: System, directory: Path) -> None:

@@ -30,6 +30,10 @@ async def test_the_page_is_light_accessible_and_in_the_visitors_language(visit: 
     assert sum((await visitor.received()).values()) < 60_000
     await assert_accessible(visitor)
     await pictures.take(visitor, "sign-in")
+    for page, name in (("forgotten", "forgotten"), ("password#token=of-a-mail", "invitation")):
+        await visitor.open(f"/portal/sign-in/{page}")
+        await assert_accessible(visitor)
+        await pictures.take(visitor, name)
     await visitor.open("/portal/sign-in")
     assert await tab_stops(visitor.page) == [
         'link "Skip to the content"',
@@ -95,7 +99,7 @@ async def test_without_javascript_a_temporary_password_is_changed_and_one_signs_
 
 
 async def test_a_second_factor_is_set_up_and_its_recovery_code_signs_in(visit: Visit, portal: Portal) -> None:
-    portal.join("careful@example.org", everywhere="admin")
+    portal.join("careful@example.org", everywhere="admin", name="Rosa Quispe")
     visitor = await visit()
     page = visitor.page
     await visitor.open("/portal/account/second-factor")
@@ -103,11 +107,13 @@ async def test_a_second_factor_is_set_up_and_its_recovery_code_signs_in(visit: V
     await page.get_by_role("button", name="Set it up").click()
     secret = (await page.locator(".big-code").inner_text()).replace(" ", "").strip()
     await assert_accessible(visitor)
+    await pictures.take(visitor, "second-factor-secret")
     code = TOTP(key=secret, format="base32").generate(int(time.time())).token
     await page.get_by_label("Code", exact=True).fill(str(code))
     await page.get_by_role("button", name="Confirm").click()
     recovery = await page.locator(".codes code").first.inner_text()
     await assert_accessible(visitor)
+    await pictures.take(visitor, "recovery-codes")
     await page.get_by_role("button", name="Sign out").click()
     await sign_in(visitor, "careful@example.org")
 

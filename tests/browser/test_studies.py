@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from playwright.async_api import FilePayload
 
+from tests.browser import pictures
 from tests.browser.accessibility import assert_accessible
 from tests.browser.conftest import Visit
 from tests.browser.portal import Portal, sign_in
@@ -15,7 +16,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 async def test_a_coordinator_enrols_somebody_and_moves_a_visit_that_was_changed_meanwhile(
     portal: Portal, visit: Visit
 ) -> None:
-    portal.join("cora@example.org", study="SRO", role="coordinator", name="Cora")
+    portal.join("cora@example.org", study="SRO", role="coordinator", name="Cora Medina")
     coordinator = await visit()
     page = coordinator.page
     await coordinator.open("/portal/studies/SRO/participants")
@@ -32,13 +33,13 @@ async def test_a_coordinator_enrols_somebody_and_moves_a_visit_that_was_changed_
     await page.get_by_text("Letters, digits, dots, - and _ only").wait_for()
     assert await code.evaluate("field => field === document.activeElement")
     await assert_accessible(coordinator)
-    await code.fill("new-1")
+    await code.fill("SR-130")
     await adding.get_by_role("button", name="Add").click()
     await page.get_by_text("The participant is on the roster.").wait_for()
 
-    await page.get_by_label("Code begins with").fill("new-1")
+    await page.get_by_label("Code begins with").fill("SR-130")
     await page.get_by_role("button", name="Filter").click()
-    await page.get_by_role("link", name="new-1").click()
+    await page.get_by_role("link", name="SR-130").click()
     visits = page.get_by_role("region", name="Visits")
     await visits.get_by_role("link", name="Week 4").wait_for()
     await visits.get_by_role("link", name="Baseline").click()
@@ -60,6 +61,7 @@ async def test_a_coordinator_enrols_somebody_and_moves_a_visit_that_was_changed_
     await page.get_by_text("It is now:").first.wait_for()
     assert await page.get_by_label("Reason").first.input_value() == "They come 4 days later"
     await assert_accessible(coordinator)
+    await pictures.take(coordinator, "visit-changed-meanwhile")
     await page.get_by_role("button", name="Move").click()
     await page.get_by_text("The visit is moved.").wait_for()
     await page.get_by_text("This day was chosen by somebody").wait_for()
@@ -69,7 +71,7 @@ async def test_a_coordinator_enrols_somebody_and_moves_a_visit_that_was_changed_
 async def test_a_mapping_is_checked_while_it_is_typed_and_a_file_is_read_into_its_field(
     portal: Portal, visit: Visit
 ) -> None:
-    portal.join("ada.maps@example.org", everywhere="admin")
+    portal.join("ada.maps@example.org", everywhere="admin", name="Rosa Quispe")
     admin = await visit()
     page = admin.page
     await admin.open("/portal/studies/SRO/redcap/mapping")
@@ -81,7 +83,7 @@ async def test_a_mapping_is_checked_while_it_is_typed_and_a_file_is_read_into_it
     await assert_accessible(admin)
 
     await admin.open("/portal/studies/SRO/import")
-    table = b"code,site,status\nfrom-file,lima,screened\nbad code,lima,screened\n"
+    table = b"code,site,status\nSR-131,lima,screened\nSR 132,lima,screened\n"
     chosen = FilePayload(name="people.csv", mimeType="text/csv", buffer=table)
     latin = FilePayload(
         name="latin.csv", mimeType="text/csv", buffer="code,contact_name\nz,Zoé".encode("latin-1")
@@ -94,3 +96,4 @@ async def test_a_mapping_is_checked_while_it_is_typed_and_a_file_is_read_into_it
     await page.get_by_text("This is what an import would do.").wait_for()
     assert await page.get_by_role("textbox", name="Rows").input_value() == table.decode().strip()
     await assert_accessible(admin)
+    await pictures.take(admin, "import-checked")

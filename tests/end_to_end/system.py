@@ -147,9 +147,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(data_dir: Path) -> Iterator[System]:
-    """A system on `data_dir`, stopped at the end, even if it was killed meanwhile."""
-    system = System(data_dir, free_port())
+def running(data_dir: Path, **settings: str) -> Iterator[System]:
+    """A system on `data_dir` with these settings, stopped at the end, even if it was killed meanwhile."""
+    system = System(data_dir, free_port(), **settings)
     try:
         system.start()
         yield system

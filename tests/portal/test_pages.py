@@ -19,7 +19,7 @@ from tests.portal.world import address_of
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 FIRST_PAGE_BYTES = 60_000
-STYLESHEET_BYTES = 24_000
+STYLESHEET_BYTES = 20_480
 ROLES: tuple[Role, ...] = ("admin", "coordinator", "researcher", "read-only")
 
 

@@ -9,6 +9,7 @@ from string import Formatter
 
 import pytest
 
+from sync_server.portal.readable import program
 from sync_server.portal.routes import PAGES
 from sync_server.portal.texts import LANGUAGES, preferred, texts_in
 
@@ -118,9 +119,30 @@ def test_numbers_times_and_plurals_are_as_the_language_has_them() -> None:
     assert (english.size(999), english.size(1_430_000_000)) == ("999\u00a0B", "1.4\u00a0GB")
     assert french.size(640_000_000) == "640\u00a0Mo"
     assert (english.duration(200), french.duration(172800)) == ("3\u00a0min", "2\u00a0j")
+    assert (english.tongue("es"), french.tongue("es"), french.tongue("x-y")) == ("Spanish", "espagnol", "x-y")
     assert english.named("site_state", "made up") == "made up"
     with pytest.raises(LookupError):
         english("no.such.text")
+
+
+@pytest.mark.parametrize(
+    ("agent", "name"),
+    [
+        (
+            "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/153.0.0.0 Safari/537.36",
+            "Chrome 153, Linux",
+        ),
+        ("Mozilla/5.0 (Windows NT 10.0) Chrome/153.0.0.0 Safari/537.36 Edg/153.0.1", "Edge 153, Windows"),
+        ("Mozilla/5.0 (Macintosh; Intel Mac OS X 15_0) Version/19.1 Safari/605.1.15", "Safari 19, macOS"),
+        ("Mozilla/5.0 (Android 14; Mobile; rv:140.0) Gecko/140.0 Firefox/140.0", "Firefox 140, Android"),
+        ("curl/8.5.0", "curl/8.5.0"),
+        ("<b>Chrome/1</b> Linux", "<b>Chrome/1</b> Linux"),
+    ],
+)
+def test_a_browser_is_called_as_people_call_it_and_what_nobody_knows_as_it_says(
+    agent: str, name: str
+) -> None:
+    assert program(agent) == name
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ export const policy = window.trustedTypes
 
 const FIRST_WAIT_MS = 5000;
 const LONGEST_WAIT_MS = 60000;
-// The server says every 25 seconds that it is still there; a line that died in silence says nothing.
+// The server says at every fifth look that it is still there; a line that died in silence says nothing.
 const SILENCE_MS = 80000;
 
 function isTyped(field) {
