@@ -56,7 +56,8 @@ async def test_a_new_site_admin_enrols_a_tablet_and_mends_what_it_brings_and_a_r
     arrive: Visit, system: System, shared_field_sessions: Path | None, tmp_path: Path
 ) -> None:
     executable = node()
-    day = first_day(shared_field_sessions, tmp_path)
+    # What people did is not pictured.
+    day = first_day(None if pictures.asked() else shared_field_sessions, tmp_path)
     admin, rosa = await arrive(system.base_url), await arrive(system.base_url)
     await _a_site_admin_is_invited(admin, rosa)
     tablet = await _a_tablet_is_enrolled(rosa, executable, tmp_path)
@@ -123,6 +124,7 @@ async def _a_tablet_is_enrolled(rosa: Visitor, executable: str, directory: Path)
     await _send(page, "Enrol a tablet or hub", "Make the code", Name=TABLET, Label="Blue case")
     await page.get_by_role("img", name="QR code").wait_for()
     await assert_accessible(rosa)
+    await pictures.take(rosa, "enrolment")
     tablet = await Tablet.scan(rosa, executable, directory / "seen-by-the-tablet.png")
     await page.get_by_role("link", name="Done", exact=True).click()
     return tablet
