@@ -5,15 +5,18 @@ that is wrong, and what a person does about it.
 |---|---|
 | the document was mended, or its tablet has saved it anew | that it has left quarantine |
 | it is no longer in the site database, or no JSON | the problem, and that it cannot be shown |
+| the site databases do not answer | the problem, and that the document cannot be shown now |
 | the place that is wrong is in a list that is too long for a form | a patch is written as JSON |
 """
 
 import asyncio
+from functools import partial
 from typing import Any, Final
 
 import msgspec
 
 from sync_server.api.parameters import Text
+from sync_server.api.seams import StoreUnreachable
 from sync_server.errors import NotFound
 from sync_server.portal.asking import api
 from sync_server.portal.cookie import PATH
@@ -146,17 +149,16 @@ async def document(look: Look) -> Values:
     """One quarantined revision."""
     wanted: DocumentFilters = look.filters
     about: dict[str, Any] = {"site": wanted.site, "doc_id": wanted.document}
+    ask = partial(look.ask, DOCUMENT, path={"site": wanted.site}, document=wanted.document, rev=wanted.rev)
+    is_away = False
     try:
-        found = await look.ask(
-            DOCUMENT,
-            path={"site": wanted.site},
-            document=wanted.document,
-            rev=wanted.rev,
-            # A document may be megabytes, and never changes at its revision.
-            content=not look.is_for_parts,
-        )
+        # A document may be megabytes, and never changes at its revision.
+        found = await ask(content=not look.is_for_parts)
     except NotFound:
         return {"found": None, "shown": None, "about": about, "can_patch": False}
+    except StoreUnreachable:
+        # What is wrong stands in Postgres.
+        found, is_away = await ask(content=False), True
     can_patch = found.type == "session" and found.document is not None
     shown = None
     if found.document is not None:
@@ -175,7 +177,7 @@ async def document(look: Look) -> Values:
         how="text",
         patch="" if inside is not None else NO_PATCH,
     )
-    return {"found": found, "shown": shown, "about": about, "can_patch": can_patch}
+    return {"found": found, "shown": shown, "about": about, "can_patch": can_patch, "is_away": is_away}
 
 
 def _shown(body: bytes, path: str) -> Shown:

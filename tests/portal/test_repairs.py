@@ -2,13 +2,14 @@
 
 import html
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.documents.examples import a_session, a_task_run, a_trial
 from tests.portal.browser import Browser, Shown
-from tests.portal.conftest import Portal
+from tests.portal.conftest import Portal, serving
 from tests.portal.site_store import SiteStore
 from tests.portal.world import MARK
 
@@ -179,3 +180,21 @@ async def test_a_session_with_very_many_contradictions_is_decided_in_parts(porta
     sent = await decide(browser, page, "resolve", **dict.fromkeys(paths, "winner"), reason="all of them")
     assert "too many fields" not in sent.text
     assert "This is needed." in sent.text  # it has no document here, so no revision
+
+
+async def test_what_is_wrong_is_shown_also_while_the_site_databases_are_away(
+    database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    nobody = "http://admin:secret@127.0.0.1:1"
+    async with serving(database_url, redis_url, tmp_path, couchdb_url=nobody) as without:
+        without.rows(
+            "INSERT INTO quarantine (site, doc_id, rev, type, code, path, message, quarantined_at) VALUES"
+            " ('lima', 'session:q1', '1-a', 'session', 'missing_member', '$.study', '$.study is required.',"
+            " now())"
+        )
+        browser = await without.signed_in("away@example.org")
+        page = await browser.get("/portal/quarantine/document?site=lima&document=session:q1")
+        assert page.status == 200
+        assert "The site databases do not answer." in page.main
+        assert "$.study is required." in page.main
+        assert not page.forms("patch_document")
