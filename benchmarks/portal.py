@@ -131,9 +131,9 @@ def measure(
         addresses = _addresses(system.database_url)
         console.print(f"{len(addresses)} addresses of {len(PAGES)} pages …")
         pages = []
-        for each in addresses:
-            pages.append(_asked(each, browser, service.base_url, rounds, processes))
-            console.print(f"{each.path}: {pages[-1]['p50_ms']:,.0f} ms")
+        for address in addresses:
+            pages.append(_asked(address, browser, service.base_url, rounds, processes))
+            console.print(f"{address.path}: {pages[-1]['p50_ms']:,.0f} ms")
         live = {
             name: _live(name, browser, service.base_url, open_pages, processes)
             for name in _LIVE_PAGES

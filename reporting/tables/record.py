@@ -36,6 +36,7 @@ ingest_log = Table(
     PrimaryKeyConstraint("site", "doc_id", "rev", "outcome"),
     CheckConstraint("outcome IN ('received', 'refused')", name="outcome_known"),
     Index(None, "received_at"),
+    Index(None, "site", "received_at"),
     Index("ix_ingest_log_refused", "site", "device", postgresql_where=text("outcome = 'refused'")),
 )
 

@@ -88,6 +88,9 @@ def select_visits(today: Mapping[str, date], scope: Scope, wanted: VisitFilter) 
     for column, value in (*equal, (_v.state, wanted.state), (is_overdue, wanted.overdue)):
         if value is not None:
             statement = statement.where(column == value)
+    if wanted.overdue:
+        # Said again without the timezone, so that the index of open visits can find them.
+        statement = statement.where(_v.state == "due", _v.due_on < max(today.values()))
     if wanted.due_from is not None:
         statement = statement.where(_v.due_on >= wanted.due_from)
     if wanted.due_to is not None:
