@@ -188,6 +188,13 @@ def select_counts(wanted: Wanted) -> Select[Any]:
     )
 
 
+def select_has_no_more(wanted: Wanted, most: int) -> Select[Any]:
+    """Statement: whether there are no more than so many sessions; more than one above are not read."""
+    s = session_rows(Audience.IDENTIFIED, wanted).subquery("s").c
+    read = select(s.key_session).limit(most + 1).subquery("read")
+    return select(func.count() <= most).select_from(read)
+
+
 def select_participant(shown: str, audience: Audience, wanted: Wanted) -> Select[Any]:
     """Statement: the code of whom the audience sees under this name, if they have a session."""
     s = session_rows(audience, wanted).subquery("s").c

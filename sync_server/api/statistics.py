@@ -32,6 +32,7 @@ from reporting.research.measurements import (
     choose,
     in_order,
     select_counts,
+    select_has_no_more,
     select_measurements,
     select_participant,
     select_planned_visits,
@@ -60,6 +61,12 @@ class StudyQuery(msgspec.Struct, frozen=True, kw_only=True):
 
     study: StudyCode
     sites: Text | None = None
+
+
+class ScoresQuery(StudyQuery, frozen=True, kw_only=True):
+    """`most_sessions`: of more sessions than so many nothing is counted; `counted` says so."""
+
+    most_sessions: Annotated[int, Meta(ge=0, le=1_000_000_000)] | None = None
 
 
 class SampleQuery(StudyQuery, frozen=True, kw_only=True):
@@ -105,12 +112,16 @@ class ScoreTold(msgspec.Struct, frozen=True):
 
 
 class Scores(msgspec.Struct, frozen=True):
-    """All that a study has statistics of; `visits` in the order of its schedule."""
+    """All that a study has statistics of; `visits` in the order of its schedule.
+
+    Where it is not `counted`, participants are of no visit, and `visits` are those that are planned.
+    """
 
     study: str
     sites: list[SiteStanding]
     visits: list[str]
     scores: list[ScoreTold]
+    counted: bool
 
 
 class SampleTold(msgspec.Struct, frozen=True):
@@ -171,17 +182,24 @@ class _Read(msgspec.Struct, frozen=True):
     visits: list[str]
 
 
-async def list_scores(call: Call[StudyQuery, Nothing]) -> Scores:
+async def list_scores(call: Call[ScoresQuery, Nothing]) -> Scores:
     """List the scores that there are statistics of, and how many participants have a value, by visit.
 
-    Counted over completed sessions, with or without flags.
+    Counted over completed sessions, with or without flags. With `most_sessions`, of a study that has more
+    (as far as the caller may see it) nothing is counted: the answer comes at once.
     """
-    wanted = await wanted_of(call, call.query)
+    wanted, most = await wanted_of(call, call.query), call.query.most_sessions
+    counts = most is None or await call.connection.scalar(select_has_no_more(wanted, most)) is True
     counted: dict[tuple[str, str], dict[str, int]] = {}
-    async with limited(call, _ADVICE) as connection:
-        for task, score, visit, n in await connection.execute(select_counts(wanted)):
-            counted.setdefault((task, score), {})[visit] = n
-    visits = await _ordered(call, call.query.study, {visit for found in counted.values() for visit in found})
+    if counts:
+        async with limited(call, _ADVICE) as connection:
+            for task, score, visit, n in await connection.execute(select_counts(wanted)):
+                counted.setdefault((task, score), {})[visit] = n
+        visits = await _ordered(
+            call, call.query.study, {visit for found in counted.values() for visit in found}
+        )
+    else:
+        visits = list(await call.connection.scalars(select_planned_visits(call.query.study)))
     scores = []
     for variable in SCORES.values():
         found = counted.get((variable.task or "", variable.score or ""), {})
@@ -196,7 +214,7 @@ async def list_scores(call: Call[StudyQuery, Nothing]) -> Scores:
                 by_visit,
             )
         )
-    return Scores(call.query.study, await _standing(call, wanted), visits, scores)
+    return Scores(call.query.study, await _standing(call, wanted), visits, scores, counts)
 
 
 async def get_descriptions(call: Call[DescriptionsQuery, Nothing]) -> Descriptions:

@@ -6,6 +6,8 @@
 | fewer than two visits with the score | the distribution, and that there is no change to show |
 | a score, a site, a visit that there is not | the API's sentence, with its status |
 | several scoring versions in one sample | that, above the numbers |
+| more than `AT_ONCE` sessions | the page without numbers, at once; its script asks for them, or a link does |
+| … and they take too long, or many are asked for | that, and "try again" |
 """
 
 import math
@@ -32,6 +34,8 @@ RETEST = api("GET", "/api/research/statistics/{score}/retest")
 POLICY = api("GET", "/api/studies/{study}/research-policy")
 
 BELOW: Final = f"{PATH}/research/{{study}}"
+AT_ONCE: Final = 20_000
+"""Sessions: the numbers of more come after the page."""
 _FEWEST_BINS: Final = 6
 _MOST_BINS: Final = 24
 
@@ -77,10 +81,14 @@ async def scores(look: Look) -> Values:
     wanted: ScoreFilters = look.filters
     row = await look.ask(STUDY)
     of: dict[str, Any] = {"study": row.code, "sites": wanted.site}
-    listed = await look.ask(SCORES, **of)
-    everywhere = listed if wanted.site is None else await look.ask(SCORES, study=row.code)
+    listed = await look.ask(SCORES, most_sessions=None if look.may_take_long else AT_ONCE, **of)
+    everywhere = listed
+    if wanted.site is not None:
+        everywhere = await look.ask(SCORES, study=row.code, most_sessions=0)
     measured = [each for each in listed.scores if each.participants]
     name = wanted.score or (measured[0].name if measured else None)
+    if name is not None and all(name != each.name for each in listed.scores):
+        raise NotFound(f"There is no score {name[:80]}.")
     labels = await _labels(look)
     values: dict[str, Any] = {
         "row": row,
@@ -93,8 +101,11 @@ async def scores(look: Look) -> Values:
         "retest": None,
         "plots": [],
         "dots": None,
-        "quality": await _quality(look, row.code, wanted.site),
+        "quality": [],
     }
+    if not listed.counted:
+        return values
+    values["quality"] = await _quality(look, row.code, wanted.site)
     if name is None:
         return values
     of["include_flagged"] = True if wanted.flagged else None
@@ -207,6 +218,7 @@ PAGES = [
         view=scores,
         reads=(STUDY, DICTIONARY, DATASET, SCORES, DESCRIPTIONS, RETEST),
         filters=ScoreFilters,
+        later=("results",),
         area="research",
     ),
     Page(
