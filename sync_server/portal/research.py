@@ -22,7 +22,7 @@ from sync_server.portal.asking import api
 from sync_server.portal.cookie import PATH
 from sync_server.portal.forms import Field, Form
 from sync_server.portal.pages import Look, Page, Paged, Values
-from sync_server.portal.plots import bar, histogram, scatter
+from sync_server.portal.plots import CELLS, bar, histogram, scatter
 from sync_server.portal.study_pages import STUDY
 
 STUDIES = api("GET", "/api/studies")
@@ -124,8 +124,9 @@ async def scores(look: Look) -> Values:
         for visit in described.visits
         if visit.n
     ]
-    retest = await _retest(look, name, of, wanted)
-    dots = None if retest is None else scatter(retest.pairs or ())
+    retest = await _retest(look, name, of, described)
+    grid = None if retest is None else retest.grid
+    dots = None if grid is None else scatter(grid.low, grid.high, grid.cells)
     return {**values, "described": described, "retest": retest, "plots": plots, "dots": dots}
 
 
@@ -143,11 +144,18 @@ async def _labels(look: Look) -> dict[str, str]:
     return {each.name: each.label for each in wide.variables}
 
 
-async def _retest(look: Look, score: str, of: dict[str, Any], wanted: ScoreFilters) -> Any:
+async def _retest(look: Look, score: str, of: dict[str, Any], described: Any) -> Any:
     """Between two visits; None where there are not two that have the score."""
-    between = {"first": wanted.first, "second": wanted.second}
+    wanted: ScoreFilters = look.filters
+    first, second = wanted.first, wanted.second
+    if first is None and second is None:
+        # The API would find them too, by reading all measurements once more.
+        visits = [each.visit for each in described.visits if each.n]
+        if len(visits) < 2:
+            return None
+        first, second = visits[:2]
     try:
-        return await look.ask(RETEST, path={"score": score}, pairs=True, **of, **between)
+        return await look.ask(RETEST, path={"score": score}, cells=CELLS, first=first, second=second, **of)
     except InvalidRequest:
         return None
 
