@@ -2,10 +2,12 @@
 
 import hashlib
 import re
+from contextlib import ExitStack
 
 import pytest
 
-from sync_server.keys import SETTINGS
+from sync_server.keys import QUESTIONS, SETTINGS
+from sync_server.limits.questions import MOST_OF_A_PERSON
 from sync_server.research_files.folder import place_of
 from tests.portal.conftest import Portal
 from tests.portal.world import MARK
@@ -152,3 +154,40 @@ async def test_a_policy_is_changed_by_admins_who_are_told_what_that_means(portal
     assert re.search(r'<ul lang="en"><li>', changed.text)
     late = await admin.send(page, "change_policy", **policy)
     assert late.status == 412
+
+
+async def test_the_numbers_of_a_large_study_come_after_its_page(
+    portal: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = await portal.signed_in("large@example.org", "read-only", study="RET")
+    at_once = await reader.get(HERE)
+    assert "data-later" not in at_once.text
+    monkeypatch.setattr("sync_server.portal.research.AT_ONCE", 10)
+    asked = f"{HERE}?site=nairobi&amp;score=simple_reaction_time_std_rt"
+    page = await reader.get(asked.replace("&amp;", "&"))
+    assert (page.status, '<svg class="plot' in page.text) == (200, False)
+    assert f'data-part="results" data-later="{asked}&amp;part=results">' in page.text
+    assert f'<a href="{asked}&amp;whole=on">Show them</a>' in page.text
+    # What can be filtered by is there already.
+    assert re.search(r'<option value="simple_reaction_time_std_rt" selected>', page.text)
+
+    part = await reader.get(f"{HERE}?part=results")
+    assert part.status == 200
+    assert part.text.strip().startswith("<section")
+    assert part.text.count('<svg class="plot"') == 2
+    assert part.text.strip() in at_once.text
+    whole = await reader.get(f"{HERE}?whole=on")
+    assert part.text.strip() in whole.text
+    assert "data-later" not in whole.text
+    assert (await reader.get(f"{HERE}?part=filters")).status == 404
+    assert (await reader.get(f"{HERE}?score=no_such")).status == 404
+
+    # As many questions as one may ask at once are at work.
+    questions = portal.app[QUESTIONS]
+    person = portal.rows("SELECT id FROM users WHERE email = 'large@example.org'")[0][0]
+    with ExitStack() as asking:
+        for _ in range(MOST_OF_A_PERSON):
+            asking.enter_context(questions.at_work(person))
+        busy = await reader.get(f"{HERE}?part=results")
+        assert (busy.status, busy.headers["Retry-After"]) == (429, "2")
+        assert (await reader.get(HERE)).status == 200
