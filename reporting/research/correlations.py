@@ -121,9 +121,7 @@ def icc_2_1(rows: Sequence[Sequence[float | None]], *, confidence: float = CONFI
     return icc_of(n, len(complete[0]), _mean_squares(_scaled_rows(complete)), confidence=confidence)
 
 
-def icc_of(
-    n: int, k: int, squares: MeanSquares | None, *, confidence: float = CONFIDENCE
-) -> Correlation:
+def icc_of(n: int, k: int, squares: MeanSquares | None, *, confidence: float = CONFIDENCE) -> Correlation:
     """`icc_2_1` of `n` participants at `k` occasions; None: all values are the same."""
     tail = upper_tail(confidence)
     if squares is None or n < _FEWEST_PAIRS:

@@ -339,9 +339,9 @@ def _above_0(number: ColumnElement[Any]) -> ColumnElement[Any]:
 
 def _edges(of_visits: CTE, bins: int) -> CTE:
     """As `distribution.edges_of`, in the same order of operations."""
-    bounds = select(
-        func.min(of_visits.c.low).label("low"), func.max(of_visits.c.high).label("high")
-    ).cte("ends")
+    bounds = select(func.min(of_visits.c.low).label("low"), func.max(of_visits.c.high).label("high")).cte(
+        "ends"
+    )
     low, high = bounds.c.low, bounds.c.high
     reach = func.greatest(0.5, func.abs(low, type_=Double) * 1e-6, type_=Double)
     wide = _between(low, high, bins)

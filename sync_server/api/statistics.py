@@ -23,7 +23,6 @@ from msgspec import Meta
 
 from reporting.audit import record_entry
 from reporting.research.audience import Audience, Wanted
-from reporting.research.correlations import Correlation
 from reporting.research.measurements import (
     SCORES,
     LeftOut,
@@ -38,15 +37,13 @@ from reporting.research.measurements import (
     select_planned_visits,
 )
 from reporting.research.retest import (
-    Change,
     PairMoments,
-    Standing,
     change_of,
     retest_of_moments,
     standing_of,
 )
 from reporting.research.standing import SiteStanding, select_standing
-from reporting.research.statistics import SMALLEST_SAMPLE, Description, PracticeEffect
+from reporting.research.statistics import SMALLEST_SAMPLE
 from reporting.research.summaries import (
     select_descriptions,
     select_moments,
@@ -61,6 +58,16 @@ from sync_server.api.parameters import Text
 from sync_server.api.research_files import reached_sites, require_all
 from sync_server.api.route import Route, get
 from sync_server.api.statement_limit import limited
+from sync_server.api.statistics_answers import (
+    Descriptions,
+    ParticipantTold,
+    RetestTold,
+    SampleTold,
+    Scores,
+    ScoreTold,
+    grid_told,
+    visit_told,
+)
 from sync_server.api.study_rows import require_study
 from sync_server.errors import InvalidRequest, NotFound
 from sync_server.keys import ENGINE
@@ -101,8 +108,8 @@ class VisitsQuery(SampleQuery, frozen=True, kw_only=True):
 
 
 class RetestQuery(VisitsQuery, frozen=True, kw_only=True):
-    """`pairs`: also the values themselves, of nobody in particular; `cells`: only where they lie, on a grid of
-    so many by so many.
+    """`pairs`: also the values themselves, of nobody in particular; `cells`: only where they lie, on a grid
+    of so many by so many.
     """
 
     pairs: bool = False
@@ -113,92 +120,6 @@ class ParticipantQuery(VisitsQuery, frozen=True, kw_only=True):
     """`identified`: the participant is named by their code, not by their pseudonym."""
 
     identified: bool = False
-
-
-class ScoreTold(msgspec.Struct, frozen=True):
-    """A score. `name` is its column in `sessions_wide`; `participants` have a value, by visit."""
-
-    name: str
-    task: str
-    score: str
-    label: str
-    unit: str | None
-    participants: dict[str, int]
-
-
-class Scores(msgspec.Struct, frozen=True):
-    """All that a study has statistics of; `visits` in the order of its schedule.
-
-    Where it is not `counted`, participants are of no visit, and `visits` are those that are planned.
-    """
-
-    study: str
-    sites: list[SiteStanding]
-    visits: list[str]
-    scores: list[ScoreTold]
-    counted: bool
-
-
-class SampleTold(msgspec.Struct, frozen=True):
-    """What a sample was made of. `sites`: whose sessions, and through when they are complete."""
-
-    study: str
-    sites: list[SiteStanding]
-    score: str
-    label: str
-    unit: str | None
-    include_flagged: bool
-    scoring_versions: list[int]
-    left_out: LeftOut
-    smallest_sample: int
-
-
-class VisitTold(Description, frozen=True):
-    """A visit's measurements in numbers: one a participant. `bins`: how many are in each."""
-
-    visit: str
-    bins: list[int]
-
-
-class Descriptions(msgspec.Struct, frozen=True):
-    """By visit, in the order of the study's schedule. `edges`: of the bins, of all visits the same."""
-
-    sample: SampleTold
-    visits: list[VisitTold]
-    edges: list[float]
-
-
-class Grid(msgspec.Struct, frozen=True):
-    """Where pairs lie: `cells` counts from 0 (`low`) to what was asked for (`high`), first and second value."""
-
-    low: float
-    high: float
-    cells: list[tuple[int, int]]
-
-
-class RetestTold(msgspec.Struct, frozen=True):
-    """Changes are second minus first. `pairs`: by first value, and only where they were asked for; likewise
-    `grid`, which is null where there are none.
-    """
-
-    sample: SampleTold
-    first: str
-    second: str
-    practice_effect: PracticeEffect
-    pearson: Correlation
-    icc: Correlation
-    pairs: list[tuple[float, float]] | None
-    grid: Grid | None
-
-
-class ParticipantTold(msgspec.Struct, frozen=True):
-    """Where they stand at every visit at which they were measured, and how they have changed."""
-
-    sample: SampleTold
-    participant: str
-    visits: list[Standing]
-    change: Change | None
-    """Null: no visits are named, and the study has not two with the score."""
 
 
 class _Read(msgspec.Struct, frozen=True):
@@ -251,7 +172,7 @@ async def get_descriptions(call: Call[DescriptionsQuery, Nothing]) -> Descriptio
     statement = select_descriptions(*asked, include_flagged=query.include_flagged, bins=query.bins)
     async with limited(call, _ADVICE) as connection:
         rows = (await connection.execute(statement)).all()
-    told = {row.visit: _visit(row, query.bins) for row in rows if row.visit is not None}
+    told = {row.visit: visit_told(row, query.bins) for row in rows if row.visit is not None}
     visits = [told[visit] for visit in await _ordered(call, query.study, told)]
     return Descriptions(await _told(call, *asked, rows[0]), visits, list(rows[0].edges or ()))
 
@@ -288,7 +209,7 @@ async def get_retest(call: Call[RetestQuery, Nothing]) -> RetestTold:
         found.pearson,
         found.icc,
         pairs,
-        _grid(row, query.cells),
+        grid_told(row, query.cells),
     )
 
 
@@ -352,33 +273,6 @@ async def _asked(call: Call[Any, Nothing]) -> tuple[Variable, Wanted]:
     if name not in SCORES:
         raise NotFound(f"There is no score {name}: GET /api/research/statistics lists them.")
     return SCORES[name], wanted
-
-
-def _visit(row: Any, bins: int) -> VisitTold:
-    """A row of `select_descriptions`."""
-    lower, median, upper = row.quartiles or (None, None, None)
-    counts = [0] * (bins if row.edges else 0)
-    for bucket, people in zip(row.buckets or (), row.people or (), strict=True):
-        counts[bucket - 1] = people
-    missing = row.total - row.n
-    return VisitTold(
-        n=row.n,
-        missing=missing,
-        mean=row.mean,
-        sd=row.sd,
-        median=median,
-        lower_quartile=lower,
-        upper_quartile=upper,
-        visit=row.visit,
-        bins=counts,
-    )
-
-
-def _grid(row: Any, cells: int) -> Grid | None:
-    if not cells or row.cells is None:
-        return None
-    places = [divmod(cell, cells + 1) for cell in sorted(row.cells)]
-    return Grid(row.low, row.high, places)
 
 
 async def _told(call: Call[Any, Nothing], variable: Variable, wanted: Wanted, row: Any) -> SampleTold:

@@ -34,7 +34,7 @@ RETEST = api("GET", "/api/research/statistics/{score}/retest")
 POLICY = api("GET", "/api/studies/{study}/research-policy")
 
 BELOW: Final = f"{PATH}/research/{{study}}"
-AT_ONCE: Final = 20_000
+AT_ONCE: Final = 500
 """Sessions: the numbers of more come after the page."""
 _FEWEST_BINS: Final = 6
 _MOST_BINS: Final = 24

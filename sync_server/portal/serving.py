@@ -135,9 +135,7 @@ class Served:
         shown = {**values, "answer": answered}
         return self._response(request, who, look, shown, template=form.shows or self._page.template)
 
-    def _part(
-        self, request: web.Request, part: str, who: Who, look: Look, values: Values
-    ) -> web.Response:
+    def _part(self, request: web.Request, part: str, who: Who, look: Look, values: Values) -> web.Response:
         context = context_of(request, self._page, who, look, values)
         [html] = request.app[RENDERING].parts(self._page.template, (part,), who.texts, context)
         return page_response(html)

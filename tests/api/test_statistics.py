@@ -81,7 +81,11 @@ async def test_scores_are_listed_with_those_who_have_a_value_by_visit(api: Api) 
     sessions = 24 * 2 + 5
     assert (await api.get(PATH, study="SRO", most_sessions=str(sessions))).body == answer.body
     large = (await api.get(PATH, study="SRO", most_sessions=str(sessions - 1))).body
-    assert (answer.body["counted"], large["counted"], large["visits"]) == (True, False, ["baseline", "retest"])
+    assert (answer.body["counted"], large["counted"], large["visits"]) == (
+        True,
+        False,
+        ["baseline", "retest"],
+    )
     assert all(not score["participants"] for score in large["scores"])
     assert large["sites"] == answer.body["sites"]
 

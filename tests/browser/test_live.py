@@ -4,7 +4,7 @@ import asyncio
 
 import psycopg
 import pytest
-from playwright.async_api import Request, expect
+from playwright.async_api import Request, Route, expect
 
 from tests.browser.accessibility import assert_accessible
 from tests.browser.conftest import Visit
@@ -92,3 +92,45 @@ async def _a_silent_line_is_given_up(listens: Visitor) -> None:
     async with page.expect_request(goes_on):
         await page.clock.fast_forward(10_000)
     await live.wait_for()
+
+
+async def test_the_numbers_of_a_large_study_come_after_its_page_and_can_be_asked_for_again(
+    visit: Visit, portal: Portal
+) -> None:
+    portal.join("lars@example.org", everywhere="admin")
+    looks = await visit()
+    with portal.connect() as connection:
+        connection.execute("INSERT INTO studies (code) VALUES ('LARGE')")
+        connection.execute(
+            "INSERT INTO sessions (site, id, study, participant, status, started_at, rev)"
+            " SELECT 'lima', 'large-' || n, 'LARGE', 'l' || n, 'completed', now(), '1-a'"
+            " FROM generate_series(1, 501) n"
+        )
+        try:
+            await looks.open("/portal/research")
+            await sign_in(looks, "lars@example.org")
+            page, arrives = looks.page, asyncio.Event()
+
+            async def hold(route: Route) -> None:
+                await arrives.wait()
+                await route.abort()
+
+            await page.route("**part=results", hold)
+            await looks.open("/portal/research/LARGE")
+            part = page.locator("[data-part=results]")
+            await page.get_by_role("status").get_by_text("being computed").wait_for()
+            assert await part.get_attribute("aria-busy") == "true"
+            await assert_accessible(looks)
+            arrives.set()
+            await page.get_by_role("alert").get_by_text("It did not arrive").wait_for()
+            assert await part.get_attribute("aria-busy") == "false"
+            await page.unroute("**part=results")
+            await page.get_by_role("button", name="Try again").press("Enter")
+            await page.get_by_text("No score has been measured").wait_for()
+            focused = await page.evaluate("document.activeElement.textContent")
+            assert focused == "Quality flags"
+            await assert_accessible(looks)
+            looks.complaints[:] = [each for each in looks.complaints if "part=results" not in each]
+        finally:
+            connection.execute("DELETE FROM sessions WHERE study = 'LARGE'")
+            connection.execute("DELETE FROM studies WHERE code = 'LARGE'")

@@ -30,5 +30,5 @@ def test_people_with_one_value_are_in_the_middle() -> None:
 
 
 def test_many_people_are_no_large_page() -> None:
-    plot = scatter(0, 10, itertools.product(range(CELLS + 1), repeat=2))
+    plot = scatter(0, 10, itertools.product(range(CELLS + 1), range(CELLS + 1)))
     assert len(plot.dots) < 50_000

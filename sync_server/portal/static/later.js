@@ -43,6 +43,10 @@ export function bringLater(part, enhance) {
       heading.focus();
     }
   };
-  part.querySelector("[data-later-again]").addEventListener("click", ask);
+  part.querySelector("[data-later-again]").addEventListener("click", () => {
+    ask();
+    waits.tabIndex = -1;
+    waits.focus();
+  });
   ask();
 }
