@@ -83,4 +83,6 @@ visits = Table(
     Index(None, "site", "due_on"),
     # A study's visits in the order of its list, which is also what the list's total is counted by.
     Index(None, "study", "due_on", "participant", "code"),
+    # Those in a state: on the way to the first that is due, the other one passes all that are done.
+    Index(None, "study", "state", "due_on", "participant", "code"),
 )
