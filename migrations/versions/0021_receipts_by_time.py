@@ -1,7 +1,7 @@
 """Receipts of a site by their time: how long the oldest waits is asked of each site that is shown.
 
-Online: an index, which holds up pushes while it is made. Where the ingest log is large, make it before, without
-holding up anything: CREATE INDEX CONCURRENTLY ix_ingest_log_site_received_at ON ingest_log (site, received_at).
+Online: an index, which holds up pushes while it is made. Where the ingest log is large, make it before, with
+CREATE INDEX CONCURRENTLY ix_ingest_log_site_received_at ON ingest_log (site, received_at).
 
 Revision ID: 0021
 Revises: 0020

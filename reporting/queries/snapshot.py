@@ -4,12 +4,12 @@ The projector replaces a session's rows as a whole while people read. Under the 
 could get a session from before and its scores from after, or a total that its pages do not add up to.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Generic, TypeVar
 
 import msgspec
-from sqlalchemy import Select, func, select
+from sqlalchemy import ColumnElement, Select, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 Row = TypeVar("Row", bound=msgspec.Struct)
@@ -38,9 +38,29 @@ async def snapshot(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 
 
 async def list_page(
-    connection: AsyncConnection, row_type: type[Row], matching: Select[*tuple[Any, ...]], page: Page
+    connection: AsyncConnection,
+    row_type: type[Row],
+    matching: Select[*tuple[Any, ...]],
+    page: Page,
+    *,
+    identity: Sequence[ColumnElement[Any]] = (),
 ) -> Listed[Row]:
-    """The page of `matching` (ordered, its columns in the order of the row type's fields), and its total."""
+    """The page of `matching` (ordered, its columns in the order of the row type's fields), and its total.
+    `identity`: the columns that tell its rows apart, see `part_of`.
+    """
     total = await connection.scalar(select(func.count()).select_from(matching.order_by(None).subquery()))
-    part = await connection.execute(matching.limit(page.size).offset((page.number - 1) * page.size))
+    part = await connection.execute(part_of(matching, page, identity))
     return Listed(rows=[row_type(*row) for row in part], total=total or 0)
+
+
+def part_of(
+    matching: Select[*tuple[Any, ...]], page: Page, identity: Sequence[ColumnElement[Any]] = ()
+) -> Select[*tuple[Any, ...]]:
+    """Statement: the page of `matching`. Postgres computes and joins also what it passes over on its way to a
+    page: with `identity` it passes over these columns only, and looks for the rest of those that are shown.
+    """
+    skipped = (page.number - 1) * page.size
+    if not identity or not skipped:
+        return matching.limit(page.size).offset(skipped)
+    shown = matching.with_only_columns(*identity).limit(page.size).offset(skipped)
+    return matching.where(tuple_(*identity).in_(shown))

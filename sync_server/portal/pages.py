@@ -154,10 +154,10 @@ class Look:
         except NotAllowed:
             return None
 
-    def offer(self, form: Form, field: str, choices: Iterable[tuple[str, str]]) -> None:
-        """What can be picked in a field: values, and what they are called."""
+    def offer(self, form: Form, field: str, choices: Iterable[tuple[str, str]] | None) -> None:
+        """What can be picked in a field: values, and what they are called; None: too many, it is put in."""
         filled = self.forms[form.name]
-        filled.choices = {**filled.choices, field: list(choices)}
+        filled.choices = {**filled.choices, field: None if choices is None else list(choices)}
 
     def fill(self, form: Form, row_version: int | None = None, **values: Any) -> None:
         """Put what there is now into a form; `row_version` is that of what the form changes."""
