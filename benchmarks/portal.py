@@ -204,7 +204,7 @@ def _addresses(url: str) -> list[Address]:
         "session": session,
         "quarantined": session,
         "deep_people": people // 50,
-        "deep_visits": visits // 100,
+        "deep_visits": visits // 80,
         "deep_audit": audit // 50,
     }
     ids = {"replication_job": replication, "job": job}

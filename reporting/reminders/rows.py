@@ -153,14 +153,15 @@ def delete_template(study: str, rule: str, language: str) -> Delete:
     return delete(reminder_templates).where(_tpl.study == study, one_template(rule, language))
 
 
-def select_opt_outs(study: str, scope: Scope) -> Select[*tuple[Any, ...]]:
-    """Statement: the fields of OptOutRow of a study, of participants in the scope."""
+def select_opt_outs(study: str, scope: Scope, participant: str | None = None) -> Select[*tuple[Any, ...]]:
+    """Statement: the fields of OptOutRow of a study, of participants in the scope, or of one of them."""
     p = participants.c
-    return (
+    statement = (
         select(_out.study, _out.participant, p.site, _out.channel, _out.at, _out.by_whom)
         .join(participants, and_(p.study == _out.study, p.code == _out.participant))
         .where(_out.study == study, within(scope, study=p.study, site=p.site))
     )
+    return statement if participant is None else statement.where(_out.participant == participant)
 
 
 def opt_out(study: str, participant: str, channel: str, by_whom: str) -> ReturningInsert[str]:

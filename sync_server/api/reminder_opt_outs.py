@@ -40,7 +40,7 @@ from reporting.visits.statements import lock_participants
 from sync_server.api.acts import Reason
 from sync_server.api.bodies import read_loose_form
 from sync_server.api.call import Call, ListQuery, Nothing, PageOf
-from sync_server.api.parameters import read_query
+from sync_server.api.parameters import Text, read_query
 from sync_server.api.reminder_rules import require_seen
 from sync_server.api.route import Route, delete, get, plain, put
 from sync_server.caller_address import caller_address
@@ -81,6 +81,12 @@ _DONE: Final = """<h1>Done</h1>
 <p lang="fr">Vous ne recevrez plus de rappels. Si vous changez d'avis, dites-le à votre équipe d'étude."""
 
 
+class OptOutsQuery(ListQuery, frozen=True, kw_only=True):
+    """Of one participant, or of all."""
+
+    participant: Text | None = None
+
+
 class OptOutQuery(msgspec.Struct, frozen=True, kw_only=True):
     """The token of the link."""
 
@@ -100,9 +106,9 @@ class OptingIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: Reason
 
 
-async def list_opt_outs(call: Call[ListQuery, Nothing]) -> PageOf[OptOutRow]:
+async def list_opt_outs(call: Call[OptOutsQuery, Nothing]) -> PageOf[OptOutRow]:
     """Participants of a study who want no reminders, by which channel, and who said so."""
-    matching = select_opt_outs(require_seen(call), call.caller.scope("visits.read"))
+    matching = select_opt_outs(require_seen(call), call.caller.scope("visits.read"), call.query.participant)
     return await call.page(OptOutRow, matching, sortable=OPT_OUT_SORTABLE, key=OPT_OUT_KEY)
 
 

@@ -191,7 +191,7 @@ async def participant(look: Look) -> Values:
     consent = await look.ask(CONSENT)
     forms = [each.form for each in consent.forms if each.form is not None]
     look.offer(WITHDRAW_CONSENT, "form_id", [(each, each) for each in forms])
-    opt_outs = [each for each in (await look.ask(OPT_OUTS, per_page=MOST)).data if each.participant == code]
+    opt_outs = (await look.ask(OPT_OUTS, participant=code, per_page=MOST)).data
     channels = [(each.channel, look.texts.named("choice.channel", each.channel)) for each in opt_outs]
     look.offer(REMINDERS_AGAIN, "channel", channels)
     return {

@@ -137,6 +137,10 @@ class ReminderFilters(msgspec.Struct, frozen=True, kw_only=True):
     page: Text = "1"
 
 
+_PER_PAGE = 30
+"""Each of them can be cancelled, by a form of its own."""
+
+
 async def reminders(look: Look) -> Values:
     """Rules, settings, and reminders by their time."""
     row = await look.ask(STUDY)
@@ -152,11 +156,12 @@ async def reminders(look: Look) -> Values:
         sender_name=settings.sender_name,
         language_of_texts=settings.language,
     )
+    wanted = msgspec.structs.asdict(look.filters)
     return {
         "row": row,
         "rules": rules,
         "settings": settings,
-        "listed": await look.ask(REMINDERS, study=row.code, **msgspec.structs.asdict(look.filters)),
+        "listed": await look.ask(REMINDERS, study=row.code, per_page=_PER_PAGE, **wanted),
         "opt_outs": (await look.ask(OPT_OUTS, per_page=1)).pagination.total,
         "states": [(each, look.texts.named("reminder_state", each)) for each in STATES],
         "rule_choices": [(each.code, each.code) for each in rules],

@@ -24,7 +24,7 @@ CHANGE = api("PATCH", "/api/visits/{study}/{participant}/{visit}")
 STATES = ("planned", "due", "completed", "missed", "cancelled")
 VIEWS: Final = {"week": 7, "month": 31}
 """How many days ahead a view shows; `overdue` and `all` are the others."""
-PER_PAGE: Final = 100
+PER_PAGE: Final = 80
 
 MOVE = Form(
     name="move_visit",
