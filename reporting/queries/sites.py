@@ -188,7 +188,8 @@ def worst_first() -> tuple[ColumnElement[Any], ...]:
     return rank, here
 
 
-BY_NAME = (_known.c.site,)
+SITE = _known.c.site
+BY_NAME = (SITE,)
 
 SORTABLE = {
     "site": _known.c.site,

@@ -4,13 +4,15 @@ The projector replaces a session's rows as a whole while people read. Under the 
 could get a session from before and its scores from after, or a total that its pages do not add up to.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Generic, TypeVar
 
 import msgspec
-from sqlalchemy import Select, func, select
+from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from reporting.queries.listing import backwards
 
 Row = TypeVar("Row", bound=msgspec.Struct)
 
@@ -38,9 +40,30 @@ async def snapshot(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 
 
 async def list_page(
-    connection: AsyncConnection, row_type: type[Row], matching: Select[*tuple[Any, ...]], page: Page
+    connection: AsyncConnection,
+    row_type: type[Row],
+    matching: Select[*tuple[Any, ...]],
+    page: Page,
+    *,
+    order: Sequence[ColumnElement[Any]] = (),
+    row: ColumnElement[Any] | None = None,
 ) -> Listed[Row]:
-    """The page of `matching` (ordered, its columns in the order of the row type's fields), and its total."""
-    total = await connection.scalar(select(func.count()).select_from(matching.order_by(None).subquery()))
-    part = await connection.execute(matching.limit(page.size).offset((page.number - 1) * page.size))
-    return Listed(rows=[row_type(*row) for row in part], total=total or 0)
+    """The page of `matching` (its columns in the order of the row type's fields), and its total.
+
+    `order`: where `matching` is in none yet. A page in the second half is then read from the end, so that
+    pages in the middle are the slowest. `row`: what tells the rows apart. What comes before the page is then
+    passed over by it and the order alone, and everything else is asked for rows of the page.
+    """
+    total = await connection.scalar(select(func.count()).select_from(matching.order_by(None).subquery())) or 0
+    before = (page.number - 1) * page.size
+    size = min(page.size, total - before)
+    if size <= 0:
+        return Listed(rows=[], total=total)
+    is_backwards = bool(order) and before > total // 2
+    passed = total - before - size if is_backwards else before
+    wanted = matching.order_by(*(backwards(order) if is_backwards else order)).limit(size).offset(passed)
+    if row is not None:
+        rows = wanted.with_only_columns(row, maintain_column_froms=True).subquery()
+        wanted = matching.where(row.in_(select(*rows.c))).order_by(*order)
+    found = [row_type(*each) for each in await connection.execute(wanted)]
+    return Listed(rows=found[::-1] if is_backwards and row is None else found, total=total)

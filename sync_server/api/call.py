@@ -26,7 +26,7 @@ from sqlalchemy import ColumnElement, Select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reporting.audit import record_entry
-from reporting.queries.listing import NotSortable, Order, in_order
+from reporting.queries.listing import NotSortable, Order, order_of
 from reporting.queries.snapshot import list_page
 from sync_server.api.acts import audited
 from sync_server.api.answers import Pagination
@@ -129,9 +129,10 @@ class Call(Generic[Query, Body]):
         *,
         sortable: Mapping[str, ColumnElement[Any]],
         key: Sequence[ColumnElement[Any]],
+        row: ColumnElement[Any] | None = None,
     ) -> PageOf[Row]:
         """The wanted page of `matching` (columns in the order of the row type's fields), in the wanted order;
-        the query is a ListQuery. Raises InvalidRequest.
+        the query is a ListQuery. `row`: see `list_page`. Raises InvalidRequest.
         """
         query = self.query
         if not isinstance(query, ListQuery):
@@ -141,10 +142,12 @@ class Call(Generic[Query, Body]):
             raise InvalidRequest(f"Unknown field: {', '.join(unknown)}.", details={"unknown": unknown})
         order = None if query.sort is None else Order(query.sort, descending=query.order == "desc")
         try:
-            statement = in_order(matching, order, sortable=sortable, key=key)
+            in_order = order_of(order, sortable=sortable, key=key)
         except NotSortable as error:
             raise InvalidRequest(f"sort: {error}.", details={"parameter": "sort"}) from error
-        listed = await list_page(self.connection, row_type, statement, query.wanted_page)
+        listed = await list_page(
+            self.connection, row_type, matching, query.wanted_page, order=in_order, row=row
+        )
         pages = -(-listed.total // query.per_page)
         return PageOf(listed.rows, Pagination(query.page, query.per_page, listed.total, pages))
 

@@ -8,6 +8,7 @@ import msgspec
 
 from reporting.queries.sites import (
     BY_NAME,
+    SITE,
     SORTABLE,
     DeviceRow,
     SiteRow,
@@ -40,7 +41,7 @@ async def get_sites(call: Call[SitesQuery, Nothing]) -> PageOf[SiteRow]:
     if study is not None and not scope.sees_study(study):
         raise NotFound(f"There is no study {study}.")
     found = select_sites(scope, study=study, q=call.query.q, only=wanted_fields(call.query))
-    return await call.page(SiteRow, found, sortable=SORTABLE, key=BY_NAME)
+    return await call.page(SiteRow, found, sortable=SORTABLE, key=BY_NAME, row=SITE)
 
 
 async def get_site(call: Call[Nothing, Nothing]) -> SiteAnswer:
