@@ -63,7 +63,7 @@ async def list_page(
     passed = total - before - size if is_backwards else before
     wanted = matching.order_by(*(backwards(order) if is_backwards else order)).limit(size).offset(passed)
     if row is not None:
-        rows = wanted.with_only_columns(row, maintain_column_froms=True).subquery()
+        rows = wanted.with_only_columns(row).subquery()
         wanted = matching.where(row.in_(select(*rows.c))).order_by(*order)
     found = [row_type(*each) for each in await connection.execute(wanted)]
     return Listed(rows=found[::-1] if is_backwards and row is None else found, total=total)

@@ -81,4 +81,5 @@ visits = Table(
     Index("ix_visits_open_due_on", "due_on", postgresql_where=text("state IN ('planned', 'due')")),
     Index("ix_visits_planned_window_from", "window_from", postgresql_where=text("state = 'planned'")),
     Index(None, "site", "due_on"),
+    Index(None, "study", "state", "completed_on", "site"),
 )
