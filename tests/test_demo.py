@@ -16,7 +16,7 @@ from tests.gateway.processes import invoke
 LAUNCHER = [sys.executable, "-m", "tests.demo_servers"]
 # Says that it is there, then what ends it; its lifeline sends SIGTERM.
 WAITS = """
-import signal, sys
+import signal, sys, time
 from sync_server.embedded.lifeline import watch_lifeline
 watch_lifeline()
 heard = []
@@ -24,7 +24,7 @@ for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     signal.signal(number, lambda number, frame: heard.append(number))
 print("there", flush=True)
 while not heard:
-    signal.pause()
+    time.sleep(0.02)  # one that comes just before signal.pause() would be waited for ever
 print("heard", *map(int, heard), flush=True)
 sys.exit(7)
 """
@@ -32,7 +32,10 @@ sys.exit(7)
 
 @contextmanager
 def launched(*command: str) -> Iterator["subprocess.Popen[str]"]:
+    # What these tests were started with, such as `nohup`, is not what the launcher is to find.
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     process = subprocess.Popen([*LAUNCHER, *command], stdout=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGHUP, before)
     try:
         yield process
     finally:

@@ -12,13 +12,13 @@ Seen: 30 and 47 MB with a million audit entries, 10 MB with 319,000 visits. From
 more index entries, each change of a visit one more; tablets' pushes write none.
 
 Revision ID: 0023
-Revises: 0021
+Revises: 0022
 """
 
 from alembic import op
 
 revision = "0023"
-down_revision = "0021"
+down_revision = "0022"
 branch_labels = None
 depends_on = None
 

@@ -19,7 +19,8 @@ A tablet's clock is what times are compared by where the same tablet signed and 
 times are.
 """
 
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any, Final, Literal
 
 from sqlalchemy import (
     ARRAY,
@@ -27,6 +28,7 @@ from sqlalchemy import (
     ColumnElement,
     FromClause,
     ScalarSelect,
+    Text,
     and_,
     case,
     exists,
@@ -37,11 +39,13 @@ from sqlalchemy import (
     select,
     true,
 )
-from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy.dialects.postgresql import aggregate_order_by, array
 from sqlalchemy.sql.selectable import LateralFromClause
 
 from reporting.tables import consent_forms, consent_withdrawals, consents
 from reporting.tables.base import Timestamp
+
+_WORST_FIRST: Final = ("withdrawn", "none", "outdated", "valid")
 
 State = Literal["none", "valid", "outdated", "withdrawn"]
 
@@ -122,15 +126,10 @@ def _state_of_form(
         .correlate_except(withdrawal)
     )
     is_current = or_(required.c.least.is_(None), signed.c.form_version >= required.c.least)
+    # One reference to what is looked up for each consent: Postgres looks again for each that is written.
+    best = func.min(case((is_withdrawn, 3), (is_current, 1), else_=2))
     return (
-        select(
-            case(
-                (func.bool_or(and_(is_current, ~is_withdrawn)), "valid"),
-                (func.bool_or(~is_withdrawn), "outdated"),
-                (func.count() > 0, "withdrawn"),
-                else_="none",
-            )
-        )
+        select(func.coalesce(_named(("valid", "outdated", "withdrawn"), best), "none"))
         .where(
             signed.c.study == study,
             signed.c.participant == participant,
@@ -150,10 +149,16 @@ def consent_state(study: Column, participant: Column) -> ScalarSelect[Any]:
 
 
 def worst(state: Column) -> Column:
-    """Aggregate: the state in the study, of the states of its required forms."""
-    return case(
-        (func.bool_or(state == "withdrawn"), "withdrawn"),
-        (func.bool_or(state == "none"), "none"),
-        (func.bool_or(state == "outdated"), "outdated"),
-        else_="valid",
-    )
+    """Aggregate: the state in the study, of the states of its required forms. Names the state once: it is a
+    look at the consents for each time.
+    """
+    of_states = func.array_position(_texts(_WORST_FIRST), state)
+    return func.coalesce(_named(_WORST_FIRST, func.min(of_states)), "valid")
+
+
+def _named(names: Sequence[str], number: Column) -> Column:
+    return _texts(names)[number]
+
+
+def _texts(names: Sequence[str]) -> Column:
+    return array([literal_column(f"'{name}'", Text) for name in names])

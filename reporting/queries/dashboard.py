@@ -171,7 +171,8 @@ def _select_coming(scope: Scope, today: Mapping[str, date]) -> Select[Any]:
         )
         for each, zones in by_day.items()
     ]
-    return select_visits(today, scope, VisitFilter()).where(v.state.in_(OPEN), or_(*coming))
+    there = select_visits(today, scope, VisitFilter()).outerjoin(sites, sites.c.code == v.site)
+    return there.where(v.state.in_(OPEN), or_(*coming))
 
 
 async def _coming(connection: AsyncConnection, matching: Select[Any]) -> SomeVisits:

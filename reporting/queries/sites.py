@@ -110,11 +110,13 @@ def select_sites(
     *,
     study: str | None = None,
     q: str | None = None,
+    codes: Collection[str] | None = None,
     only: Collection[str] | None = None,
 ) -> Select[*tuple[Any, ...]]:
     """Statement: the fields of SiteRow of every site of the scope that is set up, projected, tried, or
     has a device; in no order. Of one site, of those at which a study runs, of those whose code or name has a
-    text in it. Fields that are not `only` wanted are NULL: most of a site's are counted for each.
+    text in it, of those with one of these codes. Fields that are not `only` wanted are NULL: most
+    of a site's are counted for each.
     """
     columns = _site_columns()
     if only is not None:
@@ -138,6 +140,8 @@ def select_sites(
     if q is not None:
         found = (column.icontains(q, autoescape=True) for column in (_known.c.site, sites.c.name))
         statement = statement.where(or_(*found))
+    if codes is not None:
+        statement = statement.where(_known.c.site.in_(codes))
     return statement if site is None else statement.where(_known.c.site == site)
 
 
@@ -188,8 +192,7 @@ def worst_first() -> tuple[ColumnElement[Any], ...]:
     return rank, here
 
 
-SITE = _known.c.site
-BY_NAME = (SITE,)
+BY_NAME = (_known.c.site,)
 
 SORTABLE = {
     "site": _known.c.site,

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Generic, TypeVar
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy import ColumnElement, Select, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from reporting.queries.listing import backwards
@@ -46,24 +46,45 @@ async def list_page(
     page: Page,
     *,
     order: Sequence[ColumnElement[Any]] = (),
-    row: ColumnElement[Any] | None = None,
+    identity: Sequence[ColumnElement[Any]] = (),
 ) -> Listed[Row]:
     """The page of `matching` (its columns in the order of the row type's fields), and its total.
-
-    `order`: where `matching` is in none yet. A page in the second half is then read from the end, so that
-    pages in the middle are the slowest. `row`: what tells the rows apart. What comes before the page is then
-    passed over by it and the order alone, and everything else is asked for rows of the page.
+    `order`: where `matching` is in none yet. `identity`: the columns that tell its rows apart, see `part_of`.
     """
     total = await connection.scalar(select(func.count()).select_from(matching.order_by(None).subquery())) or 0
-    before = (page.number - 1) * page.size
-    size = min(page.size, total - before)
-    if size <= 0:
-        return Listed(rows=[], total=total)
-    is_backwards = bool(order) and before > total // 2
-    passed = total - before - size if is_backwards else before
-    wanted = matching.order_by(*(backwards(order) if is_backwards else order)).limit(size).offset(passed)
-    if row is not None:
-        rows = wanted.with_only_columns(row).subquery()
-        wanted = matching.where(row.in_(select(*rows.c))).order_by(*order)
-    found = [row_type(*each) for each in await connection.execute(wanted)]
-    return Listed(rows=found[::-1] if is_backwards and row is None else found, total=total)
+    if order and (page.number - 1) * page.size > total // 2:
+        found = await connection.execute(end_of(matching, page, order, identity, total))
+        return Listed(rows=[row_type(*row) for row in found][::-1], total=total)
+    part = await connection.execute(part_of(matching.order_by(*order), page, identity))
+    return Listed(rows=[row_type(*row) for row in part], total=total)
+
+
+def end_of(
+    matching: Select[*tuple[Any, ...]],
+    page: Page,
+    order: Sequence[ColumnElement[Any]],
+    identity: Sequence[ColumnElement[Any]],
+    total: int,
+) -> Select[*tuple[Any, ...]]:
+    """Statement: a page of the second half, backwards: less is passed over on the way from the end."""
+    passed = (page.number - 1) * page.size
+    size = max(0, min(page.size, total - passed))
+    return _part(matching.order_by(*backwards(order)), total - passed - size if size else 0, size, identity)
+
+
+def part_of(
+    matching: Select[*tuple[Any, ...]], page: Page, identity: Sequence[ColumnElement[Any]] = ()
+) -> Select[*tuple[Any, ...]]:
+    """Statement: the page of `matching`. Postgres computes and joins also what it passes over on its way to a
+    page: with `identity` it passes over these columns only, and looks for the rest of those that are shown.
+    """
+    return _part(matching, (page.number - 1) * page.size, page.size, identity)
+
+
+def _part(
+    matching: Select[*tuple[Any, ...]], passed: int, size: int, identity: Sequence[ColumnElement[Any]]
+) -> Select[*tuple[Any, ...]]:
+    if not identity or not passed:
+        return matching.limit(size).offset(passed)
+    shown = matching.with_only_columns(*identity).limit(size).offset(passed)
+    return matching.where(tuple_(*identity).in_(shown))

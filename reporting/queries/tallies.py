@@ -58,7 +58,7 @@ def _select_by(columns: tuple[Any, ...]) -> Select[Any]:
 
 
 def select_tallies(by_day: Select[Any], first_week: date) -> Any:
-    """Statement: (study, state, null, number), then (null, null, week, number), of (study, state, day, number)."""
+    """Statement: (study, state, null, number), then (null, null, week, number)."""
     t = by_day.cte("by_day").c
     week = func.greatest(cast(func.date_trunc("week", t.day), Date), first_week)
     number = func.sum(t.number)

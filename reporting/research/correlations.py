@@ -55,6 +55,14 @@ class Reliability(NamedTuple):
     icc: Correlation
 
 
+class MeanSquares(NamedTuple):
+    """Of the two-way analysis of variance without replication, in any unit."""
+
+    participants: float
+    occasions: float
+    error: float
+
+
 def retest_reliability(pairs: Iterable[Pair], *, confidence: float = CONFIDENCE) -> Reliability:
     """Both coefficients over the pairs that are complete."""
     complete = complete_pairs(pairs)
@@ -71,14 +79,21 @@ def pearson(
 
     ValueError for sequences of different length and a confidence outside (0, 1).
     """
-    critical = critical_value(confidence)
     _, x, y = complete_pairs(zip(first, second, strict=True))
     n = len(x)
     if n < _FEWEST_PAIRS or is_constant(x) or is_constant(y):
-        return Correlation(n, None, None)
+        return pearson_of(n, None, confidence=confidence)
     dx, dy = scaled(centred(x)), scaled(centred(y))
     product = math.fsum(a * b for a, b in zip(dx, dy, strict=True))
     r = product / math.sqrt(math.fsum(a * a for a in dx) * math.fsum(b * b for b in dy))
+    return pearson_of(n, r, confidence=confidence)
+
+
+def pearson_of(n: int, r: float | None, *, confidence: float = CONFIDENCE) -> Correlation:
+    """`pearson` of `n` complete pairs that correlate so; None: one of the two is constant."""
+    critical = critical_value(confidence)
+    if r is None or n < _FEWEST_PAIRS:
+        return Correlation(n, None, None)
     r = min(max(r, -1.0), 1.0)
     if n == _FEWEST_PAIRS or math.isclose(abs(r), 1.0, rel_tol=1e-12):
         return Correlation(n, r, None)
@@ -96,16 +111,21 @@ def icc_2_1(rows: Sequence[Sequence[float | None]], *, confidence: float = CONFI
     differ less than their own occasions do, and of few people it may even be below -1: read it as none.
     ValueError for rows of different length and a confidence outside (0, 1).
     """
-    tail = upper_tail(confidence)
     if len({len(row) for row in rows}) > 1 or any(len(row) < 2 for row in rows):
         msg = "each participant needs the same number of occasions, two at least"
         raise ValueError(msg)
     complete = [known for row in rows for total, known in [known_values(row)] if len(known) == total]
     n = len(complete)
     if n < _FEWEST_PAIRS or is_constant([value for row in complete for value in row]):
+        return icc_of(n, 2, None, confidence=confidence)
+    return icc_of(n, len(complete[0]), _mean_squares(_scaled_rows(complete)), confidence=confidence)
+
+
+def icc_of(n: int, k: int, squares: MeanSquares | None, *, confidence: float = CONFIDENCE) -> Correlation:
+    """`icc_2_1` of `n` participants at `k` occasions; None: all values are the same."""
+    tail = upper_tail(confidence)
+    if squares is None or n < _FEWEST_PAIRS:
         return Correlation(n, None, None)
-    k = len(complete[0])
-    squares = _mean_squares(_scaled_rows(complete))
     spread = k * squares.occasions + (k * n - k - n) * squares.error
     whole = n * squares.participants + spread
     if whole <= 0:
@@ -121,13 +141,7 @@ def _scaled_rows(rows: Sequence[Sequence[float]]) -> list[Sequence[float]]:
     return [flat[start : start + k] for start in range(0, len(flat), k)]
 
 
-class _MeanSquares(NamedTuple):
-    participants: float
-    occasions: float
-    error: float
-
-
-def _mean_squares(rows: Sequence[Sequence[float]]) -> _MeanSquares:
+def _mean_squares(rows: Sequence[Sequence[float]]) -> MeanSquares:
     """Of the two-way analysis of variance without replication."""
     n, k = len(rows), len(rows[0])
     grand = mean_of([value for row in rows for value in row])
@@ -138,14 +152,14 @@ def _mean_squares(rows: Sequence[Sequence[float]]) -> _MeanSquares:
         for row, of_row in zip(rows, of_rows, strict=True)
         for value, of_column in zip(row, of_columns, strict=True)
     ]
-    return _MeanSquares(
+    return MeanSquares(
         k * math.fsum(each * each for each in of_rows) / (n - 1),
         n * math.fsum(each * each for each in of_columns) / (k - 1),
         math.fsum(each * each for each in error) / ((n - 1) * (k - 1)),
     )
 
 
-def _icc_interval(value: float, squares: _MeanSquares, n: int, k: int, tail: float) -> Interval | None:
+def _icc_interval(value: float, squares: MeanSquares, n: int, k: int, tail: float) -> Interval | None:
     if math.isclose(value, 1.0, rel_tol=1e-12) or not squares.participants:
         return None
     a = k * value / (n * (1 - value)) * squares.occasions

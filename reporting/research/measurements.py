@@ -123,7 +123,7 @@ def select_measurements(variables: Iterable[Variable], wanted: Wanted) -> Select
     """Statement: rows of task, score and the fields of Measurement, score by score: all sessions that have
     the task.
     """
-    session, flags = session_rows(Audience.IDENTIFIED, wanted).subquery("s"), _select_serious().subquery("f")
+    session, flags = session_rows(Audience.IDENTIFIED, wanted).subquery("s"), select_serious().subquery("f")
     s, c, f = session.c, scores.c, flags.c
     key = c.task, c.name, s.site, s.key_session
     return (
@@ -136,7 +136,7 @@ def select_measurements(variables: Iterable[Variable], wanted: Wanted) -> Select
             s.key_session,
             s.started_at,
             s.status == "completed",
-            func.coalesce(or_(f.on_session, _task_run(c) == any_(f.on_runs)), False),
+            func.coalesce(or_(f.on_session, task_run(c) == any_(f.on_runs)), False),
             c.value,
             c.scoring_version,
         )
@@ -151,7 +151,7 @@ def select_measurements(variables: Iterable[Variable], wanted: Wanted) -> Select
     )
 
 
-def _select_serious() -> Select[Any]:
+def select_serious() -> Select[Any]:
     """Statement: sessions with serious flags, a row each: whether one is on the session, and on which runs.
 
     Not asked for each score: of a large study that is a million times.
@@ -162,14 +162,14 @@ def _select_serious() -> Select[Any]:
             q.site,
             q.session_id,
             func.bool_or(q.task.is_(None)).label("on_session"),
-            func.array_agg(_task_run(q), type_=ARRAY(Text)).filter(q.task.is_not(None)).label("on_runs"),
+            func.array_agg(task_run(q), type_=ARRAY(Text)).filter(q.task.is_not(None)).label("on_runs"),
         )
         .where(q.code.in_(SERIOUS))
         .group_by(q.site, q.session_id)
     )
 
 
-def _task_run(columns: Any) -> ColumnElement[str]:
+def task_run(columns: Any) -> ColumnElement[str]:
     """A task run of a session as one text."""
     run: ColumnElement[str] = columns.task.op("||", return_type=Text())("/").op("||", return_type=Text())(
         cast(columns.run, Text)
@@ -186,6 +186,13 @@ def select_counts(wanted: Wanted) -> Select[Any]:
         .where(s.status == "completed", s.visit.is_not(None), c.value.is_not(None))
         .group_by(c.task, c.name, s.visit)
     )
+
+
+def select_has_no_more(wanted: Wanted, most: int) -> Select[Any]:
+    """Statement: whether there are no more than so many sessions; more than one above are not read."""
+    s = session_rows(Audience.IDENTIFIED, wanted).subquery("s").c
+    read = select(s.key_session).limit(most + 1).subquery("read")
+    return select(func.count() <= most).select_from(read)
 
 
 def select_participant(shown: str, audience: Audience, wanted: Wanted) -> Select[Any]:

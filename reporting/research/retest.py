@@ -11,17 +11,24 @@ nothing is answered: the percentile of one of eight says little, and a reliabili
 | reliability below 0 or of 1, or nobody differs | no change: `undefined` |
 """
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
-from reporting.research.correlations import Correlation, retest_reliability
+from reporting.research.correlations import (
+    Correlation,
+    MeanSquares,
+    icc_of,
+    pearson_of,
+    retest_reliability,
+)
 from reporting.research.measurements import Sample
 from reporting.research.samples import complete_pairs, sd_of
 from reporting.research.statistics import (
     SMALLEST_SAMPLE,
     PracticeEffect,
     ReliableChange,
+    effect_of,
     percentile,
     practice_effect,
     reliable_change,
@@ -68,6 +75,22 @@ class Retest(msgspec.Struct, frozen=True):
     icc: Correlation
 
 
+class PairMoments(NamedTuple):
+    """What `retest_of` needs of the pairs: `n` are complete of `total`; the mean squares in any unit.
+
+    None: there are too few, or one visit's values (of the mean squares: all) are the same.
+    """
+
+    total: int
+    n: int
+    mean_change: float | None
+    sd_change: float | None
+    pearson: float | None
+    participants: float | None
+    occasions: float | None
+    error: float | None
+
+
 def standing_of(sample: Sample, participant: str, visit: str) -> Standing:
     """Of one visit."""
     value = sample.values.get(visit, {}).get(participant)
@@ -109,3 +132,17 @@ def retest_of(sample: Sample, first: str, second: str) -> Retest:
     pairs = sample.pairs(first, second)
     reliability = retest_reliability(pairs)
     return Retest(first, second, practice_effect(pairs), reliability.pearson, reliability.icc)
+
+
+def retest_of_moments(found: PairMoments, first: str, second: str) -> Retest:
+    """The same, of pairs that Postgres has summed up."""
+    squares = None
+    if found.participants is not None and found.occasions is not None and found.error is not None:
+        squares = MeanSquares(found.participants, found.occasions, found.error)
+    return Retest(
+        first,
+        second,
+        effect_of(found.total, found.n, found.mean_change, found.sd_change),
+        pearson_of(found.n, found.pearson),
+        icc_of(found.n, 2, squares),
+    )

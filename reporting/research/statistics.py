@@ -166,12 +166,17 @@ def practice_effect(pairs: Iterable[Pair], *, confidence: float = CONFIDENCE) ->
     `standardised` is Cohen's d_z (Cohen 1988, Statistical power analysis, 2.3.5). A group that was treated in
     between shows both; only an untreated one shows practice.
     """
-    critical = upper_tail(confidence)
     total, first, second = complete_pairs(pairs)
     changes = [after - before for before, after in zip(first, second, strict=True)]
-    n = len(changes)
     mean = mean_of(changes) if changes else None
-    sd = sd_of(changes)
+    return effect_of(total, len(changes), mean, sd_of(changes), confidence=confidence)
+
+
+def effect_of(
+    total: int, n: int, mean: float | None, sd: float | None, *, confidence: float = CONFIDENCE
+) -> PracticeEffect:
+    """`practice_effect` of `n` complete pairs of `total`, with mean and standard deviation of the change."""
+    critical = upper_tail(confidence)
     if mean is None or not sd:
         return PracticeEffect(n, total - n, mean, sd, None, None, "unknown")
     half = t_quantile(critical, n - 1) * sd / math.sqrt(n)

@@ -81,5 +81,10 @@ visits = Table(
     Index("ix_visits_open_due_on", "due_on", postgresql_where=text("state IN ('planned', 'due')")),
     Index("ix_visits_planned_window_from", "window_from", postgresql_where=text("state = 'planned'")),
     Index(None, "site", "due_on"),
+    # A study's visits in the order of its list, which is also what the list's total is counted by.
+    Index(None, "study", "due_on", "participant", "code"),
+    # Those in a state: on the way to the first that is due, the other one passes all that are done.
+    Index(None, "study", "state", "due_on", "participant", "code"),
+    # What the dashboard counts.
     Index(None, "study", "state", "completed_on", "site"),
 )

@@ -5,7 +5,7 @@ from datetime import date, datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Select, Update, and_, func, select, update
+from sqlalchemy import ColumnElement, Label, Select, Update, and_, func, or_, select, update
 
 from reporting.queries.rows import columns_of
 from reporting.scope import Scope, within
@@ -63,6 +63,7 @@ class VisitFilter(msgspec.Struct, frozen=True, kw_only=True):
 SORTABLE = {
     name: _v[name] for name in ("due_on", "study", "site", "participant", "code", "state", "completed_at")
 }
+IDENTITY = [_v.study, _v.participant, _v.code]
 KEY = [_v.due_on.asc().nulls_last(), _v.study, _v.participant, _v.code]
 
 
@@ -70,18 +71,12 @@ def select_visits(today: Mapping[str, date], scope: Scope, wanted: VisitFilter) 
     """Statement: the fields of VisitRow of those that are wanted and in the scope, in no order. `today` by
     timezone, with UTC.
     """
-    day = days(today)
-    is_overdue = func.coalesce(and_(_v.state == "due", _v.due_on < day.c.today), False)
-    computed = [func.coalesce(visit_definitions.c.title, "").label("title"), is_overdue.label("overdue")]
+    is_overdue = _is_overdue(today)
+    computed = [_title(), is_overdue.label("overdue")]
+    # Nothing is joined: a list's total, and what is before a page of it, are counted by an index alone.
     statement = (
         select(*columns_of(VisitRow, visits, besides=computed))
         .select_from(visits)
-        .outerjoin(sites, sites.c.code == _v.site)
-        .outerjoin(day, day.c.timezone == func.coalesce(sites.c.timezone, "UTC"))
-        .outerjoin(
-            visit_definitions,
-            and_(visit_definitions.c.study == _v.study, visit_definitions.c.code == _v.code),
-        )
         .where(within(scope, study=_v.study, site=_v.site))
     )
     equal = ((_v.study, wanted.study), (_v.site, wanted.site), (_v.participant, wanted.participant))
@@ -96,6 +91,21 @@ def select_visits(today: Mapping[str, date], scope: Scope, wanted: VisitFilter) 
     if wanted.due_to is not None:
         statement = statement.where(_v.due_on <= wanted.due_to)
     return statement
+
+
+def _is_overdue(today: Mapping[str, date]) -> ColumnElement[bool]:
+    """Its day is over at its site. Where it is over everywhere, or nowhere, the site is not looked up."""
+    day = days(today)
+    timezone = select(sites.c.timezone).where(sites.c.code == _v.site).correlate(visits).scalar_subquery()
+    there = select(day.c.today).where(day.c.timezone == func.coalesce(timezone, "UTC")).correlate(visits)
+    over = or_(_v.due_on < min(today.values()), _v.due_on < there.scalar_subquery())
+    return func.coalesce(and_(_v.state == "due", _v.due_on < max(today.values()), over), False)
+
+
+def _title() -> Label[Any]:
+    d = visit_definitions.c
+    title = select(d.title).where(d.study == _v.study, d.code == _v.code).correlate(visits)
+    return func.coalesce(title.scalar_subquery(), "").label("title")
 
 
 def select_of_participant(study: str, participant: str) -> Select[*tuple[Any, ...]]:

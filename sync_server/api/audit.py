@@ -31,7 +31,7 @@ async def get_audit(call: Call[AuditQuery, Nothing]) -> PageOf[AuditRow]:
         at_to=last_moment(query.to, "to"),
     )
     statement = select_audit(wanted, call.caller.scope("audit.read"))
-    return await call.page(AuditRow, statement, sortable=SORTABLE, key=LATEST_FIRST, row=ENTRY)
+    return await call.page(AuditRow, statement, sortable=SORTABLE, key=LATEST_FIRST, identity=(ENTRY,))
 
 
 ROUTES = [

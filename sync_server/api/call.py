@@ -129,10 +129,11 @@ class Call(Generic[Query, Body]):
         *,
         sortable: Mapping[str, ColumnElement[Any]],
         key: Sequence[ColumnElement[Any]],
-        row: ColumnElement[Any] | None = None,
+        identity: Sequence[ColumnElement[Any]] = (),
     ) -> PageOf[Row]:
         """The wanted page of `matching` (columns in the order of the row type's fields), in the wanted order;
-        the query is a ListQuery. `row`: see `list_page`. Raises InvalidRequest.
+        the query is a ListQuery. `identity`: columns that tell rows apart, where what else a row shows costs
+        more than passing it over. Raises InvalidRequest.
         """
         query = self.query
         if not isinstance(query, ListQuery):
@@ -146,7 +147,7 @@ class Call(Generic[Query, Body]):
         except NotSortable as error:
             raise InvalidRequest(f"sort: {error}.", details={"parameter": "sort"}) from error
         listed = await list_page(
-            self.connection, row_type, matching, query.wanted_page, order=in_order, row=row
+            self.connection, row_type, matching, query.wanted_page, order=in_order, identity=identity
         )
         pages = -(-listed.total // query.per_page)
         return PageOf(listed.rows, Pagination(query.page, query.per_page, listed.total, pages))

@@ -114,7 +114,7 @@ async def list_participants(call: Call[RosterQuery, Nothing]) -> PageOf[Particip
         q=query.q,
     )
     matching = select_roster(wanted, call.caller.scope("participants.read"))
-    return await call.page(Participant, matching, sortable=SORTABLE, key=KEY)
+    return await call.page(Participant, matching, sortable=SORTABLE, key=KEY, identity=KEY)
 
 
 async def get_participant(call: Call[OneQuery, Nothing]) -> Detail:

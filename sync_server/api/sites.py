@@ -2,13 +2,13 @@
 studies reach.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from reporting.queries.sites import (
     BY_NAME,
-    SITE,
     SORTABLE,
     DeviceRow,
     SiteRow,
@@ -29,10 +29,13 @@ class SiteAnswer(SiteRow, frozen=True):
 
 
 class SitesQuery(ListQuery, frozen=True, kw_only=True):
-    """`study`: the sites at which it runs. `q`: a text that the code or the name has in it, in any case."""
+    """`study`: the sites at which it runs. `q`: a text that the code or the name has in it, in any case.
+    `codes`: those with these codes, comma-separated.
+    """
 
     study: Text | None = None
     q: Text | None = None
+    codes: Annotated[str, Meta(min_length=1, max_length=40_000)] | None = None
 
 
 async def get_sites(call: Call[SitesQuery, Nothing]) -> PageOf[SiteRow]:
@@ -40,8 +43,9 @@ async def get_sites(call: Call[SitesQuery, Nothing]) -> PageOf[SiteRow]:
     scope, study = call.caller.scope("sites.read"), call.query.study
     if study is not None and not scope.sees_study(study):
         raise NotFound(f"There is no study {study}.")
-    found = select_sites(scope, study=study, q=call.query.q, only=wanted_fields(call.query))
-    return await call.page(SiteRow, found, sortable=SORTABLE, key=BY_NAME, row=SITE)
+    codes = None if call.query.codes is None else set(call.query.codes.split(","))
+    found = select_sites(scope, study=study, q=call.query.q, codes=codes, only=wanted_fields(call.query))
+    return await call.page(SiteRow, found, sortable=SORTABLE, key=BY_NAME, identity=BY_NAME)
 
 
 async def get_site(call: Call[Nothing, Nothing]) -> SiteAnswer:

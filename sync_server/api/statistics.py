@@ -15,6 +15,7 @@ rule of `reporting.research.measurements`, and every answer says what that left 
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -23,7 +24,6 @@ from msgspec import Meta
 from reporting.audit import record_entry
 from reporting.research.audience import Audience, Wanted
 from reporting.research.correlations import Correlation
-from reporting.research.distribution import count_in, edges_of
 from reporting.research.measurements import (
     SCORES,
     LeftOut,
@@ -32,14 +32,27 @@ from reporting.research.measurements import (
     choose,
     in_order,
     select_counts,
+    select_has_no_more,
     select_measurements,
     select_participant,
     select_planned_visits,
 )
-from reporting.research.retest import Change, Standing, change_of, retest_of, standing_of
-from reporting.research.samples import complete_pairs
+from reporting.research.retest import (
+    Change,
+    PairMoments,
+    Standing,
+    change_of,
+    retest_of_moments,
+    standing_of,
+)
 from reporting.research.standing import SiteStanding, select_standing
-from reporting.research.statistics import SMALLEST_SAMPLE, Description, PracticeEffect, describe
+from reporting.research.statistics import SMALLEST_SAMPLE, Description, PracticeEffect
+from reporting.research.summaries import (
+    select_descriptions,
+    select_moments,
+    select_pairs,
+    select_visits,
+)
 from reporting.research.variables import Variable
 from sync_server.api.acts import audited
 from sync_server.api.call import Call, Nothing
@@ -62,6 +75,12 @@ class StudyQuery(msgspec.Struct, frozen=True, kw_only=True):
     sites: Text | None = None
 
 
+class ScoresQuery(StudyQuery, frozen=True, kw_only=True):
+    """`most_sessions`: of more sessions than so many nothing is counted; `counted` says so."""
+
+    most_sessions: Annotated[int, Meta(ge=0, le=1_000_000_000)] | None = None
+
+
 class SampleQuery(StudyQuery, frozen=True, kw_only=True):
     """`include_flagged`: also sessions with a serious quality flag on themselves or on the task."""
 
@@ -82,9 +101,12 @@ class VisitsQuery(SampleQuery, frozen=True, kw_only=True):
 
 
 class RetestQuery(VisitsQuery, frozen=True, kw_only=True):
-    """`pairs`: also the values themselves, of nobody in particular."""
+    """`pairs`: also the values themselves, of nobody in particular; `cells`: only where they lie, on a grid of
+    so many by so many.
+    """
 
     pairs: bool = False
+    cells: Annotated[int, Meta(ge=0, le=200)] = 0
 
 
 class ParticipantQuery(VisitsQuery, frozen=True, kw_only=True):
@@ -105,12 +127,16 @@ class ScoreTold(msgspec.Struct, frozen=True):
 
 
 class Scores(msgspec.Struct, frozen=True):
-    """All that a study has statistics of; `visits` in the order of its schedule."""
+    """All that a study has statistics of; `visits` in the order of its schedule.
+
+    Where it is not `counted`, participants are of no visit, and `visits` are those that are planned.
+    """
 
     study: str
     sites: list[SiteStanding]
     visits: list[str]
     scores: list[ScoreTold]
+    counted: bool
 
 
 class SampleTold(msgspec.Struct, frozen=True):
@@ -142,8 +168,18 @@ class Descriptions(msgspec.Struct, frozen=True):
     edges: list[float]
 
 
+class Grid(msgspec.Struct, frozen=True):
+    """Where pairs lie: `cells` counts from 0 (`low`) to what was asked for (`high`), first and second value."""
+
+    low: float
+    high: float
+    cells: list[tuple[int, int]]
+
+
 class RetestTold(msgspec.Struct, frozen=True):
-    """Changes are second minus first. `pairs`: by first value, and only where they were asked for."""
+    """Changes are second minus first. `pairs`: by first value, and only where they were asked for; likewise
+    `grid`, which is null where there are none.
+    """
 
     sample: SampleTold
     first: str
@@ -152,6 +188,7 @@ class RetestTold(msgspec.Struct, frozen=True):
     pearson: Correlation
     icc: Correlation
     pairs: list[tuple[float, float]] | None
+    grid: Grid | None
 
 
 class ParticipantTold(msgspec.Struct, frozen=True):
@@ -171,17 +208,24 @@ class _Read(msgspec.Struct, frozen=True):
     visits: list[str]
 
 
-async def list_scores(call: Call[StudyQuery, Nothing]) -> Scores:
+async def list_scores(call: Call[ScoresQuery, Nothing]) -> Scores:
     """List the scores that there are statistics of, and how many participants have a value, by visit.
 
-    Counted over completed sessions, with or without flags.
+    Counted over completed sessions, with or without flags. With `most_sessions`, of a study that has more
+    (as far as the caller may see it) nothing is counted: the answer comes at once.
     """
-    wanted = await wanted_of(call, call.query)
+    wanted, most = await wanted_of(call, call.query), call.query.most_sessions
+    counts = most is None or await call.connection.scalar(select_has_no_more(wanted, most)) is True
     counted: dict[tuple[str, str], dict[str, int]] = {}
-    async with limited(call, _ADVICE) as connection:
-        for task, score, visit, n in await connection.execute(select_counts(wanted)):
-            counted.setdefault((task, score), {})[visit] = n
-    visits = await _ordered(call, call.query.study, {visit for found in counted.values() for visit in found})
+    if counts:
+        async with limited(call, _ADVICE) as connection:
+            for task, score, visit, n in await connection.execute(select_counts(wanted)):
+                counted.setdefault((task, score), {})[visit] = n
+        visits = await _ordered(
+            call, call.query.study, {visit for found in counted.values() for visit in found}
+        )
+    else:
+        visits = list(await call.connection.scalars(select_planned_visits(call.query.study)))
     scores = []
     for variable in SCORES.values():
         found = counted.get((variable.task or "", variable.score or ""), {})
@@ -196,21 +240,20 @@ async def list_scores(call: Call[StudyQuery, Nothing]) -> Scores:
                 by_visit,
             )
         )
-    return Scores(call.query.study, await _standing(call, wanted), visits, scores)
+    return Scores(call.query.study, await _standing(call, wanted), visits, scores, counts)
 
 
 async def get_descriptions(call: Call[DescriptionsQuery, Nothing]) -> Descriptions:
     """Describe the sample at each visit: n, mean, standard deviation, quartiles, and with `bins` how its
     values are distributed.
     """
-    read = await _read(call)
-    samples = {visit: read.sample.of_visit(visit) for visit in read.visits}
-    edges = edges_of((value for values in samples.values() for value in values), call.query.bins)
-    told = [
-        VisitTold(**msgspec.structs.asdict(describe(values)), visit=visit, bins=count_in(values, edges))
-        for visit, values in samples.items()
-    ]
-    return Descriptions(read.told, told, edges)
+    query, asked = call.query, await _asked(call)
+    statement = select_descriptions(*asked, include_flagged=query.include_flagged, bins=query.bins)
+    async with limited(call, _ADVICE) as connection:
+        rows = (await connection.execute(statement)).all()
+    told = {row.visit: _visit(row, query.bins) for row in rows if row.visit is not None}
+    visits = [told[visit] for visit in await _ordered(call, query.study, told)]
+    return Descriptions(await _told(call, *asked, rows[0]), visits, list(rows[0].edges or ()))
 
 
 async def get_retest(call: Call[RetestQuery, Nothing]) -> RetestTold:
@@ -218,17 +261,34 @@ async def get_retest(call: Call[RetestQuery, Nothing]) -> RetestTold:
 
     Of those who were measured at both. A group that was treated in between shows both together.
     """
-    query, read = call.query, await _read(call)
-    between = _two_visits(query, read)
-    if between is None:
-        raise InvalidRequest(
-            f"{query.study} has not two visits with this score: say which with first and second.",
-            details={"visits": read.visits},
-        )
-    found = await asyncio.to_thread(retest_of, read.sample, *between)
-    pairs = sorted(_complete(read.sample.pairs(*between))) if query.pairs else None
+    query, asked, pairs = call.query, await _asked(call), None
+    flagged = query.include_flagged
+    async with limited(call, _ADVICE) as connection:
+        between = _named_visits(query)
+        if between is None:
+            statement = select_visits(*asked, include_flagged=flagged)
+            visits = await _ordered(call, query.study, (await connection.scalars(statement)).all())
+            if len(visits) < 2:
+                raise InvalidRequest(
+                    f"{query.study} has not two visits with this score: say which with first and second.",
+                    details={"visits": visits},
+                )
+            between = visits[0], visits[1]
+        moments = select_moments(*asked, between, include_flagged=flagged, cells=query.cells)
+        row = (await connection.execute(moments)).one()
+        if query.pairs:
+            rows = await connection.execute(select_pairs(*asked, between, include_flagged=flagged))
+            pairs = [(first, second) for first, second in rows]
+    found = retest_of_moments(PairMoments(*(getattr(row, name) for name in PairMoments._fields)), *between)
     return RetestTold(
-        read.told, found.first, found.second, found.practice_effect, found.pearson, found.icc, pairs
+        await _told(call, *asked, row),
+        found.first,
+        found.second,
+        found.practice_effect,
+        found.pearson,
+        found.icc,
+        pairs,
+        _grid(row, query.cells),
     )
 
 
@@ -285,28 +345,78 @@ async def _put_on_record(call: Call[ParticipantQuery, Nothing], wanted: Wanted, 
         await connection.execute(record_entry(entry))
 
 
-async def _read(call: Call[Any, Nothing]) -> _Read:
-    query: SampleQuery = call.query
+async def _asked(call: Call[Any, Nothing]) -> tuple[Variable, Wanted]:
+    """Which score, and of what. Raises InvalidRequest, NotFound, NotAllowed."""
     name = call.path("score")
-    variable = SCORES.get(name)
-    wanted = await wanted_of(call, query)
-    if variable is None:
+    wanted = await wanted_of(call, call.query)
+    if name not in SCORES:
         raise NotFound(f"There is no score {name}: GET /api/research/statistics lists them.")
-    async with limited(call, _ADVICE) as connection:
-        rows = (await connection.execute(select_measurements([variable], wanted))).all()
-    # Thousands of rows and sums over them: not in the loop that serves everybody.
-    sample = await asyncio.to_thread(_chosen, rows, include_flagged=query.include_flagged)
-    told = SampleTold(
+    return SCORES[name], wanted
+
+
+def _visit(row: Any, bins: int) -> VisitTold:
+    """A row of `select_descriptions`."""
+    lower, median, upper = row.quartiles or (None, None, None)
+    counts = [0] * (bins if row.edges else 0)
+    for bucket, people in zip(row.buckets or (), row.people or (), strict=True):
+        counts[bucket - 1] = people
+    missing = row.total - row.n
+    return VisitTold(
+        n=row.n,
+        missing=missing,
+        mean=row.mean,
+        sd=row.sd,
+        median=median,
+        lower_quartile=lower,
+        upper_quartile=upper,
+        visit=row.visit,
+        bins=counts,
+    )
+
+
+def _grid(row: Any, cells: int) -> Grid | None:
+    if not cells or row.cells is None:
+        return None
+    places = [divmod(cell, cells + 1) for cell in sorted(row.cells)]
+    return Grid(row.low, row.high, places)
+
+
+async def _told(call: Call[Any, Nothing], variable: Variable, wanted: Wanted, row: Any) -> SampleTold:
+    """Of a row that begins with the fields of LeftOut, and scoring versions."""
+    return await _sample(
+        call,
+        variable,
+        wanted,
+        LeftOut(row.not_completed, row.without_visit, row.flagged, row.repeated),
+        row.versions or (),
+    )
+
+
+async def _sample(
+    call: Call[Any, Nothing], variable: Variable, wanted: Wanted, left_out: LeftOut, versions: Sequence[int]
+) -> SampleTold:
+    query: SampleQuery = call.query
+    return SampleTold(
         study=query.study,
         sites=await _standing(call, wanted),
         score=variable.name,
         label=variable.label.en,
         unit=_unit(variable),
         include_flagged=query.include_flagged,
-        scoring_versions=list(sample.scoring_versions),
-        left_out=sample.left_out,
+        scoring_versions=list(versions),
+        left_out=left_out,
         smallest_sample=SMALLEST_SAMPLE,
     )
+
+
+async def _read(call: Call[Any, Nothing]) -> _Read:
+    query: SampleQuery = call.query
+    variable, wanted = await _asked(call)
+    async with limited(call, _ADVICE) as connection:
+        rows = (await connection.execute(select_measurements([variable], wanted))).all()
+    # Thousands of rows and sums over them: not in the loop that serves everybody.
+    sample = await asyncio.to_thread(_chosen, rows, include_flagged=query.include_flagged)
+    told = await _sample(call, variable, wanted, sample.left_out, sample.scoring_versions)
     return _Read(wanted, told, sample, await _ordered(call, query.study, sample.values))
 
 
@@ -325,6 +435,12 @@ async def _ordered(call: Call[Any, Any], study: str, visits: Any) -> list[str]:
 
 def _two_visits(query: VisitsQuery, read: _Read) -> tuple[str, str] | None:
     """Those that are meant; None: there are none to choose from. Raises InvalidRequest."""
+    visits = [visit for visit in read.visits if read.sample.has_value(visit)]
+    return _named_visits(query) or ((visits[0], visits[1]) if len(visits) > 1 else None)
+
+
+def _named_visits(query: VisitsQuery) -> tuple[str, str] | None:
+    """None: neither is named. Raises InvalidRequest."""
     if query.first is not None and query.second is not None:
         if query.first == query.second:
             raise InvalidRequest("first and second are two visits.", details={"parameter": "second"})
@@ -332,13 +448,7 @@ def _two_visits(query: VisitsQuery, read: _Read) -> tuple[str, str] | None:
     if (query.first is None) != (query.second is None):
         missing = "first" if query.first is None else "second"
         raise InvalidRequest("Say both, first and second, or neither.", details={"parameter": missing})
-    visits = [visit for visit in read.visits if read.sample.has_value(visit)]
-    return (visits[0], visits[1]) if len(visits) > 1 else None
-
-
-def _complete(pairs: Any) -> list[tuple[float, float]]:
-    _, first, second = complete_pairs(pairs)
-    return list(zip(first, second, strict=True))
+    return None
 
 
 def _unit(variable: Variable) -> str | None:

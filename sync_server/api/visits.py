@@ -18,6 +18,7 @@ from msgspec import UNSET, UnsetType
 
 from reporting.visits.generation import bring_visits_up_to_date
 from reporting.visits.listing import (
+    IDENTITY,
     KEY,
     SORTABLE,
     VisitFilter,
@@ -74,7 +75,7 @@ async def list_visits(call: Call[VisitsQuery, Nothing]) -> PageOf[VisitRow]:
     names = VisitFilter.__struct_fields__
     wanted = VisitFilter(**{name: getattr(query, name) for name in names})
     matching = select_visits(await today_by_timezone(call), call.caller.scope("visits.read"), wanted)
-    return await call.page(VisitRow, matching, sortable=SORTABLE, key=KEY)
+    return await call.page(VisitRow, matching, sortable=SORTABLE, key=KEY, identity=IDENTITY)
 
 
 async def get_timeline(call: Call[Nothing, Nothing]) -> Timeline:

@@ -9,7 +9,7 @@ from sync_server.portal.asking import api
 from sync_server.portal.forms import Field, Form, renamed, unreadable
 from sync_server.portal.pages import Look, Page, Values
 from sync_server.portal.participants import CONSENT_STATES
-from sync_server.portal.study_pages import BELOW, SITES, STUDY, site_choices
+from sync_server.portal.study_pages import BELOW, SITES, STUDY, names_of, site_choices
 
 FORMS = api("GET", "/api/consent/forms")
 DRAFT = api("GET", "/api/consent/forms/{study}/{form}")
@@ -87,13 +87,13 @@ async def consent(look: Look) -> Values:
     """The forms of a study, and who consents."""
     row = await look.ask(STUDY)
     sites = await site_choices(look, row)
-    wanted = msgspec.structs.asdict(look.filters)
+    consents = await look.ask(CONSENTS, study=row.code, **msgspec.structs.asdict(look.filters))
     return {
         "row": row,
         "sites": sites,
-        "names": dict(sites),
+        "names": await names_of(look, sites, consents.data),
         "consent_forms": (await look.ask(FORMS, study=row.code, per_page=100)).data,
-        "consents": await look.ask(CONSENTS, study=row.code, **wanted),
+        "consents": consents,
         "states": [(each, look.texts.named("consent_state", each)) for each in CONSENT_STATES],
     }
 

@@ -240,8 +240,8 @@ class Filled(msgspec.Struct, kw_only=True):
     """What there is now, where that is not what was typed."""
     errors: Mapping[str, str] = {}
     """By field: the sentence."""
-    choices: Mapping[str, Sequence[tuple[str, str]]] = {}
-    """By field: what can be picked, and what it is called."""
+    choices: Mapping[str, Sequence[tuple[str, str]] | None] = {}
+    """By field: what can be picked, and what it is called; None: so much that the value is put in."""
     tried: Any = None
     """What was answered to who only tried, or asked."""
     problem: str | None = None

@@ -39,7 +39,7 @@ from sync_server.portal.tokens import new_token
 Values = Mapping[str, Any]
 View = Callable[["Look"], Awaitable[Values]]
 
-OWN_PARAMETERS = frozenset({"done", "live"})
+OWN_PARAMETERS = frozenset({"done", "live", "part", "whole"})
 """Query parameters that all pages have, beside the page's own filters."""
 
 
@@ -66,6 +66,10 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     forms: tuple[Form, ...] = ()
     live: tuple[str, ...] = ()
     """Blocks of the template that are sent again when they change."""
+    later: tuple[str, ...] = ()
+    """Blocks that may be left out at first, where they take long: the page's script asks for them (`?part=`),
+    or a link does (`?whole=on`), and `Look.may_take_long` says whether they are meant.
+    """
     filters: Any = NoFilters
     """A Struct: the query parameters that the page takes, all text, as they stand in its form of filters."""
     area: str | None = None
@@ -114,6 +118,11 @@ class Look:
         """Whether only the live parts are looked at, again and again: not all has to be asked for them."""
         return "text/event-stream" in self.request.headers.get(hdrs.ACCEPT, "")
 
+    @property
+    def may_take_long(self) -> bool:
+        """Whether somebody waits for what takes long: the page has been shown without it."""
+        return "part" in self.request.query or "whole" in self.request.query
+
     def path(self, name: str) -> str:
         """A part of the page's path."""
         return storable(self.request.match_info[name])
@@ -145,10 +154,10 @@ class Look:
         except NotAllowed:
             return None
 
-    def offer(self, form: Form, field: str, choices: Iterable[tuple[str, str]]) -> None:
-        """What can be picked in a field: values, and what they are called."""
+    def offer(self, form: Form, field: str, choices: Iterable[tuple[str, str]] | None) -> None:
+        """What can be picked in a field: values, and what they are called; None: too many, it is put in."""
         filled = self.forms[form.name]
-        filled.choices = {**filled.choices, field: list(choices)}
+        filled.choices = {**filled.choices, field: None if choices is None else list(choices)}
 
     def fill(self, form: Form, row_version: int | None = None, **values: Any) -> None:
         """Put what there is now into a form; `row_version` is that of what the form changes."""

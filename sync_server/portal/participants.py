@@ -14,7 +14,7 @@ from sync_server.api.parameters import Text
 from sync_server.portal.asking import api
 from sync_server.portal.forms import Field, Form, renamed
 from sync_server.portal.pages import Look, Page, Values
-from sync_server.portal.study_pages import BELOW, MOST, SITES, STUDY, site_choices, site_names
+from sync_server.portal.study_pages import BELOW, MOST, SITES, STUDY, names_of, site_choices
 from sync_server.portal.tokens import comes_from_here
 
 ROSTER = api("GET", "/api/participants")
@@ -157,12 +157,12 @@ async def participants(look: Look) -> Values:
     row = await look.ask(STUDY)
     sites = await site_choices(look, row)
     look.offer(ADD, "site", sites)
-    wanted = msgspec.structs.asdict(look.filters)
+    roster = await look.ask(ROSTER, study=row.code, **msgspec.structs.asdict(look.filters))
     return {
         "row": row,
         "sites": sites,
-        "names": dict(sites),
-        "roster": await look.ask(ROSTER, study=row.code, **wanted),
+        "names": await names_of(look, sites, roster.data),
+        "roster": roster,
         "statuses": [(each, look.texts.named("choice.status", each)) for each in STATUSES],
         "consents": [(each, look.texts.named("consent_state", each)) for each in CONSENT_STATES],
     }
@@ -173,7 +173,8 @@ async def participant(look: Look) -> Values:
     row, code = await look.ask(STUDY), look.path("participant")
     is_shown = look.filters.contact == "shown" and comes_from_here(look.request)
     one = await look.ask(ONE, path={"code": code}, contact=True if is_shown else None)
-    look.offer(CHANGE, "site", await site_choices(look, row))
+    sites = await site_choices(look, row)
+    look.offer(CHANGE, "site", sites)
     look.fill(
         CHANGE,
         one.row_version,
@@ -197,7 +198,7 @@ async def participant(look: Look) -> Values:
         "row": row,
         "one": one,
         "opt_outs": opt_outs,
-        "names": await site_names(look, row),
+        "names": await names_of(look, sites, [one]),
         "contact": contact if is_shown else None,
         "timeline": await look.ask(TIMELINE),
         "sessions": await look.ask(

@@ -10,7 +10,7 @@ from sync_server.portal.cookie import PATH
 from sync_server.portal.forms import Field, Form
 from sync_server.portal.pages import Look, Page, Values
 from sync_server.portal.studies import ROLES, STUDIES
-from sync_server.portal.study_pages import MOST, SITES, site_names
+from sync_server.portal.study_pages import MOST, SITES, all_site_choices
 
 USERS = api("GET", "/api/users")
 USER = api("GET", "/api/users/{person}")
@@ -101,8 +101,7 @@ async def user(look: Look) -> Values:
     )
     studies = (await look.ask(STUDIES, per_page=MOST)).data
     look.offer(PUT_MEMBER, "study", [(each.code, each.title or each.code) for each in studies])
-    sites = await site_names(look)
-    look.offer(PUT_MEMBER, "site", [(code, name or code) for code, name in sites.items()])
+    look.offer(PUT_MEMBER, "site", await all_site_choices(look))
     may_manage = look.caller.scope("users.manage")
     return {
         "one": one,

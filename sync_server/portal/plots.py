@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 WIDTH: Final = 320
 HEIGHT: Final = 120
 SIDE: Final = 300
-_CELLS: Final = 60
+CELLS: Final = 60
 """Dots are put on a grid of so many by so many: a plot of 10,000 people is no larger than one of 3,600."""
 
 
@@ -46,20 +46,11 @@ def histogram(
     return Histogram("".join(bars), median, lower, upper)
 
 
-def scatter(pairs: Iterable[tuple[float, float]]) -> Scatter | None:
-    """First against second; None where there are no pairs."""
-    found = list(pairs)
-    if not found:
-        return None
-    low = min(min(pair) for pair in found)
-    high = max(max(pair) for pair in found)
+def scatter(low: float, high: float, cells: Iterable[tuple[int, int]]) -> Scatter:
+    """First against second: places on a grid of CELLS from `low` to `high`; of one value, around it."""
     if low == high:
         low, high = low - 0.5, high + 0.5
-    step = SIDE / _CELLS
-    cells = {
-        (round((first - low) / (high - low) * _CELLS), round((second - low) / (high - low) * _CELLS))
-        for first, second in found
-    }
+    step = SIDE / CELLS
     dots = "".join(f"M{_short(x * step)} {_short(SIDE - y * step)}h0" for x, y in sorted(cells))
     return Scatter(dots, low, high)
 

@@ -9,7 +9,7 @@ from sync_server.errors import NotFound
 from sync_server.portal.asking import api
 from sync_server.portal.forms import Field, Form, renamed
 from sync_server.portal.pages import Look, Page, Paged, Values
-from sync_server.portal.study_pages import BELOW, MOST, SITES, STUDY, site_choices
+from sync_server.portal.study_pages import BELOW, MOST, SITES, STUDY, names_of, site_choices
 
 CONNECTIONS = api("GET", "/api/redcap/connections")
 PROJECTS = api("GET", "/api/redcap/projects")
@@ -123,14 +123,16 @@ async def redcap(look: Look) -> Values:
     sites = await site_choices(look, row)
     for form in (CONNECT, PUSH):
         look.offer(form, "site", sites)
+    connections = (await look.ask(CONNECTIONS, study=row.code, per_page=MOST)).data
+    listed = await look.ask(SESSIONS, study=row.code, **msgspec.structs.asdict(look.filters))
     return {
         "row": row,
         "sites": sites,
-        "names": dict(sites),
-        "connections": (await look.ask(CONNECTIONS, study=row.code, per_page=MOST)).data,
+        "names": await names_of(look, sites, [*connections, *listed.data]),
+        "connections": connections,
         "projects": (await look.ask(PROJECTS, study=row.code, per_page=MOST)).data,
         "records": await look.ask(RECORDS, study=row.code, troubled=True, per_page=25),
-        "listed": await look.ask(SESSIONS, study=row.code, **msgspec.structs.asdict(look.filters)),
+        "listed": listed,
         "states": [(each, look.texts.named("ledger_state", each)) for each in STATES],
     }
 

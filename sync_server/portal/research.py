@@ -6,6 +6,8 @@
 | fewer than two visits with the score | the distribution, and that there is no change to show |
 | a score, a site, a visit that there is not | the API's sentence, with its status |
 | several scoring versions in one sample | that, above the numbers |
+| more than `AT_ONCE` sessions | the page without numbers, at once; its script asks for them, or a link does |
+| … and they take too long, or many are asked for | that, and "try again" |
 """
 
 import math
@@ -20,7 +22,7 @@ from sync_server.portal.asking import api
 from sync_server.portal.cookie import PATH
 from sync_server.portal.forms import Field, Form
 from sync_server.portal.pages import Look, Page, Paged, Values
-from sync_server.portal.plots import bar, histogram, scatter
+from sync_server.portal.plots import CELLS, bar, histogram, scatter
 from sync_server.portal.study_pages import STUDY
 
 STUDIES = api("GET", "/api/studies")
@@ -32,6 +34,8 @@ RETEST = api("GET", "/api/research/statistics/{score}/retest")
 POLICY = api("GET", "/api/studies/{study}/research-policy")
 
 BELOW: Final = f"{PATH}/research/{{study}}"
+AT_ONCE: Final = 20_000
+"""Sessions: the numbers of more come after the page."""
 _FEWEST_BINS: Final = 6
 _MOST_BINS: Final = 24
 
@@ -77,10 +81,14 @@ async def scores(look: Look) -> Values:
     wanted: ScoreFilters = look.filters
     row = await look.ask(STUDY)
     of: dict[str, Any] = {"study": row.code, "sites": wanted.site}
-    listed = await look.ask(SCORES, **of)
-    everywhere = listed if wanted.site is None else await look.ask(SCORES, study=row.code)
+    listed = await look.ask(SCORES, most_sessions=None if look.may_take_long else AT_ONCE, **of)
+    everywhere = listed
+    if wanted.site is not None:
+        everywhere = await look.ask(SCORES, study=row.code, most_sessions=0)
     measured = [each for each in listed.scores if each.participants]
     name = wanted.score or (measured[0].name if measured else None)
+    if name is not None and all(name != each.name for each in listed.scores):
+        raise NotFound(f"There is no score {name[:80]}.")
     labels = await _labels(look)
     values: dict[str, Any] = {
         "row": row,
@@ -93,8 +101,11 @@ async def scores(look: Look) -> Values:
         "retest": None,
         "plots": [],
         "dots": None,
-        "quality": await _quality(look, row.code, wanted.site),
+        "quality": [],
     }
+    if not listed.counted:
+        return values
+    values["quality"] = await _quality(look, row.code, wanted.site)
     if name is None:
         return values
     of["include_flagged"] = True if wanted.flagged else None
@@ -113,8 +124,9 @@ async def scores(look: Look) -> Values:
         for visit in described.visits
         if visit.n
     ]
-    retest = await _retest(look, name, of, wanted)
-    dots = None if retest is None else scatter(retest.pairs or ())
+    retest = await _retest(look, name, of, described)
+    grid = None if retest is None else retest.grid
+    dots = None if grid is None else scatter(grid.low, grid.high, grid.cells)
     return {**values, "described": described, "retest": retest, "plots": plots, "dots": dots}
 
 
@@ -132,11 +144,18 @@ async def _labels(look: Look) -> dict[str, str]:
     return {each.name: each.label for each in wide.variables}
 
 
-async def _retest(look: Look, score: str, of: dict[str, Any], wanted: ScoreFilters) -> Any:
+async def _retest(look: Look, score: str, of: dict[str, Any], described: Any) -> Any:
     """Between two visits; None where there are not two that have the score."""
-    between = {"first": wanted.first, "second": wanted.second}
+    wanted: ScoreFilters = look.filters
+    first, second = wanted.first, wanted.second
+    if first is None and second is None:
+        # The API would find them too, by reading all measurements once more.
+        visits = [each.visit for each in described.visits if each.n]
+        if len(visits) < 2:
+            return None
+        first, second = visits[:2]
     try:
-        return await look.ask(RETEST, path={"score": score}, pairs=True, **of, **between)
+        return await look.ask(RETEST, path={"score": score}, cells=CELLS, first=first, second=second, **of)
     except InvalidRequest:
         return None
 
@@ -207,6 +226,7 @@ PAGES = [
         view=scores,
         reads=(STUDY, DICTIONARY, DATASET, SCORES, DESCRIPTIONS, RETEST),
         filters=ScoreFilters,
+        later=("results",),
         area="research",
     ),
     Page(

@@ -5,6 +5,7 @@
 | GET, nobody signed in | 303 to sign-in, and back |
 | GET, with a temporary password | 303 to the page that changes it |
 | GET, a route that the page reads refuses | the page that says so, with the route's status |
+| GET with `part` | that block of the page alone: what the page's script asks for afterwards |
 | POST without the form's token, or from elsewhere | 403, nothing is done |
 | POST that the route carries out | 303 to the page, which says so; or the answer, where it is told once |
 | POST that only tries or asks | the page as it is now, what was typed, what was answered |
@@ -47,7 +48,12 @@ class Served:
         """Show the page."""
         async with snapshot(request.app[ENGINE]) as connection:
             who = await self._recognise(request, connection)
+            part = request.query.get("part")
+            if part is not None and part not in self._page.later:
+                raise NotFound("There is no such part of this page.")
             look, values = await looked_at(request, self._page, who, connection)
+        if part is not None:
+            return self._part(request, part, who, look, values)
         response = self._response(request, who, look, values)
         await stay_signed_in(request, response, who)
         return response
@@ -128,6 +134,11 @@ class Served:
             look, values = await looked_at(request, self._page, who, connection)
         shown = {**values, "answer": answered}
         return self._response(request, who, look, shown, template=form.shows or self._page.template)
+
+    def _part(self, request: web.Request, part: str, who: Who, look: Look, values: Values) -> web.Response:
+        context = context_of(request, self._page, who, look, values)
+        [html] = request.app[RENDERING].parts(self._page.template, (part,), who.texts, context)
+        return page_response(html)
 
     def _after(self, request: web.Request, form: Form, posted: Posted) -> str:
         if form.then is not None:

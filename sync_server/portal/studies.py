@@ -10,7 +10,15 @@ from sync_server.portal.asking import api
 from sync_server.portal.cookie import PATH
 from sync_server.portal.forms import Field, Form
 from sync_server.portal.pages import Look, Page, Values
-from sync_server.portal.study_pages import BELOW, MOST, SITES, STUDY, site_choices, site_names
+from sync_server.portal.study_pages import (
+    BELOW,
+    MOST,
+    SITES,
+    STUDY,
+    all_site_choices,
+    site_choices,
+    site_names,
+)
 
 STUDIES = api("GET", "/api/studies")
 TEMPLATES = api("GET", "/api/templates")
@@ -18,6 +26,9 @@ BATTERIES = api("GET", "/api/batteries")
 USERS = api("GET", "/api/users")
 
 ROLES = ("coordinator", "researcher", "read-only", "admin")
+_SHOWN = 50
+"""So many sites and members of a study; of the others the page says how many, and where they are."""
+
 STATUSES = ("draft", "active", "paused", "completed")
 
 CREATE_STUDY = Form(
@@ -135,7 +146,6 @@ async def studies(look: Look) -> Values:
 async def study(look: Look) -> Values:
     """One study."""
     row = await look.ask(STUDY)
-    names = await site_names(look)
     look.fill(
         CHANGE_STUDY,
         row.row_version,
@@ -145,17 +155,22 @@ async def study(look: Look) -> Values:
     )
     look.fill(STUDY_STATUS, row.row_version, status=row.status)
     here = await site_choices(look, row)
-    look.offer(ADD_SITE, "site", [(c, name or c) for c, name in names.items() if c not in row.sites])
+    look.offer(ADD_SITE, "site", await all_site_choices(look, besides=row.sites))
     look.offer(REMOVE_SITE, "site", here)
     look.offer(INVITE, "site", here)
     published = await look.ask(BATTERIES, per_page=MOST)
     newest = [f"{each.id}@{each.version}" for each in published.data if each.version is not None]
     look.offer(ADD_BATTERY, "name", [(each, each) for each in newest if each not in row.batteries])
-    members = await look.ask_if_allowed(USERS, study=row.code, per_page=MOST)
+    listed = await look.ask_if_allowed(USERS, study=row.code, per_page=_SHOWN)
+    members = None if listed is None else [_member(each, row.code) for each in listed.data]
+    sites = row.sites[:_SHOWN]
+    of_members = [own.site for _, owns in members or () for own in owns]
     return {
         "row": row,
-        "names": names,
-        "members": None if members is None else [_member(each, row.code) for each in members.data],
+        "sites": sites,
+        "names": await site_names(look, [*sites, *of_members]),
+        "members": members,
+        "more_members": 0 if listed is None else listed.pagination.total - len(listed.data),
     }
 
 

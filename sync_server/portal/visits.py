@@ -14,7 +14,7 @@ from sync_server.api.parameters import Text
 from sync_server.portal.asking import api
 from sync_server.portal.forms import Field, Form
 from sync_server.portal.pages import Look, Page, Values
-from sync_server.portal.study_pages import BELOW, SITES, STUDY, site_choices, site_names, todays
+from sync_server.portal.study_pages import BELOW, SITES, STUDY, names_of, site_choices, site_names, todays
 
 VISITS = api("GET", "/api/visits")
 ONE = api("GET", "/api/visits/{study}/{participant}/{visit}")
@@ -102,7 +102,7 @@ async def visits(look: Look) -> Values:
         "overdue": late.pagination.total,
         "today": today,
         "sites": sites,
-        "names": dict(sites),
+        "names": await names_of(look, sites, listed.data),
         "states": [(each, look.texts.named("visit_state", each)) for each in STATES],
     }
 
@@ -117,7 +117,7 @@ async def visit(look: Look) -> Values:
         "row": row,
         "one": one,
         "timeline": await look.ask(TIMELINE),
-        "names": await site_names(look, row),
+        "names": await site_names(look, [one.site]),
         "is_open": one.state not in ("completed", "cancelled"),
     }
 

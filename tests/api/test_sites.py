@@ -131,6 +131,8 @@ async def test_sites_are_those_that_are_projected_tried_or_have_a_device(api: Ap
     answer = await api.get("/api/sites", per_page="2")
     assert [row["site"] for row in answer.body["data"]] == ["cusco", "lima"]
     assert answer.body["pagination"]["total"] == 3
+    named = await api.get("/api/sites", codes="cusco,lima,nowhere", fields="site")
+    assert [each["site"] for each in named.body["data"]] == ["cusco", "lima"]
     found = await api.get("/api/sites", q="IUR", fields="site,name")
     assert (found.body["data"], found.body["pagination"]["total"]) == ([{"site": "piura", "name": None}], 1)
     assert (await api.get("/api/sites", q="%")).body["data"] == []

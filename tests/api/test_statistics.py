@@ -78,6 +78,12 @@ async def test_scores_are_listed_with_those_who_have_a_value_by_visit(api: Api) 
         "participants": {"baseline": 24, "retest": 24, "extra": 1},
     }
     assert found["digit_span_forward_span"]["participants"] == {}
+    sessions = 24 * 2 + 5
+    assert (await api.get(PATH, study="SRO", most_sessions=str(sessions))).body == answer.body
+    large = (await api.get(PATH, study="SRO", most_sessions=str(sessions - 1))).body
+    assert (answer.body["counted"], large["counted"], large["visits"]) == (True, False, ["baseline", "retest"])
+    assert all(not score["participants"] for score in large["scores"])
+    assert large["sites"] == answer.body["sites"]
 
 
 @pytest.mark.usefixtures("study")
@@ -131,6 +137,12 @@ async def test_a_retest_says_how_people_changed_and_how_reliable_the_score_is(ap
     low, high = body["pearson"]["interval"]
     assert low < body["pearson"]["value"] < high < 1
     assert body["icc"]["value"] < body["pearson"]["value"]
+
+    # The same pairs on a grid, thinned by Postgres.
+    thinned = await api.get(f"{SIMON}/retest", study="SRO", cells="7")
+    low, high = min(map(min, body["pairs"])), max(map(max, body["pairs"]))
+    places = {tuple(round((each - low) / (high - low) * 7) for each in pair) for pair in body["pairs"]}
+    assert thinned.body["grid"] == {"low": low, "high": high, "cells": sorted(map(list, places))}
 
     turned = await api.get(f"{SIMON}/retest", study="SRO", first="retest", second="baseline")
     assert turned.body["practice_effect"]["mean_change"] == 8

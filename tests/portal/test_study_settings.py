@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from sync_server.portal import study_pages
 from tests.portal.conftest import Portal
 from tests.portal.test_study_pages import ESCAPED, error_of
 from tests.portal.world import MARK
@@ -12,7 +13,9 @@ from tests.portal.world import MARK
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def test_a_study_is_created_changed_and_runs_somewhere_until_it_ends_there(portal: Portal) -> None:
+async def test_a_study_is_created_changed_and_runs_somewhere_until_it_ends_there(
+    portal: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
     admin = await portal.signed_in("creates@example.org")
     page = await admin.get("/portal/studies")
     wrong = await admin.send(page, "create_study", code="no spaces", title=MARK)
@@ -28,6 +31,15 @@ async def test_a_study_is_created_changed_and_runs_somewhere_until_it_ends_there
     assert "The status is changed." in active.text
     assert "The study runs at this site now." in (await admin.send(active, "add_site", site="quito")).text
     assert (await admin.send(active, "add_site", site="atlantis")).status == 404
+    monkeypatch.setattr(study_pages, "MOST_CHOICES", 0)
+    many = await admin.get("/portal/studies/NEW")
+    assert '<input id="add_site-site"' in many.main
+    assert '<input id="remove_site-site"' in many.main
+    assert (await admin.send(many, "add_site", site="atlantis")).status == 404
+    assert "The study runs at this site now." in (await admin.send(many, "add_site", site="quito")).text
+    roster = await admin.get("/portal/studies/NEW/participants?site=quito")
+    assert re.search('<input id="f-site"[^>]* value="quito"', roster.main)
+    monkeypatch.undo()
     battery = await admin.send(active, "add_battery", name="self-regulation@2")
     assert "Tablets get this battery" in battery.text
     assert "Tablets lose this battery" in (await admin.send(battery, "remove_battery")).text

@@ -1,4 +1,5 @@
 // Everything works without this: it makes times the reader's own, parts live, and forms careful.
+import { bringLater } from "./later.js";
 import { followParts } from "./live.js";
 import { tellTimes } from "./times.js";
 import { prepare } from "./trying.js";
@@ -68,6 +69,8 @@ if (wrong) {
   if (!wrong.hasAttribute("aria-invalid")) wrong.tabIndex = -1;
   wrong.focus();
 }
+
+for (const part of document.querySelectorAll("[data-later]")) bringLater(part, enhance);
 
 const live = document.querySelector("[data-live]");
 if (live) followParts(live, enhance);
