@@ -10,7 +10,7 @@ from datetime import date
 from typing import Any
 
 import msgspec
-from sqlalchemy import Date, Select, Text, cast, func, null, select, union_all
+from sqlalchemy import CompoundSelect, Date, Select, Text, cast, func, null, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reporting.scope import Scope, within
@@ -35,8 +35,8 @@ async def read_tallies(
     connection: AsyncConnection, scope: Scope, today: Mapping[str, date], first_week: date
 ) -> Tallies:
     """`today` by timezone, with UTC."""
-    people, enrolled = await _counted(connection, _select_people(scope), first_week)
-    of_state, completed = await _counted(connection, _select_visits(scope), first_week)
+    people, enrolled = await _counted(connection, select_tallies(_select_people(scope), first_week))
+    of_state, completed = await _counted(connection, select_of_visits(scope, first_week))
     overdue = await connection.execute(select_overdue(scope, today))
     return Tallies(people, enrolled, of_state, completed, Counter({row.study: row.number for row in overdue}))
 
@@ -47,17 +47,19 @@ def _select_people(scope: Scope) -> Select[Any]:
     return _select_by(columns).where(within(scope, study=p.study, site=p.site))
 
 
-def _select_visits(scope: Scope) -> Select[Any]:
+def select_of_visits(scope: Scope, first_week: date) -> CompoundSelect[Any]:
+    """Statement: numbers of visits, see `select_tallies`; the day is the one on which they were completed."""
     v = visits.c
     columns = (v.study, v.state, v.completed_on.label("day"))
-    return _select_by(columns).where(within(scope, study=v.study, site=v.site))
+    by_day = _select_by(columns).where(within(scope, study=v.study, site=v.site))
+    return select_tallies(by_day, first_week)
 
 
 def _select_by(columns: tuple[Any, ...]) -> Select[Any]:
     return select(*columns, func.count().label("number")).group_by(*columns)
 
 
-def select_tallies(by_day: Select[Any], first_week: date) -> Any:
+def select_tallies(by_day: Select[Any], first_week: date) -> CompoundSelect[Any]:
     """Statement: (study, state, null, number), then (null, null, week, number)."""
     t = by_day.cte("by_day").c
     week = func.greatest(cast(func.date_trunc("week", t.day), Date), first_week)
@@ -69,11 +71,11 @@ def select_tallies(by_day: Select[Any], first_week: date) -> Any:
 
 
 async def _counted(
-    connection: AsyncConnection, by_day: Select[Any], first_week: date
+    connection: AsyncConnection, statement: CompoundSelect[Any]
 ) -> tuple[Counter[tuple[str, str]], Counter[date]]:
     of_state: Counter[tuple[str, str]] = Counter()
     of_week: Counter[date] = Counter()
-    for study, state, week, number in await connection.execute(select_tallies(by_day, first_week)):
+    for study, state, week, number in await connection.execute(statement):
         if week is None:
             of_state[study, state] = int(number)
         else:
