@@ -140,6 +140,8 @@ async def test_what_does_not_go_together_is_refused_at_once(office: Office) -> N
         asked = await admin.post(PATH, {"study": "SRO", "datasets": ["trials"], "where": [condition]})
         queried = await admin.get("/api/research/trials", study="SRO", **{parameter: value})
         assert asked.status == queried.status == 422
+        # And say which member of the body it is.
+        assert asked.body["error"]["details"].pop("path") == "$.where"
         assert asked.body["error"] == queried.body["error"]
     both = {"study": "SRO", "datasets": ["trials", "visits"], "where": ["rt_ms.gte=1"]}
     assert "visits has no column rt_ms" in (await admin.post(PATH, both)).body["error"]["message"]
