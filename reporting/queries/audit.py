@@ -43,7 +43,8 @@ class AuditRow(msgspec.Struct, frozen=True):
     address: str | None
 
 
-LATEST_FIRST = (audit_log.c.id.desc(),)
+ENTRY = audit_log.c.id
+LATEST_FIRST = (ENTRY.desc(),)
 
 SORTABLE = {name: audit_log.c[name] for name in ("at", "actor", "action", "entity", "site", "study")}
 

@@ -5,21 +5,22 @@ were received; days of participants and visits are those of their sites. Where s
 of a study only, everything counts these alone.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, Date, Select, Text, and_, cast, func, literal, or_, select, union_all
+from sqlalchemy import ARRAY, Column, Date, Select, and_, cast, func, literal, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reporting.queries.sites import BY_NAME, SiteRow, select_sites, worst_first
+from reporting.queries.tallies import Tallies, read_tallies
 from reporting.scope import Part, Scope, within
-from reporting.tables import device_activity, participants, sessions, sites, studies, visits
+from reporting.tables import device_activity, sessions, sites, studies, visits
+from reporting.tables.base import Timestamp
 from reporting.visits.listing import KEY, VisitFilter, VisitRow, select_visits
 from reporting.visits.schedule import OPEN
-from reporting.visits.statements import days
 
 ACTIVITY_DAYS: Final = 30
 COMING_DAYS: Final = 7
@@ -123,52 +124,39 @@ async def read_dashboard(
     """
     only = None if study is None else study_sites
     now: datetime = (await connection.execute(select(func.now()))).scalar_one()
-    found = await connection.execute(_select_studies(scope, today, study))
+    tallies = await read_tallies(connection, scope, today, _first_week(now.date()))
+    overdue = select_visits(today, scope, VisitFilter(overdue=True))
     return Dashboard(
         at=now,
-        studies=[StudySummary(*row) for row in found],
+        studies=await _studies(connection, scope, study, tallies),
         activity=await _activity(connection, scope, now),
-        coming=await _some(connection, _select_coming(scope, today)),
-        overdue=await _some(connection, select_visits(today, scope, VisitFilter(overdue=True))),
-        curves=await _curves(connection, scope, now.date()),
+        coming=await _coming(connection, _select_coming(scope, today)),
+        overdue=await _overdue(connection, overdue, tallies),
+        curves=_curves(tallies, now.date()),
         sites=await _health(connection, health, only, now, most_sites),
         synced_today=await _synced_today(connection, health, only, now),
     )
 
 
-def _select_studies(scope: Scope, today: Mapping[str, date], study: str | None) -> Select[Any]:
-    s, p, v, day = studies.c, participants.c, visits.c, days(today)
-    enrolled = (
-        select(p.study, func.count().label("enrolled"))
-        .where(p.status == "enrolled", within(scope, study=p.study, site=p.site))
-        .group_by(p.study)
-        .subquery()
-    )
-    is_overdue = and_(v.state == "due", v.due_on < day.c.today)
-    counted = (
-        select(
-            v.study,
-            func.count().filter(v.state == "due").label("due"),
-            func.count().filter(is_overdue).label("overdue"),
-            func.count().filter(v.state == "missed").label("missed"),
-            func.count().filter(v.state == "completed").label("completed"),
-        )
-        .select_from(visits.outerjoin(sites, sites.c.code == v.site))
-        .outerjoin(day, day.c.timezone == func.coalesce(sites.c.timezone, "UTC"))
-        .where(within(scope, study=v.study, site=v.site))
-        .group_by(v.study)
-        .subquery()
-    )
-    numbers = [func.coalesce(counted.c[name], 0) for name in ("due", "overdue", "missed", "completed")]
+async def _studies(
+    connection: AsyncConnection, scope: Scope, study: str | None, tallies: Tallies
+) -> list[StudySummary]:
+    s = studies.c
     is_wanted = s.status == "active" if study is None else s.code == study
-    return (
-        select(s.code, s.title, func.coalesce(enrolled.c.enrolled, 0), *numbers)
-        .outerjoin(enrolled, enrolled.c.study == s.code)
-        .outerjoin(counted, counted.c.study == s.code)
-        .where(is_wanted, within(scope, study=s.code))
-        .order_by(s.code)
-        .limit(MOST_ROWS)
-    )
+    statement = select(s.code, s.title).where(is_wanted, within(scope, study=s.code))
+    found = await connection.execute(statement.order_by(s.code).limit(MOST_ROWS))
+    return [
+        StudySummary(
+            study=code,
+            title=title,
+            enrolled=tallies.people[code, "enrolled"],
+            visits_due=tallies.visits[code, "due"],
+            visits_overdue=tallies.overdue[code],
+            visits_missed=tallies.visits[code, "missed"],
+            visits_completed=tallies.visits[code, "completed"],
+        )
+        for code, title in found
+    ]
 
 
 def _select_coming(scope: Scope, today: Mapping[str, date]) -> Select[Any]:
@@ -187,57 +175,68 @@ def _select_coming(scope: Scope, today: Mapping[str, date]) -> Select[Any]:
     return there.where(v.state.in_(OPEN), or_(*coming))
 
 
-async def _some(connection: AsyncConnection, matching: Select[Any]) -> SomeVisits:
-    total = (await connection.execute(select(func.count()).select_from(matching.subquery()))).scalar_one()
+async def _coming(connection: AsyncConnection, matching: Select[Any]) -> SomeVisits:
+    """Counted and put in order by their key alone; the rest is read of those that are shown."""
+    v = visits.c
+    key = (v.study, v.participant, v.code)
+    number = func.count().over().label("number")
+    first = matching.with_only_columns(*key, number).order_by(*KEY).limit(SHOWN_VISITS).cte("first")
+    is_first = tuple_(*key).in_(select(*(first.c[column.name] for column in key)))
+    total = select(func.max(first.c.number)).scalar_subquery()
+    statement = matching.where(is_first).add_columns(total.label("number")).order_by(*KEY)
+    rows = (await connection.execute(statement)).all()
+    return SomeVisits(rows[0].number if rows else 0, [VisitRow(*row[:-1]) for row in rows])
+
+
+async def _overdue(connection: AsyncConnection, matching: Select[Any], tallies: Tallies) -> SomeVisits:
     rows = await connection.execute(matching.order_by(*KEY).limit(SHOWN_VISITS))
-    return SomeVisits(total, [VisitRow(*row) for row in rows])
+    return SomeVisits(tallies.overdue.total(), [VisitRow(*row) for row in rows])
 
 
 async def _activity(connection: AsyncConnection, scope: Scope, now: datetime) -> list[DayActivity]:
-    s, first = sessions.c, now.date() - timedelta(days=ACTIVITY_DAYS - 1)
-    # Connections run in UTC.
-    day = cast(s.received_at, Date)
-    statement = (
-        select(day.label("day"), func.count().label("number"))
-        .where(s.received_at >= first, within(scope, study=s.study, site=s.site))
-        .group_by(day)
+    s = sessions.c
+    shown = [now.date() - timedelta(days=ago) for ago in reversed(range(ACTIVITY_DAYS))]
+    given = func.unnest(literal(shown, ARRAY(Date))).table_valued(Column("day", Date))
+    each = given.render_derived(name="each_day")
+    day = each.c.day
+    # A part of the index for each day: what day each session is of need not be found out. In UTC, as
+    # connections are.
+    of_day = (
+        select(func.count())
+        .select_from(sessions)
+        .where(
+            s.received_at >= cast(day, Timestamp),
+            s.received_at < cast(day + 1, Timestamp),
+            within(scope, study=s.study, site=s.site),
+        )
+        .correlate(each)
+        .scalar_subquery()
     )
-    counts = {row.day: row.number for row in await connection.execute(statement)}
-    shown = [first + timedelta(days=number) for number in range(ACTIVITY_DAYS)]
-    return [DayActivity(each, counts.get(each, 0)) for each in shown]
+    return [DayActivity(*row) for row in await connection.execute(select(day, of_day).order_by(day))]
 
 
-async def _curves(connection: AsyncConnection, scope: Scope, today: date) -> list[CurvePoint]:
-    p, v = participants.c, visits.c
+def _first_week(today: date) -> date:
+    return today - timedelta(days=today.weekday()) - timedelta(weeks=CURVE_WEEKS - 1)
+
+
+def _curves(tallies: Tallies, today: date) -> list[CurvePoint]:
     this_week = today - timedelta(days=today.weekday())
-    first = this_week - timedelta(weeks=CURVE_WEEKS - 1)
-    enrolled = _by_week("enrolled", p.enrolled_on, first, within(scope, study=p.study, site=p.site))
-    completed = _by_week("completed", v.completed_on, first, within(scope, study=v.study, site=v.site))
-    counts: dict[tuple[str, date], int] = {}
-    for what, week, number in await connection.execute(union_all(enrolled, completed)):
-        # Of the future, where a clock or a form was wrong: shown as of now.
-        key = (what, min(week, this_week))
-        counts[key] = counts.get(key, 0) + number
-    begun = min((week for _, week in counts), default=this_week)
+    counts: Counter[tuple[str, date]] = Counter()
+    for what, of_week in (("enrolled", tallies.enrolled), ("completed", tallies.completed)):
+        for week, number in of_week.items():
+            # Of the future, where a clock or a form was wrong: shown as of now.
+            counts[what, min(week, this_week)] += number
+    week = min((week for _, week in counts), default=this_week)
     points: list[CurvePoint] = []
     total = {"enrolled": 0, "completed": 0}
-    week = begun
     while week <= this_week:
-        now = {what: counts.get((what, week), 0) for what in total}
+        now = {what: counts[what, week] for what in total}
         total = {what: total[what] + now[what] for what in total}
         points.append(
             CurvePoint(week, now["enrolled"], total["enrolled"], now["completed"], total["completed"])
         )
         week += timedelta(weeks=1)
     return points
-
-
-def _by_week(
-    what: str, day: ColumnElement[Any], first: date, is_in_scope: ColumnElement[bool]
-) -> Select[Any]:
-    """What was before the first week counts as of it."""
-    week = func.greatest(cast(func.date_trunc("week", day), Date), first)
-    return select(literal(what, Text), week, func.count()).where(day.is_not(None), is_in_scope).group_by(week)
 
 
 async def _synced_today(

@@ -10,10 +10,13 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Select, func, or_, select
+from sqlalchemy import Select, Text, cast, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reporting.tables import checkpoints, devices, ingest_log, proofs
+from reporting.tables.base import Timestamp
+
+_NEVER = cast(literal("-infinity", Text), Timestamp)
 
 
 class SiteProgress(msgspec.Struct, frozen=True):
@@ -44,7 +47,9 @@ def select_progress() -> Select[*tuple[Any, ...]]:
         .where(
             ingest_log.c.site == func.coalesce(c.site, enrolled.c.site),
             ingest_log.c.outcome == "received",
-            or_(c.advanced_at.is_(None), ingest_log.c.received_at > c.advanced_at),
+            # One condition, that the index of receipts by site and time can begin at.
+            ingest_log.c.received_at
+            > func.coalesce(c.advanced_at, cast(literal("-infinity", Text), Timestamp)),
         )
         .correlate(checkpoints, enrolled)
         .scalar_subquery()

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Select
+from sqlalchemy import ColumnElement, UnaryExpression
+from sqlalchemy.sql import operators
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -27,17 +28,33 @@ class NotSortable(ValueError):
         super().__init__(f"cannot sort by {by}: it can be {', '.join(sortable)}")
 
 
-def in_order(
-    statement: Select[*tuple[Any, ...]],
+def order_of(
     order: Order | None,
     *,
     sortable: Mapping[str, ColumnElement[Any]],
     key: Sequence[ColumnElement[Any]],
-) -> Select[*tuple[Any, ...]]:
-    """The statement, ordered as wanted, then by its key. Raises NotSortable."""
+) -> list[ColumnElement[Any]]:
+    """What to order by: as wanted, then by the list's key. Raises NotSortable."""
     if order is None:
-        return statement.order_by(*key)
+        return list(key)
     if order.by not in sortable:
         raise NotSortable(order.by, list(sortable))
     column = sortable[order.by]
-    return statement.order_by((column.desc() if order.descending else column.asc()).nulls_last(), *key)
+    return [(column.desc() if order.descending else column.asc()).nulls_last(), *key]
+
+
+def backwards(order: Sequence[ColumnElement[Any]]) -> list[ColumnElement[Any]]:
+    """The same order from its end."""
+    return [_backwards(each) for each in order]
+
+
+def _backwards(each: ColumnElement[Any]) -> ColumnElement[Any]:
+    if not isinstance(each, UnaryExpression):
+        return each.desc()
+    if each.modifier is operators.nulls_last_op:
+        return _backwards(each.element).nulls_first()
+    if each.modifier is operators.nulls_first_op:
+        return _backwards(each.element).nulls_last()
+    if each.modifier is operators.desc_op:
+        return each.element.asc()
+    return each.element.desc() if each.modifier is operators.asc_op else each.desc()

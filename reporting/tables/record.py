@@ -78,6 +78,8 @@ audit_log = Table(
     Index(None, "at"),
     Index(None, "entity", "entity_id"),
     Index(None, "site", "at"),
+    Index(None, "study", "id"),
+    Index(None, "actor", "id"),
     comment="Append-only: a trigger refuses DELETE, and every UPDATE but an erasure of the details.",
 )
 

@@ -1,6 +1,6 @@
 """`/api/audit`: who did what, when and why. For coordinators and admins, of their studies and sites."""
 
-from reporting.queries.audit import LATEST_FIRST, SORTABLE, AuditFilter, AuditRow, select_audit
+from reporting.queries.audit import ENTRY, LATEST_FIRST, SORTABLE, AuditFilter, AuditRow, select_audit
 from sync_server.api.call import Call, ListQuery, Nothing, PageOf
 from sync_server.api.parameters import Text, first_moment, last_moment
 from sync_server.api.route import get
@@ -31,7 +31,7 @@ async def get_audit(call: Call[AuditQuery, Nothing]) -> PageOf[AuditRow]:
         at_to=last_moment(query.to, "to"),
     )
     statement = select_audit(wanted, call.caller.scope("audit.read"))
-    return await call.page(AuditRow, statement, sortable=SORTABLE, key=LATEST_FIRST)
+    return await call.page(AuditRow, statement, sortable=SORTABLE, key=LATEST_FIRST, identity=(ENTRY,))
 
 
 ROUTES = [

@@ -26,7 +26,7 @@ from sqlalchemy import ColumnElement, Select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reporting.audit import record_entry
-from reporting.queries.listing import NotSortable, Order, in_order
+from reporting.queries.listing import NotSortable, Order, order_of
 from reporting.queries.snapshot import list_page
 from sync_server.api.acts import audited
 from sync_server.api.answers import Pagination
@@ -143,10 +143,12 @@ class Call(Generic[Query, Body]):
             raise InvalidRequest(f"Unknown field: {', '.join(unknown)}.", details={"unknown": unknown})
         order = None if query.sort is None else Order(query.sort, descending=query.order == "desc")
         try:
-            statement = in_order(matching, order, sortable=sortable, key=key)
+            in_order = order_of(order, sortable=sortable, key=key)
         except NotSortable as error:
             raise InvalidRequest(f"sort: {error}.", details={"parameter": "sort"}) from error
-        listed = await list_page(self.connection, row_type, statement, query.wanted_page, identity=identity)
+        listed = await list_page(
+            self.connection, row_type, matching, query.wanted_page, order=in_order, identity=identity
+        )
         pages = -(-listed.total // query.per_page)
         return PageOf(listed.rows, Pagination(query.page, query.per_page, listed.total, pages))
 

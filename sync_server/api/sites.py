@@ -45,7 +45,7 @@ async def get_sites(call: Call[SitesQuery, Nothing]) -> PageOf[SiteRow]:
         raise NotFound(f"There is no study {study}.")
     codes = None if call.query.codes is None else set(call.query.codes.split(","))
     found = select_sites(scope, study=study, q=call.query.q, codes=codes, only=wanted_fields(call.query))
-    return await call.page(SiteRow, found, sortable=SORTABLE, key=BY_NAME)
+    return await call.page(SiteRow, found, sortable=SORTABLE, key=BY_NAME, identity=BY_NAME)
 
 
 async def get_site(call: Call[Nothing, Nothing]) -> SiteAnswer:

@@ -15,12 +15,15 @@ part is a block of the page's template: what was sent first and what is sent lat
 | nobody is signed in (any more), the password is temporary | likewise, at once |
 | … before the stream begins, or while the line was away | the same: a script is told no status |
 | MOST_OF_A_LOGIN streams of this login are open in this process | 429: the page is as it was loaded |
+| looks take more than a quarter of the process's time | each waits longer, a minute at most |
 | Postgres away | nothing is sent; the next look tries again |
 | the line breaks, the process stops, ten minutes are over | the browser comes again by itself |
 | another answer than a stream (Postgres away, a proxy without a service), or silence | the page comes again |
 """
 
 import asyncio
+import math
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
@@ -44,7 +47,10 @@ MOST_OF_A_LOGIN: Final = 24
 """A browser opens no more than its tabs that are seen; each stream asks Postgres every few seconds."""
 OVER: Final = b"event: over\ndata: {}\n\n"
 """What ends a stream for good."""
-_QUIET_LOOKS: Final = 5
+_QUIET_WAITS: Final = 5
+SHARE: Final = 0.25
+"""Of the time of one process, what all streams together may look."""
+LONGEST_WAIT_SECONDS: Final = 60.0
 _STILL: Final = b"event: still\ndata: {}\n\n"
 
 
@@ -76,8 +82,15 @@ class Pace:
             if not self._open[login]:
                 del self._open[login]
 
+    def waits(self, took: float) -> int:
+        """How often to wait before the next look, where one takes so many seconds: once, as long as all
+        streams together, looking like this one, take no more than their SHARE.
+        """
+        seconds = min(self._open.total() * took / SHARE, LONGEST_WAIT_SECONDS)
+        return max(1, math.ceil(seconds / self.seconds))
+
     async def is_over(self) -> bool:
-        """Wait for the next look; whether there is none."""
+        """Wait a while; whether there is no other look."""
         try:
             async with asyncio.timeout(self.seconds):
                 await self._stopping.wait()
@@ -121,19 +134,25 @@ async def _stream(request: web.Request, page: Page) -> web.StreamResponse:
 
 
 async def _events(request: web.Request, page: Page, seen: str) -> AsyncIterator[bytes]:
-    quiet = 0
-    while not await request.app[PACE].is_over():
-        try:
-            now = await _parts(request, page)
-        except UNREACHABLE:
-            continue
-        except ApiError:
-            yield OVER
-            return
-        changes = _changes(page, seen, now)
-        seen = state_of(now)
+    pace = request.app[PACE]
+    quiet, waits = 0, 1
+    while not await pace.is_over():
+        waits -= 1
+        changes = b""
+        if waits <= 0:
+            began = time.monotonic()
+            try:
+                now = await _parts(request, page)
+            except UNREACHABLE:
+                continue
+            except ApiError:
+                yield OVER
+                return
+            changes = _changes(page, seen, now)
+            seen = state_of(now)
+            waits = pace.waits(time.monotonic() - began)
         quiet = 0 if changes else quiet + 1
-        if quiet == _QUIET_LOOKS:
+        if quiet == _QUIET_WAITS:
             quiet, changes = 0, _STILL
         if changes:
             yield changes
