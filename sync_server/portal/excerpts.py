@@ -153,9 +153,8 @@ def _on_the_way(
     if last + 1 < len(children):
         yield Line(below, "…", left_out=len(children) - last - 1)
     if at is None:
-        is_item = isinstance(step, int)
-        missing = "" if isinstance(step, int) else _named(step, "")
-        yield Line(below, missing, "missing", position=step if is_item else None)  # type: ignore[arg-type]
+        position, missing = (step, "") if isinstance(step, int) else (None, _named(step, ""))
+        yield Line(below, missing, "missing", position=position)
     yield Line(depth, closing + comma, "way")
 
 

@@ -27,6 +27,7 @@ async def test_a_part_waits_for_the_focus_to_leave_it_and_what_is_typed_outlives
     await listens.page.clock.install()
     with portal.connect() as connection:
         for visitor in (types, listens):
+            # Playwright has two types for one thing.
             await visitor.context.add_cookies(await reads.context.cookies())  # type: ignore[arg-type]
             await visitor.open(SITE)
         await asyncio.gather(
