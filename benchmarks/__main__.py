@@ -170,7 +170,9 @@ def research(
 @click.option("--tablets", type=click.IntRange(20), default=10_000, show_default=True)
 @click.option("--sessions", type=click.IntRange(5_000), default=1_000_000, show_default=True)
 @click.option("--rounds", type=click.IntRange(1), default=40, show_default=True, help="Of each address.")
-@click.option("--open-pages", type=click.IntRange(0, 24), default=24, show_default=True, help="Live; 0: none.")
+@click.option(
+    "--open-pages", type=click.IntRange(0, 24), default=24, show_default=True, help="Live; 0: none."
+)
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Keep the database here, or find it here.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures to this file.")
 def portal(
