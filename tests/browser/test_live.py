@@ -9,7 +9,7 @@ from playwright.async_api import Request, Route, expect
 from tests.browser.accessibility import assert_accessible
 from tests.browser.conftest import Visit
 from tests.browser.portal import Portal, sign_in
-from tests.browser.visitor import Visitor
+from tests.browser.visitor import PATIENCE_MS, Visitor
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -42,7 +42,7 @@ async def test_a_part_waits_for_the_focus_to_leave_it_and_what_is_typed_outlives
         told = types.page.get_by_role("alert")
         await asyncio.gather(
             reads.page.wait_for_url("**/portal/sign-in?next=*lima"),
-            expect(told).to_contain_text("you are signed out", timeout=10_000),
+            expect(told).to_contain_text("you are signed out", timeout=PATIENCE_MS),
         )
     assert await types.page.get_by_label("Name").last.input_value() == "Lima, the old hospital"
     await assert_accessible(types)

@@ -29,7 +29,8 @@ PHONE: Final = (320, 640)
 ZOOMED: Final = (640, 400)
 """1280 pixels at a zoom of 200 %."""
 
-_PATIENCE_MS: Final = 10_000
+PATIENCE_MS: Final = 30_000
+"""Nothing takes as long; a machine that has much else to do may."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class Visitor:
             storage_state=state,
             service_workers="block",
         )
-        context.set_default_timeout(_PATIENCE_MS)
+        context.set_default_timeout(PATIENCE_MS)
         page = await context.new_page()
         return cls(base_url, context, page, await context.new_cdp_session(page))
 

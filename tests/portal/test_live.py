@@ -28,7 +28,7 @@ class Stream:
     async def next(self) -> tuple[str, Any]:
         """Name and data of the next event; ("closed", None) at the end."""
         event: dict[str, str] = {}
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             async for line in self.response.content:
                 name, _, value = line.decode().rstrip("\n").partition(": ")
                 if name:
@@ -59,7 +59,7 @@ async def test_a_part_is_sent_when_it_changes_and_once_and_after_a_broken_line_w
     assert found is not None
     path = found[1].replace("&amp;", "&")
     asked = {"Accept": "text/event-stream"}
-    async with asyncio.timeout(20), browser.session.head(browser.base + path, headers=asked) as headers:
+    async with asyncio.timeout(60), browser.session.head(browser.base + path, headers=asked) as headers:
         assert headers.content_type == "text/html"
     async with following(browser, path) as stream:
         portal.rows("UPDATE device_labels SET label = 'violet case <b>' WHERE device = 'tablet-2'")
