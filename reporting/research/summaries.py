@@ -8,6 +8,8 @@ is computed of that.
 |---|---|
 | nobody | one row: what was left out |
 | values so large or small that their squares are no float64 | divided by the largest deviation first |
+| within ±1e-200 | 0: Postgres fails where a product or quotient is too small, instead of saying 0 |
+| a square, product or quotient that would be as small | 0, likewise |
 | constant | that value as its mean, deviations of 0, whatever rounding says |
 | edges of bins that would be the same number | those around a constant, as `distribution.edges_of` |
 """
@@ -46,6 +48,7 @@ from reporting.tables import scores
 
 _NOT_COMPLETED, _WITHOUT_VISIT, _FLAGGED, _COUNTS = range(4)
 _QUARTILES: Final = (0.25, 0.5, 0.75)
+_SMALLEST: Final = 1e-200
 
 
 class Chosen(NamedTuple):
@@ -159,12 +162,12 @@ def select_moments(
     rows, error = _share(_share(first + second, whole), 2.0), _share(changed, whole)
     sums = (
         select(
-            func.sum(x * y).label("xy"),
-            func.sum(x * x).label("xx"),
-            func.sum(y * y).label("yy"),
+            func.sum(_product(x, y)).label("xy"),
+            func.sum(_product(x, x)).label("xx"),
+            func.sum(_product(y, y)).label("yy"),
             _sd(changed, _above_0(b.change_reach)).label("sd_change"),
-            func.sum(rows * rows).label("between"),
-            func.sum(error * error).label("within"),
+            func.sum(_product(rows, rows)).label("between"),
+            func.sum(_product(error, error)).label("within"),
         )
         .select_from(pairs.join(bounds, known))
         .cte("sums")
@@ -177,7 +180,7 @@ def select_moments(
         case((b.n < 2, None), (b.change_reach == 0, 0.0), else_=s.sd_change).label("sd_change"),
         case((s.xx * s.yy > 0, _share(s.xy, func.sqrt(s.xx * s.yy)))).label("pearson"),
         _share(2 * s.between, func.nullif(b.n - 1, 0)).label("participants"),
-        _share(b.n * between_visits * between_visits, 2.0).label("occasions"),
+        _share(b.n * _product(between_visits, between_visits), 2.0).label("occasions"),
         _share(s.within, func.nullif(2 * (b.n - 1), 0)).label("error"),
     )
     joined = told.join(bounds, true()).join(sums, true())
@@ -241,7 +244,9 @@ def _chosen(variable: Variable, wanted: Wanted, *, include_flagged: bool) -> Cho
                 else_=_COUNTS,
             ).label("reason"),
             # Not a number is more than every number, here.
-            case((func.abs(c.value) <= LARGEST, c.value)).label("value"),
+            case((func.abs(c.value) < _SMALLEST, 0.0), (func.abs(c.value) <= LARGEST, c.value)).label(
+                "value"
+            ),
             c.scoring_version,
         )
         .select_from(
@@ -325,12 +330,19 @@ def _centre(name: str, number: ColumnElement[Any], known: ColumnElement[bool]) -
 def _sd(deviation: ColumnElement[Any], largest: ColumnElement[Any]) -> ColumnElement[Any]:
     """Of values less their mean; None where `largest` is, and of one value."""
     share, n = _share(deviation, largest), func.count(deviation)
-    return func.max(largest) * func.sqrt(_share(func.sum(share * share), func.nullif(n - 1, 0)))
+    return func.max(largest) * func.sqrt(_share(func.sum(_product(share, share)), func.nullif(n - 1, 0)))
 
 
 def _share(of: ColumnElement[Any], whole: Any) -> ColumnElement[Any]:
     """A quotient of float64: `/` would divide by a number of decimals."""
-    return of.op("/", precedence=8, return_type=Double())(whole)
+    quotient: ColumnElement[Any] = of.op("/", precedence=8, return_type=Double())(whole)
+    # Values from _SMALLEST on differ by more than this, where they differ.
+    return case((and_(func.abs(of) < 1e-220, func.abs(whole) > 1e-50), 0.0), else_=quotient)
+
+
+def _product(one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Of two shares: beside the largest, which is about 1, such a small one is nothing."""
+    return case((or_(func.abs(one) < 1e-150, func.abs(other) < 1e-150), 0.0), else_=one * other)
 
 
 def _above_0(number: ColumnElement[Any]) -> ColumnElement[Any]:

@@ -1,5 +1,7 @@
 """What Postgres sums up is what the pure functions say of the rows, read one by one."""
 
+import itertools
+
 import msgspec
 import pytest
 from sqlalchemy import create_engine, text
@@ -92,6 +94,48 @@ def test_a_sample_is_summed_up_as_its_rows_say(database_url: str, *, include_fla
             ).all()
             assert [tuple(pair) for pair in pairs] == sorted(
                 pair for pair in sample.pairs(*between) if None not in pair
+            )
+    engine.dispose()
+
+
+SMALL = """
+INSERT INTO studies (code) VALUES ('SRO');
+INSERT INTO sites (code) VALUES ('lima');
+INSERT INTO sessions (site, id, study, participant, visit, status, started_at, rev)
+SELECT 'lima', visit || n, 'SRO', 's' || n, visit, 'completed', now(), '1-a'
+FROM generate_series(1, 9) AS n, unnest('{around,large,small,least}'::text[]) AS visit;
+INSERT INTO scores (site, session_id, task, run, name, value, scoring_version)
+SELECT site, id, 'simon', 1, 'simon_rt',
+       CASE visit WHEN 'around' THEN (ARRAY[-1, 1, 1e-190])[1 + n % 3]
+                  WHEN 'large' THEN n % 2 * 1e100
+                  WHEN 'small' THEN n * 1e-300
+                  ELSE n / 9 * 5e-324::float8 END, 1
+FROM sessions, CAST(substr(participant, 2) AS int) AS n;
+"""
+
+
+def test_numbers_too_small_for_their_squares_and_shares_do_not_fail(database_url: str) -> None:
+    engine = create_engine(database_url.replace("postgresql://", "postgresql+psycopg://"))
+    wanted = Wanted("SRO", None)
+    with engine.connect() as connection:
+        for statement in filter(str.strip, SMALL.split(";\n")):
+            connection.execute(text(statement.replace("::", r"\:\:")))
+        rows = connection.execute(select_measurements([SIMON], wanted)).all()
+        sample = choose((Measurement(*row[2:]) for row in rows), include_flagged=False)
+        for row in connection.execute(
+            select_descriptions(SIMON, wanted, include_flagged=False, bins=BINS)
+        ).all():
+            told = describe(sample.of_visit(row.visit))
+            assert (row.mean, row.sd) == pytest.approx((told.mean, told.sd), rel=1e-12, abs=1e-180)
+        for between in itertools.permutations(("around", "large", "small", "least"), 2):
+            row = connection.execute(
+                select_moments(SIMON, wanted, between, include_flagged=False, cells=9)
+            ).one()
+            moments = PairMoments(*(getattr(row, name) for name in PairMoments._fields))
+            effect = retest_of_moments(moments, *between).practice_effect
+            expected = retest_of(sample, *between).practice_effect
+            assert (effect.mean_change, effect.sd_change) == pytest.approx(
+                (expected.mean_change, expected.sd_change), rel=1e-12, abs=1e-180
             )
     engine.dispose()
 
