@@ -40,12 +40,14 @@ async def all_site_choices(look: Look, *, besides: Collection[str] = ()) -> Choi
 
 
 async def site_names(look: Look, codes: Iterable[str | None]) -> dict[str, str | None]:
-    """What these sites are called, by their codes: not more than a page shows."""
+    """What these sites are called, by their codes."""
     wanted = sorted({code for code in codes if code is not None})
-    if not wanted:
-        return {}
-    found = await look.ask(SITES, codes=",".join(wanted), fields="site,name", per_page=MOST)
-    return {each.site: each.name for each in found.data}
+    names: dict[str, str | None] = {}
+    for start in range(0, len(wanted), MOST):
+        codes = ",".join(wanted[start : start + MOST])
+        found = await look.ask(SITES, codes=codes, fields="site,name", per_page=MOST)
+        names.update((each.site, each.name) for each in found.data)
+    return names
 
 
 async def names_of(look: Look, choices: Choices | None, shown: Iterable[Any]) -> dict[str, str | None]:
