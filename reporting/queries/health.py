@@ -48,8 +48,7 @@ def select_progress() -> Select[*tuple[Any, ...]]:
             ingest_log.c.site == func.coalesce(c.site, enrolled.c.site),
             ingest_log.c.outcome == "received",
             # One condition, that the index of receipts by site and time can begin at.
-            ingest_log.c.received_at
-            > func.coalesce(c.advanced_at, cast(literal("-infinity", Text), Timestamp)),
+            ingest_log.c.received_at > func.coalesce(c.advanced_at, _NEVER),
         )
         .correlate(checkpoints, enrolled)
         .scalar_subquery()
