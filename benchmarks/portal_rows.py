@@ -13,17 +13,8 @@ import msgspec
 import psycopg
 
 from reporting.redcap.mapping_text import kept, read_mapping
+from tests.portal.world_studies import MAPPING
 
-MAPPING: Final = """
-project: {key: sro, record_id: {from: participant.redcap_id}}
-instruments:
-  - battery: self-regulation
-    form: cog_session
-    repeat: {mode: instrument, key_field: cog_session_uid}
-    fields:
-      cog_started: {from: session.started_at, as: datetime}
-    complete: {from: status, map: {completed: 2, abandoned: 0}}
-"""
 _BATTERY: Final = '{"tasks": [{"task": "simple_reaction_time", "repetitions": 1, "params": {"trials": 40}}]}'
 _BANK: Final = (
     '{"model": "2PL", "items": [{"id": "i1", "a": 1.2, "b": -0.4}], "calibration": {"sample": "Students",'

@@ -44,8 +44,8 @@ async def site_names(look: Look, codes: Iterable[str | None]) -> dict[str, str |
     wanted = sorted({code for code in codes if code is not None})
     names: dict[str, str | None] = {}
     for start in range(0, len(wanted), MOST):
-        codes = ",".join(wanted[start : start + MOST])
-        found = await look.ask(SITES, codes=codes, fields="site,name", per_page=MOST)
+        part = ",".join(wanted[start : start + MOST])
+        found = await look.ask(SITES, codes=part, fields="site,name", per_page=MOST)
         names.update((each.site, each.name) for each in found.data)
     return names
 

@@ -72,7 +72,8 @@ class Exports:
         self, *datasets: str, identified: bool = True, times: int = 1, **request: Any
     ) -> dict[str, bytes]:
         """The files in it, by name; made several times, the same bytes."""
-        asked = ExportRequest(datasets=datasets, **request)  # type: ignore[arg-type]
+        named: Any = datasets
+        asked = ExportRequest(datasets=named, **request)
         wanted = Wanted(
             kind="export", study="SRO", sites=None, identified=identified, request=asked.as_json()
         )

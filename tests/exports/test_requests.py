@@ -9,7 +9,8 @@ from sync_server.exports.request import DoesNotGo, ExportRequest, asked_of, chec
 
 
 def _request(*datasets: str, **more: Any) -> ExportRequest:
-    return ExportRequest(datasets=datasets or ("trials",), **more)  # type: ignore[arg-type]
+    named: Any = datasets or ("trials",)
+    return ExportRequest(datasets=named, **more)
 
 
 def test_columns_are_of_one_dataset_and_conditions_of_each() -> None:

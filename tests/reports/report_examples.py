@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 from reporting.reports.contents import (
     DeviceShown,
@@ -35,7 +36,7 @@ FIRST_DAY = date(2025, 1, 6)
 
 
 def standing(site: str = "lima", **changes: object) -> SiteCompleteness:
-    known = {
+    known: dict[str, Any] = {
         "site": site,
         "name": f"Clinic of {site}",
         "complete_through": THROUGH,
@@ -45,7 +46,7 @@ def standing(site: str = "lima", **changes: object) -> SiteCompleteness:
         "waived": 1,
         "conflicts": 0,
     }
-    return SiteCompleteness(**{**known, **changes})  # type: ignore[arg-type]
+    return SiteCompleteness(**{**known, **changes})
 
 
 def provenance(policy: str = "identified", sites: Sequence[str] = ("lima",)) -> Provenance:
@@ -110,7 +111,7 @@ def courses_shown(number: int, n: int, variables: Sequence[Variable] = SHOWN) ->
 
 def participant_report(number: int = 4, n: int = 60, **changes: object) -> ParticipantReport:
     """A participant with so many sessions, each with all tasks, beside a sample of n."""
-    known = {
+    known: dict[str, Any] = {
         "study": StudyHeading("MEMO", "Memory after stroke", "active"),
         "participant": "P-0042",
         "site": "lima",
@@ -128,7 +129,7 @@ def participant_report(number: int = 4, n: int = 60, **changes: object) -> Parti
         "least_sample": 20,
         "provenance": provenance(),
     }
-    return ParticipantReport(**{**known, **changes})  # type: ignore[arg-type]
+    return ParticipantReport(**{**known, **changes})
 
 
 def months(number: int) -> tuple[MonthCount, ...]:
@@ -145,7 +146,7 @@ def visit_counts(number: int) -> tuple[VisitCount, ...]:
 
 
 def site_report(**changes: object) -> SiteReport:
-    known = {
+    known: dict[str, Any] = {
         "study": StudyHeading("MEMO", "Memory after stroke", "active"),
         "site": "lima",
         "name": "Clinic of lima",
@@ -164,12 +165,12 @@ def site_report(**changes: object) -> SiteReport:
         "standing": standing(),
         "provenance": provenance(),
     }
-    return SiteReport(**{**known, **changes})  # type: ignore[arg-type]
+    return SiteReport(**{**known, **changes})
 
 
 def study_report(sites: Sequence[str] = ("lima", "nairobi"), n: int = 60, **changes: object) -> StudyReport:
     samples = [sample_of(variable, n) for variable in SHOWN] if n else []
-    known = {
+    known: dict[str, Any] = {
         "study": StudyHeading("MEMO", "Memory after stroke", "active"),
         "sites_shown": None,
         "participants": StatusCount(12, 30, 5, 25),
@@ -189,4 +190,4 @@ def study_report(sites: Sequence[str] = ("lima", "nairobi"), n: int = 60, **chan
         "least_sample": 20,
         "provenance": provenance(sites=sites),
     }
-    return StudyReport(**{**known, **changes})  # type: ignore[arg-type]
+    return StudyReport(**{**known, **changes})
